@@ -1,0 +1,45 @@
+# The PyTorch to install: the CPU build by default. With an NVIDIA GPU: make TORCH=torch test
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+DATA ?= ../shared/data
+
+BIN = .venv/bin
+INSTALLED = .venv/installed
+
+.PHONY: demo test lint bench model clean
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pytest -q benchmarks
+
+# trains the bundled model again, from the data that its card names
+model: $(INSTALLED)
+	$(BIN)/tcnfast train --config examples/encode-v1.json -o runs/encode-v1 \
+	  -g $(DATA)/genome/hg19.chr20.fa.gz $(DATA)/genome/hg19.chrX.first70M.fa.gz \
+	  --peaks $(DATA)/peaks/dream_conservative.hg19.chr20_X.bed.gz \
+	          $(DATA)/peaks/precisetad_gm12878_26tf.hg19.chr20_X.bed.gz \
+	  --ambiguous $(DATA)/peaks/dream_relaxed.hg19.chr20_X.bed.gz \
+	  --blacklist $(DATA)/peaks/blacklist.hg19.chr20_X.bed.gz \
+	  --motifs $(DATA)/motifs/jaspar2024_core_vertebrates.meme.gz \
+	  --split examples/encode-v1.split.json
+
+# torch first: what pip would pick by itself may be gigabytes of CUDA packages
+$(INSTALLED): pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tcnfast needs Python 3.11 or later")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q "$(TORCH)"
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

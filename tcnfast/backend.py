@@ -1,0 +1,101 @@
+"""Backends in order of preference. One check, two voices: ``why_not`` feeds both the choice made
+by "auto" and the error of a backend asked for by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import reference
+from .errors import TcnfastError
+from .grid import StackGrid
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
+Run = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a plan asks of a backend."""
+
+    device: torch.device
+    precision: str
+    grid: StackGrid
+
+
+class Reference:
+    """Plain PyTorch on pruned grids, channels-last."""
+
+    name = "reference"
+    precisions = ("fp32", "bf16", "fp64")
+
+    def why_not(self, spec: Spec) -> str | None:
+        if spec.device.type == "mps" and spec.precision != "fp32":
+            return f"on mps it runs in fp32, not {spec.precision}"
+        return None
+
+    def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
+        weights = weights.to(spec.device, DTYPES[spec.precision])
+        return lambda codes: reference.stack(codes, weights, spec.grid)
+
+
+BACKENDS = (Reference(),)
+
+
+def choose(name: str, spec: Spec):
+    """The backend called ``name``, or for "auto" the first that can run ``spec``.
+
+    TCNFAST_BACKEND stands in for "auto". Raises TcnfastError with every reason.
+    """
+    if name == "auto":
+        name = os.environ.get("TCNFAST_BACKEND", "auto")
+    known = [backend.name for backend in BACKENDS]
+    if name != "auto" and name not in known:
+        raise TcnfastError(f"backend {name!r} is not in this build; it has: {', '.join(known)}")
+    reasons = []
+    for backend in BACKENDS:
+        if name in ("auto", backend.name):
+            reason = backend.why_not(spec)
+            if reason is None:
+                return backend
+            reasons.append(f"backend {backend.name} cannot run: {reason}")
+    raise TcnfastError("; ".join(reasons))
+
+
+def choose_device(device: str) -> torch.device:
+    """ "auto" is the first GPU if there is one, else the CPU; a device by name must be there."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise TcnfastError(f"device {device!r}: must be auto, cpu, cuda[:i] or mps") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise TcnfastError(f"device {device}: {torch.cuda.device_count()} CUDA devices are here")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise TcnfastError("device mps: not available here")
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise TcnfastError(f"device {device!r}: must be auto, cpu, cuda[:i] or mps")
+    return found
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """ "auto" is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
+    if precision == "auto":
+        return "bf16" if _has_bf16(device) else "fp32"
+    if precision not in DTYPES:
+        raise TcnfastError(f"precision {precision!r}: must be auto, {', '.join(DTYPES)}")
+    return precision
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+    return False

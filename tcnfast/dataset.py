@@ -1,0 +1,270 @@
+"""Genome and peaks made into what training and evaluation read: codes, a label at every step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .errors import TcnfastError
+from .genome import Genome, Region, match_chroms, parse_region, reverse_complement
+from .intervals import Intervals, concatenate, read_bed, read_labelled
+from .labels import AMBIGUOUS, BOUND, PeakTable, label_matrix, touched
+
+SPLIT_PARTS = ("train", "valid", "test")
+
+
+def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region]]:
+    """Read ``{"train": [...], "valid": [...], "test": [...]}``.
+
+    Entries are chromosome names or 1-based inclusive ``chr:start-end`` strings; the regions that
+    come back are 0-based half-open. Raises TcnfastError where parts are missing or overlap.
+    """
+    try:
+        parts = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise TcnfastError(f"{path}: not JSON ({error})") from None
+    if (
+        not isinstance(parts, dict)
+        or set(parts) != set(SPLIT_PARTS)
+        or not all(isinstance(part, list) for part in parts.values())
+    ):
+        raise TcnfastError(f'{path}: must hold lists called "train", "valid" and "test"')
+    split = {part: [_region(text, sizes, path) for text in parts[part]] for part in SPLIT_PARTS}
+    ordered = sorted((region, part) for part in SPLIT_PARTS for region in split[part])
+    for (a, part_a), (b, part_b) in zip(ordered, ordered[1:], strict=False):
+        if a.chrom == b.chrom and b.start < a.end:
+            raise TcnfastError(f"{path}: {part_a} and {part_b} overlap at {b.chrom}:{b.start + 1}")
+    return split
+
+
+def _region(text: str, sizes: dict[str, int], path: str | Path) -> Region:
+    if not isinstance(text, str):
+        raise TcnfastError(f'{path}: region {text!r} must be a string, as in "train": ["chr20"]')
+    try:
+        region = parse_region(text)
+    except TcnfastError as error:
+        raise TcnfastError(f"{path}: {error}") from None
+    match_chroms([region.chrom], sizes, str(path))
+    end = sizes[region.chrom] if region.end is None else region.end
+    if end > sizes[region.chrom]:
+        raise TcnfastError(
+            f"{path}: {text} ends beyond {region.chrom}, which has {sizes[region.chrom]} bases"
+        )
+    return Region(region.chrom, region.start, end)
+
+
+@dataclass
+class Dataset:
+    """A genome with the peaks of several labels.
+
+    A label bin is ``label_bin`` bases around a centre. It is bound where a peak covers at least
+    ``min_overlap`` of it (or a shorter peak lies in it whole), ambiguous where a peak, or a relaxed
+    peak, touches it otherwise or where the blacklist does, else unbound.
+    """
+
+    genome: Genome
+    bound: Intervals
+    labels: list[str]
+    relaxed: Intervals | None = None
+    blacklist: Intervals | None = None
+    label_bin: int = 200
+    min_overlap: int = 100
+
+    def __post_init__(self) -> None:
+        self._tables: dict[str, PeakTable] = {}
+
+    def select(self, labels: list[str]) -> Dataset:
+        """The same data with these labels."""
+        return replace(self, labels=list(labels))
+
+    def drop_rare(
+        self, regions: list[Region], min_peaks: int
+    ) -> tuple[Dataset, list[tuple[str, int]]]:
+        """The same data without labels of fewer than ``min_peaks`` peaks in ``regions``, and those
+        labels with their counts. Raises TcnfastError if none is left."""
+        counts = dict(zip(self.labels, self.count_peaks(regions).tolist(), strict=True))
+        kept = [label for label, count in counts.items() if count >= min_peaks]
+        if not kept:
+            raise TcnfastError(f"no label has {min_peaks} peaks in the training regions")
+        return self.select(kept), [(x, count) for x, count in counts.items() if count < min_peaks]
+
+    def table(self, chrom: str) -> PeakTable:
+        """Peaks of one chromosome, all labels, built at first use."""
+        if chrom not in self._tables:
+            self._tables[chrom] = PeakTable.build(self.bound, self.relaxed, self.labels, chrom)
+        return self._tables[chrom]
+
+    def targets(self, chrom: str, centres: np.ndarray) -> np.ndarray:
+        """Labels of the bins around sorted ``centres`` (n,) int64 -> uint8 (n, labels)."""
+        starts = centres - self.label_bin // 2
+        ends = starts + self.label_bin
+        windows = np.column_stack([starts, ends])
+        matrix = label_matrix(windows, self.table(chrom), min_overlap=self.min_overlap)
+        if self.blacklist is not None:
+            masked = self.blacklist.on(chrom)
+            matrix[touched(starts, ends, masked.start, masked.end)] = AMBIGUOUS
+        return matrix
+
+    def centres(self, region: Region, receptive_field: int, stride: int) -> np.ndarray:
+        """Centres of the steps of the contig whose window and label bin lie inside ``region``."""
+        before = max(receptive_field // 2, self.label_bin // 2)
+        after = max(receptive_field - receptive_field // 2, self.label_bin - self.label_bin // 2)
+        first = -(-(region.start + before - stride // 2) // stride)
+        last = (region.end - after - stride // 2) // stride
+        return np.arange(first, last + 1, dtype=np.int64) * stride + stride // 2
+
+    def scored_bins(
+        self, region: Region, receptive_field: int, stride: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Centres (n,) of the region's steps and their targets uint8 (n, labels).
+
+        A bin that is all N is ambiguous for every label: no scan reports it.
+        """
+        centres = self.centres(region, receptive_field, stride)
+        targets = self.targets(region.chrom, centres)
+        codes = self.genome.codes(*region)
+        known = np.concatenate([[0], np.cumsum(codes < 4, dtype=np.int64)])
+        start = centres - self.label_bin // 2 - region.start
+        targets[known[start + self.label_bin] == known[start]] = AMBIGUOUS
+        return centres, targets
+
+    def count_peaks(self, regions: list[Region]) -> np.ndarray:
+        """Peaks of each label whose middle lies in ``regions`` -> int64 (labels,)."""
+        counts = np.zeros(len(self.labels), np.int64)
+        for region in regions:
+            labels, middles = self.peak_middles(region)
+            counts += np.bincount(labels, minlength=len(self.labels))
+        return counts
+
+    def peak_middles(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
+        """Label ids and middles of the bound peaks whose middle lies in ``region``."""
+        table = self.table(region.chrom)
+        middles = (table.start + table.end) // 2
+        keep = (table.kind == BOUND) & (middles >= region.start) & (middles < region.end)
+        return table.label[keep].astype(np.int64), middles[keep]
+
+
+def open_dataset(
+    genome: Genome,
+    peaks: list[str],
+    ambiguous: list[str] = (),
+    blacklist: str | None = None,
+    labels: list[str] | None = None,
+) -> Dataset:
+    """Dataset from files: labelled peak tables, relaxed ones, a BED of regions to leave out.
+
+    A label comes from the first of ``peaks`` that has it. ``labels``: which, in this order; all,
+    sorted, if None. Raises TcnfastError for a label without peaks.
+    """
+    tables: list[Intervals] = []
+    seen: set[str] = set()
+    for path in peaks:
+        table = _shares_contigs(read_labelled(path), genome, path)
+        tables.append(table.take(np.array([name not in seen for name in table.label], bool)))
+        seen.update(table.label)
+    for name in labels or ():
+        if name not in seen:
+            raise TcnfastError(f"label {name!r} has no peaks in {', '.join(map(str, peaks))}")
+    return Dataset(
+        genome,
+        concatenate(tables),
+        list(labels) if labels else sorted(seen),
+        concatenate([_shares_contigs(read_labelled(path), genome, path) for path in ambiguous])
+        if ambiguous
+        else None,
+        _shares_contigs(read_bed(blacklist), genome, blacklist) if blacklist else None,
+    )
+
+
+def _shares_contigs(intervals: Intervals, genome: Genome, path: str) -> Intervals:
+    """The intervals, where at least one of their contigs is in the genome; training may well use a
+    part of the genome that the peaks cover."""
+    if not any(chrom in genome.sizes for chrom in intervals.chroms):
+        match_chroms(intervals.chroms, genome.sizes, path)
+    return intervals
+
+
+class TileSampler:
+    """Tiles of the genome with a label at every step, for dense supervision.
+
+    A tile gives ``tile_steps`` scores ``stride`` bases apart, so it is
+    ``receptive_field + (tile_steps - 1) * stride`` bases long and lies, with its label bins, wholly
+    inside one region, at any base. A share ``enriched`` of the tiles is laid over a bound peak at a
+    random step; its label is drawn with probability proportional to (peaks of the label)^
+    ``label_power``: 1 draws peaks evenly, 0 labels evenly. The other tiles fall evenly. Half of all
+    tiles are reverse-complemented.
+
+    ``sampler.batch(step)`` depends on the seed and the step alone.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        regions: list[Region],
+        receptive_field: int,
+        stride: int,
+        tiles: int,
+        tile_steps: int = 16,
+        enriched: float = 0.7,
+        label_power: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        self.dataset, self.tiles, self.stride, self.seed = dataset, tiles, stride, seed
+        self.tile_steps, self.enriched = tile_steps, enriched
+        self.half = receptive_field // 2
+        self.tile_length = receptive_field + (tile_steps - 1) * stride
+        self.bin_reach = max(0, dataset.label_bin // 2 - self.half)
+        needed = self.tile_length + 2 * self.bin_reach
+        self.regions = [region for region in regions if region.end - region.start >= needed]
+        if not self.regions:
+            raise TcnfastError(f"no training region holds a tile of {self.tile_length} bases")
+        self._codes = [dataset.genome.codes(*region) for region in self.regions]
+        room = np.array([r.end - r.start - needed + 1 for r in self.regions], np.float64)
+        self._region_weight = np.cumsum(room / room.sum())
+        peaks = [dataset.peak_middles(region) for region in self.regions]
+        self._peak_label = np.concatenate([labels for labels, _ in peaks])
+        self._peak_middle = np.concatenate([middles for _, middles in peaks])
+        self._peak_region = np.repeat(np.arange(len(peaks)), [len(m) for _, m in peaks])
+        if enriched > 0 and not len(self._peak_label):
+            raise TcnfastError("no bound peak lies in the training regions")
+        counts = np.bincount(self._peak_label, minlength=len(dataset.labels)).astype(np.float64)
+        weight = np.maximum(counts, 1) ** (label_power - 1)
+        self._peak_weight = np.cumsum(weight[self._peak_label] / (weight * counts).sum())
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 codes (tiles, tile_length) and labels (tiles, tile_steps, labels) of one step."""
+        rng = np.random.default_rng([self.seed, step])
+        codes = np.empty((self.tiles, self.tile_length), np.uint8)
+        targets = np.empty((self.tiles, self.tile_steps, len(self.dataset.labels)), np.uint8)
+        for row in range(self.tiles):
+            index, start = self._place(rng)
+            region = self.regions[index]
+            tile = self._codes[index][start - region.start :][: self.tile_length]
+            centres = start + self.half + self.stride * np.arange(self.tile_steps, dtype=np.int64)
+            labels = self.dataset.targets(region.chrom, centres)
+            flip = rng.random() < 0.5
+            codes[row] = reverse_complement(tile) if flip else tile
+            targets[row] = labels[::-1] if flip else labels
+        return codes, targets
+
+    def _place(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Region index and first base of one tile."""
+        if rng.random() < self.enriched:
+            peak = min(np.searchsorted(self._peak_weight, rng.random()), len(self._peak_label) - 1)
+            index = self._peak_region[peak]
+            offset = self.half + rng.integers(self.tile_steps * self.stride)
+            start = self._peak_middle[peak] - offset
+        else:
+            index = min(np.searchsorted(self._region_weight, rng.random()), len(self.regions) - 1)
+            start = None
+        region = self.regions[index]
+        first = region.start + self.bin_reach
+        last = region.end - self.tile_length - self.bin_reach
+        if start is None:
+            start = rng.integers(first, last + 1)
+        return index, int(np.clip(start, first, last))

@@ -1,0 +1,46 @@
+"""Score a model on held-out regions, at the steps that a scan of the same contigs reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .dataset import Dataset
+from .errors import TcnfastError
+from .genome import Region
+from .metrics import LabelScores, score_labels
+from .plan import Plan
+from .scanner import SEGMENT_BASES
+
+
+def region_logits(
+    plan: Plan, dataset: Dataset, region: Region, centres: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Logits (steps, labels) float32 of consecutive steps of a region, segment by segment."""
+    half = plan.receptive_field // 2
+    steps = max(1, SEGMENT_BASES // plan.stride)
+    for start in range(0, len(centres), steps):
+        part = centres[start : start + steps]
+        codes = dataset.genome.codes(region.chrom, part[0] - half, part[-1] + half + 1)
+        yield plan(codes).cpu().numpy()
+
+
+def predict(plan: Plan, dataset: Dataset, regions: list[Region]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 (n, labels) and targets uint8 (n, labels) of every step of the regions."""
+    logits, targets = [], []
+    for region in regions:
+        centres, labels = dataset.scored_bins(region, plan.receptive_field, plan.stride)
+        logits.extend(region_logits(plan, dataset, region, centres))
+        targets.append(labels)
+    if not logits:
+        words = ", ".join(f"{r.chrom}:{r.start + 1}-{r.end}" for r in regions) or "none given"
+        raise TcnfastError(
+            f"regions ({words}): none holds a window of {plan.receptive_field} bases"
+        )
+    return np.concatenate(logits), np.concatenate(targets)
+
+
+def evaluate(plan: Plan, dataset: Dataset, regions: list[Region]) -> LabelScores:
+    """AP, AUROC, positives and chance of every label of the plan on the regions."""
+    return score_labels(plan.labels, *predict(plan, dataset, regions))

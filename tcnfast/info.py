@@ -1,0 +1,40 @@
+"""``tcnfast info``: what is installed, what it can run on, and what a model holds."""
+
+from __future__ import annotations
+
+import torch
+
+from .backend import BACKENDS, Spec, choose_device, choose_precision
+from .grid import stack_grid
+from .model import load_model
+from .run_record import device_words, unused_gpu, versions
+from .store import bundled_models, model_folder
+
+
+def show_system() -> None:
+    """Versions, device, backends and bundled models, as lines on stdout."""
+    for name, number in versions().items():
+        print(f"{name}\t{number}")
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    print(f"device\t{device_words(device)}")
+    unused = unused_gpu(device)
+    if unused:
+        print(f"warning\t{unused}")
+    spec = Spec(torch.device(device), precision, stack_grid(3, 8, 32))
+    for backend in BACKENDS:
+        reason = backend.why_not(spec)
+        print(f"backend\t{backend.name}\t{reason or f'runs in {precision}'}")
+    for name in bundled_models():
+        print(f"model\t{name}\t{model_folder(name)}")
+
+
+def show_model(name: str) -> None:
+    """A model's shape on the first line, then its labels and thresholds as a TSV, on stdout."""
+    model = load_model(name)
+    print(f"# {name}: {len(model.labels)} labels, receptive field {model.receptive_field} bp")
+    print("label\tthreshold\texpected_precision\texpected_recall")
+    for label in model.labels:
+        row = model.thresholds[label] if model.thresholds else None
+        cells = (row.threshold, row.precision, row.recall) if row else ("", "", "")
+        print(label, *cells, sep="\t")

@@ -1,0 +1,79 @@
+"""A model made ready to run: norms folded, strand mirrored, grids, backend and precision chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import backend as backends
+from .errors import TcnfastError
+from .model import TCN
+
+STRANDS = ("+", "-", "both")
+
+
+class Plan:
+    """``plan(codes)`` -> logits of every ``stride``-th window of the codes.
+
+    ``strand``: "+" scores the codes, "-" their reverse complement (in the same order: position j
+    is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
+    strand is a mirrored plan on the same codes, so it is exact for every length and stride.
+
+    ``backend``, ``precision`` and ``device`` tell what really runs. A copy of the weights is taken:
+    later training of the model does not reach the plan.
+
+    ``precision``: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
+    in hardware, else fp32.
+    """
+
+    def __init__(
+        self,
+        model: TCN,
+        device: str = "auto",
+        precision: str = "auto",
+        stride: int = 32,
+        backend: str = "auto",
+        strand: str = "+",
+    ) -> None:
+        if strand not in STRANDS:
+            raise TcnfastError(f"strand {strand!r}: must be one of {', '.join(STRANDS)}")
+        self.labels = list(model.labels)
+        self.grid = model.config.grid(stride)
+        self.stride, self.strand = stride, strand
+        self.device = backends.choose_device(device)
+        self.precision = backends.choose_precision(precision, self.device)
+        spec = backends.Spec(self.device, self.precision, self.grid)
+        chosen = backends.choose(backend, spec)
+        self.backend = chosen.name
+        plus = model.folded()
+        weights = {"+": [plus], "-": [plus.mirrored(self.grid)]}
+        weights["both"] = weights["+"] + weights["-"]
+        self._runs = [chosen.prepare(w, spec) for w in weights[strand]]
+
+    @property
+    def receptive_field(self) -> int:
+        return self.grid.receptive_field
+
+    @torch.inference_mode()
+    def __call__(self, codes: np.ndarray | Tensor) -> Tensor:
+        """uint8 codes (T,) or (B, T) -> float32 logits ((T - RF) // stride + 1, labels), batched
+        alike, on ``self.device``. Raises TcnfastError where T is under the receptive field."""
+        if isinstance(codes, np.ndarray):
+            # tensors know neither read-only memory nor negative strides
+            codes = torch.from_numpy(np.require(codes, requirements=["C", "W"]))
+        if codes.dtype != torch.uint8 or codes.ndim not in (1, 2):
+            raise TcnfastError(
+                f"plan input {tuple(codes.shape)} {codes.dtype}: must be uint8 codes (T,) or (B, T)"
+            )
+        if codes.shape[-1] < self.receptive_field:
+            raise TcnfastError(
+                f"plan input of {codes.shape[-1]} bases is under the receptive field of "
+                f"{self.receptive_field}; add context, or N (code 4)"
+            )
+        batch = codes.to(self.device).reshape(-1, codes.shape[-1])
+        logits = self._runs[0](batch)
+        for run in self._runs[1:]:
+            logits = logits.add_(run(batch))
+        logits = logits.div_(len(self._runs))
+        return logits if codes.ndim == 2 else logits[0]

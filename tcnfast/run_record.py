@@ -1,0 +1,58 @@
+"""What a run ran on: versions, device, hashes, for first lines and for run.json."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+
+def version() -> str:
+    return metadata.version("tcnfast")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and what its numbers depend on."""
+    names = ("tcnfast", "torch", "numpy", "numba", "pyBigWig")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def device_words(device: torch.device) -> str:
+    """The device as a person would name it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({cpu_name()}, {torch.get_num_threads()} threads)"
+    return str(device)
+
+
+def cpu_name() -> str:
+    """Model name of the processor where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def unused_gpu(device: torch.device) -> str | None:
+    """One line if this machine has a GPU that the run does not use."""
+    if device.type != "cpu":
+        return None
+    if torch.cuda.is_available():
+        return f"a GPU ({torch.cuda.get_device_name()}) is here and not used; --device cuda uses it"
+    if Path("/proc/driver/nvidia/gpus").exists():
+        return f"an NVIDIA GPU is here, but PyTorch {torch.__version__} was built without CUDA"
+    return None
+
+
+def state_hash(model: torch.nn.Module) -> str:
+    """SHA-256 of a model's configuration, thresholds and weights in memory."""
+    digest = hashlib.sha256(repr((model.config, model.thresholds)).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()

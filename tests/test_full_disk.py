@@ -1,0 +1,104 @@
+"""``tcnfast scan`` on a full disk: one line on stderr, and no half output."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scan_fixtures import (  # noqa: F401
+    TRACKS,
+    files_in,
+    fixture_cli,
+    fixture_fasta,
+    fixture_model,
+    fixture_out,
+    fixture_scanned,
+    partial,
+    random_letters,
+    write_fasta,
+)
+
+from tcnfast import tracks
+
+
+def full_disk(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def assert_failed(code, lines, out):
+    assert code == 1 and not out.exists()
+    errors = [line for line in lines if line.startswith("tcnfast: error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0] and "Traceback" not in "".join(lines)
+    assert "defect" not in errors[0]
+    return errors[0]
+
+
+@pytest.mark.parametrize("where", ["create", "write"])
+def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, where):
+    monkeypatch.setattr(tracks.TrackShard, where, full_disk)
+    code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", "all")
+    assert "No space left on device" in assert_failed(code, lines, out)
+    assert not partial(out).exists() and len(lines) == 1
+
+
+def test_a_full_disk_under_the_calls(fasta, model, out, cli, monkeypatch):
+    monkeypatch.setattr(np, "savez", full_disk)
+    code, lines = cli(fasta, "-m", model, "-o", out)
+    assert "No space left on device" in assert_failed(code, lines, out)
+    assert not partial(out).exists() and len(lines) == 1
+
+
+def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch):
+    """What a disk takes when it fills up in the middle of a write."""
+    shard = tracks.TrackShard(tmp_path / "s", 1, 100)
+    shard.create()
+    whole = os.pwrite
+
+    def half(fd, data, offset):
+        if len(data) == 1:
+            full_disk()
+        return whole(fd, data[: len(data) // 2], offset)
+
+    monkeypatch.setattr(os, "pwrite", half)
+    with pytest.raises(OSError, match="No space left"):
+        shard.write(0, np.zeros((100, 1), np.float32))
+
+
+def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tracks, "_add_steps", full_disk)
+        code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
+    assert "No space left on device" in assert_failed(code, lines, out)
+    assert len(lines) == 2 and "go on with --resume" in lines[0]
+    tracks_wanted = ",".join(TRACKS)
+    code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", tracks_wanted, "--resume")
+    assert (code, lines) == (0, []) and files_in(out) == files_in(scanned.folder)
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from tcnfast.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("room", [1_000, 205_000, 230_000, 300_000])
+def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, room):
+    """A true failure of the operating system to write: no file may exceed ``room`` bytes.
+
+    The shard is 200 kB, the bigWig 312 kB. libBigWig reports no failed write: it leaves half a
+    file, spins for ever or corrupts its memory.
+    """
+    fasta = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(3_200_000)})
+    words = ["scan", fasta, "-m", model, "-o", out, "-q", "--tracks", "REST", "--precision", "fp32"]
+    process = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(room), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert process.stdout == ""
+    assert_failed(process.returncode, process.stderr.splitlines(), out)

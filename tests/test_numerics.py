@@ -1,0 +1,166 @@
+"""The rule itself: it must see what a tolerance or a global score would let pass."""
+
+import math
+
+import pytest
+import torch
+from numerics import assert_close, ulp
+
+SEAM = 64
+
+
+@pytest.fixture
+def case():
+    """A right result, its truth and PyTorch's own try: (2, 256, 3), errors of about 1e-6."""
+    ref = torch.randn(2, 256, 3, dtype=torch.float64)
+    ref[ref.abs() < 0.1] = 0.5
+    pt = (ref + 1e-6 * torch.empty_like(ref).uniform_(-1, 1)).float()
+    out = (ref + 1e-6 * torch.empty_like(ref).uniform_(-1, 1)).float()
+    return out, ref, pt
+
+
+def failure(out, ref, pt, **options):
+    with pytest.raises(AssertionError) as info:
+        assert_close(out, ref, pt, **options)
+    return str(info.value)
+
+
+def test_a_right_result_passes(case):
+    assert_close(*case, seam=SEAM, axis=1)
+
+
+def test_the_budget_is_twice_the_error_of_pytorch(case):
+    out, ref, pt = case
+    budget = 2 * (pt.double() - ref).abs().max() + 2 * ulp(ref.abs().max().item(), torch.float32)
+    out = ref.clone()
+    out[1, 100, 2] += 0.99 * budget
+    assert_close(out, ref, pt)
+    out[1, 100, 2] = ref[1, 100, 2] - 1.01 * budget
+    assert "out[1, 100, 2]" in failure(out, ref, pt)
+
+
+def test_a_faultless_pytorch_leaves_two_ulps(case):
+    _, ref, _ = case
+    ref = ref.float().double()
+    out = ref.clone()
+    step = ulp(ref.abs().max().item(), torch.float32)
+    out[0, 0, 0] += 1.9 * step
+    assert_close(out, ref, ref.float())
+    out[0, 0, 0] += 0.2 * step
+    assert "out[0, 0, 0]" in failure(out, ref, ref.float())
+
+
+def zero(out):
+    out[1, 128, 1] = 0
+
+
+def flip_sign(out):
+    out[1, 128, 1] *= -1
+
+
+def swap_neighbours(out):
+    out[1, 128, 1], out[1, 127, 1] = out[1, 127, 1].clone(), out[1, 128, 1].clone()
+
+
+def shift_by_one(out):
+    out[:] = out.roll(1, dims=1)
+
+
+@pytest.mark.parametrize(
+    "plant, distance",
+    [(zero, 0), (flip_sign, 0), (swap_neighbours, 0), (shift_by_one, None)],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_planted_errors_are_found(case, plant, distance):
+    out, ref, pt = case
+    plant(out)
+    message = failure(out, ref, pt, seam=SEAM, axis=1)
+    if distance is not None:
+        assert f"; {distance} positions from the nearest seam (every 64 of axis 1)" in message
+
+
+def test_the_worst_coordinate_is_named_and_the_failures_are_counted(case):
+    out, ref, pt = case
+    out[0, 70, 2] += 1
+    out[1, 30, 0] -= 5
+    message = failure(out, ref, pt, seam=SEAM, axis=-2)
+    assert message.startswith(f"out[1, 30, 0] = {out[1, 30, 0]:.9g}, reference")
+    assert "at 2 of 1536 elements; 30 positions from the nearest seam" in message
+
+
+@pytest.mark.parametrize(
+    "position, distance", [(0, 0), (1, 1), (62, 1), (63, 0), (64, 0), (255, 0)]
+)
+def test_distance_to_a_seam_counts_the_positions_between(case, position, distance):
+    out, ref, pt = case
+    out[0, position, 0] = 99
+    assert f"; {distance} positions from" in failure(out, ref, pt, seam=SEAM, axis=1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+def test_nan_and_infinity_must_be_where_the_reference_has_them(case, value):
+    out, ref, pt = case
+    sound = out.clone()
+    out[1, 5, 0] = value
+    assert "out[1, 5, 0]" in failure(out, ref, pt)
+    ref[1, 5, 0] = pt[1, 5, 0] = value
+    assert_close(out, ref, pt)
+    assert "out[1, 5, 0]" in failure(sound, ref, pt)
+    # one infinity for the other, or for NaN
+    other = math.inf if value != math.inf else -math.inf
+    out[1, 5, 0] = other
+    assert "out[1, 5, 0]" in failure(out, ref, pt)
+
+
+def test_other_elements_are_still_compared_beside_a_nan(case):
+    out, ref, pt = case
+    for tensor in case:
+        tensor[0, 0, 0] = math.nan
+    out[0, 9, 1] += 1
+    assert "out[0, 9, 1]" in failure(out, ref, pt)
+
+
+def test_a_pytorch_run_that_overflowed_gives_no_budget(case):
+    out, ref, pt = case
+    pt[0, 3, 0] = math.inf
+    assert "pt[0, 3, 0]" in failure(out, ref, pt)
+
+
+@pytest.mark.parametrize("shape", [(2, 255, 3), (1, 256, 3), (2, 256)], ids=str)
+def test_shapes_must_match_without_broadcasting(case, shape):
+    _, ref, pt = case
+    assert f"out is {shape}, the reference (2, 256, 3)" in failure(torch.zeros(shape), ref, pt)
+
+
+def test_the_reference_must_be_float64(case):
+    out, ref, pt = case
+    assert "not float64" in failure(out, ref.float(), pt)
+
+
+def test_a_global_score_would_pass_a_zeroed_element():
+    ref = torch.randn(2, 1024, 256, dtype=torch.float64)
+    ref[1, 512, 7] = 0.5
+    pt = ref.float()
+    out = pt.clone()
+    out[1, 512, 7] = 0
+    assert (out - ref).pow(2).mean().sqrt() / ref.pow(2).mean().sqrt() < 1e-3
+    assert "out[1, 512, 7] = 0," in failure(out, ref, pt)
+
+
+def test_nothing_equals_nothing():
+    empty = torch.empty(0, 3)
+    assert_close(empty, empty.double(), empty)
+
+
+@pytest.mark.parametrize(
+    "value, dtype, spacing",
+    [
+        (1.0, torch.float32, 2.0**-23),
+        (1.99, torch.float32, 2.0**-23),
+        (0.99, torch.float32, 2.0**-24),
+        (5.0, torch.bfloat16, 2.0**-5),
+        (0.0, torch.float32, 2.0**-149),
+    ],
+)
+def test_ulp(value, dtype, spacing):
+    assert ulp(value, dtype) == spacing
