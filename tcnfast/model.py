@@ -250,7 +250,7 @@ def load_model(name: str | Path) -> TCN:
     except TcnfastError as error:
         raise TcnfastError(f"{path}: {error}") from None
     expected = model.state_dict()
-    for key in expected.keys() | state.keys():
+    for key in dict.fromkeys([*expected, *state]):  # in the model's order: one folder, one message
         if key not in state:
             problem = f"tensor {key} is missing"
         elif key not in expected:
