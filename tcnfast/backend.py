@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from . import reference
+from . import engine, reference
 from .errors import TcnfastError
 from .grid import StackGrid
 
@@ -27,11 +28,30 @@ class Spec:
     grid: StackGrid
 
 
+class Cpu:
+    """The C++ engine, on the processor."""
+
+    name = "cpu"
+
+    def auto_precision(self, device: torch.device) -> str:
+        return "fp32" if engine.why_not("bf16") else "bf16"
+
+    def why_not(self, spec: Spec) -> str | None:
+        if spec.device.type != "cpu":
+            return f"it runs on the processor, not on {spec.device}"
+        return engine.why_not(spec.precision)
+
+    def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
+        return engine.prepare(weights, spec.grid, spec.precision)
+
+
 class Reference:
     """Plain PyTorch on pruned grids, channels-last."""
 
     name = "reference"
-    precisions = ("fp32", "bf16", "fp64")
+
+    def auto_precision(self, device: torch.device) -> str:
+        return "bf16" if _has_bf16(device) else "fp32"
 
     def why_not(self, spec: Spec) -> str | None:
         if spec.device.type == "mps" and spec.precision != "fp32":
@@ -43,25 +63,38 @@ class Reference:
         return lambda codes: reference.stack(codes, weights, spec.grid)
 
 
-BACKENDS = (Reference(),)
+BACKENDS = (Cpu(), Reference())
 
 
-def choose(name: str, spec: Spec):
-    """The backend called ``name``, or for "auto" the first that can run ``spec``.
+class Choice(NamedTuple):
+    """The backend that will run, for what, and why those before it will not."""
 
-    TCNFAST_BACKEND stands in for "auto". Raises TcnfastError with every reason.
+    backend: object
+    spec: Spec
+    passed_over: list[str]
+
+
+def choose(name: str, device: torch.device, precision: str, grid: StackGrid) -> Choice:
+    """The backend called ``name``, or for "auto" the first that can run.
+
+    TCNFAST_BACKEND stands in for "auto". Precision "auto" is what the backend runs best: bf16 where
+    the device multiplies bf16 in hardware, else fp32. Raises TcnfastError with every reason.
     """
     if name == "auto":
         name = os.environ.get("TCNFAST_BACKEND", "auto")
     known = [backend.name for backend in BACKENDS]
     if name != "auto" and name not in known:
         raise TcnfastError(f"backend {name!r} is not in this build; it has: {', '.join(known)}")
+    if precision != "auto" and precision not in DTYPES:
+        raise TcnfastError(f"precision {precision!r}: must be auto, {', '.join(DTYPES)}")
     reasons = []
     for backend in BACKENDS:
         if name in ("auto", backend.name):
+            wanted = backend.auto_precision(device) if precision == "auto" else precision
+            spec = Spec(device, wanted, grid)
             reason = backend.why_not(spec)
             if reason is None:
-                return backend
+                return Choice(backend, spec, reasons)
             reasons.append(f"backend {backend.name} cannot run: {reason}")
     raise TcnfastError("; ".join(reasons))
 
@@ -81,15 +114,6 @@ def choose_device(device: str) -> torch.device:
     if found.type not in ("cpu", "cuda", "mps"):
         raise TcnfastError(f"device {device!r}: must be auto, cpu, cuda[:i] or mps")
     return found
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """ "auto" is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
-    if precision == "auto":
-        return "bf16" if _has_bf16(device) else "fp32"
-    if precision not in DTYPES:
-        raise TcnfastError(f"precision {precision!r}: must be auto, {', '.join(DTYPES)}")
-    return precision
 
 
 def _has_bf16(device: torch.device) -> bool:

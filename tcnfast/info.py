@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
-from .backend import BACKENDS, Spec, choose_device, choose_precision
+from .backend import BACKENDS, Spec, choose_device
+from .engine import isas
 from .grid import stack_grid
 from .model import load_model
 from .run_record import device_words, unused_gpu, versions
@@ -16,15 +15,17 @@ def show_system() -> None:
     for name, number in versions().items():
         print(f"{name}\t{number}")
     device = choose_device("auto")
-    precision = choose_precision("auto", device)
     print(f"device\t{device_words(device)}")
     unused = unused_gpu(device)
     if unused:
         print(f"warning\t{unused}")
-    spec = Spec(torch.device(device), precision, stack_grid(3, 8, 32))
+    grid = stack_grid(3, 8, 32)
     for backend in BACKENDS:
-        reason = backend.why_not(spec)
+        precision = backend.auto_precision(device)
+        reason = backend.why_not(Spec(device, precision, grid))
         print(f"backend\t{backend.name}\t{reason or f'runs in {precision}'}")
+    for name, reason in isas().items():
+        print(f"instructions\t{name}\t{reason or 'here'}")
     for name in bundled_models():
         print(f"model\t{name}\t{model_folder(name)}")
 

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 
+from .jit import jit
 
-@dataclass(frozen=True)
-class Runs:
-    """Stretches of steps at or above the cutoff, as columns (runs,).
-
-    ``first`` and ``last`` step, the ``best`` logit and the step ``best_at`` which it stands (the
-    first of equals).
-    """
-
-    label: np.ndarray  # int32
-    first: np.ndarray  # int64
-    last: np.ndarray  # int64
-    best: np.ndarray  # float32
-    best_at: np.ndarray  # int64
-
-    @classmethod
-    def empty(cls) -> Runs:
-        dtypes = (np.int32, np.int64, np.int64, np.float32, np.int64)
-        return cls(*(np.empty(0, dtype) for dtype in dtypes))
-
-    @classmethod
-    def concatenate(cls, parts: list[Runs]) -> Runs:
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def take(self, index: np.ndarray) -> Runs:
-        return Runs(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def sorted(self) -> Runs:
-        """By label, then position."""
-        return self.take(np.lexsort((self.first, self.label)))
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-def merge(runs: Runs, max_gap: int) -> Runs:
-    """Join runs of one label with at most ``max_gap`` steps between them; sorts by label, first.
-
-    Runs of one label must not overlap.
-    """
-    if not len(runs):
-        return runs
-    runs = runs.sorted()
-    apart = runs.first[1:] - runs.last[:-1] - 1 > max_gap
-    starts = np.flatnonzero(np.r_[True, (runs.label[1:] != runs.label[:-1]) | apart])
-    ends = np.r_[starts[1:], len(runs)] - 1
-    best = np.maximum.reduceat(runs.best, starts)
-    group = np.repeat(np.arange(len(starts)), ends - starts + 1)
-    at_best = np.flatnonzero(runs.best == best[group])
-    _, first_best = np.unique(group[at_best], return_index=True)
-    best_at = runs.best_at[at_best[first_best]]
-    return Runs(runs.label[starts], runs.first[starts], runs.last[ends], best, best_at)
+# a stretch of steps at or above the cutoff: its first and last step, its best logit and the step at
+# which that stands (the first of equals)
+RUN = np.dtype(
+    [
+        ("first", np.int64),
+        ("last", np.int64),
+        ("best_at", np.int64),
+        ("best", np.float32),
+        ("label", np.int32),
+    ]
+)
+RUNS_AT_ONCE = 2**14  # closed runs that leave the compiled loop together
+EVERYWHERE = np.empty(0, bool)
 
 
 class PeakCaller:
@@ -66,7 +26,9 @@ class PeakCaller:
 
     A call is a stretch of steps with logit at or above the label's cutoff; stretches at most
     ``max_gap`` bases apart are one call; calls shorter than ``min_length`` bases are dropped. What
-    is kept in memory is the calls and the stretches that the next segment may still extend.
+    is kept in memory is the calls and, for each label, the stretch that may still grow.
+
+    ``cutoffs`` (labels,) are logits, NaN for a label that is not called.
     """
 
     def __init__(
@@ -75,34 +37,80 @@ class PeakCaller:
         self.cutoffs = cutoffs.astype(np.float32)
         self.stride, self.size, self.min_length = stride, size, min_length
         self.gap_steps = max_gap // stride
-        self._open = Runs.empty()
-        self._closed: list[Runs] = []
+        self._open = np.zeros(len(cutoffs), RUN)
+        self._open["label"] = np.arange(len(cutoffs))
+        self._open["first"] = -1  # none
+        self._buffer = np.empty(max(RUNS_AT_ONCE, len(cutoffs)), RUN)
+        self._kept = [np.empty(0, RUN)]
 
     def add(self, first_step: int, logits: np.ndarray, allowed: np.ndarray | None = None) -> None:
         """``logits`` float32 (steps, labels), NaN: no score; ``allowed`` bool (steps,)."""
-        with np.errstate(invalid="ignore"):
-            hit = logits >= self.cutoffs
-        if allowed is not None:
-            hit &= allowed[:, None]
-        row, label = np.nonzero(hit)
-        step = row + first_step
-        hits = Runs(label.astype(np.int32), step, step, logits[row, label], step)
-        runs = merge(Runs.concatenate([self._open, hits]), self.gap_steps)
-        extendable = runs.last + self.gap_steps + 1 >= first_step + len(logits)
-        self._open = runs.take(extendable)
-        self._close(runs.take(~extendable))
+        allowed = EVERYWHERE if allowed is None else allowed
+        row = 0
+        while row < len(logits):
+            row, closed = _call(
+                logits, row, first_step, allowed, self.cutoffs, self.gap_steps, self._open,
+                self._buffer,
+            )  # fmt: skip
+            self._keep(self._buffer[:closed])
 
-    def _close(self, runs: Runs) -> None:
-        start, end = self.bases(runs)
-        self._closed.append(runs.take(end - start >= self.min_length))
+    def _keep(self, runs: np.ndarray) -> None:
+        start, end = run_bases(runs, self.stride, self.size)
+        long_enough = end - start >= self.min_length
+        if long_enough.any():
+            self._kept.append(runs[long_enough])
 
-    def bases(self, runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-        """Start and end in bases; the last step of a contig may be partial."""
-        end = np.minimum((runs.last + 1) * self.stride, self.size)
-        return runs.first * self.stride, end
+    def finish(self) -> np.ndarray:
+        """All calls of the contig as RUN (calls,), sorted by label, then position."""
+        self._keep(self._open[self._open["first"] >= 0])
+        self._open["first"] = -1
+        calls = np.concatenate(self._kept)
+        # runs of one label were closed in order
+        return calls[np.argsort(calls["label"], kind="stable")]
 
-    def finish(self) -> Runs:
-        """All calls of the contig, sorted by label, then position."""
-        self._close(self._open)
-        self._open = Runs.empty()
-        return Runs.concatenate([Runs.empty(), *self._closed]).sorted()
+
+def run_bases(runs: np.ndarray, stride: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end in bases, int64, of RUN (runs,); the last step of a contig may be partial."""
+    return runs["first"] * stride, np.minimum((runs["last"] + 1) * stride, size)
+
+
+@jit
+def _call(logits, row, first_step, allowed, cutoffs, gap_steps, runs, closed):
+    """Take in logits from ``row`` on, until they end or ``closed`` may not hold another row.
+
+    ``runs`` holds each label's open run, ``closed`` takes those that ended. Returns the row reached
+    and the number closed.
+    """
+    steps, labels = logits.shape
+    n = 0
+    while row < steps and n + labels <= len(closed):
+        if (len(allowed) == 0 or allowed[row]) and _any_hit(logits[row], cutoffs):
+            step = first_step + row
+            for label in range(labels):
+                value = logits[row, label]
+                if not value >= cutoffs[label]:
+                    continue
+                run = runs[label]
+                if run.first >= 0 and step - run.last - 1 > gap_steps:
+                    closed[n] = run
+                    n += 1
+                    run.first = -1
+                if run.first < 0:
+                    run.first = step
+                    run.best = value
+                    run.best_at = step
+                elif value > run.best:
+                    run.best = value
+                    run.best_at = step
+                run.last = step
+        row += 1
+    return row, n
+
+
+@jit
+def _any_hit(row, cutoffs):
+    # no early exit: the compiler makes vector instructions of this
+    hit = False
+    for label in range(len(row)):
+        hit |= row[label] >= cutoffs[label]
+    return hit

@@ -20,8 +20,9 @@ class Plan:
     is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
     strand is a mirrored plan on the same codes, so it is exact for every length and stride.
 
-    ``backend``, ``precision`` and ``device`` tell what really runs. A copy of the weights is taken:
-    later training of the model does not reach the plan.
+    ``backend``, ``precision`` and ``device`` tell what really runs, ``passed_over`` why backends
+    that "auto" would rather have taken do not. A copy of the weights is taken: later training of
+    the model does not reach the plan.
 
     ``precision``: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
     in hardware, else fp32.
@@ -42,10 +43,9 @@ class Plan:
         self.grid = model.config.grid(stride)
         self.stride, self.strand = stride, strand
         self.device = backends.choose_device(device)
-        self.precision = backends.choose_precision(precision, self.device)
-        spec = backends.Spec(self.device, self.precision, self.grid)
-        chosen = backends.choose(backend, spec)
-        self.backend = chosen.name
+        choice = backends.choose(backend, self.device, precision, self.grid)
+        chosen, spec, self.passed_over = choice
+        self.backend, self.precision = chosen.name, spec.precision
         plus = model.folded()
         weights = {"+": [plus], "-": [plus.mirrored(self.grid)]}
         weights["both"] = weights["+"] + weights["-"]

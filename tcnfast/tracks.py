@@ -1,25 +1,40 @@
-"""What a scan writes: narrowPeak calls and bigWig tracks, and the shards they are made from."""
+"""Probability tracks of a scan: rounded and sparse; kept on disk while a contig is scored, then
+written as one bigWig a label.
+
+A track is a step function: the rounded probability of each step, or nothing where there is no score
+or the score is below the floor. Only its changes are kept.
+"""
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from .bigwig import BigWigWriter
 from .errors import TcnfastError
-from .peaks import Runs
+from .jit import jit
 
-SHARD_DTYPE = np.dtype(np.float16)  # of probabilities: steps of at most 0.0005
-BIGWIG_STEP_BYTES = 8  # more than a step of random values takes with its zoom levels, about 5.2
-CHUNK_STEPS = 2**20  # values of one track in memory at once
+# what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
+# a track of 100 pixels, and the rare labels, whose calls begin at 0.005, keep their shape
+VALUES = np.concatenate([np.arange(100) / 1000, np.arange(10, 101) / 100]).astype(np.float32)
+NOTHING = 255  # the level of a step without a value; the others are places in VALUES
+
+CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
+FIRST_ZOOM_STEPS = 64  # of a bin: up to some 2 Mb, browsers then read the values themselves
 
 
 def probability(logit: np.ndarray) -> np.ndarray:
     """Logistic function, float64, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, np.float64)))
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`probability`, float64: -inf at 0, inf at 1."""
+    probability = np.asarray(probability, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)
 
 
 def file_names(labels: list[str]) -> list[str]:
@@ -35,110 +50,157 @@ def file_names(labels: list[str]) -> list[str]:
     return safe
 
 
-def narrowpeak_lines(
-    chrom: str, label: str, calls: Runs, start: np.ndarray, end: np.ndarray, stride: int
-) -> Iterator[str]:
-    """Calls of one label as narrowPeak rows.
+# the logit at which each level begins, the first at level 1
+BEGINS = np.append(logit((VALUES[1:].astype(np.float64) + VALUES[:-1]) / 2), np.inf)
+BEGINS = BEGINS.astype(np.float32)
+# the logits from BEGINS[0] on in cells narrower than any level (0.011, at 0.0995), so that at most
+# one level begins in a cell; LOWS: the level at the lower end of each
+CELLS_PER_LOGIT = np.float32(128)
+CELLS = 1 + int((BEGINS[-2] - BEGINS[0]) * CELLS_PER_LOGIT)
 
-    score = round(1000 p), signalValue = p, p the largest probability in the call; p- and q-value
-    are -1 (not given); the summit is the centre of the best step, as an offset from the start.
-    """
-    largest = probability(calls.best)
-    summit = np.minimum(calls.best_at * stride + stride // 2, end - 1) - start
-    for row in range(len(calls)):
-        p = largest[row]
-        yield (
-            f"{chrom}\t{start[row]}\t{end[row]}\t{label}\t{round(1000 * p)}\t.\t{p:.4f}"
-            f"\t-1\t-1\t{summit[row]}\n"
-        )
+
+LOWS = np.searchsorted(
+    ((BEGINS[:-1] - BEGINS[0]) * CELLS_PER_LOGIT).astype(int), np.arange(CELLS)
+).astype(np.uint8)
+
+
+@jit
+def _level(value):
+    """How many of BEGINS a logit reaches, without a branch."""
+    cell = (value - BEGINS[0]) * CELLS_PER_LOGIT
+    low = LOWS[int(min(max(cell, np.float32(0)), np.float32(CELLS - 1)))]
+    return np.uint8(low + (value >= BEGINS[low]))
 
 
 class TrackShard:
-    """Probabilities of some labels along one contig, float16, track after track in one raw file."""
+    """Tracks of some labels along one contig, in one file.
 
-    def __init__(self, path: Path, n_tracks: int, n_steps: int) -> None:
-        self.path, self.n_tracks, self.n_steps = path, n_tracks, n_steps
+    The file is a row of blocks. A block holds int64 (labels,) counts of changes, then the changes
+    themselves, label after label: uint64 ``step << 8 | level``.
+    """
 
-    def create(self) -> None:
-        """Lay out the file, every value NaN (no score)."""
-        blank = np.full(min(self.n_steps, CHUNK_STEPS), np.nan, SHARD_DTYPE).tobytes()
-        left = self.n_tracks * self.n_steps * SHARD_DTYPE.itemsize
-        with open(self.path, "wb") as file:
-            while left > 0:
-                left -= file.write(blank[:left])
+    def __init__(self, path: Path, floors: np.ndarray) -> None:
+        """``floors`` (labels,) logits that a step must reach; NaN: no track of this label."""
+        self.path, self.floors = path, floors.astype(np.float32)
+        self._levels = np.full(len(floors), NOTHING, np.uint8)
+        room = max(CHANGES_AT_ONCE, len(floors) + 1)
+        self._label, self._change = np.empty(room, np.int32), np.empty(room, np.uint64)
+        self._held = 0
+        self._next_step = 0
+        path.write_bytes(b"")
 
-    def write(self, first_step: int, logits: np.ndarray) -> None:
-        """``logits`` (steps, tracks): each track goes to its own place."""
-        values = np.ascontiguousarray(probability(logits).T.astype(SHARD_DTYPE))
-        with open(self.path, "r+b", buffering=0) as file:
-            for track, row in enumerate(values):
-                view, at = memoryview(row.tobytes()), self._offset(track, first_step)
-                while view:
-                    written = os.pwrite(file.fileno(), view, at)
-                    view, at = view[written:], at + written
+    def add(self, first_step: int, logits: np.ndarray) -> None:
+        """``logits`` float32 (steps, labels), in order; NaN, and steps left out, have no score."""
+        if first_step > self._next_step:
+            self._end(self._next_step)
+        self._next_step = first_step + len(logits)
+        row = 0
+        while True:
+            row, self._held = _changes(
+                logits, row, first_step, self.floors, self._levels, self._label, self._change,
+                self._held,
+            )  # fmt: skip
+            if row == len(logits):
+                return
+            self._flush()
 
-    def read(self, track: int, first_step: int, n: int) -> np.ndarray:
-        offset = self._offset(track, first_step)
-        return np.fromfile(self.path, SHARD_DTYPE, n, offset=offset).astype(np.float32)
+    def finish(self) -> None:
+        """Write what is left; a shard that was not finished cannot be read."""
+        self._end(self._next_step)
+        self._flush()
 
-    def _offset(self, track: int, step: int) -> int:
-        return (track * self.n_steps + step) * SHARD_DTYPE.itemsize
+    def _end(self, step: int) -> None:
+        """No score from ``step`` on."""
+        self._next_step = step
+        self.add(step, np.full((1, len(self.floors)), np.nan, np.float32))
+
+    def _flush(self) -> None:
+        label, change = self._label[: self._held], self._change[: self._held]
+        counts = np.bincount(label, minlength=len(self.floors)).astype(np.int64)
+        with open(self.path, "ab") as file:
+            file.write(counts)
+            file.write(_by_label(label, change, np.cumsum(counts) - counts))
+        self._held = 0
+
+
+class TrackReader:
+    """The tracks of a finished :class:`TrackShard`; may be read by several threads."""
+
+    def __init__(self, path: Path, labels: int) -> None:
+        self.path = path
+        self._blocks: list[tuple[int, np.ndarray]] = []  # where its changes lie, first of a label
+        at, size = 0, path.stat().st_size
+        while at < size:
+            counts = np.fromfile(path, np.int64, labels, offset=at)
+            at += counts.nbytes
+            firsts = np.concatenate([[0], np.cumsum(counts)])
+            self._blocks.append((at, firsts))
+            at += 8 * int(firsts[-1])
+
+    def runs(self, label: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """First step, last step + 1 and value of the runs of equal value, a block at a time."""
+        before = np.empty(0, np.uint64)
+        for at, firsts in self._blocks:
+            first, n = int(firsts[label]), int(firsts[label + 1] - firsts[label])
+            changes = np.fromfile(self.path, np.uint64, n, offset=at + 8 * first)
+            changes = np.concatenate([before, changes])
+            before = changes[-1:]
+            step, level = (changes >> 8).astype(np.int64), (changes & 255).astype(np.uint8)
+            valued = np.flatnonzero(level[:-1] != NOTHING)
+            yield step[valued], step[valued + 1], VALUES[level[valued]]
 
 
 def write_bigwig(
     path: Path,
     sizes: dict[str, int],
-    shards: Sequence[tuple[str, TrackShard]],
-    track: int,
+    readers: Sequence[TrackReader],
+    label: int,
     stride: int,
 ) -> None:
-    """One label's bigWig: one value per step, gaps where there is no score.
+    """One label's bigWig: an interval for each run of equal value, gaps where there is none.
 
-    ``sizes`` gives the header; ``shards`` come in its order.
+    ``sizes`` gives the header; ``readers`` come in its order.
     """
-    import pyBigWig
-
-    _reserve(path, BIGWIG_STEP_BYTES * sum(shard.n_steps for _, shard in shards) + 2**20)
-    with pyBigWig.open(str(path), "w") as bigwig:
-        bigwig.addHeader(list(sizes.items()))
-        for chrom, shard in shards:
-            for first in range(0, shard.n_steps, CHUNK_STEPS):
-                values = shard.read(track, first, min(CHUNK_STEPS, shard.n_steps - first))
-                _add_steps(bigwig, chrom, sizes[chrom], first, values, stride)
-    _check_whole(path)
+    with BigWigWriter(path, sizes, FIRST_ZOOM_STEPS * stride) as bigwig:
+        for contig, (reader, size) in enumerate(zip(readers, sizes.values(), strict=True)):
+            for first, end, value in reader.runs(label):
+                bigwig.add(contig, first * stride, np.minimum(end * stride, size), value)
 
 
-def _reserve(path: Path, n_bytes: int) -> None:
-    """Raise OSError now if the disk has no room: libBigWig does not notice a write that fails."""
-    with open(path, "wb") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # what some disks cannot do
-                raise OSError(error.errno, error.strerror, str(path)) from None
-    path.unlink()
+@jit
+def _changes(logits, row, first_step, floors, levels, label_out, change_out, n):
+    """Append the changes of rows from ``row`` on, until they end or there is no room for another.
+
+    ``levels`` holds each label's level so far. Returns the row reached and the number held.
+    """
+    steps, labels = logits.shape
+    # which labels have a value or had one, eight of them looked at together
+    words = np.zeros(-(-labels // 8), np.uint64)
+    busy = words.view(np.uint8)
+    while row < steps and n + labels < len(change_out):
+        for label in range(labels):
+            busy[label] = (logits[row, label] >= floors[label]) | (levels[label] != NOTHING)
+        for word in range(len(words)):
+            if words[word] == 0:
+                continue
+            for label in range(8 * word, min(8 * word + 8, labels)):
+                value, level = logits[row, label], np.uint8(NOTHING)
+                if value >= floors[label]:
+                    level = _level(value)
+                # written always and kept if it is a change: half of all guesses would be wrong
+                change_out[n] = np.uint64(first_step + row) << np.uint64(8) | np.uint64(level)
+                label_out[n] = label
+                n += level != levels[label]
+                levels[label] = level
+        row += 1
+    return row, n
 
 
-def _check_whole(path: Path) -> None:
-    """Raise OSError for a file without the magic number that ends a bigWig."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
-        file.seek(-4, os.SEEK_END)
-        if file.read() != magic:
-            raise OSError(errno.ENOSPC, "not written whole; is the disk full?", str(path))
-
-
-def _add_steps(bigwig, chrom: str, size: int, first: int, values: np.ndarray, stride: int) -> None:
-    """Add scored steps as fixed-step runs; a partial last step gets an interval of its own."""
-    scored = ~np.isnan(values)
-    edges = np.flatnonzero(np.diff(np.r_[False, scored, False].astype(np.int8)))
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        partial = (first + end) * stride > size
-        whole = end - 1 if partial else end
-        if whole > begin:
-            at = (first + begin) * stride
-            run = values[begin:whole]
-            bigwig.addEntries(chrom, at, values=run, span=stride, step=stride)
-        if partial:
-            at = (first + whole) * stride
-            bigwig.addEntries([chrom], [at], ends=[size], values=[float(values[whole])])
+@jit
+def _by_label(label, change, at):
+    """``change`` grouped by label, each group in its order; ``at``: where the groups begin."""
+    out = np.empty_like(change)
+    for i in range(len(change)):
+        out[at[label[i]]] = change[i]
+        at[label[i]] += 1
+    return out

@@ -223,6 +223,9 @@ class Stub:
     def __init__(self, name, reason=None):
         self.name, self.reason = name, reason
 
+    def auto_precision(self, device):
+        return "fp32"
+
     def why_not(self, spec):
         return self.reason
 

@@ -1,0 +1,144 @@
+// tcnfast._C: raw buffers in, raw buffers out. It knows no torch, so one build serves every torch.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cpu/isa.h"
+#include "cpu/stack.h"
+
+namespace py = pybind11;
+using namespace tcnfast;
+
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+const float* checked(const Floats& array, std::vector<long> shape, const std::string& name) {
+  if (std::vector<long>(array.shape(), array.shape() + array.ndim()) != shape)
+    throw std::invalid_argument(name + ": has another shape than the stack asks for");
+  return array.data();
+}
+
+const Kernels& find_kernels(const std::string& isa, const std::string& precision) {
+  for (const Isa& candidate : isas()) {
+    if (candidate.name != isa) continue;
+    if (!candidate.why_not.empty()) throw std::invalid_argument(isa + ": " + candidate.why_not);
+    const auto make = precision == "fp32" ? candidate.fp32
+                      : precision == "bf16" ? candidate.bf16
+                                            : nullptr;
+    if (!make) throw std::invalid_argument(isa + ": does not compute in " + precision);
+    return *make();
+  }
+  throw std::invalid_argument("no instruction set is called " + isa);
+}
+
+std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
+                                  const std::vector<py::dict>& blocks, const Floats& code_residual,
+                                  const Floats& head_weight, const Floats& head_bias, long stride,
+                                  long sample, long receptive_field, long chunk) {
+  StackParams p;
+  if (head_weight.ndim() != 2) throw std::invalid_argument("head_weight: must be 2-D");
+  p.labels = int(head_weight.shape(0));
+  p.channels = int(head_weight.shape(1));
+  const long C = p.channels;
+  p.stride = stride;
+  p.sample = sample;
+  p.receptive_field = receptive_field;
+  p.code_residual = checked(code_residual, {N_CODES, C}, "code_residual");
+  p.head_weight = head_weight.data();
+  p.head_bias = checked(head_bias, {p.labels}, "head_bias");
+  std::vector<Floats> alive;  // casts may have copied
+  for (const py::dict& block : blocks) {
+    const auto floats = [&](const char* name, std::vector<long> shape) {
+      alive.push_back(block[name].cast<Floats>());
+      return checked(alive.back(), shape, name);
+    };
+    BlockParams b;
+    b.taps1 = block["taps1"].cast<int>();
+    b.taps2 = block["taps2"].cast<int>();
+    b.dilation = block["dilation"].cast<long>();
+    b.stride = block["stride"].cast<long>();
+    b.tap = block["tap"].cast<long>();
+    b.weight1 = floats("weight1", {C, p.blocks.empty() ? N_BASES : C, b.taps1});
+    b.bias1 = floats("bias1", {C});
+    b.weight2 = floats("weight2", {C, C, b.taps2});
+    b.bias2 = floats("bias2", {C});
+    p.blocks.push_back(b);
+  }
+  if (p.blocks.empty()) throw std::invalid_argument("blocks: there must be one at least");
+  return std::make_unique<Stack>(find_kernels(isa, precision), p, chunk);
+}
+
+// Addresses, as torch and numpy give them: `codes` uint8 (batch, length), `logits` fp32
+// (batch, scores, labels), both C-ordered and there for the whole call.
+void score(const Stack& stack, std::uintptr_t codes, long batch, long length, std::uintptr_t logits,
+           int threads) {
+  if (length < stack.receptive_field || threads < 1)
+    throw std::invalid_argument("score: length under the receptive field, or no thread");
+  py::gil_scoped_release release;
+  stack.score(reinterpret_cast<const std::uint8_t*>(codes), batch, length,
+              reinterpret_cast<float*>(logits), threads);
+}
+
+py::dict seconds(const Stack& stack) {
+  const Seconds s = stack.seconds();
+  py::dict shares;
+  shares["lookup"] = s.lookup;
+  shares["convolutions"] = s.convolutions;
+  shares["history"] = s.history;
+  shares["head"] = s.head;
+  return shares;
+}
+
+std::vector<std::pair<std::string, std::string>> list_isas() {
+  std::vector<std::pair<std::string, std::string>> list;
+  for (const Isa& isa : isas()) list.emplace_back(isa.name, isa.why_not);
+  return list;
+}
+
+// FLOP/s of a register-only loop in `threads` threads, for at least `seconds`.
+double peak(const std::string& isa, const std::string& precision, double seconds, int threads) {
+  const Kernels& kernels = find_kernels(isa, precision);
+  py::gil_scoped_release release;
+  std::vector<double> rates(threads);
+  std::vector<std::thread> pool;
+  for (double& rate : rates)
+    pool.emplace_back([&rate, &kernels, seconds] {
+      const auto now = [] { return std::chrono::steady_clock::now(); };
+      const auto start = now();
+      std::chrono::duration<double> spent{0};
+      double flop = 0;
+      while (spent.count() < seconds) {
+        flop += kernels.peak(100000);
+        spent = now() - start;
+      }
+      rate = flop / spent.count();
+    });
+  for (std::thread& thread : pool) thread.join();
+  double sum = 0;
+  for (const double rate : rates) sum += rate;
+  return sum;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "The C++ engine; tcnfast/engine.py says how it is called.";
+  m.def("isas", list_isas, "(name, reason why not or '') of every instruction set, best first");
+  m.def("peak", peak, py::arg("isa"), py::arg("precision"), py::arg("seconds"), py::arg("threads"));
+  py::class_<Stack>(m, "Stack")
+      .def(py::init(&make_stack), py::kw_only(), py::arg("isa"), py::arg("precision"),
+           py::arg("blocks"), py::arg("code_residual"), py::arg("head_weight"),
+           py::arg("head_bias"), py::arg("stride"), py::arg("sample"), py::arg("receptive_field"),
+           py::arg("chunk") = 0)
+      .def("score", score)
+      .def("seconds", seconds)
+      .def_readonly("chunk", &Stack::chunk);
+}

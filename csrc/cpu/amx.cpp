@@ -1,0 +1,160 @@
+// AMX: the convolution as tiles of 32 positions by 32 outputs, 4 accumulators of 16 x 16 fp32.
+//
+// A tile row of inputs is 32 channels of one position, 64 bytes; rows are `x_row` apart, so any
+// dilation and stride is a matter of addresses. With TCNFAST_EMULATED_AMX the tile instructions are
+// plain loops: it proves everything but the instructions where there is no such processor.
+#include "kernels.h"
+
+#if (defined(__AMX_BF16__) || defined(TCNFAST_EMULATED_AMX)) && defined(__AVX512BF16__)
+#include "avx512_vectors.h"
+#include "conv.h"
+
+#ifdef TCNFAST_EMULATED_AMX
+#include "emulated_amx.h"
+#else
+// macros, not functions: the instructions take the number of a tile as an immediate
+#define TILE_CONFIGURE(config) _tile_loadconfig(config)
+#define TILE_RELEASE() _tile_release()
+#define TILE_ZERO(tile) _tile_zero(tile)
+#define TILE_LOAD(tile, base, stride) _tile_loadd(tile, base, stride)
+#define TILE_STORE(tile, base, stride) _tile_stored(tile, base, stride)
+#define TILE_DOT(sum, a, b) _tile_dpbf16ps(sum, a, b)
+#endif
+
+namespace tcnfast {
+namespace {
+
+constexpr int SIDE = 16;            // rows of a tile; fp32 sums in a row of one
+constexpr int INPUTS = 32;          // bf16 channels in a row of a tile
+constexpr int PANEL = 2 * SIDE;     // outputs of a panel, and rows of a step
+constexpr int TILE_BYTES = 1024;
+constexpr ptrdiff_t ROW_BYTES = 64;  // of a tile
+
+void configure() {
+  struct alignas(64) {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  TILE_CONFIGURE(&config);
+}
+
+void release() { TILE_RELEASE(); }
+
+template <Epilogue E>
+void finish_rows(const Conv& c, const float* sums, int channel, long first) {
+  using V = Avx512Bf16;
+  const V::Reg bias[2] = {V::load_f32(c.bias + channel), V::load_f32(c.bias + channel + SIDE)};
+  const long left = c.rows - first;
+  const int rows = left < PANEL ? int(left) : PANEL;
+  for (int r = 0; r < rows; ++r)
+    for (int n = 0; n < 2; ++n) {
+      const V::Reg sum = V::add(V::load_f32(sums + r * PANEL + n * SIDE), bias[n]);
+      finish<V, E>(c, sum, channel + n * SIDE, first + r);
+    }
+}
+
+template <Epilogue E>
+void amx_conv(const Conv& c) {
+  alignas(64) float sums[PANEL * PANEL];
+  const ptrdiff_t sums_row = PANEL * sizeof(float);
+  const char* w = c.weights;
+  const ptrdiff_t panel_bytes = ptrdiff_t(c.taps) * (c.inputs / INPUTS) * 2 * TILE_BYTES;
+  for (int channel = 0; channel < c.outputs; channel += PANEL, w += panel_bytes)
+    for (long row = 0; row < c.rows; row += PANEL) {
+      const bool both = c.rows - row > SIDE;
+      const char* x = c.x + row * c.x_row;
+      const char* b = w;
+      TILE_ZERO(0);
+      TILE_ZERO(1);
+      TILE_ZERO(2);
+      TILE_ZERO(3);
+      for (int tap = 0; tap < c.taps; ++tap, x += c.x_tap)
+        for (int k = 0; k < c.inputs; k += INPUTS, b += 2 * TILE_BYTES) {
+          const char* a = x + k * Avx512Bf16::element_bytes;
+          TILE_LOAD(6, b, ROW_BYTES);
+          TILE_LOAD(7, b + TILE_BYTES, ROW_BYTES);
+          TILE_LOAD(4, a, c.x_row);
+          TILE_DOT(0, 4, 6);
+          TILE_DOT(1, 4, 7);
+          if (both) {
+            TILE_LOAD(5, a + SIDE * c.x_row, c.x_row);
+            TILE_DOT(2, 5, 6);
+            TILE_DOT(3, 5, 7);
+          }
+        }
+      TILE_STORE(0, sums, sums_row);
+      TILE_STORE(1, sums + SIDE, sums_row);
+      if (both) {
+        TILE_STORE(2, sums + SIDE * PANEL, sums_row);
+        TILE_STORE(3, sums + SIDE * PANEL + SIDE, sums_row);
+      }
+      finish_rows<E>(c, sums, channel, row);
+    }
+}
+
+size_t amx_packed_bytes(int outputs, int padded, int taps) {
+  return size_t((outputs + PANEL - 1) / PANEL) * taps * (padded / INPUTS) * 2 * TILE_BYTES;
+}
+
+// [panel][tap][32 inputs][16 outputs], a tile of 16 pairs of inputs by 16 outputs each.
+void amx_pack(const float* weights, int outputs, int inputs, int padded, int taps, char* packed) {
+  for (int channel = 0; channel < outputs; channel += PANEL)
+    for (int tap = 0; tap < taps; ++tap)
+      for (int k = 0; k < padded; k += INPUTS)
+        for (int half = channel; half < channel + PANEL; half += SIDE)
+          for (int pair = k; pair < k + INPUTS; pair += 2)
+            for (int o = half; o < half + SIDE; ++o)
+              for (int i = pair; i < pair + 2; ++i, packed += Avx512Bf16::element_bytes) {
+                const bool real = o < outputs && i < inputs;
+                const float w = real ? weights[(size_t(o) * inputs + i) * taps + tap] : 0.f;
+                Avx512Bf16::store_element(packed, w);
+              }
+}
+
+double amx_peak(long iterations) {
+  alignas(64) static const char zeros[TILE_BYTES] = {};
+  configure();
+  TILE_ZERO(0);
+  TILE_ZERO(1);
+  TILE_ZERO(2);
+  TILE_ZERO(3);
+  TILE_ZERO(4);
+  TILE_ZERO(5);
+  TILE_LOAD(6, zeros, ROW_BYTES);
+  TILE_LOAD(7, zeros, ROW_BYTES);
+  for (long i = 0; i < iterations; ++i) {
+    TILE_DOT(0, 6, 7);
+    TILE_DOT(1, 6, 7);
+    TILE_DOT(2, 6, 7);
+    TILE_DOT(3, 6, 7);
+    TILE_DOT(4, 6, 7);
+    TILE_DOT(5, 6, 7);
+  }
+  release();
+  return 6.0 * 2 * SIDE * SIDE * INPUTS * iterations;
+}
+
+}  // namespace
+
+const Kernels* amx_bf16() {
+  static constexpr Kernels table = {Avx512Bf16::element_bytes,
+                                    INPUTS,
+                                    PANEL,
+                                    amx_packed_bytes,
+                                    amx_pack,
+                                    amx_conv<Epilogue::Relu>,
+                                    amx_conv<Epilogue::Residual>,
+                                    amx_conv<Epilogue::ResidualCodes>,
+                                    amx_conv<Epilogue::Linear>,
+                                    lookup<Avx512Bf16>,
+                                    amx_peak,
+                                    configure,
+                                    release};
+  return &table;
+}
+
+}  // namespace tcnfast
+#else
+const tcnfast::Kernels* tcnfast::amx_bf16() { return nullptr; }
+#endif

@@ -1,0 +1,42 @@
+#include "kernels.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#include <string.h>
+
+#include "conv.h"
+
+namespace tcnfast {
+namespace {
+
+struct Avx2Fp32 {
+  using Reg = __m256;
+  using Weights = __m256;
+  static constexpr int lanes = 8, STEP = 1, element_bytes = 4, CHANNELS = 8;
+  // 12 sums, 2 weights and an input of 16 registers
+  static constexpr int ROWS = 6, VECTORS = 2;
+
+  static Reg load_f32(const float* p) { return _mm256_loadu_ps(p); }
+  static void store_f32(float* p, Reg v) { _mm256_storeu_ps(p, v); }
+  static Reg load_row(const char* p) { return load_f32(reinterpret_cast<const float*>(p)); }
+  static void store_row(char* p, Reg v) { store_f32(reinterpret_cast<float*>(p), v); }
+  static void store_element(char* p, float v) { memcpy(p, &v, 4); }
+  static Weights load_weights(const char* p) { return load_row(p); }
+  static Reg broadcast(const char* p) {
+    return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+  }
+  static Reg madd(Reg sum, Reg a, Weights b) { return _mm256_fmadd_ps(a, b, sum); }
+  static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static Reg relu(Reg v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
+};
+
+}  // namespace
+
+const Kernels* avx2_fp32() {
+  static constexpr Kernels table = kernels<Avx2Fp32>();
+  return &table;
+}
+}  // namespace tcnfast
+#else
+const tcnfast::Kernels* tcnfast::avx2_fp32() { return nullptr; }
+#endif

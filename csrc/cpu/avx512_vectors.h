@@ -1,0 +1,63 @@
+// AVX-512 vectors for conv.h: fp32, and pairs of bf16 where the processor multiplies them.
+#pragma once
+
+#include <immintrin.h>
+#include <string.h>
+
+namespace tcnfast {
+namespace {
+
+struct Avx512Fp32 {
+  using Reg = __m512;
+  using Weights = __m512;
+  static constexpr int lanes = 16, STEP = 1, element_bytes = 4, CHANNELS = 16;
+  // 28 sums, 2 weights and an input fill the 32 registers
+  static constexpr int ROWS = 14, VECTORS = 2;
+
+  static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
+  static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
+  static Reg load_row(const char* p) { return load_f32(reinterpret_cast<const float*>(p)); }
+  static void store_row(char* p, Reg v) { store_f32(reinterpret_cast<float*>(p), v); }
+  static void store_element(char* p, float v) { memcpy(p, &v, 4); }
+  static Weights load_weights(const char* p) { return _mm512_loadu_ps(p); }
+  static Reg broadcast(const char* p) { return _mm512_set1_ps(*reinterpret_cast<const float*>(p)); }
+  static Reg madd(Reg sum, Reg a, Weights b) { return _mm512_fmadd_ps(a, b, sum); }
+  static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg relu(Reg v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
+};
+
+#ifdef __AVX512BF16__
+struct Avx512Bf16 {
+  using Reg = __m512;
+  using Weights = __m512bh;
+  static constexpr int lanes = 16, STEP = 2, element_bytes = 2, CHANNELS = 16;
+  static constexpr int ROWS = 14, VECTORS = 2;
+
+  static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
+  static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
+  static Reg load_row(const char* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+  static void store_row(char* p, Reg v) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(v);
+    memcpy(p, &rounded, 32);
+  }
+  static void store_element(char* p, float v) {
+    const __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(v));
+    memcpy(p, &rounded, 2);
+  }
+  static Weights load_weights(const char* p) { return (__m512bh)_mm512_loadu_si512(p); }
+  static __m512bh broadcast(const char* p) {
+    int pair;
+    memcpy(&pair, p, 4);
+    return (__m512bh)_mm512_set1_epi32(pair);
+  }
+  static Reg madd(Reg sum, __m512bh a, Weights b) { return _mm512_dpbf16_ps(sum, a, b); }
+  static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg relu(Reg v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
+};
+#endif
+
+}  // namespace
+}  // namespace tcnfast

@@ -1,0 +1,40 @@
+// No intrinsics: 16-byte vectors as GCC and Clang know them, SSE2 on x86-64 and NEON on arm64.
+#include <string.h>
+
+#include "conv.h"
+
+namespace tcnfast {
+namespace {
+
+struct Generic {
+  typedef float Reg __attribute__((vector_size(16)));
+  using Weights = Reg;
+  static constexpr int lanes = 4, STEP = 1, element_bytes = 4, CHANNELS = 8;
+  static constexpr int ROWS = 6, VECTORS = 2;
+
+  static Reg load_f32(const float* p) {
+    Reg v;
+    memcpy(&v, p, 16);
+    return v;
+  }
+  static void store_f32(float* p, Reg v) { memcpy(p, &v, 16); }
+  static Reg load_row(const char* p) { return load_f32(reinterpret_cast<const float*>(p)); }
+  static void store_row(char* p, Reg v) { memcpy(p, &v, 16); }
+  static void store_element(char* p, float v) { memcpy(p, &v, 4); }
+  static Weights load_weights(const char* p) { return load_row(p); }
+  static Reg broadcast(const char* p) {
+    const float v = *reinterpret_cast<const float*>(p);
+    return Reg{v, v, v, v};
+  }
+  static Reg madd(Reg sum, Reg a, Weights b) { return sum + a * b; }
+  static Reg add(Reg a, Reg b) { return a + b; }
+  static Reg relu(Reg v) { return v > 0.f ? v : Reg{}; }
+};
+
+}  // namespace
+
+const Kernels* generic_fp32() {
+  static constexpr Kernels table = kernels<Generic>();
+  return &table;
+}
+}  // namespace tcnfast

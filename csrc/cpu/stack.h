@@ -1,0 +1,88 @@
+// A stack packed for one instruction set and precision, and its scores: depth first, chunk by chunk.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "../params.h"
+#include "kernels.h"
+
+namespace tcnfast {
+
+// Zero-filled memory on cache-line boundaries.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t bytes);
+  char* data() const { return data_.get(); }
+  float* floats() const { return reinterpret_cast<float*>(data_.get()); }
+
+ private:
+  struct Free {
+    void operator()(char* p) const;
+  };
+  std::unique_ptr<char, Free> data_;
+};
+
+struct Convolution {
+  int taps;
+  Buffer weights, bias;
+};
+
+struct Block {
+  long dilation, stride, tap;
+  Convolution first, second;  // the first of block 0 is the tables instead
+  long reach1() const { return (first.taps - 1) * dilation; }
+  long reach2() const { return (second.taps - 1) * dilation; }
+};
+
+// Where the time of all threads went, in seconds.
+struct Seconds {
+  double lookup = 0, convolutions = 0, history = 0, head = 0;
+  void add(const Seconds& other);
+};
+
+class Stream;
+
+class Stack {
+ public:
+  // `chunk`: positions of the first convolution that pass through all layers at once; 0 picks what
+  // fits the second-level cache. Scores do not depend on it.
+  Stack(const Kernels& kernels, const StackParams& params, long chunk = 0);
+  ~Stack();
+
+  // codes (batch, length), values 0 to 4, length >= receptive_field, to logits
+  // (batch, (length - receptive_field) / stride + 1, labels). Scores do not depend on `threads`.
+  // Throws std::invalid_argument for a code over 4, std::bad_alloc.
+  void score(const uint8_t* codes, long batch, long length, float* logits, int threads) const;
+
+  // What has been spent since the last call.
+  Seconds seconds() const;
+
+  const Kernels& kernels;
+  const int channels, padded, labels;  // `padded` channels to a row
+  const ptrdiff_t row_bytes;
+  const long stride, sample, receptive_field;
+  long chunk;
+
+  // The first convolution: tables of `word` codes, (groups, 5^word, padded), bias in the first.
+  int word, groups, words_per_table;
+  std::vector<int> offsets;  // of each group's word
+  Buffer tables;
+  Buffer code_residual;  // (5, padded)
+  std::vector<Block> blocks;
+  Convolution head;
+
+ private:
+  void make_tables(const BlockParams& params);
+  Convolution pack(const float* weights, const float* bias, int outputs, int taps) const;
+  std::unique_ptr<Stream> borrow() const;
+  void give_back(std::unique_ptr<Stream> stream) const;
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Stream>> idle_;  // workspaces outlive calls
+  mutable Seconds seconds_;
+};
+
+}  // namespace tcnfast

@@ -1,0 +1,223 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace tcnfast {
+namespace {
+
+long outputs(long inputs, long reach, long stride) {
+  return inputs > reach ? (inputs - 1 - reach) / stride + 1 : 0;
+}
+
+// Adds the time since the last lap to a counter.
+class Laps {
+ public:
+  void lap(double& seconds) {
+    const auto now = std::chrono::steady_clock::now();
+    seconds += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+void copy_rows(char* to, const char* from, long rows, ptrdiff_t bytes) {
+  if (rows > 0) std::memcpy(to, from, rows * bytes);
+}
+
+// Words of `size` codes in base 5, one per position; false if a code is none.
+bool make_words(const uint8_t* codes, long n, int size, uint8_t* words) {
+  uint8_t largest = 0;
+  for (long i = 0; i < n + size - 1; ++i) largest = std::max(largest, codes[i]);
+  if (size == 1)
+    for (long i = 0; i < n; ++i) words[i] = codes[i];
+  else if (size == 2)
+    for (long i = 0; i < n; ++i) words[i] = uint8_t(5 * codes[i] + codes[i + 1]);
+  else
+    for (long i = 0; i < n; ++i)
+      words[i] = uint8_t(25 * codes[i] + 5 * codes[i + 1] + codes[i + 2]);
+  return largest < N_CODES;
+}
+
+// Largest numbers of rows that arenas hold when `chunk` positions go through at once.
+struct Demand {
+  long x = 0, h = 0;
+  Demand(const std::vector<Block>& blocks, long chunk, long row_block) {
+    long rows = chunk;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const Block& block = blocks[i];
+      const long ahead = 2 * row_block;  // what a convolution reads too far; strides are 1 or 2
+      h = std::max(h, block.reach2() + rows + ahead);
+      rows = rows / block.stride + 1;
+      const long history = i + 1 < blocks.size() ? blocks[i + 1].reach1() + blocks[i + 1].reach2() : 0;
+      x = std::max(x, history + rows + ahead);
+    }
+  }
+};
+
+}  // namespace
+
+long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes) {
+  const Demand few(blocks, 1024, 0), many(blocks, 2048, 0);
+  const double rows = double(2 * (many.x - few.x) + many.h - few.h) / 1024;  // per position
+  const long chunk = long(CHUNK_BYTES / (rows * row_bytes)) / 64 * 64;
+  return std::max(chunk, 256L);
+}
+
+Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size()) {
+  const size_t row = stack.row_bytes;
+  const Demand demand(stack.blocks, stack.chunk, stack.kernels.row_block);
+  words_ = Buffer(stack.chunk + stack.offsets.back());
+  x_ = Buffer(demand.x * row);
+  y_ = Buffer(demand.x * row);
+  h_ = Buffer(demand.h * row);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const Block& block = stack.blocks[i];
+    if (i > 0) states_[i].x = Buffer((block.reach1() + block.reach2()) * row);
+    states_[i].h = Buffer(block.reach2() * row);
+  }
+}
+
+void Stream::run(const uint8_t* codes, long scores, float* logits) {
+  if (stack_.stride >= stack_.receptive_field && scores > 1) {  // windows share no base
+    for (long i = 0; i < scores; ++i) run(codes + i * stack_.stride, 1, logits + i * stack_.labels);
+    return;
+  }
+  for (State& state : states_) state.x_first = state.h_first = state.done1 = state.done2 = 0;
+  const long reach = stack_.blocks[0].first.taps - 1;
+  const long positions = (scores - 1) * stack_.stride + stack_.receptive_field - reach;
+  for (long end = 0; end < positions;) {
+    end = std::min(end + stack_.chunk, positions);
+    advance(end, codes, logits);
+  }
+}
+
+// Take every layer as far as the first `end` outputs of the first convolution allow.
+void Stream::advance(long end, const uint8_t* codes, float*& logits) {
+  const ptrdiff_t row = stack_.row_bytes;
+  Laps time;
+  Rows x{nullptr, 0, 0, row};
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const Block& block = stack_.blocks[i];
+    State& state = states_[i];
+
+    const long done1 = i == 0 ? end : std::max(0L, x.end - block.reach1());
+    const Rows h{h_.data(), state.h_first, done1, row};
+    copy_rows(h.data, state.h.data(), state.done1 - state.h_first, row);
+    time.lap(seconds.history);
+    if (i == 0) {
+      look_up(state.done1, done1, codes, h.at(state.done1));
+      time.lap(seconds.lookup);
+    } else if (done1 > state.done1) {
+      Conv c{};
+      c.x = x.at(state.done1);
+      c.x_row = row;
+      c.x_tap = block.dilation * row;
+      c.taps = block.first.taps;
+      c.inputs = c.outputs = stack_.padded;
+      c.weights = block.first.weights.data();
+      c.bias = block.first.bias.floats();
+      c.out = h.at(state.done1);
+      c.out_row = row;
+      c.rows = done1 - state.done1;
+      stack_.kernels.conv_relu(c);
+      time.lap(seconds.convolutions);
+    }
+
+    const long done2 = outputs(done1, block.reach2(), block.stride);
+    State* next = i + 1 < states_.size() ? &states_[i + 1] : nullptr;
+    const Rows y{y_.data(), next ? next->x_first : state.done2, done2, row};
+    if (next) copy_rows(y.data, next->x.data(), state.done2 - y.first, row);
+    time.lap(seconds.history);
+    if (done2 > state.done2) {
+      const long from = state.done2 * block.stride;
+      Conv c{};
+      c.x = h.at(from);
+      c.x_row = block.stride * row;
+      c.x_tap = block.dilation * row;
+      c.taps = block.second.taps;
+      c.inputs = c.outputs = stack_.padded;
+      c.weights = block.second.weights.data();
+      c.bias = block.second.bias.floats();
+      c.out = y.at(state.done2);
+      c.out_row = row;
+      c.rows = done2 - state.done2;
+      if (i == 0) {
+        c.codes = codes + block.tap + from;
+        c.codes_row = block.stride;
+        c.code_rows = stack_.code_residual.floats();
+        stack_.kernels.conv_residual_codes(c);
+      } else {
+        c.residual = x.at(block.tap + from);
+        c.residual_row = block.stride * row;
+        stack_.kernels.conv_residual(c);
+      }
+      time.lap(seconds.convolutions);
+    }
+
+    // what the next chunk will ask for again
+    state.h_first = std::min(done2 * block.stride, done1);
+    copy_rows(state.h.data(), h.at(state.h_first), done1 - state.h_first, row);
+    if (i > 0) {
+      state.x_first = std::min({done1, block.tap + done2 * block.stride, x.end});
+      copy_rows(state.x.data(), x.at(state.x_first), x.end - state.x_first, row);
+    }
+    const long from = std::exchange(state.done2, done2);
+    state.done1 = done1;
+    time.lap(seconds.history);
+    if (!next) {
+      write_head(y, from, logits);
+      time.lap(seconds.head);
+    }
+    std::swap(x_, y_);
+    x = y;
+  }
+}
+
+void Stream::look_up(long from, long end, const uint8_t* codes, char* out) {
+  uint8_t* words = reinterpret_cast<uint8_t*>(words_.data());
+  if (!make_words(codes + from, end - from + stack_.offsets.back(), stack_.word, words))
+    throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
+  Lookup l{};
+  l.words = words;
+  l.tables = stack_.tables.floats();
+  l.offsets = stack_.offsets.data();
+  l.groups = stack_.groups;
+  l.words_per_table = stack_.words_per_table;
+  l.channels = stack_.padded;
+  l.out = out;
+  l.out_row = stack_.row_bytes;
+  l.rows = end - from;
+  stack_.kernels.lookup(l);
+}
+
+// Logits of the wanted among the stack's outputs [from, y.end).
+void Stream::write_head(const Rows& y, long from, float*& logits) {
+  const long sample = stack_.sample;
+  const long first = (from + sample - 1) / sample * sample;
+  const long rows = outputs(y.end - first, 0, sample);
+  if (rows <= 0) return;
+  if (sample > 1)  // move the wanted rows together: a convolution may read on behind them
+    for (long i = 0; i < rows; ++i)
+      std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
+  Conv c{};
+  c.x = y.at(from);
+  c.x_row = y.bytes;
+  c.taps = 1;
+  c.inputs = stack_.padded;
+  c.outputs = stack_.labels;
+  c.weights = stack_.head.weights.data();
+  c.bias = stack_.head.bias.floats();
+  c.out = reinterpret_cast<char*>(logits);
+  c.out_row = stack_.labels * sizeof(float);
+  c.rows = rows;
+  stack_.kernels.head(c);
+  logits += rows * stack_.labels;
+}
+
+}  // namespace tcnfast

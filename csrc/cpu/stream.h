@@ -1,0 +1,49 @@
+// One pass over one sequence, in one thread.
+#pragma once
+
+#include "stack.h"
+
+namespace tcnfast {
+
+// How much of the chunks' memory is asked for, in bytes. Tuned on an AMD EPYC (Zen 5) with 1 MiB of
+// second-level cache a core, C=64, k=3, 8 blocks: benchmarks/results/cpu.csv.
+inline constexpr size_t CHUNK_BYTES = 512 << 10;
+
+// Positions per chunk that keep the arenas of a stream within CHUNK_BYTES.
+long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes);
+
+class Stream {
+ public:
+  explicit Stream(const Stack& stack);
+
+  // Scores [0, scores) of windows `stack.stride` apart, the first at codes[0].
+  void run(const uint8_t* codes, long scores, float* logits);
+
+  Seconds seconds;
+
+ private:
+  // Rows of a layer in an arena, numbered from the first of the sequence.
+  struct Rows {
+    char* data;         // row `first`
+    long first, end;    // [first, end) are there
+    ptrdiff_t bytes;    // from row to row
+    char* at(long row) const { return data + (row - first) * bytes; }
+  };
+
+  // What a block still needs of the chunks before: inputs from `x_first` on and outputs of its
+  // first convolution from `h_first` on; how many outputs of both convolutions are done.
+  struct State {
+    Buffer x, h;
+    long x_first, h_first, done1, done2;
+  };
+
+  void advance(long end, const uint8_t* codes, float*& logits);
+  void look_up(long from, long end, const uint8_t* codes, char* out);
+  void write_head(const Rows& y, long from, float*& logits);
+
+  const Stack& stack_;
+  std::vector<State> states_;
+  Buffer words_, x_, h_, y_;  // y_ becomes x_ from block to block
+};
+
+}  // namespace tcnfast
