@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 import zlib
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -53,12 +54,11 @@ class BigWigWriter:
     """A bigWig of intervals that come in order; whole only after ``close``.
 
     ``sizes``: contigs in the order in which they come. ``first_zoom``: bases of a bin of the finest
-    zoom level. Memory does not grow with the intervals. As a context manager it closes the file,
-    and deletes it if that or anything before failed.
+    zoom level. Memory does not grow with the intervals. Raises OSError when the disk is full;
+    what is left of the file then is no bigWig.
     """
 
     def __init__(self, path: Path, sizes: dict[str, int], first_zoom: int) -> None:
-        self.path, self._sizes = path, sizes
         longest = max(sizes.values(), default=0)
         widths = [first_zoom * ZOOM_FACTOR**i for i in range(MOST_ZOOMS)]
         widths = [width for width in widths if width < longest] or widths[:1]
@@ -157,17 +157,9 @@ class BigWigWriter:
             if kind is None:
                 self.close()
         finally:
-            for zoom in self._zooms:
-                zoom.spool.close()
-            if not self._file.closed:
-                self._abandon()
-
-    def _abandon(self) -> None:
-        try:
-            self._file.close()
-        except OSError:  # what failed is on its way up already
-            pass
-        self.path.unlink()
+            for file in (self._file, *(zoom.spool for zoom in self._zooms)):
+                with suppress(OSError):  # what failed is on its way up already
+                    file.close()
 
 
 class _Sections:

@@ -197,6 +197,8 @@ def _add_scan(commands) -> None:
         "comma-separated, or all (default: no _alt, _random, Un, M contigs)"))  # fmt: skip
     add("-t", "--targets", type=_names, metavar="LABELS", help="labels to report (default all)")
     add("--tracks", type=_names, metavar="LABELS", help="also write bigWig tracks of these, or all")
+    add("--track-floor", type=float, default=0.01, metavar="P", help=(
+        "tracks hold probabilities of at least P; 0: all (default 0.01)"))  # fmt: skip
     add("--within", metavar="BED", help="call only inside these regions, e.g. open chromatin")
     add("--min-length", type=_positive, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
     add("--max-gap", type=int, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
@@ -216,6 +218,7 @@ def _scan(args: argparse.Namespace) -> None:
         chroms=args.chroms,
         targets=args.targets,
         tracks=args.tracks,
+        track_floor=args.track_floor,
         within=args.within,
         min_length=args.min_length,
         max_gap=args.max_gap,

@@ -43,6 +43,7 @@ def scan(
     chroms: str | list[str] | None = None,
     targets: str | list[str] | None = None,
     tracks: str | list[str] | None = None,
+    track_floor: float = ScanOptions.track_floor,
     within: str | Path | None = None,
     min_length: int = ScanOptions.min_length,
     max_gap: int = ScanOptions.max_gap,
@@ -59,10 +60,12 @@ def scan(
     ``genome``: path of a FASTA file (plain, gzip, bgzip), or several. ``model``: a TCN, a model
     folder, or a bundled name; "encode-v1" if None. ``chroms``: names, or "all"; None leaves out
     alternative, unplaced, random and mitochondrial contigs. ``targets``: labels to report, all if
-    None. ``tracks``: labels to write bigWig tracks of, or "all". ``within``: BED file; only steps
-    whose centre lies in it are called. ``rc``: "none", "mean" or "max" over strands, of logits.
-    ``min_length`` and ``max_gap`` (bases) as in MACS3 bdgpeakcall; two steps each by default: a
-    lone step is mostly noise, and a dip of two steps does not make two sites.
+    None. ``tracks``: labels to write bigWig tracks of, or "all"; they show the probability of steps
+    at or above ``track_floor`` (0: of every scored step), or at or above the label's threshold
+    where that is lower. ``within``: BED file; only steps whose centre lies in it are called.
+    ``rc``: "none", "mean" or "max" over strands, of logits. ``min_length`` and ``max_gap``
+    (bases) as in MACS3 bdgpeakcall; two steps each by default: a lone step is mostly noise, and a
+    dip of two steps does not make two sites.
     ``batch_size``: segments scored in one call; it changes no score.
 
     Writes ``peaks/<label>.narrowPeak``, ``tracks/<label>.bw`` where asked for, ``summary.tsv`` and
@@ -70,7 +73,9 @@ def scan(
     as it can be known before anything is written.
     """
     started = time.monotonic()
-    options = ScanOptions(stride, rc, chroms, targets, tracks, within, min_length, max_gap)
+    options = ScanOptions(
+        stride, rc, chroms, targets, tracks, track_floor, within, min_length, max_gap
+    )
     folder = None
     if not isinstance(model, TCN):
         folder = model_folder(model or DEFAULT_MODEL)

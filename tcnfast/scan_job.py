@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from .errors import TcnfastError
 from .genome import Genome, match_chroms, split_chroms
 from .intervals import Intervals, mask_of, read_bed
 from .model import TCN
+from .narrowpeak import narrowpeak_lines
 from .outputs import OutputFolder, file_hash
-from .peaks import PeakCaller, Runs
+from .peaks import PeakCaller, run_bases
 from .progress import Progress
-from .scanner import SEGMENT_BASES, Scorer, Segment, Writer, n_steps, scan_contig
-from .tracks import TrackShard, file_names, narrowpeak_lines, write_bigwig
+from .scanner import SEGMENT_BASES, Scorer, Segment, Writer, scan_contig
+from .tracks import TrackReader, TrackShard, file_names, logit, write_bigwigs
 
 log = logging.getLogger(__name__)
 
+BIGWIG_BASES = 2**32 - 1  # of a contig
 SUMMARY = {
     "label": str,
     "chrom": str,
@@ -43,6 +46,7 @@ class ScanOptions:
     chroms: str | list[str] | None = None
     targets: str | list[str] | None = None
     tracks: str | list[str] | None = None
+    track_floor: float = 0.01
     within: str | Path | None = None
     min_length: int = 64
     max_gap: int = 64
@@ -52,6 +56,8 @@ class ScanOptions:
             raise TcnfastError(f"min-length {self.min_length}: must be at least 1")
         if self.max_gap < 0:
             raise TcnfastError(f"max-gap {self.max_gap}: must be at least 0")
+        if not 0 <= self.track_floor < 1:
+            raise TcnfastError(f"track-floor {self.track_floor}: must be at least 0 and below 1")
 
 
 class ScanJob:
@@ -66,13 +72,18 @@ class ScanJob:
         wanted = "all" if options.targets is None else options.targets
         self.labels = _labels(model, wanted, "--targets")
         self.names = file_names(self.labels)
-        self.columns = [model.labels.index(label) for label in self.labels]
         wanted = options.tracks
         self.tracks = [] if wanted is None else _labels(model, wanted, "--tracks")
-        self.track_columns = [model.labels.index(label) for label in self.tracks]
+        if self.tracks:
+            _check_lengths({chrom: genome.sizes[chrom] for chrom in self.chroms})
         self.within = read_bed(options.within, genome.sizes) if options.within else None
-        thresholds = np.array([model.thresholds[label].threshold for label in self.labels])
-        self.cutoffs = np.log(thresholds) - np.log1p(-thresholds)
+        # over all labels of the model, NaN where not asked for: nothing is copied out of the logits
+        thresholds = np.array([model.thresholds[label].threshold for label in model.labels])
+        called, tracked = (np.isin(model.labels, names) for names in (self.labels, self.tracks))
+        self.cutoffs = np.where(called, logit(thresholds), np.nan)
+        # every call is to be seen on its track
+        floors = logit(np.minimum(options.track_floor, thresholds))
+        self.floors = np.where(tracked, floors, np.nan)
 
     def key(self, model_hash: str) -> dict:
         """What the bytes of the result depend on."""
@@ -85,6 +96,7 @@ class ScanJob:
             "chroms": self.chroms,
             "targets": self.labels,
             "tracks": self.tracks,
+            "track_floor": options.track_floor,
             "within": file_hash(options.within) if options.within else None,
             "stride": options.stride,
             "rc": options.rc,
@@ -138,12 +150,7 @@ class ScanJob:
     def _run_contig(self, work: Path, index: int, chrom: str, bar: Progress) -> None:
         options, size = self.options, self.genome.sizes[chrom]
         caller = PeakCaller(self.cutoffs, options.stride, size, options.min_length, options.max_gap)
-        track = None
-        if self.tracks:
-            track = TrackShard(
-                _track_shard(work, index), len(self.tracks), n_steps(size, options.stride)
-            )
-            track.create()
+        track = TrackShard(_track_shard(work, index), self.floors) if self.tracks else None
         within = self.within.on(chrom) if self.within is not None else None
 
         def consume(segment: Segment) -> None:
@@ -151,9 +158,9 @@ class ScanJob:
             allowed = None
             if within is not None:
                 allowed = mask_of(within, steps * options.stride + options.stride // 2)
-            caller.add(segment.first_step, segment.logits[:, self.columns], allowed)
+            caller.add(segment.first_step, segment.logits, allowed)
             if track is not None:
-                track.write(segment.first_step, segment.logits[:, self.track_columns])
+                track.add(segment.first_step, segment.logits)
 
         wanted = None if within is None or track is not None else _touches(within)
         done = 0
@@ -166,11 +173,11 @@ class ScanJob:
                 bar.update(reached - done, chrom)
                 done = reached
         bar.update(size - done, chrom)
-        calls = caller.finish()
-        start, end = caller.bases(calls)
+        if track is not None:
+            track.finish()
         temporary = _shard(work, index).with_suffix(".tmp")
         with open(temporary, "wb") as file:
-            np.savez(file, start=start, end=end, **vars(calls))
+            np.save(file, caller.finish())
         temporary.rename(_shard(work, index))
 
     def any_finished(self, work: Path) -> bool:
@@ -180,21 +187,11 @@ class ScanJob:
     def assemble(self, output: OutputFolder, started: float) -> list[dict]:
         """Make the result of the shards and publish it; returns the summary."""
         result = output.work / "result"
-        (result / "peaks").mkdir(parents=True, exist_ok=True)
-        shards = [_load_shard(output.work, index) for index in range(len(self.chroms))]
-        summary = []
-        for column, (label, name) in enumerate(zip(self.labels, self.names, strict=True)):
-            rows = []
-            with open(result / "peaks" / f"{name}.narrowPeak", "w") as file:
-                for chrom, (calls, start, end) in zip(self.chroms, shards, strict=True):
-                    keep = calls.label == column
-                    part = calls.take(keep), start[keep], end[keep]
-                    file.writelines(narrowpeak_lines(chrom, label, *part, self.options.stride))
-                    rows.append((chrom, int(keep.sum()), int((part[2] - part[1]).sum())))
-            total = ("all", sum(n for _, n, _ in rows), sum(bases for *_, bases in rows))
-            summary += [self._summary_row(label, *row) for row in [total, *rows]]
+        shutil.rmtree(result, ignore_errors=True)
+        result.mkdir()
+        summary = self._write_calls(output.work, result / "peaks")
         if self.tracks:
-            self._write_tracks(output.work, result)
+            self._write_tracks(output.work, result / "tracks")
         write_summary(result / "summary.tsv", summary)
         record = {
             "versions": run_record.versions(),
@@ -206,16 +203,40 @@ class ScanJob:
         output.publish(result, record)
         return summary
 
-    def _write_tracks(self, work: Path, result: Path) -> None:
-        (result / "tracks").mkdir(exist_ok=True)
+    def _write_calls(self, work: Path, folder: Path) -> list[dict]:
+        """Contig after contig, so that no more than the calls of one are in memory."""
+        folder.mkdir()
+        paths = [folder / f"{name}.narrowPeak" for name in self.names]
+        for path in paths:
+            path.touch()
+        columns = [self.model.labels.index(label) for label in self.labels]
+        stride, counts = self.options.stride, np.zeros((len(self.labels), len(self.chroms), 2), int)
+        for index, chrom in enumerate(self.chroms):
+            calls, size = np.load(_shard(work, index)), self.genome.sizes[chrom]
+            firsts = np.searchsorted(calls["label"], columns)
+            ends = np.searchsorted(calls["label"], columns, side="right")
+            for row in np.flatnonzero(ends > firsts):
+                part = calls[firsts[row] : ends[row]]
+                start, end = run_bases(part, stride, size)
+                counts[row, index] = len(part), (end - start).sum()
+                with open(paths[row], "ab") as file:
+                    file.write(narrowpeak_lines(chrom, self.labels[row], part, stride, size))
+        summary = []
+        for label, per_chrom in zip(self.labels, counts, strict=True):
+            rows = [("all", *per_chrom.sum(0).tolist())]
+            rows += [(x, *n) for x, n in zip(self.chroms, per_chrom.tolist(), strict=True)]
+            summary += [self._summary_row(label, *row) for row in rows]
+        return summary
+
+    def _write_tracks(self, work: Path, folder: Path) -> None:
+        folder.mkdir()
         sizes = {chrom: self.genome.sizes[chrom] for chrom in self.chroms}
-        stride = self.options.stride
-        shards = [
-            (chrom, TrackShard(_track_shard(work, i), len(self.tracks), n_steps(size, stride)))
-            for i, (chrom, size) in enumerate(sizes.items())
-        ]
-        for track, name in enumerate(file_names(self.tracks)):
-            write_bigwig(result / "tracks" / f"{name}.bw", sizes, shards, track, stride)
+        shards = [_track_shard(work, index) for index in range(len(sizes))]
+        readers = [TrackReader(shard, len(self.floors)) for shard in shards]
+        columns = [self.model.labels.index(label) for label in self.tracks]
+        paths = [folder / f"{name}.bw" for name in file_names(self.tracks)]
+        tracks = dict(zip(columns, paths, strict=True))
+        write_bigwigs(tracks, sizes, readers, self.options.stride, torch.get_num_threads())
 
     def _summary_row(self, label: str, chrom: str, calls: int, bases: int) -> dict:
         threshold = self.model.thresholds[label]
@@ -254,6 +275,14 @@ def _labels(model: TCN, wanted: str | list[str], flag: str) -> list[str]:
     return [label for label in model.labels if label in set(names)]
 
 
+def _check_lengths(sizes: dict[str, int]) -> None:
+    for chrom, size in sizes.items():
+        if size > BIGWIG_BASES:
+            raise TcnfastError(
+                f"--tracks: {chrom} has {size} bases, a bigWig at most {BIGWIG_BASES}"
+            )
+
+
 def _touches(within: Intervals) -> Callable[[int, int], bool]:
     """Whether [start, end) holds a base of sorted intervals."""
     reach = np.maximum.accumulate(within.end) if len(within) else within.end
@@ -266,18 +295,11 @@ def _touches(within: Intervals) -> Callable[[int, int], bool]:
 
 
 def _shard(work: Path, index: int) -> Path:
-    return work / f"calls.{index}.npz"
+    return work / f"calls.{index}.npy"
 
 
 def _track_shard(work: Path, index: int) -> Path:
-    return work / f"tracks.{index}.f16"
-
-
-def _load_shard(work: Path, index: int) -> tuple[Runs, np.ndarray, np.ndarray]:
-    with np.load(_shard(work, index)) as arrays:
-        columns = {name: arrays[name] for name in arrays.files}
-    start, end = columns.pop("start"), columns.pop("end")
-    return Runs(**columns), start, end
+    return work / f"tracks.{index}.bin"
 
 
 def write_summary(path: Path, rows: list[dict]) -> None:

@@ -8,7 +8,9 @@ or the score is below the floor. Only its changes are kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -150,21 +152,36 @@ class TrackReader:
             yield step[valued], step[valued + 1], VALUES[level[valued]]
 
 
-def write_bigwig(
-    path: Path,
+def write_bigwigs(
+    paths: dict[int, Path],
     sizes: dict[str, int],
     readers: Sequence[TrackReader],
-    label: int,
     stride: int,
+    threads: int,
 ) -> None:
-    """One label's bigWig: an interval for each run of equal value, gaps where there is none.
+    """The bigWigs of some labels: an interval for each run of equal value, gaps without a value.
 
-    ``sizes`` gives the header; ``readers`` come in its order.
+    ``paths``: label to file. ``sizes`` gives the header; ``readers`` come in its order. Raises
+    OSError when the disk is full.
     """
-    with BigWigWriter(path, sizes, FIRST_ZOOM_STEPS * stride) as bigwig:
-        for contig, (reader, size) in enumerate(zip(readers, sizes.values(), strict=True)):
-            for first, end, value in reader.runs(label):
-                bigwig.add(contig, first * stride, np.minimum(end * stride, size), value)
+    stop = Event()
+
+    def write(label: int) -> None:
+        with BigWigWriter(paths[label], sizes, FIRST_ZOOM_STEPS * stride) as bigwig:
+            for contig, (reader, size) in enumerate(zip(readers, sizes.values(), strict=True)):
+                for first, end, value in reader.runs(label):
+                    if stop.is_set():
+                        raise InterruptedError
+                    bigwig.add(contig, first * stride, np.minimum(end * stride, size), value)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="tracks") as pool:
+        try:
+            for done in [pool.submit(write, label) for label in paths]:
+                done.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @jit

@@ -35,7 +35,7 @@ def assert_failed(code, lines, out):
     return errors[0]
 
 
-@pytest.mark.parametrize("where", ["create", "write"])
+@pytest.mark.parametrize("where", ["add", "_flush"])
 def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, where):
     monkeypatch.setattr(tracks.TrackShard, where, full_disk)
     code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", "all")
@@ -44,7 +44,7 @@ def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, where):
 
 
 def test_a_full_disk_under_the_calls(fasta, model, out, cli, monkeypatch):
-    monkeypatch.setattr(np, "savez", full_disk)
+    monkeypatch.setattr(np, "save", full_disk)
     code, lines = cli(fasta, "-m", model, "-o", out)
     assert "No space left on device" in assert_failed(code, lines, out)
     assert not partial(out).exists() and len(lines) == 1
@@ -66,9 +66,10 @@ def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch):
         shard.write(0, np.zeros((100, 1), np.float32))
 
 
-def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch):
+@pytest.mark.parametrize("where", ["add", "close"])
+def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch, where):
     with monkeypatch.context() as patch:
-        patch.setattr(tracks, "_add_steps", full_disk)
+        patch.setattr(tracks.BigWigWriter, where, full_disk)
         code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     assert "No space left on device" in assert_failed(code, lines, out)
     assert len(lines) == 2 and "go on with --resume" in lines[0]

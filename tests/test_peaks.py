@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tcnfast.peaks import PeakCaller, Runs, merge
+from tcnfast import peaks
+from tcnfast.peaks import PeakCaller, run_bases
 
 NAN = np.nan
 
@@ -30,8 +31,8 @@ def oracle(logits, cutoffs, stride, size, min_length, max_gap, allowed=None):
 
 def called(caller):
     runs = caller.finish()
-    start, end = caller.bases(runs)
-    columns = (runs.label, start, end, runs.best, runs.best_at)
+    start, end = run_bases(runs, caller.stride, caller.size)
+    columns = (runs["label"], start, end, runs["best"], runs["best_at"])
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -167,15 +168,42 @@ def test_a_contig_without_steps_or_calls_has_no_calls():
     assert call(np.full((50, 3), -1), [0, 0, 0]) == []
 
 
-def test_only_what_may_still_grow_stays_open():
-    """Memory is the calls kept, and one open stretch a label at most."""
+def test_only_calls_are_kept():
+    """Memory is the calls, and one open stretch a label at most."""
     caller = PeakCaller(np.zeros(3), 1, 10**6, 10, 2)
     rng = np.random.default_rng(0)
     for first in range(0, 100_000, 1000):
         caller.add(first, rng.normal(size=(1000, 3)).astype(np.float32) - 1)
-        assert len(caller._open) <= 3
-    kept = sum(map(len, caller._closed))
-    assert kept < 3 * 100_000 / 10
+    assert sum(map(len, caller._kept)) <= len(caller.finish()) < 3 * 100_000 / 10
+    assert len(caller._open) == 3
+
+
+@pytest.mark.parametrize("labels", [1, 3, 9, 112])
+@pytest.mark.parametrize("at_once", [1, 113, 500])
+def test_more_runs_may_close_than_leave_the_loop_together(monkeypatch, labels, at_once):
+    monkeypatch.setattr(peaks, "RUNS_AT_ONCE", at_once)
+    logits = np.random.default_rng(labels).normal(size=(700, labels)).astype(np.float32)
+    case = dict(logits=logits, cutoffs=np.float32([0] * labels), stride=4, size=2799)
+    case |= dict(min_length=5, max_gap=4)
+    want = oracle(**case)
+    assert len(want) > 50 * labels and call(**case, cuts=(10, 300, 301)) == want
+
+
+def test_a_label_with_cutoff_nan_is_not_called():
+    logits = [[9, 9, np.inf], [9, -9, NAN]]
+    assert [row[0] for row in call(logits, [NAN, 1, NAN])] == [1]
+
+
+def test_logits_may_be_read_only_or_a_view():
+    wide = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    view = wide[:, 1:7:2]
+    want = call(view.copy(), [0, 0, 0])
+    locked = view.copy()
+    locked.flags.writeable = False
+    for logits in (view, locked):
+        caller = PeakCaller(np.zeros(3), 32, 1600, 1, 0)
+        caller.add(0, logits)
+        assert called(caller) == want
 
 
 def test_calls_of_a_long_contig_need_64_bits():
@@ -183,7 +211,3 @@ def test_calls_of_a_long_contig_need_64_bits():
     caller = PeakCaller(np.zeros(1), 32, 2**32, 1, 0)
     caller.add(step, np.ones((1, 1), np.float32))
     assert called(caller) == [(0, step * 32, step * 32 + 32, 1, step)]
-
-
-def test_merge_of_nothing():
-    assert len(merge(Runs.empty(), 3)) == 0

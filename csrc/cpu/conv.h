@@ -90,7 +90,9 @@ inline void tile(const Conv& c, const char* w, int channel, long row) {
 // All rows of one panel of output channels: its weights stay in the first-level cache.
 template <class V, int ROWS, int VECTORS, Epilogue E>
 inline void panel(const Conv& c, const char* w, int channel) {
-  for (long row = 0; row < c.rows; row += ROWS) tile<V, ROWS, VECTORS, E>(c, w, channel, row);
+  long row = 0;
+  for (; row + ROWS / 2 < c.rows; row += ROWS) tile<V, ROWS, VECTORS, E>(c, w, channel, row);
+  if (row < c.rows) tile<V, ROWS / 2, VECTORS, E>(c, w, channel, row);
 }
 
 // Vectors of the panel that starts at `channel`: V::VECTORS, or 1 where fewer are left.
@@ -136,19 +138,34 @@ void pack(const float* weights, int outputs, int inputs, int padded, int taps, c
   }
 }
 
-template <class V>
-void lookup(const Lookup& l) {
+// VECTORS vectors of channels of every row.
+template <class V, int VECTORS>
+inline void lookup_panel(const Lookup& l, int channel) {
   const ptrdiff_t table = ptrdiff_t(l.words_per_table) * l.channels;
   for (long row = 0; row < l.rows; ++row) {
-    char* out = l.out + row * l.out_row;
-    for (int channel = 0; channel < l.channels; channel += V::lanes) {
-      const float* first = l.tables + channel;
-      typename V::Reg sum = V::load_f32(first + l.words[row] * l.channels);
-      for (int g = 1; g < l.groups; ++g)
-        sum = V::add(sum, V::load_f32(first + g * table + l.words[row + l.offsets[g]] * l.channels));
-      V::store_row(out + channel * V::element_bytes, V::relu(sum));
+    typename V::Reg sum[VECTORS];
+    const float* entry = l.tables + channel + ptrdiff_t(l.words[row]) * l.channels;
+#pragma GCC unroll 8
+    for (int n = 0; n < VECTORS; ++n) sum[n] = V::load_f32(entry + n * V::lanes);
+    for (int g = 1; g < l.groups; ++g) {
+      entry = l.tables + channel + g * table + ptrdiff_t(l.words[row + l.offsets[g]]) * l.channels;
+#pragma GCC unroll 8
+      for (int n = 0; n < VECTORS; ++n) sum[n] = V::add(sum[n], V::load_f32(entry + n * V::lanes));
     }
+    char* out = l.out + row * l.out_row + channel * V::element_bytes;
+#pragma GCC unroll 8
+    for (int n = 0; n < VECTORS; ++n)
+      V::store_row(out + n * V::lanes * V::element_bytes, V::relu(sum[n]));
   }
+}
+
+template <class V>
+void lookup(const Lookup& l) {
+  constexpr int WIDE = 4;
+  int channel = 0;
+  for (; channel + WIDE * V::lanes <= l.channels; channel += WIDE * V::lanes)
+    lookup_panel<V, WIDE>(l, channel);
+  for (; channel < l.channels; channel += V::lanes) lookup_panel<V, 1>(l, channel);
 }
 
 // Multiply-adds on registers alone: what the same instructions do when nothing else is asked of

@@ -59,7 +59,7 @@ Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk)
     blocks.push_back(std::move(block));
   }
   head = pack(params.head_weight, params.head_bias, labels, 1);
-  chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes);
+  chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes, k.row_block);
 }
 
 Stack::~Stack() = default;

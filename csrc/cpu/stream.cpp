@@ -62,11 +62,15 @@ struct Demand {
 
 }  // namespace
 
-long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes) {
+long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes, long row_block) {
   const Demand few(blocks, 1024, 0), many(blocks, 2048, 0);
   const double rows = double(2 * (many.x - few.x) + many.h - few.h) / 1024;  // per position
-  const long chunk = long(CHUNK_BYTES / (rows * row_bytes)) / 64 * 64;
-  return std::max(chunk, 256L);
+  const long chunk = long(CHUNK_BYTES / (rows * row_bytes));
+  // whole row blocks even on the coarsest grid, or as far down as a chunk holds one
+  long multiple = row_block;
+  for (const Block& block : blocks)
+    if (2 * multiple <= chunk) multiple *= block.stride;
+  return std::max(chunk / multiple, 1L) * multiple;
 }
 
 Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size()) {

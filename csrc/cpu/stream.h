@@ -5,12 +5,12 @@
 
 namespace tcnfast {
 
-// How much of the chunks' memory is asked for, in bytes. Tuned on an AMD EPYC (Zen 5) with 1 MiB of
-// second-level cache a core, C=64, k=3, 8 blocks: benchmarks/results/cpu.csv.
+// Memory of the arenas that a chunk goes through. Flat from 256 KiB to 4 MiB on an AMD EPYC (Zen 5)
+// with 1 MiB of second-level cache a core, C=64, k=3, 8 blocks, strides 1 and 32; this is the middle.
 inline constexpr size_t CHUNK_BYTES = 512 << 10;
 
 // Positions per chunk that keep the arenas of a stream within CHUNK_BYTES.
-long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes);
+long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes, long row_block);
 
 class Stream {
  public:
