@@ -33,7 +33,7 @@ model: $(INSTALLED)
 	  --split examples/encode-v1.split.json
 
 # torch first: what pip would pick by itself may be gigabytes of CUDA packages
-$(INSTALLED): pyproject.toml setup.py
+$(INSTALLED): pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tcnfast needs Python 3.11 or later")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --upgrade pip

@@ -32,6 +32,8 @@ class Cpu:
     """The C++ engine, on the processor."""
 
     name = "cpu"
+    # long, because threads come and go with every call and each reads a receptive field again
+    segment_bases = 2**20
 
     def auto_precision(self, device: torch.device) -> str:
         return "fp32" if engine.why_not("bf16") else "bf16"
@@ -49,6 +51,8 @@ class Reference:
     """Plain PyTorch on pruned grids, channels-last."""
 
     name = "reference"
+    # shorter ones are slower, longer ones no faster beyond noise: benchmarks/results/plan.csv
+    segment_bases = 2**16
 
     def auto_precision(self, device: torch.device) -> str:
         return "bf16" if _has_bf16(device) else "fp32"

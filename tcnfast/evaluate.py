@@ -11,7 +11,7 @@ from .errors import TcnfastError
 from .genome import Region
 from .metrics import LabelScores, score_labels
 from .plan import Plan
-from .scanner import SEGMENT_BASES
+from .scanner import segment_length
 
 
 def region_logits(
@@ -19,7 +19,7 @@ def region_logits(
 ) -> Iterator[np.ndarray]:
     """Logits (steps, labels) float32 of consecutive steps of a region, segment by segment."""
     half = plan.receptive_field // 2
-    steps = max(1, SEGMENT_BASES // plan.stride)
+    steps = max(1, segment_length(plan) // plan.stride)
     for start in range(0, len(centres), steps):
         part = centres[start : start + steps]
         codes = dataset.genome.codes(region.chrom, part[0] - half, part[-1] + half + 1)

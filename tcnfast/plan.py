@@ -46,6 +46,7 @@ class Plan:
         choice = backends.choose(backend, self.device, precision, self.grid)
         chosen, spec, self.passed_over = choice
         self.backend, self.precision = chosen.name, spec.precision
+        self.segment_bases = chosen.segment_bases  # bases of scores that suit one call
         plus = model.folded()
         weights = {"+": [plus], "-": [plus.mirrored(self.grid)]}
         weights["both"] = weights["+"] + weights["-"]

@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .codes import N
 from .errors import TcnfastError
 from .genome import Genome
+from .jit import jit
 from .model import TCN
 from .plan import Plan
 
 RCS = ("none", "mean", "max")
-# bases of scores a plan computes at once. For the shape of encode-v1 on two cores shorter segments
-# are slower, and longer ones no faster beyond noise: benchmarks/results/plan.csv
-SEGMENT_BASES = 2**16
+SEGMENT_LOGITS = 2**22  # at most in one segment: 16 MiB
 READ_AHEAD = 2  # batches
 WRITE_BEHIND = 2  # batches
 
@@ -72,6 +72,11 @@ def n_steps(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
+def segment_length(plan: Plan) -> int:
+    """Bases of scores to compute at once: what suits the backend, within SEGMENT_LOGITS."""
+    return min(plan.segment_bases, plan.stride * max(1, SEGMENT_LOGITS // len(plan.labels)))
+
+
 def segment_spans(
     size: int, stride: int, wanted: Callable[[int, int], bool] | None, segment_bases: int
 ) -> list[tuple[int, int]]:
@@ -94,12 +99,14 @@ def scan_contig(
     *,
     batch_size: int = 1,
     wanted: Callable[[int, int], bool] | None = None,
-    segment_bases: int = SEGMENT_BASES,
+    segment_bases: int | None = None,
 ) -> Iterator[Segment]:
     """Logits of every step of a contig, in order, with N around its ends.
 
-    ``batch_size``: segments scored in one call. Scores do not depend on it.
+    ``batch_size``: segments scored in one call; ``segment_bases``: to a segment, by
+    default what suits the plan. Scores do not depend on either.
     """
+    segment_bases = segment_bases or segment_length(scorer.plan)
     spans = segment_spans(genome.sizes[chrom], scorer.plan.stride, wanted, segment_bases)
     groups = _group(spans, batch_size)
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
@@ -138,14 +145,26 @@ def _read(scorer: Scorer, genome: Genome, chrom: str, spans: list[tuple[int, int
         piece = genome.codes(chrom, centre - context, centre + span + context)
         codes.append(piece[trim : len(piece) - trim])
         unknown.append(_all_n(piece, context, last - first, plan.stride, scorer.label_bin))
-    return _Batch([first for first, _ in spans], np.stack(codes), np.stack(unknown))
+    firsts = [first for first, _ in spans]
+    if len(spans) == 1:  # no copy
+        return _Batch(firsts, codes[0][None], unknown[0][None])
+    return _Batch(firsts, np.stack(codes), np.stack(unknown))
 
 
+@jit
 def _all_n(piece: np.ndarray, context: int, steps: int, stride: int, label_bin: int) -> np.ndarray:
     """Which steps have no known base in their label bin; ``context`` is the first step's centre."""
-    known = np.concatenate([[0], np.cumsum(piece < 4, dtype=np.int64)])
-    start = context - label_bin // 2 + stride * np.arange(steps)
-    return known[start] == known[np.minimum(start + label_bin, len(piece))]
+    unknown = np.empty(steps, np.bool_)
+    reached, last_known = 0, -1
+    for step in range(steps):
+        start = context - label_bin // 2 + stride * step
+        end = min(start + label_bin, len(piece))
+        for at in range(max(reached, start), end):
+            if piece[at] < N:
+                last_known = at
+        reached = end
+        unknown[step] = last_known < start
+    return unknown
 
 
 class Writer:

@@ -52,8 +52,8 @@ def file_names(labels: list[str]) -> list[str]:
     return safe
 
 
-# the logit at which each level begins, the first at level 1
-BEGINS = np.append(logit((VALUES[1:].astype(np.float64) + VALUES[:-1]) / 2), np.inf)
+# the logit at which each level begins, from level 1 on; there is none above the last
+BEGINS = np.append(logit((VALUES[1:].astype(np.float64) + VALUES[:-1]) / 2), np.nan)
 BEGINS = BEGINS.astype(np.float32)
 # the logits from BEGINS[0] on in cells narrower than any level (0.011, at 0.0995), so that at most
 # one level begins in a cell; LOWS: the level at the lower end of each

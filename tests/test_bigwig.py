@@ -195,9 +195,7 @@ class FullDisk:
 def test_a_full_disk_is_an_error(tmp_path, intervals, monkeypatch, room):
     path = tmp_path / "x.bw"
     assert write(path, SIZES, intervals).stat().st_size > 40_000
-    monkeypatch.setattr(
-        bigwig, "open", lambda *args: FullDisk(open(*args), room), raising=False
-    )
+    monkeypatch.setattr(bigwig, "open", lambda *args: FullDisk(open(*args), room), raising=False)
     with pytest.raises(OSError, match="No space left"):
         write(path, SIZES, intervals)
 

@@ -124,9 +124,8 @@ def dataset(tmp_path):
 
 @pytest.mark.parametrize("strand", ["+", "both"])
 def test_predict_scores_the_steps_of_a_scan(dataset, make_model, monkeypatch, strand):
-    monkeypatch.setattr(
-        "tcnfast.evaluate.SEGMENT_BASES", 7 * 16
-    )  # several segments, the last partial
+    # several segments, the last partial
+    monkeypatch.setattr("tcnfast.evaluate.segment_length", lambda plan: 7 * 16)
     model = make_model(labels=["a", "b"])
     plan = Plan(model, device="cpu", precision="fp32", stride=16, strand=strand)
     regions = [Region("c", 103, 1_000), Region("c", 1_100, 2_999)]

@@ -220,6 +220,8 @@ def test_what_cannot_run_raises(make_model, options, word):
 class Stub:
     """A backend that cannot run, or gives zeros."""
 
+    segment_bases = 2**10
+
     def __init__(self, name, reason=None):
         self.name, self.reason = name, reason
 

@@ -109,19 +109,52 @@ def test_the_result_holds_the_summary(scanned):
     assert [list(row.values()) for row in scanned.summary] == want
 
 
-def test_tracks_hold_the_probability_of_every_step(scanned, fasta, model):
+@pytest.fixture(scope="module")
+def all_steps(fasta, model, tmp_path_factory):
+    """A scan whose tracks have no floor."""
+    out = tmp_path_factory.mktemp("scans") / "all_steps"
+    return tcnfast.scan(fasta, model, out, tracks=TRACKS, track_floor=0, **FP32)
+
+
+def track_of(folder, label):
+    """Contig to the value of each base."""
+    with pyBigWig.open(str(folder / "tracks" / f"{label}.bw")) as file:
+        assert list(file.chroms()) == SCANNED
+        return {chrom: file.values(chrom, 0, SIZES[chrom], numpy=True) for chrom in SCANNED}
+
+
+def probabilities(model, fasta, label):
+    """Contig to the probability of each base's step."""
+    for chrom in SCANNED:
+        logits = logits_of(model, fasta, chrom)[:, LABELS.index(label)]
+        yield chrom, np.repeat(1 / (1 + np.exp(-logits)), 32)[: SIZES[chrom]]
+
+
+@pytest.mark.parametrize("label", TRACKS)
+def test_tracks_without_a_floor_hold_the_probability_of_every_step(all_steps, fasta, model, label):
+    track = track_of(all_steps.folder, label)
+    for chrom, p in probabilities(model, fasta, label):
+        np.testing.assert_allclose(track[chrom], p, atol=0.0051)
+        np.testing.assert_allclose(track[chrom][p < 0.099], p[p < 0.099], atol=0.00051)
+
+
+@pytest.mark.parametrize("floor", [0.01, 0.3, 0.999])
+def test_tracks_hold_what_reaches_the_floor_or_the_threshold(all_steps, fasta, model, out, floor):
+    tcnfast.scan(fasta, model, out, tracks=TRACKS, track_floor=floor, **FP32)
+    thresholds = tcnfast.load_model(model).thresholds
     for label in TRACKS:
-        with pyBigWig.open(str(scanned.folder / "tracks" / f"{label}.bw")) as file:
-            assert list(file.chroms()) == SCANNED
-            for chrom in SCANNED:
-                logits = logits_of(model, fasta, chrom)[:, LABELS.index(label)]
-                got = file.values(chrom, 0, SIZES[chrom], numpy=True)
-                want = np.repeat(1 / (1 + np.exp(-logits)), 32)[: SIZES[chrom]]
-                np.testing.assert_allclose(got, want, atol=5e-4)
+        least = min(floor, thresholds[label].threshold)
+        track, whole = track_of(out, label), track_of(all_steps.folder, label)
+        for chrom, p in probabilities(model, fasta, label):
+            want = np.where(p >= np.float32(least), whole[chrom], np.nan)
+            surely = np.abs(p - least) > 1e-6
+            np.testing.assert_array_equal(track[chrom][surely], want[surely])
+        for chrom, start, end in calls_of(out / "peaks" / f"{label}.narrowPeak"):
+            assert not np.isnan(track[chrom][[start, end - 1]]).any()
 
 
-def test_nothing_is_reported_where_the_sequence_is_unknown(scanned):
-    inner = GAP[0] + 132, GAP[1] - 132
+def test_nothing_is_reported_where_the_sequence_is_unknown(all_steps):
+    scanned, inner = all_steps, (GAP[0] + 132, GAP[1] - 132)
     with pyBigWig.open(str(scanned.folder / "tracks" / "REST.bw")) as file:
         assert np.isnan(file.values("chr20", *inner, numpy=True)).all()
         assert not np.isnan(file.values("chr20", inner[0] - 300, GAP[0], numpy=True)).any()
@@ -143,6 +176,7 @@ def test_the_run_record(scanned, fasta, model):
         "chroms": SCANNED,
         "targets": LABELS,
         "tracks": TRACKS,
+        "track_floor": 0.01,
         "stride": 32,
         "rc": "mean",
         "min_length": 64,
@@ -226,6 +260,9 @@ def test_a_contig_alone_is_scored_as_in_company(scanned, fasta, model, out):
         (dict(tracks=["REST", "GATA1"]), "--tracks: the model has no label 'GATA1'"),
         (dict(min_length=0), "min-length 0: must be at least 1"),
         (dict(max_gap=-1), "max-gap -1: must be at least 0"),
+        (dict(track_floor=-0.1), "track-floor -0.1: must be at least 0 and below 1"),
+        (dict(track_floor=float("nan")), "track-floor nan: must be at least 0 and below 1"),
+        (dict(track_floor=1.0), "track-floor 1.0: must be at least 0 and below 1"),
         (dict(rc="sum"), "rc 'sum': must be one of none, mean, max"),
         (dict(stride=33), "stride 33: must be a power of two"),
         (dict(within="nowhere.bed"), "nowhere.bed: no such file"),
@@ -242,7 +279,7 @@ def test_bad_options_are_known_before_anything_is_written(fasta, model, out, opt
 def test_an_empty_contig_among_others(model, tmp_path, out):
     contigs = {"chr1": random_letters(5_000), "chr2": b"", "chr3": b"A", "chr4": b"NN"}
     path = write_fasta(tmp_path / "x.fa", contigs)
-    result = tcnfast.scan(path, model, out, tracks="all", **FP32)
+    result = tcnfast.scan(path, model, out, tracks="all", track_floor=0, **FP32)
     assert [row["chrom"] for row in result.summary[:5]] == ["all", *contigs]
     with pyBigWig.open(str(out / "tracks" / "REST.bw")) as file:
         assert file.chroms() == {"chr1": 5_000, "chr2": 0, "chr3": 1, "chr4": 2}

@@ -234,7 +234,9 @@ def zero_scorer(stride=32, receptive_field=1021):
     """A Scorer whose scores are 0."""
 
     class Zero:
-        plan = SimpleNamespace(stride=stride, receptive_field=receptive_field)
+        plan = SimpleNamespace(
+            stride=stride, receptive_field=receptive_field, segment_bases=2**16, labels=["a", "b"]
+        )
         label_bin = 200
 
         def __call__(self, codes):

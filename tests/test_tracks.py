@@ -29,7 +29,7 @@ def sigmoid(logit):
 
 def rounded(logits):
     """Two decimals from 0.1 up, three below, by searching the edges."""
-    return VALUES[np.searchsorted(BEGINS, logits, side="right")]
+    return VALUES[np.searchsorted(BEGINS[:-1], logits, side="right")]
 
 
 def shard_of(path, logits, floors, cuts=()):
@@ -84,7 +84,7 @@ def test_levels_begin_exactly_at_their_edges():
     assert (np.diff(edges) > 0).all() and len(edges) == len(VALUES) - 1
     for near in (np.nextafter(edges, np.float32(-99)), edges, np.nextafter(edges, np.float32(99))):
         got = [_level(x) for x in near]
-        assert got == np.searchsorted(BEGINS, near, side="right").tolist()
+        assert got == np.searchsorted(edges, near, side="right").tolist()
     ends = np.float32([-np.inf, -1e30, 1e30, np.inf])
     assert [VALUES[_level(x)] for x in ends] == [0, 0, 1, 1]
 
@@ -136,9 +136,12 @@ def test_a_shard_gives_back_the_rounded_values_above_the_floors(
         np.testing.assert_array_equal(dense(path, labels, label, 500), want[:, label])
 
 
-def test_the_floor_itself_is_kept_and_no_score_is_not():
-    path = "s"
+def test_the_floor_itself_is_kept_and_no_score_is_not(tmp_path):
     below = np.nextafter(np.float32(1), np.float32(0))
+    path = shard_of(tmp_path / "s", np.array([[1, below, NAN, np.inf, -np.inf, 1]]).T, [1])
+    assert (~np.isnan(dense(path, 1, 0, 6))).tolist() == [True, False, False, True, False, True]
+    path = shard_of(tmp_path / "s", np.array([[-np.inf, NAN, -99]]).T, [-np.inf])
+    np.testing.assert_array_equal(dense(path, 1, 0, 3), [0, NAN, 0])
 
 
 def test_cuts_do_not_change_the_bytes(tmp_path):
@@ -287,30 +290,30 @@ def test_threads_and_other_tracks_do_not_change_the_bytes(tmp_path, monkeypatch,
     write_bigwigs(paths, sizes, readers, 32, threads=5)
     assert [path.read_bytes() for path in paths.values()] == want
     monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", 50)
+    floors = np.where(np.arange(12) == 7, -2, NAN)
     alone = [
-        shard_of(tmp_path / f"{chrom}.7", random_logits(size // 32, 12, i), [NAN] * 7 + [-2])
+        TrackReader(shard_of(tmp_path / f"{chrom}.7", random_logits(size // 32, 12, i), floors), 12)
         for i, (chrom, size) in enumerate(sizes.items())
     ]
-    assert alone
+    write_bigwigs({7: tmp_path / "7"}, sizes, alone, 32, threads=1)
+    assert (tmp_path / "7").read_bytes() == want[7]
 
 
-@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-@pytest.mark.parametrize("threads", [1, 4])
-def test_an_error_in_one_track_ends_them_all(monkeypatch, many, error, threads):
-    paths, sizes, readers = many
-    begun = []
+class Endless:
+    """Tracks that never end, but for one that fails."""
 
-    class Failing(tracks.BigWigWriter):
-        def __init__(self, path, *args):
-            begun.append(path)
-            super().__init__(path, *args)
+    def __init__(self, error):
+        self.error = error
 
-        def add(self, contig, *columns):
-            if len(begun) >= 2:
-                raise error("this one")
-            super().add(contig, *columns)
+    def runs(self, label):
+        while label != 2:
+            yield np.empty(0, int), np.empty(0, int), np.empty(0, np.float32)
+        raise self.error
 
-    monkeypatch.setattr(tracks, "BigWigWriter", Failing)
-    with pytest.raises(error, match="this one"):
-        write_bigwigs(paths, sizes, readers, 32, threads)
-    assert len(begun) < len(paths)
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt("full")], ids=repr)
+def test_an_error_in_one_track_ends_them_all(tmp_path, error):
+    paths = {label: tmp_path / f"{label}.bw" for label in range(9)}
+    with pytest.raises(type(error), match="full"):
+        write_bigwigs(paths, {"a": 100}, [Endless(error)], 32, threads=3)
+    assert len(list(tmp_path.iterdir())) <= 3
