@@ -66,7 +66,7 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "tcnfast._C",
-            ["csrc/bindings.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))],
+            sorted(str(path) for path in Path("csrc").rglob("*.cpp")),
             depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
             cxx_std=17,
             # no contraction where the baseline has no FMA of its own: one result on every x86-64

@@ -14,7 +14,6 @@ from pathlib import Path
 from tcnfast.run_record import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = "date commit command machine versions case side median_s ratio".split()
 
 
 def record(name: str, case: str, medians: dict[str, float], baseline: str) -> None:
@@ -23,24 +22,44 @@ def record(name: str, case: str, medians: dict[str, float], baseline: str) -> No
     ``medians`` maps sides to median seconds; a side's ratio is how many times faster than the side
     ``baseline`` it is.
     """
+    append(
+        name,
+        case,
+        [
+            {
+                "side": side,
+                "median_s": f"{seconds:.4g}",
+                "ratio": f"{medians[baseline] / seconds:.2f}",
+            }
+            for side, seconds in medians.items()
+        ],
+    )
+
+
+def append(name: str, case: str, rows: list[dict]) -> None:
+    """Append ``rows`` to results/``name``.csv, with when, where and with what; the first row has
+    all columns. Raises ValueError where the file has others."""
     where = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
         "command": _command(),
         "machine": _machine(),
         "versions": _versions(),
+        "case": case,
     }
+    columns = [*where, *rows[0]]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     new = not path.exists()
+    if not new:
+        with open(path, newline="") as file:
+            if next(csv.reader(file)) != columns:
+                raise ValueError(f"{path}: its columns are not {', '.join(columns)}")
     with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         if new:
             writer.writeheader()
-        for side, seconds in medians.items():
-            ratio = f"{medians[baseline] / seconds:.2f}"
-            row = {"case": case, "side": side, "median_s": f"{seconds:.4g}", "ratio": ratio}
-            writer.writerow(where | row)
+        writer.writerows(where | row for row in rows)
 
 
 def _command() -> str:
@@ -69,7 +88,7 @@ def _machine() -> str:
 
 def _versions() -> str:
     found = [f"python {platform.python_version()}"]
-    for package in ("numpy", "numba", "torch"):
+    for package in ("numpy", "numba", "torch", "onnxruntime", "openvino"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

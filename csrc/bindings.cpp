@@ -10,21 +10,14 @@
 #include <thread>
 #include <vector>
 
+#include "bindings.h"
 #include "cpu/isa.h"
 #include "cpu/stack.h"
 
 namespace py = pybind11;
 using namespace tcnfast;
 
-namespace {
-
-using Floats = py::array_t<float, py::array::c_style>;
-
-const float* checked(const Floats& array, std::vector<long> shape, const std::string& name) {
-  if (std::vector<long>(array.shape(), array.shape() + array.ndim()) != shape)
-    throw std::invalid_argument(name + ": has another shape than the stack asks for");
-  return array.data();
-}
+namespace tcnfast {
 
 const Kernels& find_kernels(const std::string& isa, const std::string& precision) {
   for (const Isa& candidate : isas()) {
@@ -37,6 +30,18 @@ const Kernels& find_kernels(const std::string& isa, const std::string& precision
     return *make();
   }
   throw std::invalid_argument("no instruction set is called " + isa);
+}
+
+}  // namespace tcnfast
+
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+const float* checked(const Floats& array, std::vector<long> shape, const std::string& name) {
+  if (std::vector<long>(array.shape(), array.shape() + array.ndim()) != shape)
+    throw std::invalid_argument(name + ": has another shape than the stack asks for");
+  return array.data();
 }
 
 std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
@@ -141,4 +146,5 @@ PYBIND11_MODULE(_C, m) {
       .def("score", score)
       .def("seconds", seconds)
       .def_readonly("chunk", &Stack::chunk);
+  bind_training(m);
 }

@@ -55,6 +55,11 @@ def why_not(precision: str) -> str | None:
     return None
 
 
+def padded_channels(channels: int, precision: str) -> int:
+    """Channels of a row of ``precision`` on the instruction set that runs."""
+    return _C.padded_channels(isa(), precision, channels)
+
+
 def prepare(
     weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0
 ) -> Callable[[Tensor], Tensor]:

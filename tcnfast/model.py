@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from . import reference, store
+from . import reference, store, training
 from .errors import TcnfastError
 from .grid import BlockGrid, StackGrid, stack_grid
 
@@ -149,13 +150,15 @@ class TCN(nn.Module):
     ``(N, 4, L)`` (channel order ACGT, N all zeros) and return logits.
 
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
-    model.
+    model. Training on codes on the CPU runs on the C++ engine where that can (``ops.why_not``);
+    ``unfused()`` is the same network in plain modules throughout.
     """
 
     def __init__(self, config: TCNConfig) -> None:
         super().__init__()
         self.config = config
         self.thresholds = None
+        self.engine = True
         self.blocks = nn.ModuleList(
             Block(4 if index == 0 else config.channels, index, config)
             for index in range(config.blocks)
@@ -172,6 +175,12 @@ class TCN(nn.Module):
     def receptive_field(self) -> int:
         """Bases that one score depends on; odd."""
         return self.config.receptive_field
+
+    def unfused(self) -> TCN:
+        """The same modules and weights, not copies, that never run on the C++ engine."""
+        plain = copy(self)
+        plain.engine = False
+        return plain
 
     @torch.no_grad()
     def set_label_rates(self, rates: Tensor) -> None:
@@ -204,6 +213,8 @@ class TCN(nn.Module):
                 f"dense: {x.shape[-1]} bases are under the receptive field of "
                 f"{self.receptive_field}; add context, or N (code 4)"
             )
+        if training.runs_on_engine(self, x):
+            return training.dense(self, x, grid)
         h = self._input(x)
         for block, block_grid in zip(self.blocks, grid.blocks, strict=True):
             h = block(h, block_grid)

@@ -21,7 +21,7 @@ from .narrowpeak import narrowpeak_lines
 from .outputs import OutputFolder, file_hash
 from .peaks import PeakCaller, run_bases
 from .progress import Progress
-from .scanner import SEGMENT_BASES, Scorer, Segment, Writer, scan_contig
+from .scanner import Scorer, Segment, Writer, scan_contig, segment_length
 from .tracks import TrackReader, TrackShard, file_names, logit, write_bigwigs
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class ScanJob:
     def _probe_speed(self) -> float:
         """Bases a second of the second of two equal batches (the first warms up)."""
         plan = self.scorer.plan
-        steps = max(1, SEGMENT_BASES // plan.stride)
+        steps = max(1, segment_length(plan) // plan.stride)
         shape = (self.batch_size, plan.receptive_field + (steps - 1) * plan.stride)
         codes = np.zeros(shape, np.uint8)
         self.scorer(codes)

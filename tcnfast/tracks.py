@@ -8,7 +8,7 @@ or the score is below the floor. Only its changes are kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 
@@ -59,8 +59,6 @@ BEGINS = BEGINS.astype(np.float32)
 # one level begins in a cell; LOWS: the level at the lower end of each
 CELLS_PER_LOGIT = np.float32(128)
 CELLS = 1 + int((BEGINS[-2] - BEGINS[0]) * CELLS_PER_LOGIT)
-
-
 LOWS = np.searchsorted(
     ((BEGINS[:-1] - BEGINS[0]) * CELLS_PER_LOGIT).astype(int), np.arange(CELLS)
 ).astype(np.uint8)
@@ -176,7 +174,8 @@ def write_bigwigs(
 
     with ThreadPoolExecutor(threads, thread_name_prefix="tracks") as pool:
         try:
-            for done in [pool.submit(write, label) for label in paths]:
+            written = [pool.submit(write, label) for label in paths]
+            for done in wait(written, return_when=FIRST_EXCEPTION).done:
                 done.result()
         except BaseException:
             stop.set()

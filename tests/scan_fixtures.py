@@ -13,7 +13,7 @@ import torch
 from conftest import random_model
 
 import tcnfast
-from tcnfast import scan_job
+from tcnfast import scan_job, scanner
 from tcnfast.cli import main
 from tcnfast.plan import Plan
 from tcnfast.scanner import scan_contig
@@ -87,6 +87,14 @@ def run_record_of(folder):
 
 def partial(out):
     return out.with_name(out.name + ".partial")
+
+
+@pytest.fixture(name="segments", scope="module", autouse=True)
+def fixture_segments():
+    """Segments of 65,536 bases at stride 32, of which chr20 and chr21 have two each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanner, "SEGMENT_LOGITS", 2**16 // 32 * len(LABELS))
+        yield
 
 
 @pytest.fixture(name="fasta", scope="module")

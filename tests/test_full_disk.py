@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from full_disk import FullDisk
 from scan_fixtures import (  # noqa: F401
     TRACKS,
     files_in,
@@ -15,6 +16,7 @@ from scan_fixtures import (  # noqa: F401
     fixture_model,
     fixture_out,
     fixture_scanned,
+    fixture_segments,
     partial,
     random_letters,
     write_fasta,
@@ -50,20 +52,14 @@ def test_a_full_disk_under_the_calls(fasta, model, out, cli, monkeypatch):
     assert not partial(out).exists() and len(lines) == 1
 
 
-def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch):
+@pytest.mark.parametrize("room", [3, 8, 100])
+def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch, room):
     """What a disk takes when it fills up in the middle of a write."""
-    shard = tracks.TrackShard(tmp_path / "s", 1, 100)
-    shard.create()
-    whole = os.pwrite
-
-    def half(fd, data, offset):
-        if len(data) == 1:
-            full_disk()
-        return whole(fd, data[: len(data) // 2], offset)
-
-    monkeypatch.setattr(os, "pwrite", half)
+    shard = tracks.TrackShard(tmp_path / "s", np.zeros(1))
+    shard.add(0, np.float32(np.arange(100) % 2 - 0.5)[:, None])
+    monkeypatch.setattr(tracks, "open", lambda *x: FullDisk(open(*x), room), raising=False)
     with pytest.raises(OSError, match="No space left"):
-        shard.write(0, np.zeros((100, 1), np.float32))
+        shard.finish()
 
 
 @pytest.mark.parametrize("where", ["add", "close"])
@@ -80,23 +76,37 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from tcnfast import scan_job
 from tcnfast.cli import main
-sys.exit(main(sys.argv[2:]))
+
+def limit(*args):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+    return scanned(*args) if args else None
+
+scanned = scan_job.ScanJob.assemble
+if sys.argv[1] == "scan":
+    limit()
+else:
+    scan_job.ScanJob.assemble = limit
+sys.exit(main(sys.argv[3:]))
 """
 
 
-@pytest.mark.parametrize("room", [1_000, 205_000, 230_000, 300_000])
-def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, room):
+@pytest.mark.parametrize(
+    "stage, room",
+    [("scan", 100_000), ("scan", 782_000)]
+    + [("assemble", room) for room in (75_000, 300_000, 437_000)],
+)
+def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, stage, room):
     """A true failure of the operating system to write: no file may exceed ``room`` bytes.
 
-    The shard is 200 kB, the bigWig 312 kB. libBigWig reports no failed write: it leaves half a
-    file, spins for ever or corrupts its memory.
+    The shard of the track is 782 kB and that of the calls 125 kB, the largest narrowPeak 76 kB,
+    the bigWig 438 kB.
     """
     fasta = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(3_200_000)})
     words = ["scan", fasta, "-m", model, "-o", out, "-q", "--tracks", "REST", "--precision", "fp32"]
     process = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(room), *map(str, words)],
+        [sys.executable, "-c", LIMITED, stage, str(room), *map(str, words)],
         capture_output=True,
         text=True,
         timeout=30,

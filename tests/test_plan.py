@@ -4,41 +4,13 @@ import numpy as np
 import pytest
 import torch
 from numerics import assert_close
+from truth import DTYPES, in_precision, truth
 
 from tcnfast import backend as backends
-from tcnfast import reference
 from tcnfast.errors import TcnfastError
 from tcnfast.plan import Plan
 
 BACKENDS = [backend.name for backend in backends.BACKENDS]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
-
-
-def reverse_complement(codes):
-    return torch.where(codes < 4, 3 - codes, codes).flip(-1)
-
-
-@torch.no_grad()
-def truth(model, codes, stride, strand):
-    """float64 logits (B, P, labels), one window at a time; the minus strand by its definition."""
-    rf = model.receptive_field
-    windows = codes.unfold(1, rf, stride)
-    flat = windows.reshape(-1, rf)
-    weights = model.folded().to("cpu", torch.float64)
-    grid = model.config.grid(2**model.config.blocks)
-    plus = reference.stack(flat, weights, grid)
-    minus = reference.stack(reverse_complement(flat), weights, grid)
-    logits = {"+": plus, "-": minus, "both": (plus + minus) / 2}[strand]
-    return logits.reshape(*windows.shape[:2], -1)
-
-
-@torch.no_grad()
-def in_precision(model, codes, stride, strand, dtype):
-    """The reference in ``dtype``, which sets the budget."""
-    grid = model.config.grid(stride)
-    weights = {"+": model.folded(), "-": model.folded().mirrored(grid)}
-    runs = [weights[s].to("cpu", dtype) for s in ("+", "-") if strand in (s, "both")]
-    return sum(reference.stack(codes, run, grid) for run in runs) / len(runs)
 
 
 def make_plan(model, backend="reference", **options):
@@ -74,9 +46,10 @@ def test_numbers(
     out = plan(codes)
     assert out.shape == (2, 5, 3)
     assert out.dtype == (torch.float64 if precision == "fp64" else torch.float32)
-    want = truth(model, codes, stride, strand)
+    weights, grid = model.folded(), model.config.grid(stride)
+    want = truth(weights, grid, codes, strand)
     assert want.std() > 1e-2
-    assert_close(out, want, in_precision(model, codes, stride, strand, DTYPES[precision]))
+    assert_close(out, want, in_precision(weights, grid, codes, strand, precision))
 
 
 def test_one_sequence_or_a_batch_of_arrays_or_tensors(make_model, make_codes):

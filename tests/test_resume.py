@@ -21,6 +21,7 @@ from scan_fixtures import (  # noqa: F401
     fixture_out,
     fixture_scanned,
     fixture_scored,
+    fixture_segments,
     partial,
     random_letters,
     run_record_of,

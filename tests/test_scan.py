@@ -20,6 +20,7 @@ from scan_fixtures import (  # noqa: F401
     fixture_out,
     fixture_scanned,
     fixture_scored,
+    fixture_segments,
     partial,
     random_letters,
     read_rows,
@@ -29,6 +30,7 @@ from scan_fixtures import (  # noqa: F401
 )
 
 import tcnfast
+from tcnfast import scan_job
 from tcnfast.errors import TcnfastError
 from tcnfast.genome import Genome
 from tcnfast.outputs import file_hash
@@ -287,6 +289,12 @@ def test_an_empty_contig_among_others(model, tmp_path, out):
 
 
 # labels and tracks
+
+
+def test_a_contig_too_long_for_a_bigwig_is_known_beforehand():
+    scan_job._check_lengths({"a": 2**32 - 1})
+    with pytest.raises(TcnfastError, match="--tracks: b has 4294967296 bases, a bigWig at most"):
+        scan_job._check_lengths({"a": 5, "b": 2**32})
 
 
 def test_targets_are_reported_in_the_order_of_the_model(scanned, fasta, model, out):

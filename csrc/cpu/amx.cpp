@@ -146,11 +146,14 @@ const Kernels* amx_bf16() {
                                     amx_conv<Epilogue::Relu>,
                                     amx_conv<Epilogue::Residual>,
                                     amx_conv<Epilogue::ResidualCodes>,
+                                    amx_conv<Epilogue::Plain>,
                                     amx_conv<Epilogue::Linear>,
-                                    lookup<Avx512Bf16>,
+                                    lookup<Avx512Bf16, Epilogue::Relu>,
+                                    lookup<Avx512Bf16, Epilogue::Plain>,
                                     amx_peak,
                                     configure,
-                                    release};
+                                    release,
+                                    &train_table<Avx512Bf16>};
   return &table;
 }
 

@@ -14,7 +14,7 @@ struct Avx2Fp32 {
   using Weights = __m256;
   static constexpr int lanes = 8, STEP = 1, element_bytes = 4, CHANNELS = 8;
   // 12 sums, 2 weights and an input of 16 registers
-  static constexpr int ROWS = 6, VECTORS = 2;
+  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4;
 
   static Reg load_f32(const float* p) { return _mm256_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm256_storeu_ps(p, v); }
@@ -28,6 +28,11 @@ struct Avx2Fp32 {
   static Reg madd(Reg sum, Reg a, Weights b) { return _mm256_fmadd_ps(a, b, sum); }
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg relu(Reg v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
+  static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
+  static Reg where_positive(Reg condition, Reg v) {
+    return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), v);
+  }
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ struct Avx512Fp32 {
   using Weights = __m512;
   static constexpr int lanes = 16, STEP = 1, element_bytes = 4, CHANNELS = 16;
   // 28 sums, 2 weights and an input fill the 32 registers
-  static constexpr int ROWS = 14, VECTORS = 2;
+  static constexpr int ROWS = 14, VECTORS = 2, OUTER_INPUTS = 8;
 
   static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
@@ -24,6 +24,11 @@ struct Avx512Fp32 {
   static Reg madd(Reg sum, Reg a, Weights b) { return _mm512_fmadd_ps(a, b, sum); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg relu(Reg v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
+  static Reg mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
+  static Reg where_positive(Reg condition, Reg v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+  }
 };
 
 #ifdef __AVX512BF16__
@@ -31,7 +36,7 @@ struct Avx512Bf16 {
   using Reg = __m512;
   using Weights = __m512bh;
   static constexpr int lanes = 16, STEP = 2, element_bytes = 2, CHANNELS = 16;
-  static constexpr int ROWS = 14, VECTORS = 2;
+  static constexpr int ROWS = 14, VECTORS = 2, OUTER_INPUTS = 8;
 
   static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
@@ -53,9 +58,23 @@ struct Avx512Bf16 {
     memcpy(&pair, p, 4);
     return (__m512bh)_mm512_set1_epi32(pair);
   }
+  // pairs (first[i], second[i]); a missing second row is zeros
+  static void store_pairs(char* out, const char* first, const char* second) {
+    const auto widen = [](const char* p) {
+      return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    };
+    __m512i pairs = widen(first);
+    if (second) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(widen(second), 16));
+    _mm512_storeu_si512(out, pairs);
+  }
   static Reg madd(Reg sum, __m512bh a, Weights b) { return _mm512_dpbf16_ps(sum, a, b); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg relu(Reg v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
+  static Reg mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
+  static Reg where_positive(Reg condition, Reg v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+  }
 };
 #endif
 

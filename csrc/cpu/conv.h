@@ -8,11 +8,12 @@
 #pragma once
 
 #include "kernels.h"
+#include "train_rows.h"
 
 namespace tcnfast {
 namespace {
 
-enum class Epilogue { Relu, Residual, ResidualCodes, Linear };
+enum class Epilogue { Plain, Relu, Residual, ResidualCodes, Linear };
 
 inline constexpr int WEIGHT_BYTES = 4;  // of one output and one step of inputs
 
@@ -35,7 +36,7 @@ inline void finish(const Conv& c, typename V::Reg value, int channel, long row) 
     store_outputs<V>(c, value, channel, reinterpret_cast<float*>(out));
     return;
   }
-  value = V::relu(value);
+  if constexpr (E != Epilogue::Plain) value = V::relu(value);
   if constexpr (E == Epilogue::Residual) {
     const char* residual = c.residual + row * c.residual_row;
     value = V::relu(V::add(value, V::load_row(residual + channel * V::element_bytes)));
@@ -139,7 +140,7 @@ void pack(const float* weights, int outputs, int inputs, int padded, int taps, c
 }
 
 // VECTORS vectors of channels of every row.
-template <class V, int VECTORS>
+template <class V, int VECTORS, Epilogue E>
 inline void lookup_panel(const Lookup& l, int channel) {
   const ptrdiff_t table = ptrdiff_t(l.words_per_table) * l.channels;
   for (long row = 0; row < l.rows; ++row) {
@@ -155,17 +156,18 @@ inline void lookup_panel(const Lookup& l, int channel) {
     char* out = l.out + row * l.out_row + channel * V::element_bytes;
 #pragma GCC unroll 8
     for (int n = 0; n < VECTORS; ++n)
-      V::store_row(out + n * V::lanes * V::element_bytes, V::relu(sum[n]));
+      V::store_row(out + n * V::lanes * V::element_bytes,
+                   E == Epilogue::Relu ? V::relu(sum[n]) : sum[n]);
   }
 }
 
-template <class V>
+template <class V, Epilogue E>
 void lookup(const Lookup& l) {
   constexpr int WIDE = 4;
   int channel = 0;
   for (; channel + WIDE * V::lanes <= l.channels; channel += WIDE * V::lanes)
-    lookup_panel<V, WIDE>(l, channel);
-  for (; channel < l.channels; channel += V::lanes) lookup_panel<V, 1>(l, channel);
+    lookup_panel<V, WIDE, E>(l, channel);
+  for (; channel < l.channels; channel += V::lanes) lookup_panel<V, 1, E>(l, channel);
 }
 
 // Multiply-adds on registers alone: what the same instructions do when nothing else is asked of
@@ -211,11 +213,14 @@ constexpr Kernels kernels() {
           conv<V, Epilogue::Relu>,
           conv<V, Epilogue::Residual>,
           conv<V, Epilogue::ResidualCodes>,
+          conv<V, Epilogue::Plain>,
           conv<V, Epilogue::Linear>,
-          lookup<V>,
+          lookup<V, Epilogue::Relu>,
+          lookup<V, Epilogue::Plain>,
           peak<V>,
           nullptr,
-          nullptr};
+          nullptr,
+          &train_table<V>};
 }
 
 }  // namespace

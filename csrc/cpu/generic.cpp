@@ -9,8 +9,8 @@ namespace {
 struct Generic {
   typedef float Reg __attribute__((vector_size(16)));
   using Weights = Reg;
-  static constexpr int lanes = 4, STEP = 1, element_bytes = 4, CHANNELS = 8;
-  static constexpr int ROWS = 6, VECTORS = 2;
+  static constexpr int lanes = 4, STEP = 1, element_bytes = 4, CHANNELS = 4;
+  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4;
 
   static Reg load_f32(const float* p) {
     Reg v;
@@ -29,6 +29,9 @@ struct Generic {
   static Reg madd(Reg sum, Reg a, Weights b) { return sum + a * b; }
   static Reg add(Reg a, Reg b) { return a + b; }
   static Reg relu(Reg v) { return v > 0.f ? v : Reg{}; }
+  static Reg mul(Reg a, Reg b) { return a * b; }
+  static Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }
+  static Reg where_positive(Reg condition, Reg v) { return condition > 0.f ? v : Reg{}; }
 };
 
 }  // namespace

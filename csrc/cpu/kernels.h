@@ -41,9 +41,65 @@ struct Lookup {
   long rows;
 };
 
+// sums[input][output] += sum over steps of b[step][input] * a[step][output]; an element of a and b
+// is 4 bytes: an fp32 number, or a pair of bf16 of neighbouring positions (see TrainKernels::pair).
+struct Outer {
+  const char *a, *b;
+  ptrdiff_t a_step, b_step;
+  long steps;
+  int inputs, outputs;  // padded
+  float* sums;          // (inputs, outputs)
+};
+
+// Normalisation and dropout of one sequence: relu(a * scale + shift) * mask, a vector each.
+struct Activation {
+  const float *scale, *shift, *mask;
+};
+
+// The gradient of a normalisation's input: g * by_grad + a * by_input + constant, a vector each.
+struct NormGradient {
+  const float *by_grad, *by_input, *constant;
+};
+
+// Training, row by row. `rows` rows of `channels` (padded); arrays of sums are fp64 (channels).
+// "Branch gradient" is what reaches the second normalisation of a block with output y:
+// g = dy * [y > 0] * mask * [a * scale + shift > 0].
+struct TrainKernels {
+  void (*sums)(const char* a, long rows, int channels, double* sum, double* squares);
+  void (*activate)(const char* a, Activation, char* out, long rows, int channels);
+  // relu(activation + residual), the residual rows, or a row of 5 by code
+  void (*combine)(const char* a, Activation, const char* residual, ptrdiff_t residual_row, char* out,
+                  long rows, int channels);
+  void (*combine_codes)(const char* a, Activation, const uint8_t* codes, ptrdiff_t codes_row,
+                        const float* code_rows, char* out, long rows, int channels);
+
+  // sum of g, and of g * a
+  void (*branch_sums)(const char* dy, const char* y, const char* a, Activation, long rows,
+                      int channels, double* sum, double* products);
+  void (*branch_gradient)(const char* dy, const char* y, const char* a, Activation, NormGradient,
+                          char* da, long rows, int channels);
+  // g = dh * mask * [a * scale + shift > 0], stored over dh, and the same two sums
+  void (*inner_gradient)(char* dh, const char* a, Activation, long rows, int channels, double* sum,
+                         double* products);
+  void (*norm_gradient)(const char* g, const char* a, NormGradient, char* da, long rows,
+                        int channels);
+  // dx += dy * [y > 0], rows of dx `dx_row` apart
+  void (*add_residual)(const char* dy, const char* y, char* dx, ptrdiff_t dx_row, long rows,
+                       int channels);
+  // table[words[row]] += da[row], and table[codes[row]] += dy * [y > 0]; fp32 (., channels)
+  void (*sum_words)(const char* da, const uint8_t* words, float* table, long rows, int channels);
+  void (*sum_codes)(const char* dy, const char* y, const uint8_t* codes, ptrdiff_t codes_row,
+                    float* table, long rows, int channels);
+
+  // Pairs of neighbouring rows for Outer: (rows / 2 rounded up, channels, 2). Null for fp32, whose
+  // rows serve as they are.
+  void (*pair)(const char* x, ptrdiff_t x_row, long rows, int channels, char* out);
+  void (*outer)(const Outer&);
+};
+
 struct Kernels {
   int element_bytes;
-  int channel_multiple;  // of inputs and outputs of a convolution
+  int channel_multiple;  // of the channels of a row: a whole panel or vector of outputs
   int row_block;         // a convolution reads (never writes) up to this many rows too far
 
   // Bytes of packed weights, and packing (outputs, inputs, taps) fp32 weights into them.
@@ -54,11 +110,15 @@ struct Kernels {
   void (*conv_relu)(const Conv&);            // relu(x * w + b)
   void (*conv_residual)(const Conv&);        // relu(relu(x * w + b) + residual)
   void (*conv_residual_codes)(const Conv&);  // the same, the residual a row of 5 by code
+  void (*conv_plain)(const Conv&);           // x * w + b
   void (*head)(const Conv&);                 // x * w + b, stored as fp32, `outputs` of them
   void (*lookup)(const Lookup&);             // relu(sum of table rows)
+  void (*lookup_plain)(const Lookup&);       // sum of table rows
   double (*peak)(long iterations);           // floating-point operations of a register-only loop
   void (*enter)();                           // before the first and after the last call of a
   void (*leave)();                           // thread; null where there is nothing to do
+
+  const TrainKernels* train;
 };
 
 // Null where the compiler did not know the instructions.

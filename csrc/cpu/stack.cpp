@@ -1,34 +1,19 @@
 #include "stack.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cstring>
-#include <exception>
-#include <new>
-#include <thread>
 #include <utility>
 
 #include "stream.h"
+#include "threads.h"
 
 namespace tcnfast {
 namespace {
 
-constexpr size_t CACHE_LINE = 64;
-constexpr int WORD = 3;          // codes to a word of the first convolution: 5^3 rows to a table
 constexpr int BIAS_MULTIPLE = 32;  // the widest panel of outputs
 
 long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 }  // namespace
-
-Buffer::Buffer(size_t bytes) {
-  if (bytes == 0) return;
-  bytes = round_up(bytes, CACHE_LINE);
-  data_.reset(static_cast<char*>(::operator new(bytes, std::align_val_t(CACHE_LINE))));
-  std::memset(data_.get(), 0, bytes);
-}
-
-void Buffer::Free::operator()(char* p) const { ::operator delete(p, std::align_val_t(CACHE_LINE)); }
 
 void Seconds::add(const Seconds& other) {
   lookup += other.lookup;
@@ -45,8 +30,9 @@ Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk)
       row_bytes(ptrdiff_t(padded) * k.element_bytes),
       stride(params.stride),
       sample(params.sample),
-      receptive_field(params.receptive_field) {
-  make_tables(params.blocks[0]);
+      receptive_field(params.receptive_field),
+      first(params.blocks[0].weight1, params.blocks[0].bias1, channels, padded,
+            params.blocks[0].taps1) {
   code_residual = Buffer(N_CODES * padded * sizeof(float));
   for (int code = 0; code < N_CODES; ++code)
     std::copy_n(params.code_residual + code * channels, channels,
@@ -72,33 +58,6 @@ Convolution Stack::pack(const float* weights, const float* bias, int outputs, in
   return conv;
 }
 
-void Stack::make_tables(const BlockParams& params) {
-  const int taps = params.taps1;
-  word = std::min(WORD, taps);
-  groups = (taps + word - 1) / word;
-  words_per_table = 1;
-  for (int i = 0; i < word; ++i) words_per_table *= N_CODES;
-  tables = Buffer(size_t(groups) * words_per_table * padded * sizeof(float));
-  std::vector<double> sum(channels);
-  int next = 0;  // first tap that no group has yet: the last word may reach back
-  for (int g = 0; g < groups; ++g) {
-    const int offset = std::min(g * word, taps - word);
-    offsets.push_back(offset);
-    for (int w = 0; w < words_per_table; ++w) {
-      for (int c = 0; c < channels; ++c) sum[c] = g == 0 ? params.bias1[c] : 0.0;
-      for (int i = word - 1, rest = w; i >= 0; --i, rest /= N_CODES) {
-        const int tap = offset + i, code = rest % N_CODES;
-        if (tap < next || code == N_BASES) continue;  // N adds nothing
-        for (int c = 0; c < channels; ++c)
-          sum[c] += params.weight1[(ptrdiff_t(c) * N_BASES + code) * taps + tap];
-      }
-      float* row = tables.floats() + (ptrdiff_t(g) * words_per_table + w) * padded;
-      std::copy(sum.begin(), sum.end(), row);
-    }
-    next = offset + word;
-  }
-}
-
 // Pieces that one sequence is cut into. Every piece reads the receptive field again, so they are
 // long; but there are as many for every thread, and several where the work is long enough, so that
 // nobody waits long for a thread that was held up.
@@ -114,45 +73,17 @@ void Stack::score(const uint8_t* codes, long batch, long length, float* logits, 
   if (batch == 0) return;
   const long scores = (length - receptive_field) / stride + 1;
   const long pieces = pieces_of(scores, batch, *this, threads);
-  std::atomic<long> next{0};
-  std::exception_ptr failure;
-
-  const auto work = [&] {
-    try {
-      std::unique_ptr<Stream> stream = borrow();
-      if (kernels.enter) kernels.enter();
-      try {
-        for (long task; (task = next++) < batch * pieces;) {
-          const long row = task / pieces, piece = task % pieces;
-          const long first = scores * piece / pieces, last = scores * (piece + 1) / pieces;
-          stream->run(codes + row * length + first * stride, last - first,
-                      logits + (row * scores + first) * labels);
-        }
-      } catch (...) {
-        if (kernels.leave) kernels.leave();
-        throw;
-      }
-      if (kernels.leave) kernels.leave();
-      give_back(std::move(stream));
-    } catch (...) {
-      next = batch * pieces;  // the others need not go on
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!failure) failure = std::current_exception();
+  share(threads, batch * pieces, [&](Tasks& tasks) {
+    std::unique_ptr<Stream> stream = borrow();
+    const Entered entered(kernels);
+    for (long task; tasks.take(task);) {
+      const long row = task / pieces, piece = task % pieces;
+      const long first = scores * piece / pieces, last = scores * (piece + 1) / pieces;
+      stream->run(codes + row * length + first * stride, last - first,
+                  logits + (row * scores + first) * labels);
     }
-  };
-
-  std::vector<std::thread> helpers;
-  const long wanted = std::min<long>(threads, batch * pieces);
-  try {
-    for (long i = 1; i < wanted; ++i) helpers.emplace_back(work);
-  } catch (...) {  // no thread to be had: stop those that started, then say so
-    next = batch * pieces;
-    std::lock_guard<std::mutex> lock(mutex_);
-    failure = std::current_exception();
-  }
-  work();
-  for (std::thread& helper : helpers) helper.join();
-  if (failure) std::rethrow_exception(failure);
+    give_back(std::move(stream));
+  });
 }
 
 Seconds Stack::seconds() const {

@@ -6,24 +6,11 @@
 #include <vector>
 
 #include "../params.h"
+#include "buffer.h"
+#include "first_layer.h"
 #include "kernels.h"
 
 namespace tcnfast {
-
-// Zero-filled memory on cache-line boundaries.
-class Buffer {
- public:
-  Buffer() = default;
-  explicit Buffer(size_t bytes);
-  char* data() const { return data_.get(); }
-  float* floats() const { return reinterpret_cast<float*>(data_.get()); }
-
- private:
-  struct Free {
-    void operator()(char* p) const;
-  };
-  std::unique_ptr<char, Free> data_;
-};
 
 struct Convolution {
   int taps;
@@ -66,16 +53,12 @@ class Stack {
   const long stride, sample, receptive_field;
   long chunk;
 
-  // The first convolution: tables of `word` codes, (groups, 5^word, padded), bias in the first.
-  int word, groups, words_per_table;
-  std::vector<int> offsets;  // of each group's word
-  Buffer tables;
+  FirstLayer first;
   Buffer code_residual;  // (5, padded)
   std::vector<Block> blocks;
   Convolution head;
 
  private:
-  void make_tables(const BlockParams& params);
   Convolution pack(const float* weights, const float* bias, int outputs, int taps) const;
   std::unique_ptr<Stream> borrow() const;
   void give_back(std::unique_ptr<Stream> stream) const;

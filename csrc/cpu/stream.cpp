@@ -30,20 +30,6 @@ void copy_rows(char* to, const char* from, long rows, ptrdiff_t bytes) {
   if (rows > 0) std::memcpy(to, from, rows * bytes);
 }
 
-// Words of `size` codes in base 5, one per position; false if a code is none.
-bool make_words(const uint8_t* codes, long n, int size, uint8_t* words) {
-  uint8_t largest = 0;
-  for (long i = 0; i < n + size - 1; ++i) largest = std::max(largest, codes[i]);
-  if (size == 1)
-    for (long i = 0; i < n; ++i) words[i] = codes[i];
-  else if (size == 2)
-    for (long i = 0; i < n; ++i) words[i] = uint8_t(5 * codes[i] + codes[i + 1]);
-  else
-    for (long i = 0; i < n; ++i)
-      words[i] = uint8_t(25 * codes[i] + 5 * codes[i + 1] + codes[i + 2]);
-  return largest < N_CODES;
-}
-
 // Largest numbers of rows that arenas hold when `chunk` positions go through at once.
 struct Demand {
   long x = 0, h = 0;
@@ -76,7 +62,7 @@ long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes, long row_b
 Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size()) {
   const size_t row = stack.row_bytes;
   const Demand demand(stack.blocks, stack.chunk, stack.kernels.row_block);
-  words_ = Buffer(stack.chunk + stack.offsets.back());
+  words_ = Buffer(stack.chunk + stack.first.offsets.back());
   x_ = Buffer(demand.x * row);
   y_ = Buffer(demand.x * row);
   h_ = Buffer(demand.h * row);
@@ -185,14 +171,15 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
 
 void Stream::look_up(long from, long end, const uint8_t* codes, char* out) {
   uint8_t* words = reinterpret_cast<uint8_t*>(words_.data());
-  if (!make_words(codes + from, end - from + stack_.offsets.back(), stack_.word, words))
+  const FirstLayer& first = stack_.first;
+  if (!first.make_words(codes + from, end - from, words))
     throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
   Lookup l{};
   l.words = words;
-  l.tables = stack_.tables.floats();
-  l.offsets = stack_.offsets.data();
-  l.groups = stack_.groups;
-  l.words_per_table = stack_.words_per_table;
+  l.tables = first.tables.floats();
+  l.offsets = first.offsets.data();
+  l.groups = first.groups;
+  l.words_per_table = first.words_per_table;
   l.channels = stack_.padded;
   l.out = out;
   l.out_row = stack_.row_bytes;

@@ -1,0 +1,198 @@
+"""What follows the engine of a scan: calls and tracks of logits that are there, on one core.
+`pytest benchmarks/bench_tail.py`; with pybigtools installed it is compared too.
+
+The logits are those of encode-v1 on the demo's piece of chr20, eight times over: 0.6 % of them are
+called, 7 % are at or above the default floor of a track.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyBigWig
+import pytest
+from record import record
+
+import tcnfast
+from tcnfast.bigwig import BigWigWriter
+from tcnfast.peaks import PeakCaller, run_bases
+from tcnfast.scanner import Scorer, scan_contig
+from tcnfast.tracks import TrackReader, TrackShard, logit, probability, write_bigwigs
+
+GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
+STRIDE, REPEATS, SEGMENT, GAP = 32, 8, 2**15, 2
+TRACKED = 8  # labels, every fourteenth
+FLOOR = 0.01
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """Logits (steps, labels), cutoffs (labels,), size in bases."""
+    model = tcnfast.load_model("encode-v1")
+    with tcnfast.Genome(GENOME) as genome:
+        (chrom,) = genome.sizes
+        parts = scan_contig(Scorer(model, device="cpu", stride=STRIDE), genome, chrom)
+        logits = np.concatenate([part.logits for part in parts] * REPEATS)
+    thresholds = np.array([model.thresholds[label].threshold for label in model.labels])
+    return logits, logit(thresholds).astype(np.float32), len(logits) * STRIDE
+
+
+def segments(logits):
+    for first in range(0, len(logits), SEGMENT):
+        yield first, logits[first : first + SEGMENT]
+
+
+def call(logits, cutoffs, size):
+    caller = PeakCaller(cutoffs, STRIDE, size, 1, GAP * STRIDE)
+    for first, part in segments(logits):
+        caller.add(first, part)
+    return caller.finish()
+
+
+def call_with_numpy(logits, cutoffs):
+    """(label, first, last, best) of calls, a segment at a time: every hit a run, then merged."""
+    runs = [np.empty(0, np.int64)] * 3 + [np.empty(0, np.float32)]
+    done = []
+    for begin, part in segments(logits):
+        row, label = np.nonzero(part >= cutoffs)
+        step = row + begin
+        hits = (label, step, step, part[row, label])
+        runs = [np.concatenate(pair) for pair in zip(runs, hits, strict=True)]
+        runs = _merge(*(column[np.lexsort((runs[1], runs[0]))] for column in runs))
+        open_ = runs[2] + GAP + 1 >= begin + len(part)
+        done.append([column[~open_] for column in runs])
+        runs = [column[open_] for column in runs]
+    columns = [np.concatenate(parts) for parts in zip(*done, runs, strict=True)]
+    order = np.lexsort((columns[1], columns[0]))
+    return [column[order] for column in columns]
+
+
+def _merge(label, first, last, best):
+    apart = first[1:] - last[:-1] - 1 > GAP
+    starts = np.flatnonzero(np.r_[True, (label[1:] != label[:-1]) | apart][: len(label)])
+    if not len(starts):
+        return label, first, last, best
+    ends = np.r_[starts[1:], len(label)] - 1
+    return label[starts], first[starts], last[ends], np.maximum.reduceat(best, starts)
+
+
+def write_dense(folder, logits, size):
+    """Each probability as float16, then one value per step by pyBigWig."""
+    for track, column in enumerate(probability(logits).T.astype(np.float16)):
+        with pyBigWig.open(str(folder / f"{track}.bw"), "w") as file:
+            file.addHeader([("c", size)])
+            values = column.astype(np.float32)
+            file.addEntries("c", 0, values=values, span=STRIDE, step=STRIDE)
+
+
+def write_sparse(folder, logits, size, floor):
+    shard = TrackShard(folder / "shard", np.full(logits.shape[1], logit(floor)))
+    for first, part in segments(logits):
+        shard.add(first, part)
+    shard.finish()
+    reader = TrackReader(folder / "shard", logits.shape[1])
+    paths = {track: folder / f"{track}.bw" for track in range(logits.shape[1])}
+    write_bigwigs(paths, {"c": size}, [reader], STRIDE, threads=1)
+
+
+def add_shard(folder, logits):
+    """The part of a track's cost that falls into the scan."""
+    shard = TrackShard(folder / "shard", np.full(logits.shape[1], logit(FLOOR)))
+    for first, part in segments(logits):
+        shard.add(first, part)
+    shard.finish()
+
+
+def with_pybigwig(path, size, start, end, value):
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader([("c", size)])
+        for first in range(0, len(start), 2**18):
+            part = slice(first, first + 2**18)
+            names = np.full(len(start[part]), "c")
+            file.addEntries(names, start[part], ends=end[part], values=value[part])
+
+
+def with_pybigtools(path, size, start, end, value):
+    import pybigtools
+
+    rows = zip(["c"] * len(start), start.tolist(), end.tolist(), value.tolist(), strict=True)
+    pybigtools.open(str(path), "w").write({"c": size}, rows)
+
+
+def with_tcnfast(path, size, start, end, value):
+    with BigWigWriter(path, {"c": size}, 64 * STRIDE) as writer:
+        writer.add(0, start, end, value)
+
+
+medians = {}
+
+
+def measure(benchmark, case, side, function, args, count, unit, last):
+    """Run, keep the median, and once the ``last`` side has run record them against the first."""
+    got = benchmark.pedantic(function, args, rounds=5, warmup_rounds=1)
+    sides = medians.setdefault(case, {})
+    sides[side] = benchmark.stats.stats.median
+    benchmark.extra_info[f"M {unit}/s"] = round(count / 1e6 / sides[side], 1)
+    if last:
+        record("tail", f"{case}, {count / 1e6:.1f} M {unit}", sides, next(iter(sides)))
+    return got
+
+
+@pytest.mark.parametrize("side", ["numpy", "tcnfast"])
+def test_calls(benchmark, scored, side):
+    logits, cutoffs, size = scored
+    case = "calls of 112 labels"
+    if side == "numpy":
+        args = (logits, cutoffs)
+        measure(benchmark, case, side, call_with_numpy, args, logits.size, "logits", False)
+        return
+    args = (logits, cutoffs, size)
+    got = measure(benchmark, case, side, call, args, logits.size, "logits", True)
+    want = call_with_numpy(logits, cutoffs)
+    for name, column in zip(("label", "first", "last", "best"), want, strict=True):
+        assert np.array_equal(got[name], column)
+    assert (run_bases(got, STRIDE, size)[1] <= size).all()
+
+
+def test_shard_of_all_labels(benchmark, scored, tmp_path):
+    logits = scored[0]
+    args = (tmp_path, logits)
+    case = "track shard of 112 labels, floor 0.01"
+    measure(benchmark, case, "tcnfast", add_shard, args, logits.size, "logits", True)
+
+
+@pytest.mark.parametrize("side", ["dense, pyBigWig", "floor 0", "floor 0.01"])
+def test_tracks(benchmark, scored, tmp_path, side):
+    logits = np.ascontiguousarray(scored[0][:, :: scored[0].shape[1] // TRACKED])
+    args = (tmp_path, logits, scored[2])
+    if side.startswith("dense"):
+        function = write_dense
+    else:
+        function, args = write_sparse, (*args, float(side.split()[1]))
+    case, last = f"tracks of {TRACKED} labels", side == "floor 0.01"
+    measure(benchmark, case, side, function, args, logits.size, "logits", last)
+    sizes = sum(path.stat().st_size for path in tmp_path.glob("*.bw"))
+    benchmark.extra_info["bytes/logit"] = round(sizes / logits.size, 3)
+
+
+@pytest.fixture(scope="module")
+def intervals(scored, tmp_path_factory):
+    """Start, end, value of one long track at the default floor: every label end to end."""
+    logits = np.ascontiguousarray(scored[0][: len(scored[0]) // REPEATS].T.reshape(-1, 1))
+    folder = tmp_path_factory.mktemp("shard")
+    add_shard(folder, logits)
+    parts = list(TrackReader(folder / "shard", 1).runs(0))
+    first, end, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return len(logits) * STRIDE, first * STRIDE, end * STRIDE, value
+
+
+@pytest.mark.parametrize("side", ["pyBigWig", "pybigtools", "tcnfast"])
+def test_bigwig_writers(benchmark, intervals, tmp_path, side):
+    if side == "pybigtools":
+        pytest.importorskip("pybigtools")
+    writers = dict(pyBigWig=with_pybigwig, pybigtools=with_pybigtools, tcnfast=with_tcnfast)
+    args, n = (tmp_path / "x.bw", *intervals), len(intervals[1])
+    last = side == "tcnfast"
+    measure(benchmark, "bigWig", side, writers[side], args, n, "intervals", last)
+    benchmark.extra_info["bytes/interval"] = round((tmp_path / "x.bw").stat().st_size / n, 2)
+    with pyBigWig.open(str(tmp_path / "x.bw")) as file:
+        assert file.header()["nBasesCovered"] == (intervals[2] - intervals[1]).sum()

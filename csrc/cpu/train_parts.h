@@ -1,0 +1,161 @@
+// What the forward and the backward pass of a block in training share.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "buffer.h"
+#include "first_layer.h"
+#include "threads.h"
+#include "../params.h"
+#include "train.h"
+
+namespace tcnfast {
+
+// Positions [from, to) of one sequence: as many as stay in the second-level cache with everything
+// that is computed from them.
+struct Span {
+  long sequence, from, to;
+};
+
+inline std::vector<Span> spans_of(long sequences, long length) {
+  constexpr long MOST = 512;
+  const long pieces = (length + MOST - 1) / MOST;
+  std::vector<Span> spans;
+  for (long n = 0; n < sequences; ++n)
+    for (long p = 0; p < pieces; ++p)
+      spans.push_back({n, length * p / pieces, length * (p + 1) / pieces});
+  return spans;
+}
+
+// Neighbouring spans whose sums over positions are kept together, in order.
+struct Groups {
+  static constexpr long MOST = 16;
+  explicit Groups(long n_spans) : spans(n_spans), count(std::min(MOST, n_spans)) {}
+  long first(long group) const { return spans * group / count; }
+  long last(long group) const { return spans * (group + 1) / count; }
+  const long spans, count;
+};
+
+// fp32 vectors of `channels`, padded with zeros.
+class Padded {
+ public:
+  Padded(long rows, int channels, int padded)
+      : channels_(channels), padded_(padded), data_(rows * padded * sizeof(float)) {}
+  Padded(const float* values, long rows, int channels, int padded)
+      : Padded(rows, channels, padded) {
+    for (long r = 0; r < rows; ++r) std::copy_n(values + r * channels, channels, row(r));
+  }
+  float* row(long r = 0) const { return data_.floats() + r * padded_; }
+
+ private:
+  int channels_, padded_;
+  Buffer data_;
+};
+
+// Two fp64 sums per channel of every span, added up in order.
+class SpanSums {
+ public:
+  SpanSums(size_t spans, int padded) : padded_(padded), data_(spans * 2 * padded) {}
+  double* sum(size_t span) { return data_.data() + span * 2 * padded_; }
+  double* products(size_t span) { return sum(span) + padded_; }
+  double total(int which, int channel) const {
+    double total = 0;
+    for (size_t at = which * padded_ + channel; at < data_.size(); at += 2 * padded_)
+      total += data_[at];
+    return total;
+  }
+
+ private:
+  int padded_;
+  std::vector<double> data_;
+};
+
+// A batch norm with the statistics of a batch, or the bias in its place: a * scale + shift.
+struct Norm {
+  Norm(const BlockShape& shape, int padded, const float* gain, const float* bias, const float* mean,
+       const float* var)
+      : scale(1, shape.channels, padded), shift(1, shape.channels, padded) {
+    for (int c = 0; c < shape.channels; ++c) {
+      const double g = shape.batch_norm ? gain[c] / std::sqrt(var[c] + shape.eps) : 1.0;
+      scale.row()[c] = float(g);
+      shift.row()[c] = float(shape.batch_norm ? bias[c] - mean[c] * g : bias[c]);
+    }
+  }
+  Padded scale, shift;
+};
+
+// What dropout multiplies by: ones where there is none.
+inline Padded make_mask(const float* mask, const BlockShape& shape, int padded) {
+  if (mask) return Padded(mask, shape.sequences, shape.channels, padded);
+  Padded ones(shape.sequences, shape.channels, padded);
+  std::fill_n(ones.row(), shape.sequences * padded, 1.f);
+  return ones;
+}
+
+// A convolution without bias, packed; weight(output, input, tap).
+class Packed {
+ public:
+  template <class F>
+  Packed(const Kernels& kernels, int channels, int padded, int n_taps, F weight)
+      : taps(n_taps),
+        kernels_(kernels),
+        padded_(padded),
+        weights_(kernels.packed_bytes(channels, padded, taps)),
+        zeros_(padded * sizeof(float)) {
+    Scratch plain(size_t(channels) * channels * taps * sizeof(float));
+    float* at = plain.floats();
+    for (int o = 0; o < channels; ++o)
+      for (int i = 0; i < channels; ++i)
+        for (int t = 0; t < taps; ++t) *at++ = weight(o, i, t);
+    kernels.pack(plain.floats(), channels, channels, padded, taps, weights_.data());
+  }
+
+  void run(const char* x, ptrdiff_t x_row, ptrdiff_t x_tap, char* out, ptrdiff_t out_row,
+           long rows) const {
+    Conv c{};
+    c.x = x;
+    c.x_row = x_row;
+    c.x_tap = x_tap;
+    c.taps = taps;
+    c.inputs = c.outputs = padded_;
+    c.weights = weights_.data();
+    c.bias = zeros_.floats();
+    c.out = out;
+    c.out_row = out_row;
+    c.rows = rows;
+    kernels_.conv_plain(c);
+  }
+
+  const int taps;
+
+ private:
+  const Kernels& kernels_;
+  const int padded_;
+  Buffer weights_, zeros_;
+};
+
+// Sizes of rows, and where they are.
+struct Layout {
+  Layout(const Kernels& kernels, const BlockShape& shape)
+      : padded((shape.channels + kernels.channel_multiple - 1) / kernels.channel_multiple *
+               kernels.channel_multiple),
+        row(ptrdiff_t(padded) * kernels.element_bytes),
+        ahead(2 * kernels.row_block) {
+    if (shape.sequences < 1 || shape.length1() < 1 || shape.length1() <= shape.reach2())
+      throw std::invalid_argument("block: no sequence, or none long enough for one output");
+    if (shape.stride > 1 && shape.dilation > 1)
+      throw std::invalid_argument("block: a stride over 1 has dilation 1");
+  }
+  template <class T>
+  T* at(T* rows, long length, long sequence, long position) const {
+    return rows + (sequence * length + position) * row;
+  }
+  const int padded;
+  const ptrdiff_t row;
+  const long ahead;  // rows that a convolution may read too far
+};
+
+}  // namespace tcnfast

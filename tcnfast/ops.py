@@ -1,0 +1,180 @@
+"""A residual block in training as a PyTorch operator: shapes, fake, autograd, over the C++ engine.
+
+``block`` takes codes (the first block) or rows and gives rows: ``(N, L, C')`` activations, channels
+last and padded with zeros to the ``C'`` that the engine's instruction set multiplies, bfloat16 or
+float32. Batch norms use the statistics of the batch, which come back for the running ones. Dropout
+is a scale per sequence and channel, drawn by the caller. The gradients are those of
+``model.Block``: tests/test_ops.py compares them, element by element.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import engine
+from .errors import TcnfastError
+
+ROWS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+PARAMETERS = ("weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_residual")
+STATISTICS = ("mean1", "var1", "mean2", "var2")
+
+
+def why_not(precision: str) -> str | None:
+    """Why training cannot run on the C++ engine in ``precision``; None if it can."""
+    return engine.why_not(precision)
+
+
+@torch.library.custom_op("tcnfast::block", mutates_args=())
+def block(
+    x: Tensor,
+    weight1: Tensor,
+    weight2: Tensor,
+    gain1: Tensor | None,
+    shift1: Tensor,
+    gain2: Tensor | None,
+    shift2: Tensor,
+    mask1: Tensor | None,
+    mask2: Tensor | None,
+    code_residual: Tensor | None,
+    dilation: int,
+    stride: int,
+    tap: int,
+    eps: float,
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """One residual block in training.
+
+    ``x``: uint8 codes (N, L) with ``code_residual`` (5, C), what each code adds; or rows (N, L, C')
+    of ``precision``. ``weight1`` (C, C_in, k1), ``weight2`` (C, C, k2); ``gain``, ``shift`` (C,) of
+    the batch norms, or None and the convolution's bias; ``mask`` (N, C) what dropout multiplies by,
+    or None; all float32. Dilation, stride and residual tap count positions of ``x``.
+
+    Returns y (N, L2, C'), what both convolutions gave before their norms (N, L1, C'), (N, L2, C'),
+    and the batch's mean and biased variance of both (C,) float32 (empty without batch norm).
+    Raises ValueError for a code over 4.
+    """
+    tensors = dict(
+        weight1=weight1, weight2=weight2, gain1=gain1, shift1=shift1, gain2=gain2, shift2=shift2,
+        mask1=mask1, mask2=mask2, code_residual=code_residual,
+    )  # fmt: skip
+    outputs = _outputs(x, weight1, weight2, gain1, dilation, stride, precision)
+    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), outputs, strict=True))
+    tensors["codes" if x.dtype == torch.uint8 else "x"] = x
+    addresses, alive = _addresses(tensors)
+    shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
+    threads = torch.get_num_threads()
+    engine._C.block_forward(engine.isa(), precision, shape, addresses, threads)
+    del alive
+    return outputs
+
+
+@block.register_fake
+def _(x, weight1, weight2, gain1, shift1, gain2, shift2, mask1, mask2, code_residual,
+      dilation, stride, tap, eps, precision):  # fmt: skip
+    return _outputs(x, weight1, weight2, gain1, dilation, stride, precision)
+
+
+@torch.library.custom_op("tcnfast::block_backward", mutates_args=())
+def block_backward(
+    dy: Tensor,
+    x: Tensor,
+    saved: list[Tensor],
+    weight1: Tensor,
+    weight2: Tensor,
+    gain1: Tensor | None,
+    shift1: Tensor,
+    gain2: Tensor | None,
+    shift2: Tensor,
+    mask1: Tensor | None,
+    mask2: Tensor | None,
+    code_residual: Tensor | None,
+    dilation: int,
+    stride: int,
+    tap: int,
+    eps: float,
+    precision: str,
+) -> list[Tensor]:
+    """Gradients of x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual.
+
+    ``saved``: what ``block`` returned. Where there is nothing to differentiate (codes, a missing
+    gain) the gradient is an empty tensor.
+    """
+    tensors = dict(
+        weight1=weight1, weight2=weight2, gain1=gain1, shift1=shift1, gain2=gain2, shift2=shift2,
+        mask1=mask1, mask2=mask2, code_residual=code_residual,
+    )  # fmt: skip
+    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), saved, strict=True))
+    codes = x.dtype == torch.uint8
+    tensors["codes" if codes else "x"] = x
+    gradients = _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
+    named = dict(zip(("dx", *PARAMETERS), gradients, strict=True))
+    addresses, alive = _addresses(tensors)
+    results, alive2 = _addresses({"dy": dy} | named)
+    shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
+    threads = torch.get_num_threads()
+    engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
+    del alive, alive2
+    return gradients
+
+
+@block_backward.register_fake
+def _(dy, x, saved, weight1, weight2, gain1, shift1, gain2, shift2, mask1, mask2, code_residual,
+      dilation, stride, tap, eps, precision):  # fmt: skip
+    return _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    x, *parameters = inputs[:10]
+    ctx.save_for_backward(x, *parameters, *output)
+    ctx.settings = inputs[10:]
+    ctx.mark_non_differentiable(*output[1:])
+
+
+def _backward(ctx, dy, *_):
+    x, *rest = ctx.saved_tensors
+    parameters, saved = rest[:9], rest[9:]
+    gradients = torch.ops.tcnfast.block_backward(dy, x, saved, *parameters, *ctx.settings)
+    dx, dw1, dw2, dg1, ds1, dg2, ds2, dcr = (g if g.numel() else None for g in gradients)
+    return dx, dw1, dw2, dg1, ds1, dg2, ds2, None, None, dcr, *(None,) * len(ctx.settings)
+
+
+block.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _lengths(x, weight1, weight2, dilation, stride) -> tuple[int, int]:
+    length1 = x.shape[1] - (weight1.shape[2] - 1) * dilation
+    return length1, (length1 - 1 - (weight2.shape[2] - 1) * dilation) // stride + 1
+
+
+def _outputs(x, weight1, weight2, gain1, dilation, stride, precision) -> tuple[Tensor, ...]:
+    n, channels = x.shape[0], len(weight1)
+    length1, length2 = _lengths(x, weight1, weight2, dilation, stride)
+    torch._check(length2 >= 1, lambda: f"block: {x.shape[1]} positions give no output")
+    padded = engine.padded_channels(channels, precision)
+    rows = dict(dtype=ROWS[precision], device=x.device)
+    y, a2 = (torch.empty(n, length2, padded, **rows) for _ in range(2))
+    statistics = torch.empty(4, channels if gain1 is not None else 0, device=x.device)
+    return y, torch.empty(n, length1, padded, **rows), a2, *(row.clone() for row in statistics)
+
+
+def _gradients(x, *parameters) -> list[Tensor]:
+    missing = torch.empty(0, device=x.device)
+    dx = missing if x.dtype == torch.uint8 else torch.empty_like(x)
+    return [dx, *(missing.clone() if p is None else torch.empty_like(p) for p in parameters)]
+
+
+def _addresses(tensors: dict[str, Tensor | None]) -> tuple[dict[str, int], list[Tensor]]:
+    """Addresses of contiguous tensors, and the tensors that must live while they are used."""
+    alive = {name: t.contiguous() for name, t in tensors.items() if t is not None and t.numel()}
+    return {name: tensor.data_ptr() for name, tensor in alive.items()}, list(alive.values())
+
+
+def _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps) -> dict:
+    if x.device.type != "cpu":
+        raise TcnfastError(f"tcnfast::block runs on cpu, not on {x.device}")
+    return dict(
+        sequences=x.shape[0], length=x.shape[1], channels=len(weight1), taps1=weight1.shape[2],
+        taps2=weight2.shape[2], dilation=dilation, stride=stride, tap=tap,
+        codes=x.dtype == torch.uint8, batch_norm=gain1 is not None, eps=eps,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""A model's forward pass in training on the C++ engine: the same weights, norms and random draws as
+its plain modules, which run everywhere else."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from . import ops, reference
+from .grid import BlockGrid, StackGrid
+
+
+def precision_now() -> str:
+    """bf16 under autocast to bfloat16, as PyTorch's own convolutions would run; else fp32."""
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16:
+        return "bf16"
+    return "fp32"
+
+
+def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
+    """Whether a forward pass of codes ``x`` is one that the engine trains."""
+    return (
+        model.training
+        and model.engine
+        and x.dtype == torch.uint8
+        and x.device.type == "cpu"
+        and model.head.weight.dtype == torch.float32
+        and ops.why_not(precision_now()) is None
+    )
+
+
+def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
+    """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
+    precision = precision_now()
+    x = codes
+    for block, geometry in zip(model.blocks, grid.blocks, strict=True):
+        x = _block(block, x, geometry, precision)
+    features = x[:, :: grid.sample, : model.config.channels]
+    return model.head(features if precision == "bf16" else features.float()).transpose(1, 2)
+
+
+def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
+    conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
+    batch_norm = isinstance(norm1, nn.BatchNorm2d)
+    sizes = len(x), conv1.out_channels
+    mask1, mask2 = _mask(block.drop1, sizes), _mask(block.drop2, sizes)
+    y, _, _, mean1, var1, mean2, var2 = ops.block(
+        x,
+        conv1.weight,
+        conv2.weight,
+        norm1.weight if batch_norm else None,
+        norm1.bias if batch_norm else conv1.bias,
+        norm2.weight if batch_norm else None,
+        norm2.bias if batch_norm else conv2.bias,
+        mask1,
+        mask2,
+        _code_residual(block) if x.dtype == torch.uint8 else None,
+        grid.dilation,
+        grid.stride,
+        block.tap // grid.grid_in,
+        norm1.eps if batch_norm else 0.0,
+        precision,
+    )
+    if batch_norm:
+        length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
+        _move_on(norm1, mean1, var1, len(x) * length1)
+        _move_on(norm2, mean2, var2, len(x) * y.shape[1])
+    return y
+
+
+def _mask(dropout: nn.Module, sizes: tuple[int, int]) -> Tensor | None:
+    """What nn.Dropout2d would multiply by: the same draws of the same generator."""
+    if dropout.p == 0:
+        return None
+    return torch.empty(sizes).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
+
+
+def _code_residual(block: nn.Module) -> Tensor:
+    """What the first block adds for each code (5, C); differentiable."""
+    one_hot = torch.eye(reference.N_CODES, 4)
+    if block.residual is None:
+        return one_hot
+    with torch.autocast("cpu", enabled=False):
+        return one_hot @ block.residual.weight.squeeze(-1).T + block.residual.bias
+
+
+@torch.no_grad()
+def _move_on(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
+    """Running statistics as nn.BatchNorm2d moves them: the variance unbiased."""
+    norm.num_batches_tracked += 1
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)

@@ -1,0 +1,64 @@
+"""Odd shapes on every instruction set of one build of the engine; see test_engine_builds.py.
+
+    python engine_sweep.py BUILD
+
+Runs in a process of its own, under sanitizers: it imports as little as it can. Nothing of the
+package may have been imported before, so that BUILD becomes ``tcnfast._C``.
+"""
+
+import importlib.util
+import os
+import sys
+
+import torch
+from numerics import assert_close
+
+
+def use_build(path):
+    spec = importlib.util.spec_from_file_location("tcnfast._C", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules["tcnfast._C"] = module
+
+
+def shapes(Shape):
+    return [
+        Shape(1, 1, 1, 1, 1, 1, batch=3, steps=70),
+        Shape(1, 2, 2, 2, 2, 2, rest=1),
+        Shape(3, 3, 31, 2, 15, 4, "causal", "-", rest=2),
+        Shape(4, 3, 3, 3, 16, 16, "centred", "both", batch=4, steps=7, rest=15),
+        Shape(5, 4, 10, 4, 17, 8, "causal", batch=3, steps=33),
+        Shape(17, 2, 2, 7, 33, 32, "centred", "-", batch=3, steps=9, rest=9),
+        Shape(33, 6, 6, 3, 3, 64, "centred", "+", batch=3, steps=9, rest=5),
+        Shape(40, 9, 9, 2, 112, 128, "causal", "+", batch=1, steps=3, rest=127),
+        Shape(64, 3, 15, 5, 7, 32, "centred", "+", batch=2, steps=12),
+    ]
+
+
+def main(build):
+    use_build(build)
+    torch.set_num_threads(1)
+    from engine_fixtures import ENGINES, Shape, expected, score
+
+    from tcnfast import engine
+
+    assert engine._C.__file__ == build
+    for isa, precision in ENGINES:
+        os.environ[engine.ISA_VARIABLE] = isa
+        for shape in shapes(Shape):
+            weights, codes, want, pt = expected(shape, precision)
+            outs = []
+            for chunk, threads in [(0, 1), (1, 1), (7, 2), (64, 3)]:
+                torch.set_num_threads(threads)
+                outs.append(score(weights, shape.grid, codes, precision, shape.strand, chunk))
+                torch.set_num_threads(1)
+            try:
+                assert_close(outs[0], want, pt)
+                assert all(torch.equal(out, outs[0]) for out in outs), "bits depend on the chunk"
+            except AssertionError as error:
+                raise SystemExit(f"{isa} {precision} {shape}: {error}") from None
+        print(isa, precision)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,116 @@
+"""The same bits for every chunk, number of threads, batch and cut, on every instruction set."""
+
+import pytest
+import torch
+from engine_fixtures import (
+    ENGINES,
+    Shape,
+    every_engine,
+    needs_engine,
+    random_codes,
+    random_weights,
+)
+
+from tcnfast import engine
+from tcnfast.engine import ISA_VARIABLE
+
+pytestmark = needs_engine
+
+# a stack whose convolutions have odd reaches, and one with whole tiles of channels; both strides
+STACKS = [
+    Shape(channels=5, kernel_size=4, first_kernel=10, blocks=4, stride=1),
+    Shape(channels=32, kernel_size=3, first_kernel=15, blocks=6, stride=8, alignment="causal"),
+    Shape(channels=17, kernel_size=2, first_kernel=2, blocks=3, stride=64, labels=17),  # apart
+]
+every_stack = pytest.mark.parametrize("shape", STACKS, ids=["dense", "pruned", "windows-apart"])
+
+
+@pytest.fixture
+def threads():
+    """threads(n): PyTorch's number of threads, which is the engine's, until the test is over."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def prepare(monkeypatch):
+    """prepare(isa, precision, shape, chunk): codes to logits on this instruction set."""
+
+    def prepare(isa, precision, shape, chunk=0):
+        monkeypatch.setenv(ISA_VARIABLE, isa)
+        return engine.prepare(random_weights(shape), shape.grid, precision, chunk=chunk)
+
+    return prepare
+
+
+@every_stack
+@every_engine
+def test_bits_do_not_depend_on_the_chunk(prepare, isa, precision, shape):
+    grid, weights = shape.grid, random_weights(shape)
+    codes = random_codes(1, 4000)
+    want = prepare(isa, precision, shape, chunk=10**6)(codes)
+    assert want.isfinite().all() and want.std() > 1e-2
+    for chunk in (1, 2, 7, 64, 1000):
+        assert engine.pack(weights, grid, precision, chunk=chunk).chunk == chunk
+        assert torch.equal(prepare(isa, precision, shape, chunk)(codes), want), f"chunk {chunk}"
+
+
+@pytest.mark.parametrize("shape", STACKS[:2], ids=["dense", "pruned"])
+@every_engine
+def test_bits_do_not_depend_on_whether_the_default_chunk_is_taken(prepare, isa, precision, shape):
+    run = prepare(isa, precision, shape)
+    chunk = engine.pack(random_weights(shape), shape.grid, precision).chunk
+    codes = random_codes(1, 2 * chunk + chunk // 3)  # three chunks, the last one short
+    want = prepare(isa, precision, shape, chunk=10**6)(codes)
+    assert torch.equal(run(codes), want)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@every_stack
+@every_engine
+def test_bits_do_not_depend_on_the_threads(prepare, threads, isa, precision, shape, batch):
+    run = prepare(isa, precision, shape, chunk=100)
+    # a sequence is cut where every piece has a receptive field to itself, see csrc/cpu/stack.cpp
+    length = 10 * max(shape.grid.receptive_field, shape.stride) + 77
+    codes = random_codes(batch, length)
+    assert shape.grid.n_scores(length) >= 8
+    threads(1)
+    want = run(codes)
+    for n in (2, 3, 8):
+        threads(n)
+        assert torch.equal(run(codes), want), f"{n} threads"
+
+
+def test_bits_do_not_depend_on_the_threads_where_each_has_many_pieces(prepare, threads):
+    shape = Shape(channels=4, kernel_size=2, first_kernel=2, blocks=3, stride=4)
+    run = prepare(*ENGINES[0], shape)
+    codes = random_codes(1, 64 * 2 * 9 * shape.grid.receptive_field)  # nine pieces for each of two
+    threads(1)
+    want = run(codes)
+    threads(2)
+    assert torch.equal(run(codes), want)
+
+
+@every_stack
+@every_engine
+def test_bits_do_not_depend_on_the_batch(prepare, isa, precision, shape):
+    run = prepare(isa, precision, shape)
+    codes = random_codes(17, shape.grid.receptive_field + 5 * shape.stride + 3 % shape.stride)
+    want = run(codes)
+    for size in (1, 5, 16):
+        assert torch.equal(torch.cat([run(part) for part in codes.split(size)]), want)
+
+
+@every_stack
+@every_engine
+def test_bits_do_not_depend_on_the_cuts(prepare, isa, precision, shape):
+    grid, stride = shape.grid, shape.stride
+    run = prepare(isa, precision, shape, chunk=100)
+    codes = random_codes(1, grid.receptive_field + 150 * stride)
+    want = run(codes)[0]
+    for steps in (1, 7, 64, 100):
+        starts = range(0, len(want), steps)
+        cuts = [slice(j * stride, (j + steps - 1) * stride + grid.receptive_field) for j in starts]
+        parts = [run(codes[:, cut])[0] for cut in cuts]
+        assert torch.equal(torch.cat(parts), want), f"cut every {steps} scores"
