@@ -9,15 +9,18 @@ This machine's speed swings, so the sides take turns, and after each sample the 
 of the same instructions is run: "loop" is needed arithmetic as a share of it, "product" as a share
 of a 4096-cubed matrix product of the same precision and round. Medians over rounds.
 
-Several thread pools share the process. Each sample starts after a rest in which the others' threads
-stop spinning; "mixed" is its time over that of the side run by itself at the start, both in units of
-the loop, and a side far above 1 is being disturbed. (torch.compile uses PyTorch's own OpenMP.)
+Several thread pools share the process. Each sample starts after a rest in which the threads of
+others stop spinning; "mixed" is its time over that of the side run by itself at the start, both in
+units of the loop, and a side far above 1 is disturbed. (torch.compile uses PyTorch's own OpenMP.)
 
 onnxruntime and OpenVINO take part if they are there: `pip install onnx onnxruntime openvino`.
+BENCH_ROUNDS, BENCH_SECONDS (of a sample) and BENCH_SIDES (a regular expression on "form side
+precision") change a run; BENCH_DRY=1 writes no results. Cases are chosen with -k.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -36,6 +39,10 @@ from tcnfast.plan import Plan
 # torch.compile and torch.onnx warn of what they will drop
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
+SECONDS = float(os.environ.get("BENCH_SECONDS", 0.2))
+SIDES = os.environ.get("BENCH_SIDES", "")
+DRY = bool(os.environ.get("BENCH_DRY"))
 MOST = 2**21  # bases of a sample
 REST, LOOP, PRODUCT = 0.03, 0.03, 4096
 SPOTS = (0, *(2**k for k in range(13, 18)))  # seams: 512 bases on either side are checked
@@ -76,27 +83,26 @@ class Measured:
 
 @pytest.mark.parametrize("case", CASES, ids=[c.replace("=", "").replace(" ", "-") for c in CASES])
 @torch.no_grad()
-def test_cpu(benchmark, request, capsys, case):
-    option = request.config.getoption
+def test_cpu(benchmark, capsys, case):
     torch.manual_seed(0)
     labels = [f"label{i}" for i in range(8)]
     model = TCN(TCNConfig(labels=labels, **CASES[case])).eval()
     codes = torch.randint(0, 5, (MOST + model.receptive_field - 1,), dtype=torch.uint8)
-    sides = [s for s in all_sides(model, case in EVERYBODY) if re.search(option("--sides"), s.key)]
-    ready = prepare(model, sides, codes, option("--seconds"), capsys)
+    sides = [s for s in all_sides(model, case in EVERYBODY) if re.search(SIDES, s.key)]
+    ready = prepare(model, sides, codes, capsys)
     products = {precision: [] for precision in ("fp32", "bf16")}
     operands = {p: torch.randn(2, PRODUCT, PRODUCT).to(DTYPES[p]) for p in products}
 
     def round_of_all():
         for precision, rates in products.items():
             rates.append(product(operands[precision]))
-        first = len(rates) * len(ready) // option("--rounds") % len(ready)
+        first = len(rates) * len(ready) // ROUNDS % len(ready)
         for entry in ready[first:] + ready[:first]:
             time.sleep(REST)
             entry.seconds.append(timed(entry, codes, entry.bases))
             entry.loops.append(loop(entry.side))
 
-    benchmark.pedantic(round_of_all, rounds=option("--rounds"))
+    benchmark.pedantic(round_of_all, rounds=ROUNDS)
     for entry in ready:
         if not entry.others:
             entry.parts = where_time_goes(model, entry.side, codes)
@@ -104,12 +110,12 @@ def test_cpu(benchmark, request, capsys, case):
     benchmark.extra_info["rows"] = rows
     with capsys.disabled():
         print_table(case, rows)
-    if not option("--dry"):
+    if not DRY:
         threads = f"{torch.get_num_threads()} threads"
         append("cpu", f"{case}, 8 blocks, 8 labels, {threads}", rows)
 
 
-def prepare(model, sides, codes, seconds, capsys) -> list[Measured]:
+def prepare(model, sides, codes, capsys) -> list[Measured]:
     """Each side with the fastest of its segments, checked, and run by itself."""
     wanted = oracle(model, codes)
     ready = {}
@@ -124,9 +130,9 @@ def prepare(model, sides, codes, seconds, capsys) -> list[Measured]:
         tried = [Measured(side, scorer(model, side, s), s) for s in segments]
         for entry in tried:
             timed(entry, codes, entry.segment)
-            entry.alone = timed(entry, codes, entry.segment) / entry.segment
+            entry.alone = min(timed(entry, codes, entry.segment) for _ in range(2)) / entry.segment
         best = min(tried, key=lambda entry: entry.alone)
-        count = int(seconds / best.alone / best.segment)
+        count = int(SECONDS / best.alone / best.segment)
         best.bases = min(max(1, count) * best.segment, MOST)
         check(best, codes, wanted)
         best.alone = min(timed(best, codes, best.bases) * loop(side) for _ in range(3))
@@ -268,4 +274,4 @@ def print_table(case, rows) -> None:
         f"{r['form']} {r['side']} {r['precision']}" for r in rows if float(r.get("mixed", 1)) > 1.3
     ]
     if noisy:
-        print(f"disturbed, run again alone with --sides: {', '.join(noisy)}")
+        print(f"disturbed, run again with BENCH_SIDES: {', '.join(noisy)}")

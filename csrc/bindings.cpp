@@ -10,6 +10,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <malloc.h>
+#endif
+
 #include "bindings.h"
 #include "cpu/isa.h"
 #include "cpu/stack.h"
@@ -132,12 +136,24 @@ double peak(const std::string& isa, const std::string& precision, double seconds
   return sum;
 }
 
+// The C library gives large freed blocks back to the system at once, which pages them in again for
+// the next step of a training. True where it can be told to keep them.
+bool keep_freed_memory() {
+#if defined(__GLIBC__)
+  constexpr int BLOCK = 1 << 30, SPARE = 2000 << 20;  // the largest that is kept, and how much
+  return mallopt(M_MMAP_THRESHOLD, BLOCK) == 1 && mallopt(M_TRIM_THRESHOLD, SPARE) == 1;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "The C++ engine; tcnfast/engine.py says how it is called.";
   m.def("isas", list_isas, "(name, reason why not or '') of every instruction set, best first");
   m.def("peak", peak, py::arg("isa"), py::arg("precision"), py::arg("seconds"), py::arg("threads"));
+  m.def("keep_freed_memory", keep_freed_memory);
   py::class_<Stack>(m, "Stack")
       .def(py::init(&make_stack), py::kw_only(), py::arg("isa"), py::arg("precision"),
            py::arg("blocks"), py::arg("code_residual"), py::arg("head_weight"),

@@ -60,6 +60,12 @@ def padded_channels(channels: int, precision: str) -> int:
     return _C.padded_channels(isa(), precision, channels)
 
 
+def keep_freed_memory() -> None:
+    """Have the C library keep large freed blocks: a training step asks for the same ones again."""
+    if _C is not None:
+        _C.keep_freed_memory()
+
+
 def prepare(
     weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0
 ) -> Callable[[Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import engine
 from .dataset import Dataset, TileSampler
 from .errors import TcnfastError
 from .evaluate import evaluate
@@ -151,6 +153,8 @@ def fit(
     optimiser = torch.optim.AdamW(
         decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
     )
+    engine.keep_freed_memory()
+    gc.freeze()  # what start-up left behind is not looked through again at every collection
     epochs: list[Epoch] = []
     best_state, best_ap = None, -1.0
     started, losses = time.monotonic(), []

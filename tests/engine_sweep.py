@@ -29,10 +29,16 @@ def shapes(Shape):
         Shape(4, 3, 3, 3, 16, 16, "centred", "both", batch=4, steps=7, rest=15),
         Shape(5, 4, 10, 4, 17, 8, "causal", batch=3, steps=33),
         Shape(17, 2, 2, 7, 33, 32, "centred", "-", batch=3, steps=9, rest=9),
-        Shape(33, 6, 6, 3, 3, 64, "centred", "+", batch=3, steps=9, rest=5),
+        Shape(33, 6, 6, 3, 13, 64, "centred", "+", batch=1, steps=6, rest=5),
         Shape(40, 9, 9, 2, 112, 128, "causal", "+", batch=1, steps=3, rest=127),
         Shape(64, 3, 15, 5, 7, 32, "centred", "+", batch=2, steps=12),
     ]
+
+
+def runs(isa, shape):
+    """Chunks and threads: with emulated tiles, which compute 32 rows for one, not all of them."""
+    small = isa != "amx" or shape.channels <= 3
+    return [(0, 1), (64, 3), (1, 1), (7, 2)] if small else [(0, 1), (64, 3)]
 
 
 def main(build):
@@ -48,7 +54,7 @@ def main(build):
         for shape in shapes(Shape):
             weights, codes, want, pt = expected(shape, precision)
             outs = []
-            for chunk, threads in [(0, 1), (1, 1), (7, 2), (64, 3)]:
+            for chunk, threads in runs(isa, shape):
                 torch.set_num_threads(threads)
                 outs.append(score(weights, shape.grid, codes, precision, shape.strand, chunk))
                 torch.set_num_threads(1)

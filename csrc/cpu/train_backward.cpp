@@ -78,15 +78,14 @@ class WeightSums {
   }
 
   // weight (channels, channels, taps), the groups added up in order.
-  void total(long groups, int channels, float* weight) const {
-    for (int o = 0; o < channels; ++o)
-      for (int i = 0; i < channels; ++i)
-        for (int tap = 0; tap < taps_; ++tap) {
-          const float* at = data_.floats() + (size_t(tap) * at_.padded + i) * at_.padded + o;
-          double sum = 0;
-          for (long g = 0; g < groups; ++g) sum += at[g * size_];
-          *weight++ = float(sum);
-        }
+  void total(long groups, int channels, float* weight) {
+    for (long g = 1; g < groups; ++g)
+      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
+    for (int tap = 0; tap < taps_; ++tap)
+      for (int i = 0; i < channels; ++i) {
+        const float* row = data_.floats() + (size_t(tap) * at_.padded + i) * at_.padded;
+        for (int o = 0; o < channels; ++o) weight[(size_t(o) * channels + i) * taps_ + tap] = row[o];
+      }
   }
 
  private:

@@ -7,16 +7,11 @@
 namespace tcnfast {
 namespace {
 
-inline constexpr long ROW_BLOCK = 64;  // rows that stay in the first-level cache
+inline constexpr int WIDE = 4;  // vectors of channels taken together
+template <int... N>
+struct Indices {};
 
-// f(channel, from, to) for every vector of channels of every block of rows.
-template <class V, class F>
-inline void by_blocks(long rows, int channels, F f) {
-  for (long from = 0; from < rows; from += ROW_BLOCK) {
-    const long to = from + ROW_BLOCK < rows ? from + ROW_BLOCK : rows;
-    for (int channel = 0; channel < channels; channel += V::lanes) f(channel, from, to);
-  }
-}
+inline constexpr long ROW_BLOCK = 64;  // rows whose sums are fp32
 
 template <class V>
 inline void add_to(double* sums, typename V::Reg value) {
@@ -25,7 +20,7 @@ inline void add_to(double* sums, typename V::Reg value) {
   for (int i = 0; i < V::lanes; ++i) sums[i] += lanes[i];
 }
 
-// Rows next to each other in memory, seen from one vector of channels.
+// One vector of channels of rows next to each other in memory.
 template <class V>
 struct Column {
   ptrdiff_t row_bytes, at;
@@ -67,130 +62,179 @@ struct NormBack {
   }
 };
 
+// Two sums over rows that go to fp64 at the end of a block.
+template <class V>
+struct Sums {
+  double *to_sum, *to_products;
+  typename V::Reg sum{}, products{};
+  Sums(double* sum, double* products, int channel)
+      : to_sum(sum + channel), to_products(products + channel) {}
+  void add(typename V::Reg a, typename V::Reg b) {
+    sum = V::add(sum, a);
+    products = V::fma(a, b, products);
+  }
+  void finish() {
+    add_to<V>(to_sum, sum);
+    add_to<V>(to_products, products);
+  }
+};
+
+// What is done to rows is a body for each vector of channels: body(row) for the rows of a block in
+// order, then body.finish(). WIDE of them go down the rows together, so that memory is read from
+// front to back.
+template <class V, class Make, int... N>
+inline void run_bodies(long from, long to, int channel, Make make, Indices<N...>) {
+  decltype(make(0)) bodies[] = {make(channel + N * V::lanes)...};
+  for (long row = from; row < to; ++row) (bodies[N](row), ...);
+  (bodies[N].finish(), ...);
+}
+
+template <class V, class Make>
+inline void each_row(long rows, int channels, Make make) {
+  for (long from = 0; from < rows; from += ROW_BLOCK) {
+    const long to = from + ROW_BLOCK < rows ? from + ROW_BLOCK : rows;
+    int channel = 0;
+    for (; channel + WIDE * V::lanes <= channels; channel += WIDE * V::lanes)
+      run_bodies<V>(from, to, channel, make, Indices<0, 1, 2, 3>());
+    for (; channel < channels; channel += V::lanes)
+      run_bodies<V>(from, to, channel, make, Indices<0>());
+  }
+}
+
+// A body that keeps nothing.
+template <class F>
+struct Each {
+  F f;
+  void operator()(long row) const { f(row); }
+  void finish() const {}
+};
+template <class F>
+Each(F) -> Each<F>;
+
 template <class V>
 void sums(const char* a, long rows, int channels, double* sum, double* squares) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
-    const Column<V> column(channels, channel);
-    typename V::Reg s{}, q{};
-    for (long r = from; r < to; ++r) {
+  struct Body : Sums<V> {
+    Column<V> column;
+    const char* a;
+    void operator()(long r) {
       const auto v = column.load(a, r);
-      s = V::add(s, v);
-      q = V::fma(v, v, q);
+      this->add(v, v);
     }
-    add_to<V>(sum + channel, s);
-    add_to<V>(squares + channel, q);
+  };
+  each_row<V>(rows, channels, [=](int channel) {
+    return Body{{sum, squares, channel}, {channels, channel}, a};
   });
 }
 
 template <class V>
 void activate(const char* a, Activation activation, char* out, long rows, int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const Active<V> active(activation, channel);
-    for (long r = from; r < to; ++r) column.store(out, r, active(column.load(a, r)));
+    return Each{[=](long r) { column.store(out, r, active(column.load(a, r))); }};
   });
 }
 
 template <class V>
 void combine(const char* a, Activation activation, const char* residual, ptrdiff_t residual_row,
              char* out, long rows, int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const Active<V> active(activation, channel);
-    for (long r = from; r < to; ++r) {
+    return Each{[=](long r) {
       const auto x = V::load_row(residual + r * residual_row + column.at);
       column.store(out, r, V::relu(V::add(active(column.load(a, r)), x)));
-    }
+    }};
   });
 }
 
 template <class V>
 void combine_codes(const char* a, Activation activation, const uint8_t* codes, ptrdiff_t codes_row,
                    const float* code_rows, char* out, long rows, int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const Active<V> active(activation, channel);
-    for (long r = from; r < to; ++r) {
+    return Each{[=](long r) {
       const auto x = V::load_f32(code_rows + codes[r * codes_row] * channels + channel);
       column.store(out, r, V::relu(V::add(active(column.load(a, r)), x)));
-    }
+    }};
   });
 }
 
 template <class V>
 void branch_sums(const char* dy, const char* y, const char* a, Activation activation, long rows,
                  int channels, double* sum, double* products) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
-    const Column<V> column(channels, channel);
-    const Active<V> active(activation, channel);
-    typename V::Reg s{}, p{};
-    for (long r = from; r < to; ++r) {
+  struct Body : Sums<V> {
+    Column<V> column;
+    Active<V> active;
+    const char *dy, *y, *a;
+    void operator()(long r) {
       const auto dz = V::where_positive(column.load(y, r), column.load(dy, r));
       const auto v = column.load(a, r);
-      const auto g = active.gradient(v, dz);
-      s = V::add(s, g);
-      p = V::fma(g, v, p);
+      this->add(active.gradient(v, dz), v);
     }
-    add_to<V>(sum + channel, s);
-    add_to<V>(products + channel, p);
+  };
+  each_row<V>(rows, channels, [=](int channel) {
+    return Body{{sum, products, channel}, {channels, channel}, {activation, channel}, dy, y, a};
   });
 }
 
 template <class V>
 void branch_gradient(const char* dy, const char* y, const char* a, Activation activation,
                      NormGradient norm, char* da, long rows, int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const Active<V> active(activation, channel);
     const NormBack<V> back(norm, channel);
-    for (long r = from; r < to; ++r) {
+    return Each{[=](long r) {
       const auto dz = V::where_positive(column.load(y, r), column.load(dy, r));
       const auto v = column.load(a, r);
       column.store(da, r, back(active.gradient(v, dz), v));
-    }
+    }};
   });
 }
 
 template <class V>
 void inner_gradient(char* dh, const char* a, Activation activation, long rows, int channels,
                     double* sum, double* products) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
-    const Column<V> column(channels, channel);
-    const Active<V> active(activation, channel);
-    typename V::Reg s{}, p{};
-    for (long r = from; r < to; ++r) {
+  struct Body : Sums<V> {
+    Column<V> column;
+    Active<V> active;
+    char* dh;
+    const char* a;
+    void operator()(long r) {
       const auto v = column.load(a, r);
       const auto g = active.gradient(v, column.load(dh, r));
-      s = V::add(s, g);
-      p = V::fma(g, v, p);
+      this->add(g, v);
       column.store(dh, r, g);
     }
-    add_to<V>(sum + channel, s);
-    add_to<V>(products + channel, p);
+  };
+  each_row<V>(rows, channels, [=](int channel) {
+    return Body{{sum, products, channel}, {channels, channel}, {activation, channel}, dh, a};
   });
 }
 
 template <class V>
 void norm_gradient(const char* g, const char* a, NormGradient norm, char* da, long rows,
                    int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const NormBack<V> back(norm, channel);
-    for (long r = from; r < to; ++r)
-      column.store(da, r, back(column.load(g, r), column.load(a, r)));
+    return Each{
+        [=](long r) { column.store(da, r, back(column.load(g, r), column.load(a, r))); }};
   });
 }
 
 template <class V>
 void add_residual(const char* dy, const char* y, char* dx, ptrdiff_t dx_row, long rows,
                   int channels) {
-  by_blocks<V>(rows, channels, [&](int channel, long from, long to) {
+  each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
-    for (long r = from; r < to; ++r) {
+    return Each{[=](long r) {
       char* at = dx + r * dx_row + column.at;
       const auto dz = V::where_positive(column.load(y, r), column.load(dy, r));
       V::store_row(at, V::add(V::load_row(at), dz));
-    }
+    }};
   });
 }
 
