@@ -96,7 +96,7 @@ def _device_flags(add) -> None:
 
 
 def _plan_flags(add) -> None:
-    add("--backend", default="auto", help="auto or reference (default auto)")
+    add("--backend", default="auto", help="auto, cpu or reference (default auto)")
     words = "plus strand only, or the mean or maximum of both strands' logits (default mean)"
     add("--rc", choices=("none", "mean", "max"), default="mean", help=words)
 

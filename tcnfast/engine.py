@@ -85,6 +85,8 @@ def prepare(
             stack.score(codes.data_ptr(), n, length, logits.data_ptr(), torch.get_num_threads())
         except ValueError as error:
             raise TcnfastError(f"plan input: {error}") from None
+        except RuntimeError as error:
+            raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
         return logits
 
     return run

@@ -22,7 +22,9 @@ from .outputs import OutputFolder, file_hash
 from .peaks import PeakCaller, run_bases
 from .progress import Progress
 from .scanner import Scorer, Segment, Writer, scan_contig, segment_length
-from .tracks import TrackReader, TrackShard, file_names, logit, write_bigwigs
+from .track_bigwig import Track
+from .track_processes import write_bigwigs
+from .tracks import TrackShard, file_names, logit
 
 log = logging.getLogger(__name__)
 
@@ -231,12 +233,15 @@ class ScanJob:
     def _write_tracks(self, work: Path, folder: Path) -> None:
         folder.mkdir()
         sizes = {chrom: self.genome.sizes[chrom] for chrom in self.chroms}
-        shards = [_track_shard(work, index) for index in range(len(sizes))]
-        readers = [TrackReader(shard, len(self.floors)) for shard in shards]
+        shards = [str(_track_shard(work, index)) for index in range(len(sizes))]
+        labels, stride = len(self.floors), self.options.stride
         columns = [self.model.labels.index(label) for label in self.tracks]
-        paths = [folder / f"{name}.bw" for name in file_names(self.tracks)]
-        tracks = dict(zip(columns, paths, strict=True))
-        write_bigwigs(tracks, sizes, readers, self.options.stride, torch.get_num_threads())
+        paths = [str(folder / f"{name}.bw") for name in file_names(self.tracks)]
+        tracks = [
+            Track(path, sizes, shards, labels, column, stride)
+            for path, column in zip(paths, columns, strict=True)
+        ]
+        write_bigwigs(tracks, torch.get_num_threads())
 
     def _summary_row(self, label: str, chrom: str, calls: int, bases: int) -> dict:
         threshold = self.model.thresholds[label]

@@ -1,5 +1,5 @@
-"""Probability tracks of a scan: rounded and sparse; kept on disk while a contig is scored, then
-written as one bigWig a label.
+"""Probability tracks of a scan: rounded and sparse; kept on disk while a contig is scored, from
+where :mod:`tcnfast.track_bigwig` makes one bigWig a label.
 
 A track is a step function: the rounded probability of each step, or nothing where there is no score
 or the score is below the floor. Only its changes are kept.
@@ -7,24 +7,15 @@ or the score is below the floor. Only its changes are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 
-from .bigwig import BigWigWriter
 from .errors import TcnfastError
 from .jit import jit
-
-# what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
-# a track of 100 pixels, and the rare labels, whose calls begin at 0.005, keep their shape
-VALUES = np.concatenate([np.arange(100) / 1000, np.arange(10, 101) / 100]).astype(np.float32)
-NOTHING = 255  # the level of a step without a value; the others are places in VALUES
+from .track_bigwig import NOTHING, VALUES
 
 CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
-FIRST_ZOOM_STEPS = 64  # of a bin: up to some 2 Mb, browsers then read the values themselves
 
 
 def probability(logit: np.ndarray) -> np.ndarray:
@@ -121,66 +112,6 @@ class TrackShard:
             file.write(counts)
             file.write(_by_label(label, change, np.cumsum(counts) - counts))
         self._held = 0
-
-
-class TrackReader:
-    """The tracks of a finished :class:`TrackShard`; may be read by several threads."""
-
-    def __init__(self, path: Path, labels: int) -> None:
-        self.path = path
-        self._blocks: list[tuple[int, np.ndarray]] = []  # where its changes lie, first of a label
-        at, size = 0, path.stat().st_size
-        while at < size:
-            counts = np.fromfile(path, np.int64, labels, offset=at)
-            at += counts.nbytes
-            firsts = np.concatenate([[0], np.cumsum(counts)])
-            self._blocks.append((at, firsts))
-            at += 8 * int(firsts[-1])
-
-    def runs(self, label: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """First step, last step + 1 and value of the runs of equal value, a block at a time."""
-        before = np.empty(0, np.uint64)
-        for at, firsts in self._blocks:
-            first, n = int(firsts[label]), int(firsts[label + 1] - firsts[label])
-            changes = np.fromfile(self.path, np.uint64, n, offset=at + 8 * first)
-            changes = np.concatenate([before, changes])
-            before = changes[-1:]
-            step, level = (changes >> 8).astype(np.int64), (changes & 255).astype(np.uint8)
-            valued = np.flatnonzero(level[:-1] != NOTHING)
-            yield step[valued], step[valued + 1], VALUES[level[valued]]
-
-
-def write_bigwigs(
-    paths: dict[int, Path],
-    sizes: dict[str, int],
-    readers: Sequence[TrackReader],
-    stride: int,
-    threads: int,
-) -> None:
-    """The bigWigs of some labels: an interval for each run of equal value, gaps without a value.
-
-    ``paths``: label to file. ``sizes`` gives the header; ``readers`` come in its order. Raises
-    OSError when the disk is full.
-    """
-    stop = Event()
-
-    def write(label: int) -> None:
-        with BigWigWriter(paths[label], sizes, FIRST_ZOOM_STEPS * stride) as bigwig:
-            for contig, (reader, size) in enumerate(zip(readers, sizes.values(), strict=True)):
-                for first, end, value in reader.runs(label):
-                    if stop.is_set():
-                        raise InterruptedError
-                    bigwig.add(contig, first * stride, np.minimum(end * stride, size), value)
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="tracks") as pool:
-        try:
-            written = [pool.submit(write, label) for label in paths]
-            for done in wait(written, return_when=FIRST_EXCEPTION).done:
-                done.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @jit

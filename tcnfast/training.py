@@ -18,15 +18,22 @@ def precision_now() -> str:
 
 
 def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
-    """Whether a forward pass of codes ``x`` is one that the engine trains."""
+    """Whether a forward pass of codes ``x`` is one that the engine trains. A model with hooks runs
+    as plain modules, which alone call them."""
     return (
         model.training
         and model.engine
+        and not any(_has_hooks(module) for module in model.modules())
         and x.dtype == torch.uint8
         and x.device.type == "cpu"
         and model.head.weight.dtype == torch.float32
         and ops.why_not(precision_now()) is None
     )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    kinds = ("forward", "forward_pre", "backward", "backward_pre")
+    return any(getattr(module, f"_{kind}_hooks") for kind in kinds)
 
 
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:

@@ -22,7 +22,7 @@ from scan_fixtures import (  # noqa: F401
     write_fasta,
 )
 
-from tcnfast import tracks
+from tcnfast import track_bigwig, tracks
 
 
 def full_disk(*_, **__):
@@ -62,10 +62,10 @@ def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch, room):
         shard.finish()
 
 
-@pytest.mark.parametrize("where", ["add", "close"])
+@pytest.mark.parametrize("where", ["_hold", "_trim"])
 def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch, where):
     with monkeypatch.context() as patch:
-        patch.setattr(tracks.BigWigWriter, where, full_disk)
+        patch.setattr(track_bigwig, where, full_disk)
         code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     assert "No space left on device" in assert_failed(code, lines, out)
     assert len(lines) == 2 and "go on with --resume" in lines[0]

@@ -35,7 +35,8 @@ unsigned long saved_state() {
   return low | static_cast<unsigned long>(high) << 32;
 }
 
-constexpr unsigned long YMM = 0x6, ZMM = 0xe6, TILES = 0x60000;
+constexpr unsigned long YMM = 0x6, ZMM = 0xe6;
+[[maybe_unused]] constexpr unsigned long TILES = 0x60000;
 
 bool saves(unsigned long state) { return (saved_state() & state) == state; }
 
@@ -48,6 +49,15 @@ bool has_avx512() {  // F, DQ, BW, VL: what every AVX-512 server has had since S
 
 bool has_avx512_bf16() { return has_avx512() && bit(cpuid(7, 1).a, 5); }
 
+std::string missing(bool has, const Kernels* built) {
+  if (!has) return "this processor does not have it";
+  if (!built) return "the compiler of this build did not know it";
+  return "";
+}
+
+#if defined(TCNFAST_EMULATED_AMX)
+std::string why_not_amx() { return missing(has_avx512_bf16(), amx_bf16()); }
+#else
 bool has_amx_bf16() {
   const unsigned d = cpuid(7, 0).d;
   return has_avx512_bf16() && bit(d, 22) && bit(d, 24) && saves(TILES);
@@ -64,20 +74,11 @@ std::string ask_for_tiles() {
 #endif
 }
 
-std::string missing(bool has, const Kernels* built) {
-  if (!has) return "this processor does not have it";
-  if (!built) return "the compiler of this build did not know it";
-  return "";
-}
-
 std::string why_not_amx() {
-#if defined(TCNFAST_EMULATED_AMX)
-  return missing(has_avx512_bf16(), amx_bf16());
-#else
   const std::string reason = missing(has_amx_bf16(), amx_bf16());
   return reason.empty() ? ask_for_tiles() : reason;
-#endif
 }
+#endif
 #endif
 
 std::vector<Isa> look() {
