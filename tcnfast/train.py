@@ -151,7 +151,10 @@ def fit(
     model.to(probe.device)
     model.set_label_rates(label_rates(sampler))
     optimiser = torch.optim.AdamW(
-        decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
+        decay_groups(model, config.weight_decay),
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        fused=probe.device.type in ("cpu", "cuda"),
     )
     engine.keep_freed_memory()
     gc.freeze()  # what start-up left behind is not looked through again at every collection

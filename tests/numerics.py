@@ -57,6 +57,30 @@ def assert_close(out, ref, pt, *, seam=None, axis=-1):
         )
 
 
+def flips(kept, ref, pt):
+    """How many of a ReLU's decisions ``kept`` differ from those of the truth, whose arguments are
+    ``ref`` and ``pt``. Raises AssertionError where one may not: the argument is not zero within
+    what the rule allows it to be wrong by.
+    """
+    assert kept.shape == ref.shape, f"{tuple(kept.shape)} decisions on {tuple(ref.shape)} arguments"
+    allowed = _allowed(ref, pt)
+    wrong = kept != (ref > 0)
+    far = wrong & ~(ref.abs() <= allowed)
+    if far.any():
+        worst = _first(far)
+        raise AssertionError(
+            f"a ReLU flipped at {list(worst)}, argument {ref[worst]:.9g}, though PyTorch is never "
+            f"wrong by more than {allowed / 2:.3g}; at {_count(far)}"
+        )
+    return int(wrong.sum())
+
+
+def _allowed(ref, pt):
+    finite = ref.isfinite()
+    budget = (pt.double() - ref)[finite].abs().max().item()
+    return 2 * budget + 2 * ulp(ref[finite].abs().max().item(), pt.dtype)
+
+
 def _pattern(tensor):
     return torch.where(tensor.isnan(), 2, tensor.isinf() * tensor.sign().nan_to_num()).int()
 

@@ -76,7 +76,7 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 
 LIMITED = """
 import resource, sys
-from tcnfast import scan_job
+from tcnfast import scan_job, track_processes
 from tcnfast.cli import main
 
 def limit(*args):
@@ -88,23 +88,27 @@ if sys.argv[1] == "scan":
     limit()
 else:
     scan_job.ScanJob.assemble = limit
+if sys.argv[1] == "processes":
+    track_processes.WORTH_A_PROCESS = 0
 sys.exit(main(sys.argv[3:]))
 """
 
 
 @pytest.mark.parametrize(
     "stage, room",
-    [("scan", 100_000), ("scan", 782_000)]
-    + [("assemble", room) for room in (75_000, 300_000, 437_000)],
+    [("scan", 100_000), ("scan", 782_000), ("processes", 300_000)]
+    + [("assemble", room) for room in (75_000, 300_000, 563_000)],
 )
 def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, stage, room):
     """A true failure of the operating system to write: no file may exceed ``room`` bytes.
 
     The shard of the track is 782 kB and that of the calls 125 kB, the largest narrowPeak 76 kB,
-    the bigWig 438 kB.
+    the bigWig 564 kB.
     """
     fasta = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(3_200_000)})
-    words = ["scan", fasta, "-m", model, "-o", out, "-q", "--tracks", "REST", "--precision", "fp32"]
+    wanted = "REST,MAX@K562" if stage == "processes" else "REST"
+    words = ["scan", fasta, "-m", model, "-o", out, "-q", "--tracks", wanted, "--precision", "fp32"]
+    words += ["--threads", "2"]
     process = subprocess.run(
         [sys.executable, "-c", LIMITED, stage, str(room), *map(str, words)],
         capture_output=True,
@@ -112,4 +116,5 @@ def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, s
         timeout=30,
     )
     assert process.stdout == ""
-    assert_failed(process.returncode, process.stderr.splitlines(), out)
+    error = assert_failed(process.returncode, process.stderr.splitlines(), out)
+    assert "File too large" in error and (stage == "scan" or room < 77_000 or ".bw: " in error)

@@ -117,20 +117,21 @@ def test_positions_beyond_31_bits(tmp_path):
 
 
 def test_zoom_levels_summarise_a_long_contig(tmp_path):
-    """libBigWig loses the sum of the last bin of each 1,023, and nothing of the extremes."""
+    """But for one bin in 1,023 and the last, of which libBigWig 0.4.10 loses the sum."""
     logits = np.float32(np.random.default_rng(0).normal(size=2**16))
     size = 32 * len(logits)
     path = bigwig(tmp_path, {"a": size}, {"a": logits})
     values = rounded(logits).astype(np.float64)
     with pyBigWig.open(str(path)) as file:
-        assert file.header()["nLevels"] >= 4 and file.header()["nBasesCovered"] == size
-        for bins in (1, 8):
-            means, largest = values.reshape(bins, -1).mean(1), values.reshape(bins, -1).max(1)
-            np.testing.assert_allclose(file.stats("a", 0, size, nBins=bins), means, rtol=0.01)
-            got = file.stats("a", 0, size, nBins=bins, type="max")
-            np.testing.assert_allclose(got, largest, rtol=1e-6)
-            got = file.stats("a", 0, size, nBins=bins, exact=True)
-            np.testing.assert_allclose(got, means, rtol=1e-6)
+        assert file.header()["nLevels"] == 3 and file.header()["nBasesCovered"] == size
+        for bins in (1, 8, 64):
+            parts = values.reshape(bins, -1)
+            for kind, want in [("mean", parts.mean(1)), ("max", parts.max(1))]:
+                got = np.array(file.stats("a", 0, size, nBins=bins, type=kind))
+                rest = slice(None if bins == 1 else -1)
+                np.testing.assert_allclose(got[rest], want[rest], rtol=0.01, err_msg=kind)
+                got = file.stats("a", 0, size, nBins=bins, type=kind, exact=True)
+                np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=kind)
 
 
 # room on the disk
@@ -159,7 +160,7 @@ def test_the_room_held_is_enough_and_the_rest_is_given_back(tmp_path, monkeypatc
     want = bigwig(tmp_path, sizes, contigs, stride, floor).read_bytes()
     monkeypatch.undo()
     path = bigwig(tmp_path, sizes, contigs, stride, floor)
-    assert path.read_bytes() == want and len(want) < held[0] < 2**17 + 5 * len(want)
+    assert path.read_bytes() == want and len(want) < held[0] < 2**19 + 4 * len(want)
     assert 512 * path.stat().st_blocks < len(want) + 2**16
 
 

@@ -1,0 +1,327 @@
+"""What the tests of training share: random residual blocks, ``ops.block`` on them, and the truth.
+
+A gradient jumps where a ReLU flips, and a number within its rounding of zero may round to either
+side. So gradients are compared at equal ReLUs: the truth, and PyTorch's own try, are made to take
+the decisions that the engine took; and those decisions are compared by themselves, each that
+differs from the truth's being one whose argument is zero within the rule (``numerics.flips``).
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from numerics import assert_close, flips
+from torch import nn
+
+from tcnfast import engine, ops, reference
+from tcnfast.model import Block, TCNConfig
+
+SPAN = 512  # positions that the engine takes at a time, at most (csrc/cpu/train_parts.h)
+GRADIENTS = ("dx", "weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_residual")
+
+
+class Case(NamedTuple):
+    """A block of a stack trained for scores every ``stride``, ``outputs`` of its outputs and
+    ``rest`` positions more than they need. ``loud``: rows at the seams of spans weigh that much."""
+
+    index: int = 0
+    channels: int = 5
+    k: int = 3
+    first: int = 3
+    stride: int = 1
+    norm: str = "batch"
+    alignment: str = "centred"
+    sequences: int = 2
+    outputs: int = 9
+    rest: int = 0
+    dropout: float = 0.0
+    loud: float = 1.0
+
+    @property
+    def config(self):
+        return TCNConfig(
+            labels=["a"],
+            channels=self.channels,
+            kernel_size=self.k,
+            blocks=max(5, self.index + 1),
+            first_kernel=self.first if self.first > self.k else self.k,
+            norm=self.norm,
+            alignment=self.alignment,
+            dropout=self.dropout,
+        )
+
+    @property
+    def grid(self):
+        return self.config.grid(self.stride).blocks[self.index]
+
+    @property
+    def length(self):
+        grid = self.grid
+        return grid.span // grid.grid_in + 1 + (self.outputs - 1) * grid.stride + self.rest
+
+    @property
+    def length1(self):
+        return self.length - (self.grid.kernel_sizes[0] - 1) * self.grid.dilation
+
+    @property
+    def draws(self):
+        return 8 if self.length2 < SPAN else 2
+
+    @property
+    def length2(self):
+        return self.outputs + self.rest // self.grid.stride
+
+
+def seams(length):
+    """First positions of spans but the first."""
+    pieces = -(-length // SPAN)
+    return [length * piece // pieces for piece in range(1, pieces)]
+
+
+def random_block(case, seed=0):
+    """A block in training, no parameter left trivial."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        block = Block(4 if case.index == 0 else case.channels, case.index, case.config).train()
+    with torch.no_grad():
+        for name, parameter in block.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1 and name.startswith("norm") and name.endswith("weight"):
+                parameter.copy_(1 + 0.3 * noise)
+            elif parameter.ndim == 1:
+                parameter.copy_(0.3 * noise)
+            elif case.norm == "batch" and parameter.shape[-1] > 1:  # smoothers at the start: He
+                parameter.copy_(noise * (2 / parameter[0].numel()) ** 0.5)
+        for norm in (block.norm1, block.norm2):
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = 1.0  # the running statistics are those of the last batch
+    return block
+
+
+def random_input(case, precision, seed=0):
+    """uint8 codes (N, L), or rows (N, L, C) as a ReLU leaves them, exact in ``precision``."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    if case.index == 0:
+        codes = torch.randint(4, (case.sequences, case.length), generator=generator)
+        codes[torch.rand(codes.shape, generator=generator) < 0.05] = 4
+        return codes.to(torch.uint8)
+    rows = torch.randn(case.sequences, case.length, case.channels, generator=generator)
+    return rows.relu().to(ops.ROWS[precision])
+
+
+def random_gradient(case, precision, seed=0):
+    generator = torch.Generator().manual_seed(seed + 2)
+    dy = torch.randn(case.sequences, case.length2, case.channels, generator=generator)
+    for seam in seams(case.length2):
+        dy[:, seam - 1 : seam + 1] *= case.loud
+    return dy.to(ops.ROWS[precision])
+
+
+def random_masks(case, seed=0):
+    if not case.dropout:
+        return None, None
+    generator = torch.Generator().manual_seed(seed + 3)
+    keep = 1 - case.dropout
+    draws = torch.rand(2, case.sequences, case.channels, generator=generator) < keep
+    return tuple(draws.float() / keep)
+
+
+def parameters_of(block):
+    """The tensors of ``ops.block`` that are parameters, or made from them, differentiably."""
+    norms = block.norm1, block.norm2
+    batch = isinstance(block.norm1, nn.BatchNorm2d)
+    shifts = norms if batch else (block.conv1, block.conv2)
+    return dict(
+        weight1=block.conv1.weight,
+        weight2=block.conv2.weight,
+        gain1=norms[0].weight if batch else None,
+        shift1=shifts[0].bias,
+        gain2=norms[1].weight if batch else None,
+        shift2=shifts[1].bias,
+    )
+
+
+def code_residual(block):
+    one_hot = torch.eye(5, 4)
+    if block.residual is None:
+        return one_hot
+    return one_hot @ block.residual.weight.squeeze(-1).T + block.residual.bias
+
+
+def settings_of(block, grid, precision):
+    eps = getattr(block.norm1, "eps", 0.0)
+    return grid.dilation, grid.stride, block.tap // grid.grid_in, eps, precision
+
+
+class Kept(nn.Module):
+    """A ReLU whose decisions are given: (N, C, 1, L)."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, x):
+        return torch.where(self.kept, x, torch.zeros((), dtype=x.dtype))
+
+
+class Scaled(nn.Module):
+    """A dropout whose draw is given, (N, C) or None."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x):
+        return x if self.mask is None else x * self.mask[:, :, None, None].to(x.dtype)
+
+
+def to_maps(rows):
+    """(N, L, C) -> (N, C, 1, L), channels last in memory."""
+    return rows.permute(0, 2, 1).unsqueeze(2)
+
+
+def to_rows(maps):
+    return maps.squeeze(2).permute(0, 2, 1)
+
+
+class Run(NamedTuple):
+    """One run of a block: outputs (N, L, C), statistics, gradients and ReLU arguments, by name."""
+
+    outputs: dict
+    gradients: dict
+    arguments: list
+
+
+def run_engine(case, block, x, dy, masks, precision):
+    """``ops.block`` and its gradients; ``arguments`` are the decisions of the three ReLUs."""
+    settings = settings_of(block, case.grid, precision)
+    parameters = parameters_of(block)
+    inputs, residual = x, None
+    if case.index == 0:
+        residual = code_residual(block)
+    else:
+        padded = engine.padded_channels(case.channels, precision)
+        inputs = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
+    y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
+    assert not any(t.requires_grad for t in (a1, a2, *statistics))
+    block.zero_grad()
+    y.backward(nn.functional.pad(dy, (0, y.shape[-1] - case.channels)))
+    gradients = {name: p.grad.clone() for name, p in block.named_parameters()}
+    y, a1, a2 = (t.detach()[..., : case.channels].double() for t in (y, a1, a2))
+    if case.index:
+        gradients["x"] = inputs.grad[..., : case.channels]
+        assert not inputs.grad[..., case.channels :].any()
+    decisions = []
+    for i, a in ((1, a1), (2, a2)):
+        scale = torch.ones(case.channels, dtype=torch.float64)
+        shift = parameters[f"shift{i}"].detach().double()
+        if case.norm == "batch":
+            mean, var = (t.double() for t in statistics[2 * (i - 1) : 2 * i])
+            scale = parameters[f"gain{i}"].detach().double() / (var + settings[3]).sqrt()
+            shift = shift - mean * scale
+        # as the engine rounds them: the sign of its ReLU's argument, whatever it rounds to
+        decisions.append(to_maps(a * scale.float().double() + shift.float().double() > 0))
+    decisions.append(to_maps(y > 0))
+    names = ("mean1", "var1", "mean2", "var2") if case.norm == "batch" else ()
+    outputs = dict(y=y, a1=a1, a2=a2) | dict(zip(names, statistics, strict=False))
+    return Run(outputs, gradients, decisions)
+
+
+def run_plain(case, block, x, dy, masks, dtype, decisions=None):
+    """``model.Block`` itself in ``dtype``, bfloat16 being autocast of float32 as models train."""
+    wide = torch.float32 if dtype == torch.bfloat16 else dtype
+    plain = random_block(case).to(wide)
+    plain.load_state_dict(block.state_dict())
+    plain.drop1, plain.drop2 = map(Scaled, masks)
+    if decisions is not None:
+        plain.relu1, plain.relu2, plain.relu3 = map(Kept, decisions)
+    arguments, convolved = [], []
+    for relu in (plain.relu1, plain.relu2, plain.relu3):
+        relu.register_forward_pre_hook(lambda _, args: arguments.append(args[0].detach()))
+    for norm in (plain.norm1, plain.norm2):
+        norm.register_forward_pre_hook(lambda _, args: convolved.append(to_rows(args[0].detach())))
+    if case.index == 0:
+        inputs = reference.one_hot(x, wide)
+    else:
+        inputs = to_maps(x.detach().clone().to(dtype).contiguous()).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        y = plain(inputs, case.grid)
+    y.backward(to_maps(dy).to(y.dtype))
+    gradients = {name: p.grad for name, p in plain.named_parameters()}
+    if case.index:
+        gradients["x"] = to_rows(inputs.grad)
+    if case.norm != "batch":  # the engine adds the bias with the activation
+        convs = plain.conv1, plain.conv2
+        convolved = [a - c.bias.detach() for a, c in zip(convolved, convs, strict=True)]
+    outputs = dict(y=to_rows(y.detach()), a1=convolved[0], a2=convolved[1])
+    if case.norm == "batch":
+        for i, (norm, a) in enumerate(zip((plain.norm1, plain.norm2), convolved, strict=True), 1):
+            count = a.numel() // case.channels
+            outputs[f"mean{i}"] = norm.running_mean
+            outputs[f"var{i}"] = norm.running_var * (count - 1) / count
+    return Run(outputs, gradients, arguments)
+
+
+def compare(case, precision, spoil=None):
+    """Raise AssertionError unless ``ops.block`` passes; the number of ReLUs that flipped.
+
+    Few numbers say little of how wrong PyTorch may be: those of several draws are compared as one
+    tensor. ``spoil(run)`` may change what the engine gave for the first of them.
+    """
+    runs = [_runs(case, precision, seed) for seed in range(case.draws)]
+    if spoil:
+        spoil(runs[0][0])
+    out, ref, pt, ref_kept, pt_kept = zip(*runs, strict=True)
+    for name in out[0].outputs:
+        results = [torch.stack([run.outputs[name] for run in group]) for group in (out, ref, pt)]
+        check(name, *results)
+    flipped = 0
+    for i in range(3):
+        flipped += flips(*(torch.stack([run.arguments[i] for run in g]) for g in (out, ref, pt)))
+    assert out[0].gradients.keys() == ref_kept[0].gradients.keys()
+    for name in out[0].gradients:
+        groups = out, ref_kept, pt_kept
+        results = [torch.stack([run.gradients[name] for run in group]) for group in groups]
+        check(f"gradient of {name}", *results)
+    return flipped
+
+
+def _runs(case, precision, seed):
+    """The engine's, the truth and PyTorch's try, and the last two at the engine's ReLUs."""
+    block, x = random_block(case, seed), random_input(case, precision, seed)
+    dy, masks = random_gradient(case, precision, seed), random_masks(case, seed)
+    out = run_engine(case, block, x, dy, masks, precision)
+    rest = []
+    for kept in (None, tuple(map(Decisions, out.arguments))):
+        for dtype in (torch.float64, ops.ROWS[precision]):
+            rest.append(_plain(case, precision, dtype, seed, kept))
+    return out, *rest
+
+
+class Decisions:
+    """Booleans by value: engines that decide alike share a truth."""
+
+    def __init__(self, kept):
+        self.kept = kept
+        self.bytes = kept.contiguous().numpy().tobytes()
+
+    def __eq__(self, other):
+        return self.bytes == other.bytes
+
+    def __hash__(self):
+        return hash(self.bytes)
+
+
+@lru_cache(200)
+def _plain(case, precision, dtype, seed, kept):
+    block, x = random_block(case, seed), random_input(case, precision, seed)
+    dy, masks = random_gradient(case, precision, seed), random_masks(case, seed)
+    return run_plain(case, block, x, dy, masks, dtype, kept and [d.kept for d in kept])
+
+
+def check(name, out, ref, pt):
+    try:
+        assert_close(out, ref, pt)
+    except AssertionError as error:
+        raise AssertionError(f"{name}: {error}") from None

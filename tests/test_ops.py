@@ -1,0 +1,107 @@
+"""Residual blocks in training on the C++ engine against ``model.Block``: outputs, statistics and
+every gradient, on every instruction set, element by element (see block_fixtures.py)."""
+
+import random
+
+import pytest
+import torch
+from block_fixtures import (
+    SPAN,
+    Case,
+    code_residual,
+    compare,
+    random_block,
+    random_gradient,
+    random_input,
+    run_engine,
+    seams,
+)
+from engine_fixtures import ENGINES, every_engine, needs_engine
+
+from tcnfast import engine, reference
+
+pytestmark = needs_engine
+
+TABLE = [
+    # the first block, which reads codes
+    Case(0, 1, 2, 2, 1, "batch", "centred", 2, 30),
+    Case(0, 3, 2, 4, 2, "weight", "causal", 1, 9, 1, 0.3),
+    Case(0, 4, 3, 3, 1, "batch", "causal", 7, 12, 0, 0.3),
+    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
+    Case(0, 5, 4, 6, 1, "weight", "centred", 2, 1),
+    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
+    Case(0, 17, 7, 19, 64, "batch", "causal", 2, 40),
+    Case(0, 33, 5, 7, 1, "weight", "causal", 1, 21, 0, 0.3),
+    Case(0, 64, 3, 19, 4, "batch", "centred", 2, 33, 1),
+    # the others, which read rows: dilations 1 to 16, strides 1 and 2
+    Case(1, 1, 3, 3, 1, "batch", "centred", 7, 11),
+    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
+    Case(1, 4, 5, 5, 1, "weight", "causal", 1, 1),
+    Case(1, 64, 3, 15, 16, "batch", "centred", 2, 40, 1, 0.1),
+    Case(2, 5, 6, 6, 8, "batch", "centred", 7, 17, 1),
+    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
+    Case(2, 33, 2, 2, 4, "batch", "causal", 2, 31, 0, 0.3),
+    Case(3, 4, 2, 2, 16, "weight", "causal", 7, 5, 1, 0.3),
+    Case(3, 17, 3, 3, 1, "batch", "centred", 1, 60),
+    Case(3, 64, 3, 15, 32, "weight", "centred", 2, 20, 1, 0.1),
+    Case(4, 3, 7, 7, 1, "batch", "causal", 2, 35),
+    Case(4, 5, 3, 3, 64, "batch", "causal", 2, 35, 1),
+    Case(4, 16, 4, 4, 2, "weight", "centred", 1, 13, 0, 0.3),
+    Case(4, 33, 5, 5, 32, "batch", "centred", 2, 25, 1),
+]
+# rows at the seams of spans outweigh the others, so that one left out is seen in every sum
+LONG = [
+    Case(0, 5, 3, 15, 1, "batch", "centred", 2, 1100, 0, 0.3, 16.0),
+    Case(0, 4, 2, 4, 4, "weight", "causal", 1, 700, 1, 0.0, 16.0),
+    Case(1, 17, 3, 3, 4, "batch", "centred", 2, 700, 1, 0.0, 16.0),
+    Case(2, 5, 7, 7, 1, "weight", "causal", 2, 600, 0, 0.3, 16.0),
+    Case(3, 4, 4, 4, 16, "weight", "centred", 2, 520, 1, 0.0, 16.0),
+    Case(4, 3, 3, 3, 1, "batch", "causal", 1, 1025, 0, 0.0, 1.0),
+    Case(1, 1, 2, 2, 2, "batch", "centred", 9, 1030, 0, 0.0, 1.0),  # groups of several spans
+]
+
+
+def name(case):
+    return "-".join(map(str, case))
+
+
+@pytest.fixture
+def on(monkeypatch):
+    return lambda isa: monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+
+
+@every_engine
+@pytest.mark.parametrize("case", TABLE + LONG, ids=name)
+def test_outputs_and_gradients_are_those_of_the_plain_block(
+    on, nan_filled_memory, isa, precision, case
+):
+    on(isa)
+    flipped = compare(case, precision)
+    assert flipped <= (0 if precision == "fp32" else 0.01) * case.draws * 3 * case.channels * (
+        case.sequences * case.length1
+    )
+
+
+def random_case(rng):
+    k, channels = rng.randint(2, 7), rng.choice([1, 2, 3, 4, 5, 8, 16, 17, 33])
+    return Case(
+        index=rng.randint(0, 4),
+        channels=channels,
+        k=k,
+        first=rng.randrange(k, 20, 2),
+        stride=2 ** rng.randint(0, 6),
+        norm=rng.choice(["batch", "weight"]),
+        alignment=rng.choice(["centred", "causal"]),
+        sequences=rng.choice([2, 3, 7]),
+        outputs=rng.choice([20, 31, 64, 530 if channels < 6 else 40]),
+        rest=rng.randint(0, 3),
+        dropout=rng.choice([0, 0.3]),
+        loud=rng.choice([1.0, 16.0]),
+    )
+
+
+@every_engine
+@pytest.mark.parametrize("seed", range(12))
+def test_random_blocks_are_those_of_the_plain_block(on, nan_filled_memory, isa, precision, seed):
+    on(isa)
+    compare(random_case(random.Random(seed)), precision)
