@@ -50,8 +50,8 @@ def block(
     the batch norms, or None and the convolution's bias; ``mask`` (N, C) what dropout multiplies by,
     or None; all float32. Dilation, stride and residual tap count positions of ``x``.
 
-    Returns y (N, L2, C'), what both convolutions gave before their norms (N, L1, C'), (N, L2, C'),
-    and the batch's mean and biased variance of both (C,) float32 (empty without batch norm).
+    Returns y (N, L2, C'), what both convolutions gave before their norms (N, L1, C'), of codes
+    (N, 0, C'), and (N, L2, C'), and the batch's mean and biased variance of both (C,) float32 (empty without batch norm).
     Raises ValueError for a code over 4.
     """
     tensors = dict(
@@ -110,7 +110,9 @@ def block_backward(
     gradients = _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
     named = dict(zip(("dx", *PARAMETERS), gradients, strict=True))
     addresses, alive = _addresses(tensors)
-    results, alive2 = _addresses({"dy": dy} | named)
+    length1, _ = _lengths(x, weight1, weight2, dilation, stride)
+    workspace = torch.empty(len(x), length1, saved[0].shape[2], dtype=dy.dtype)
+    results, alive2 = _addresses({"dy": dy, "workspace": workspace} | named)
     shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
     threads = torch.get_num_threads()
     engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
@@ -155,7 +157,9 @@ def _outputs(x, weight1, weight2, gain1, dilation, stride, precision) -> tuple[T
     rows = dict(dtype=ROWS[precision], device=x.device)
     y, a2 = (torch.empty(n, length2, padded, **rows) for _ in range(2))
     statistics = torch.empty(4, channels if gain1 is not None else 0, device=x.device)
-    return y, torch.empty(n, length1, padded, **rows), a2, *(row.clone() for row in statistics)
+    # look-ups of codes are not kept: the backward pass looks them up again
+    a1 = torch.empty(n, 0 if x.dtype == torch.uint8 else length1, padded, **rows)
+    return y, a1, a2, *(row.clone() for row in statistics)
 
 
 def _gradients(x, *parameters) -> list[Tensor]:

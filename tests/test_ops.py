@@ -105,3 +105,174 @@ def random_case(rng):
 def test_random_blocks_are_those_of_the_plain_block(on, nan_filled_memory, isa, precision, seed):
     on(isa)
     compare(random_case(random.Random(seed)), precision)
+
+
+# what the table is made of
+
+
+def test_the_table_has_every_value():
+    cases = TABLE + LONG
+    values = {field: {getattr(case, field) for case in cases} for field in Case._fields}
+    assert values["channels"] >= {1, 3, 4, 5, 16, 17, 33, 64}
+    assert values["k"] == {2, 3, 4, 5, 6, 7} and max(values["first"]) == 19
+    assert values["stride"] == {1, 2, 4, 8, 16, 32, 64}
+    assert values["sequences"] >= {1, 2, 7}
+    assert {case.grid.dilation for case in cases} == {1, 2, 4, 8, 16}
+    for codes in (True, False):
+        some = [case for case in cases if (case.index == 0) == codes]
+        assert {(case.norm, case.alignment) for case in some} == {
+            (norm, alignment) for norm in ("batch", "weight") for alignment in ("centred", "causal")
+        }
+        assert {case.grid.stride for case in some} == {1, 2}
+        assert any(case.dropout for case in some) and not all(case.dropout for case in some)
+        unused = [case.rest % case.grid.stride > 0 for case in some]
+        assert any(unused) and not all(unused)
+        assert any(case.outputs == 1 and case.rest == 0 for case in some), "exactly one output"
+
+
+@pytest.mark.parametrize("case", LONG, ids=name)
+def test_long_cases_have_seams_in_both_convolutions(case):
+    assert seams(case.length1) and seams(case.length2)
+    assert max(case.length1, case.length2) > SPAN
+    groups = case.sequences * (len(seams(case.length2)) + 1)
+    assert groups <= 16 or case is LONG[-1]
+
+
+def test_masks_drop_channels_and_codes_hold_n():
+    from block_fixtures import random_masks
+
+    for case in TABLE + LONG:
+        if case.dropout and case.channels * case.sequences > 9:
+            assert any((mask == 0).any() for mask in random_masks(case))
+        if case.index == 0 and case.length * case.sequences > 60:
+            assert random_input(case, "fp32").unique().tolist() == [0, 1, 2, 3, 4]
+
+
+# the comparison sees what it is there for
+
+PLANTED = LONG[2]  # rows, stride 2, batch norm
+PLANTED_CODES = LONG[0]
+
+
+def last_seam(length):
+    return seams(length)[-1]
+
+
+def zero_a_row_of_y(run):
+    run.outputs["y"][0, last_seam(run.outputs["y"].shape[1])] = 0
+
+
+def zero_a_row_of_dx(run):
+    dx = run.gradients["x"]
+    dx[1, last_seam(dx.shape[1])] = 0
+
+
+def shift_dx(run):
+    run.gradients["x"] = run.gradients["x"].roll(1, 1)
+
+
+def swap_phases_of_dx(run):
+    dx = run.gradients["x"]
+    n = dx.shape[1] // 2 * 2
+    dx[:, :n] = dx[:, :n].unflatten(1, (-1, 2)).flip(2).flatten(1, 2).clone()
+
+
+def forget_a_tap(run):
+    run.gradients["conv2.weight"][:, :, -1] = 0
+
+
+def forget_the_first_tap(run):
+    run.gradients["conv1.weight"][:, :, 0] = 0
+
+
+def exchange_inputs_and_outputs(run):
+    weight = run.gradients["conv2.weight"]
+    weight.copy_(weight.transpose(0, 1).clone())
+
+
+def reverse_the_taps(run):
+    run.gradients["conv2.weight"].copy_(run.gradients["conv2.weight"].flip(2))
+
+
+def forget_a_gain(run):
+    run.gradients["norm1.weight"][1] = 0
+
+
+def keep_one_relu_too_many(run):
+    kept = run.arguments[1]
+    kept[0, 2, 0, 7] = ~kept[0, 2, 0, 7]
+
+
+ON_ROWS = [
+    zero_a_row_of_y,
+    zero_a_row_of_dx,
+    shift_dx,
+    swap_phases_of_dx,
+    forget_a_tap,
+    forget_the_first_tap,
+    exchange_inputs_and_outputs,
+    reverse_the_taps,
+    forget_a_gain,
+    keep_one_relu_too_many,
+]
+PRECISIONS = sorted({precision for _, precision in ENGINES})
+
+
+def best(precision):
+    return next(isa for isa, has in ENGINES if has == precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("spoil", ON_ROWS, ids=lambda f: f.__name__)
+def test_planted_errors_are_found(on, spoil, precision):
+    on(best(precision))
+    compare(PLANTED, precision)
+    with pytest.raises(AssertionError):
+        compare(PLANTED, precision, spoil)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", [PLANTED, PLANTED_CODES], ids=["rows", "codes"])
+def test_a_row_at_a_seam_left_out_of_a_sum_is_found(on, case, precision):
+    """The row's share of every gradient of a parameter, taken from that one gradient alone."""
+    on(best(precision))
+    block, x = random_block(case), random_input(case, precision)
+    dy = random_gradient(case, precision)
+    dy[0, last_seam(case.length2)] = 0
+    without = run_engine(case, block, x, dy, random_masks_of(case), precision).gradients
+    for parameter in without:
+        if parameter == "x":
+            continue
+
+        def spoil(run, parameter=parameter):
+            run.gradients[parameter] = without[parameter]
+
+        with pytest.raises(AssertionError, match=parameter):
+            compare(case, precision, spoil)
+
+
+def random_masks_of(case):
+    from block_fixtures import random_masks
+
+    return random_masks(case)
+
+
+# the oracle itself
+
+
+@pytest.mark.parametrize("norm, index, stride", [("batch", 0, 2), ("weight", 0, 1), ("batch", 1, 4)])
+def test_gradients_of_the_plain_block_are_its_slopes(norm, index, stride):
+    case = Case(index, 3, 3, 5, stride, norm, "centred", 2, 4)
+    block = random_block(case).double()
+    block.norm1.momentum = block.norm2.momentum = 0.0  # gradcheck calls it many times
+    names, values = zip(*block.named_parameters(), strict=True)
+    x = random_input(case, "fp32")
+    rows = reference.one_hot(x, torch.float64) if index == 0 else x.double().permute(0, 2, 1)[:, :, None]
+
+    def run(rows, *values):
+        parameters = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(block, parameters, (rows, case.grid))
+
+    # kept from zero, where a ReLU has no slope
+    rows = (rows + 0.01).requires_grad_()
+    assert torch.autograd.gradcheck(run, (rows, *values))

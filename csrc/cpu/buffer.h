@@ -31,6 +31,7 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   char* data() const { return buffer_.data(); }
   float* floats() const { return buffer_.floats(); }
+  unsigned char* bytes() const { return reinterpret_cast<unsigned char*>(buffer_.data()); }
 
  private:
   Buffer buffer_;

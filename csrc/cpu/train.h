@@ -1,8 +1,9 @@
 // One residual block in training: forward, and the gradients of everything that went in.
 //
 // Layer by layer, not depth first: a batch norm needs all positions of the batch before the next
-// layer may start. Kept for the backward pass are what both convolutions give, before their norms,
-// and the block's output; the rest is computed again, span by span, in the second-level cache.
+// layer may start. Kept for the backward pass are what both convolutions give, before their norms
+// (but for the look-ups of the first block), and the block's output; the rest is computed again,
+// span by span, in the second-level cache.
 // Sums over positions are cut by the shapes alone: results do not depend on the number of threads.
 #pragma once
 
@@ -36,13 +37,14 @@ struct BlockTensors {
   const float *gain1, *shift1, *gain2, *shift2;  // of the batch norms; without, shifts are biases
   const float *mask1, *mask2;      // (sequences, channels), what dropout multiplies by; or null
   const float* code_residual;      // (5, channels)
-  char *a1, *a2, *y;               // rows of length1, length2, length2
+  char *a1, *a2, *y;  // rows of length1, length2, length2; of codes no a1: it is looked up again
   float *mean1, *var1, *mean2, *var2;  // of the batch norms, var biased
 };
 
 struct BlockGradients {
   const char* dy;  // rows of length2
   char* dx;        // rows of length
+  char* workspace;  // rows of length1
   float *weight1, *weight2, *gain1, *shift1, *gain2, *shift2, *code_residual;
 };
 

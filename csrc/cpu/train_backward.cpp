@@ -185,14 +185,15 @@ void block_backward(const Kernels& kernels, const BlockShape& s, const BlockTens
   const InputGradient to_h(kernels, t.weight2, s.channels, s.taps2, s.dilation, s.stride, at);
   WeightSums weight2(kernels, groups2.count, s.taps2, at);
   Padded code_sums(groups2.count * N_CODES, at.padded, at.padded);
-  const Scratch g1(s.sequences * length1 * at.row);
+  const FirstRows first(kernels, s, t, at.padded);
   SpanSums sums1(spans2.size(), at.padded);
   share(threads, groups2.count, [&](Tasks& tasks) {
     const Entered entered(kernels);
     const long before = to_h.reach(), after = s.reach2() / s.stride + 1;
     const Scratch da2((before + longest2 + after + at.ahead) * at.row);
-    const Scratch h((longest2 * s.stride + s.reach2()) * at.row);
-    const Scratch pairs(weight2.room(longest2));
+    const long most = (longest2 + 1) * s.stride + s.reach2();
+    const Scratch h(most * at.row), pairs(weight2.room(longest2));
+    const Scratch looked_up(s.codes ? most * at.row : 0), words(s.codes ? most + s.taps1 : 0);
     for (long group; tasks.take(group);)
       for (long i = groups2.first(group); i < groups2.last(group); ++i) {
         const auto [n, from, to] = spans2[i];
@@ -206,15 +207,17 @@ void block_backward(const Kernels& kernels, const BlockShape& s, const BlockTens
                                           back2.get(), out, last - first, at.padded);
                   });
         const char* da = da2.data() + before * at.row;
-        train.activate(at.at(t.a1, length1, n, from * s.stride), active1, h.data(),
-                       (rows - 1) * s.stride + s.reach2() + 1, at.padded);
+        const long u = from * s.stride, end = to == length2 ? length1 : to * s.stride;
+        const long needed = (rows - 1) * s.stride + s.reach2() + 1;
+        const char* a1 = s.codes ? looked_up.data() : at.at(t.a1, length1, n, u);
+        if (s.codes)
+          first.look_up(n, u, std::max(needed, end - u), words.bytes(), looked_up.data());
+        train.activate(a1, active1, h.data(), needed, at.padded);
         weight2.add(group, da, h.data(), s.stride, s.dilation, rows, pairs.data());
 
-        const long u = from * s.stride, end = to == length2 ? length1 : to * s.stride;
-        char* g = at.at(g1.data(), length1, n, u);
-        to_h.run(da, u, end, g);
-        train.inner_gradient(g, at.at(t.a1, length1, n, u), active1, end - u, at.padded,
-                             sums1.sum(i), sums1.products(i));
+        char* g1 = at.at(d.workspace, length1, n, u);
+        to_h.run(da, u, end, g1);
+        train.inner_gradient(g1, a1, active1, end - u, at.padded, sums1.sum(i), sums1.products(i));
         if (s.codes)
           train.sum_codes(at.at(d.dy, length2, n, from), at.at(t.y, length2, n, from),
                           t.codes + n * s.length + s.tap + u, s.stride,
@@ -226,37 +229,35 @@ void block_backward(const Kernels& kernels, const BlockShape& s, const BlockTens
                            d.gain1, d.shift1);
 
   // through the first convolution: its weights, and the gradient of the block's input
-  FirstLayer first;
   std::unique_ptr<InputGradient> to_x;
-  if (s.codes)
-    first = FirstLayer(t.weight1, nullptr, s.channels, at.padded, s.taps1);
-  else
+  if (!s.codes)
     to_x = std::make_unique<InputGradient>(kernels, t.weight1, s.channels, s.taps1, s.dilation, 1, at);
   WeightSums weight1(kernels, s.codes ? 0 : groups1.count, s.taps1, at);
-  const long table = long(first.groups) * first.words_per_table;
+  const long table = long(first.layer.groups) * first.layer.words_per_table;
   Padded word_sums(s.codes ? groups1.count * table : 0, at.padded, at.padded);
   share(threads, groups1.count, [&](Tasks& tasks) {
     const Entered entered(kernels);
     const long before = s.codes ? 0 : to_x->reach(), after = s.codes ? 0 : s.reach1();
     const Scratch da1((before + longest1 + after + at.ahead) * at.row);
-    const Scratch pairs(s.codes ? longest1 + s.reach1() : weight1.room(longest1));
+    const Scratch pairs(s.codes ? 0 : weight1.room(longest1));
+    const Scratch words(s.codes ? longest1 + s.taps1 : 0);
     for (long group; tasks.take(group);)
       for (long i = groups1.first(group); i < groups1.last(group); ++i) {
         const auto [n, from, to] = spans1[i];
         const long sequence = n, rows = to - from;
         fill_rows(from, to, before, to == length1 ? after : 0, length1, at.row, da1.data(),
                   [&](long begin, long last, char* out) {
-                    train.norm_gradient(at.at(g1.data(), length1, sequence, begin),
-                                        at.at(t.a1, length1, sequence, begin), back1.get(), out,
-                                        last - begin, at.padded);
+                    if (s.codes) first.look_up(sequence, begin, last - begin, words.bytes(), out);
+                    train.norm_gradient(at.at(d.workspace, length1, sequence, begin),
+                                        s.codes ? out : at.at(t.a1, length1, sequence, begin),
+                                        back1.get(), out, last - begin, at.padded);
                   });
         const char* da = da1.data() + before * at.row;
         if (s.codes) {
-          uint8_t* words = reinterpret_cast<uint8_t*>(pairs.data());
-          first.make_words(t.codes + n * s.length + from, rows, words);
-          for (int g = 0; g < first.groups; ++g)
-            train.sum_words(da, words + first.offsets[g],
-                            word_sums.row(group * table + long(g) * first.words_per_table), rows,
+          const FirstLayer& layer = first.layer;  // the words are still those of these rows
+          for (int g = 0; g < layer.groups; ++g)
+            train.sum_words(da, words.bytes() + layer.offsets[g],
+                            word_sums.row(group * table + long(g) * layer.words_per_table), rows,
                             at.padded);
           continue;
         }
@@ -279,7 +280,7 @@ void block_backward(const Kernels& kernels, const BlockShape& s, const BlockTens
   for (long group = 1; group < groups1.count; ++group)
     for (long i = 0; i < table * at.padded; ++i)
       word_sums.row()[i] += word_sums.row(group * table)[i];
-  first.weight_gradient(word_sums.row(), s.channels, at.padded, d.weight1);
+  first.layer.weight_gradient(word_sums.row(), s.channels, at.padded, d.weight1);
   for (int code = 0; code < N_CODES; ++code)
     for (int c = 0; c < s.channels; ++c) {
       double sum = 0;

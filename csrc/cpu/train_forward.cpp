@@ -24,11 +24,9 @@ void block_forward(const Kernels& kernels, const BlockShape& s, const BlockTenso
   const long longest1 = spans1.back().to - spans1.back().from;  // the last is never the shorter
   const long longest2 = spans2.back().to - spans2.back().from;
 
-  FirstLayer first;
+  const FirstRows first(kernels, s, t, at.padded);
   std::unique_ptr<Packed> conv1;
-  if (s.codes)
-    first = FirstLayer(t.weight1, nullptr, s.channels, at.padded, s.taps1);
-  else
+  if (!s.codes)
     conv1 = std::make_unique<Packed>(kernels, s.channels, at.padded, s.taps1, [&](int o, int i, int k) {
       return t.weight1[(ptrdiff_t(o) * s.channels + i) * s.taps1 + k];
     });
@@ -39,17 +37,14 @@ void block_forward(const Kernels& kernels, const BlockShape& s, const BlockTenso
   SpanSums sums1(spans1.size(), at.padded);
   share(threads, spans1.size(), [&](Tasks& tasks) {
     const Entered entered(kernels);
-    const Scratch copy(s.codes ? longest1 + s.reach1() : (longest1 + s.reach1() + at.ahead) * at.row);
+    const Scratch copy((longest1 + s.reach1() + at.ahead) * at.row);
+    const Scratch words(s.codes ? longest1 + s.taps1 : 0);
     for (long i; tasks.take(i);) {
       const Span span = spans1[i];
       const long rows = span.to - span.from;
-      char* out = at.at(t.a1, length1, span.sequence, span.from);
+      char* out = s.codes ? copy.data() : at.at(t.a1, length1, span.sequence, span.from);
       if (s.codes) {
-        uint8_t* words = reinterpret_cast<uint8_t*>(copy.data());
-        if (!first.make_words(t.codes + span.sequence * s.length + span.from, rows, words))
-          throw std::invalid_argument("codes: a base is coded by more than 4");
-        kernels.lookup_plain({words, first.tables.floats(), first.offsets.data(), first.groups,
-                              first.words_per_table, at.padded, out, at.row, rows});
+        first.look_up(span.sequence, span.from, rows, words.bytes(), out);
       } else {
         const char* x = at.at(t.x, s.length, span.sequence, span.from);
         // a convolution reads on behind its last row: not behind the last of the tensor
@@ -71,14 +66,17 @@ void block_forward(const Kernels& kernels, const BlockShape& s, const BlockTenso
   SpanSums sums2(spans2.size(), at.padded);
   share(threads, spans2.size(), [&](Tasks& tasks) {
     const Entered entered(kernels);
-    const Scratch h((longest2 * s.stride + s.reach2() + at.ahead) * at.row);
+    const long most = longest2 * s.stride + s.reach2();
+    const Scratch h((most + at.ahead) * at.row), words(s.codes ? most + s.taps1 : 0);
     for (long i; tasks.take(i);) {
       const Span span = spans2[i];
-      const long rows = span.to - span.from;
+      const long rows = span.to - span.from, from = span.from * s.stride;
+      const long needed = (rows - 1) * s.stride + s.reach2() + 1;
       char* out = at.at(t.a2, length2, span.sequence, span.from);
-      train.activate(at.at(t.a1, length1, span.sequence, span.from * s.stride),
+      if (s.codes) first.look_up(span.sequence, from, needed, words.bytes(), h.data());
+      train.activate(s.codes ? h.data() : at.at(t.a1, length1, span.sequence, from),
                      {norm1.scale.row(), norm1.shift.row(), mask1.row(span.sequence)}, h.data(),
-                     (rows - 1) * s.stride + s.reach2() + 1, at.padded);
+                     needed, at.padded);
       conv2.run(h.data(), s.stride * at.row, s.dilation * at.row, out, at.row, rows);
       train.sums(out, rows, at.padded, sums2.sum(i), sums2.products(i));
     }

@@ -137,6 +137,39 @@ class Packed {
   Buffer weights_, zeros_;
 };
 
+// What the first convolution of the first block gives, without bias: looked up wherever it is asked
+// for, which costs less than to keep it.
+class FirstRows {
+ public:
+  FirstRows(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors, int padded)
+      : kernels_(kernels), shape_(shape), codes_(tensors.codes), padded_(padded) {
+    if (shape.codes)
+      layer = FirstLayer(tensors.weight1, nullptr, shape.channels, padded, shape.taps1);
+  }
+
+  // Words of `rows` positions of a sequence, with those of every group.
+  void make_words(long sequence, long from, long rows, uint8_t* words) const {
+    if (!layer.make_words(codes_ + sequence * shape_.length + from, rows, words))
+      throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
+  }
+
+  // Rows [from, from + rows) of a sequence to `out`; `words` has room for rows + taps.
+  void look_up(long sequence, long from, long rows, uint8_t* words, char* out) const {
+    make_words(sequence, from, rows, words);
+    kernels_.lookup_plain({words, layer.tables.floats(), layer.offsets.data(), layer.groups,
+                           layer.words_per_table, padded_, out,
+                           ptrdiff_t(padded_) * kernels_.element_bytes, rows});
+  }
+
+  FirstLayer layer;
+
+ private:
+  const Kernels& kernels_;
+  const BlockShape& shape_;
+  const uint8_t* codes_;
+  const int padded_;
+};
+
 // Sizes of rows, and where they are.
 struct Layout {
   Layout(const Kernels& kernels, const BlockShape& shape)
