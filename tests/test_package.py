@@ -1,5 +1,6 @@
 """The package as it is installed: what a wheel holds, and what importing it costs."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,7 +38,9 @@ def wheel(tmp_path_factory):
 def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert (wheel / "tcnfast" / "kernels" / "__init__.py").exists()
     assert not (wheel / "kernels").exists(), "kernels is somebody else's name at the top level"
-    assert not (wheel / "tests").exists()
+    assert not (wheel / "tests").exists() and not (wheel / "csrc").exists()
+    if shutil.which("c++"):
+        assert list((wheel / "tcnfast").glob("_C.*"))
     bundled = {p.name for p in (ROOT / "tcnfast" / "models").glob("*/*")}
     assert bundled == {p.name for p in (wheel / "tcnfast" / "models").glob("*/*")}
 
