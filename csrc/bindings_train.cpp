@@ -87,6 +87,7 @@ void backward(const std::string& isa, const std::string& precision, const py::di
   BlockGradients d;
   at.set(d.dy, "dy");
   at.set(d.dx, "dx");
+  at.set(d.one_hot, "one_hot");
   at.set(d.workspace, "workspace");
   at.set(d.weight1, "weight1");
   at.set(d.weight2, "weight2");

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,7 +112,7 @@ def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, ch
         isa=isa(),
         precision=precision,
         blocks=blocks,
-        code_residual=_code_residual(weights.blocks[0]),
+        code_residual=code_residual(weights.blocks[0]).numpy(),
         head_weight=weights.head_weight.numpy(),
         head_bias=weights.head_bias.numpy(),
         stride=grid.stride,
@@ -123,10 +122,10 @@ def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, ch
     )
 
 
-def _code_residual(block: reference.BlockWeights) -> np.ndarray:
+def code_residual(block: reference.BlockWeights) -> Tensor:
     """What the first block adds for each code, float32 (5, C): its 1x1, or one-hot DNA itself."""
     one_hot = torch.eye(reference.N_CODES, 4)
     if block.residual is None:
-        return one_hot.numpy()
+        return one_hot
     weight, bias = block.residual
-    return (one_hot @ weight.T + bias).numpy()
+    return one_hot @ weight.T + bias

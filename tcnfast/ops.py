@@ -25,6 +25,13 @@ def why_not(precision: str) -> str | None:
     return engine.why_not(precision)
 
 
+def require(precision: str) -> None:
+    """Raise TcnfastError where ``why_not`` has a reason."""
+    reason = why_not(precision)
+    if reason:
+        raise TcnfastError(f"tcnfast's operators cannot run: {reason}")
+
+
 @torch.library.custom_op("tcnfast::block", mutates_args=())
 def block(
     x: Tensor,
@@ -51,7 +58,8 @@ def block(
     or None; all float32. Dilation, stride and residual tap count positions of ``x``.
 
     Returns y (N, L2, C'), what both convolutions gave before their norms (N, L1, C'), of codes
-    (N, 0, C'), and (N, L2, C'), and the batch's mean and biased variance of both (C,) float32 (empty without batch norm).
+    (N, 0, C'), and (N, L2, C'), and the batch's mean and biased variance of both (C,) float32
+    (empty without batch norm).
     Raises ValueError for a code over 4.
     """
     tensors = dict(
@@ -109,14 +117,7 @@ def block_backward(
     tensors["codes" if codes else "x"] = x
     gradients = _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
     named = dict(zip(("dx", *PARAMETERS), gradients, strict=True))
-    addresses, alive = _addresses(tensors)
-    length1, _ = _lengths(x, weight1, weight2, dilation, stride)
-    workspace = torch.empty(len(x), length1, saved[0].shape[2], dtype=dy.dtype)
-    results, alive2 = _addresses({"dy": dy, "workspace": workspace} | named)
-    shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
-    threads = torch.get_num_threads()
-    engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
-    del alive, alive2
+    _run_backward(dy, x, tensors, named, saved[0].shape[2], (dilation, stride, tap, eps), precision)
     return gradients
 
 
@@ -124,6 +125,58 @@ def block_backward(
 def _(dy, x, saved, weight1, weight2, gain1, shift1, gain2, shift2, mask1, mask2, code_residual,
       dilation, stride, tap, eps, precision):  # fmt: skip
     return _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
+
+
+@torch.library.custom_op("tcnfast::block_input_gradient", mutates_args=())
+def block_input_gradient(
+    dy: Tensor,
+    x: Tensor,
+    saved: list[Tensor],
+    weight1: Tensor,
+    weight2: Tensor,
+    shift1: Tensor,
+    shift2: Tensor,
+    code_residual: Tensor | None,
+    dilation: int,
+    stride: int,
+    tap: int,
+    precision: str,
+) -> Tensor:
+    """Gradient of the input of a block without norms or dropout, and nothing else: rows like ``x``,
+    or for codes float32 (N, L, 4), the gradient of their one-hot form."""
+    tensors = dict(
+        weight1=weight1, weight2=weight2, shift1=shift1, shift2=shift2, code_residual=code_residual
+    )
+    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), saved, strict=True))
+    codes = x.dtype == torch.uint8
+    tensors["codes" if codes else "x"] = x
+    gradient = _input_gradient(x)
+    _run_backward(dy, x, tensors, {"one_hot" if codes else "dx": gradient}, saved[0].shape[2],
+                  (dilation, stride, tap, 0.0), precision)  # fmt: skip
+    return gradient
+
+
+@block_input_gradient.register_fake
+def _(dy, x, saved, weight1, weight2, shift1, shift2, code_residual, dilation, stride, tap,
+      precision):  # fmt: skip
+    return _input_gradient(x)
+
+
+def _input_gradient(x: Tensor) -> Tensor:
+    codes = x.dtype == torch.uint8
+    return torch.empty(*x.shape, 4, device=x.device) if codes else torch.empty_like(x)
+
+
+def _run_backward(dy, x, tensors, gradients, padded, geometry, precision) -> None:
+    weight1, weight2, gain1 = (tensors.get(name) for name in ("weight1", "weight2", "gain1"))
+    length1, _ = _lengths(x, weight1, weight2, *geometry[:2])
+    workspace = torch.empty(len(x), length1, padded, dtype=dy.dtype)
+    addresses, alive = _addresses(tensors)
+    results, alive2 = _addresses({"dy": dy, "workspace": workspace} | gradients)
+    shape = _shape(x, weight1, weight2, gain1, *geometry)
+    threads = torch.get_num_threads()
+    engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
+    del alive, alive2
 
 
 def _setup_context(ctx, inputs, output) -> None:

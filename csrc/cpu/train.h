@@ -42,9 +42,11 @@ struct BlockTensors {
 };
 
 struct BlockGradients {
-  const char* dy;  // rows of length2
-  char* dx;        // rows of length
+  const char* dy;   // rows of length2
+  char* dx;         // rows of length; null for codes
+  float* one_hot;   // of codes (sequences, length, 4): the gradient of their one-hot form; or null
   char* workspace;  // rows of length1
+  // all null where only the input's gradient is wanted; of what is not there, null
   float *weight1, *weight2, *gain1, *shift1, *gain2, *shift2, *code_residual;
 };
 

@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "train_parts.h"
+#include "train_gradients.h"
 
 namespace tcnfast {
 namespace {
@@ -17,12 +17,12 @@ struct NormBackward {
         constant(1, shape.channels, padded) {
     for (int c = 0; c < shape.channels; ++c) {
       const double g = sums.total(0, c);
-      dshift[c] = float(g);
+      if (dshift) dshift[c] = float(g);
       by_grad.row()[c] = 1.f;
       if (!shape.batch_norm) continue;
       const double rstd = 1 / std::sqrt(var[c] + shape.eps);
       const double normalised = (sums.total(1, c) - mean[c] * g) * rstd;  // sum of g a^
-      dgain[c] = float(normalised);
+      if (dgain) dgain[c] = float(normalised);
       const double scale = gain[c] * rstd, slope = -scale * rstd * normalised / positions;
       by_grad.row()[c] = float(scale);
       by_input.row()[c] = float(slope);
@@ -31,106 +31,6 @@ struct NormBackward {
   }
   NormGradient get() const { return {by_grad.row(), by_input.row(), constant.row()}; }
   Padded by_grad, by_input, constant;
-};
-
-// Sums over positions of (gradient of an output) x (input), per tap, for each group of spans.
-class WeightSums {
- public:
-  WeightSums(const Kernels& kernels, long groups, int taps, const Layout& at)
-      : kernels_(kernels),
-        at_(at),
-        taps_(taps),
-        size_(size_t(taps) * at.padded * at.padded),
-        data_(groups * size_ * sizeof(float)) {}
-
-  // Bytes that `add` needs to arrange `rows` rows of both sides in.
-  size_t room(long rows) const {
-    return kernels_.train->pair ? 2 * size_t(rows + 1) / 2 * at_.padded * 4 : 0;
-  }
-
-  // da: `rows` rows; x: the input of row 0 at tap 0, rows `stride` and taps `dilation` rows apart.
-  void add(long group, const char* da, const char* x, long stride, long dilation, long rows,
-           char* pairs) {
-    Outer o{};
-    o.inputs = o.outputs = at_.padded;
-    const ptrdiff_t pair_row = ptrdiff_t(at_.padded) * 4;
-    char* x_pairs = pairs + (rows + 1) / 2 * pair_row;
-    const auto pair = kernels_.train->pair;
-    if (pair) pair(da, at_.row, rows, at_.padded, pairs);
-    for (int tap = 0; tap < taps_; ++tap) {
-      const char* from = x + tap * dilation * at_.row;
-      o.sums = data_.floats() + group * size_ + size_t(tap) * at_.padded * at_.padded;
-      if (pair) {
-        pair(from, stride * at_.row, rows, at_.padded, x_pairs);
-        o.a = pairs;
-        o.b = x_pairs;
-        o.a_step = o.b_step = pair_row;
-        o.steps = (rows + 1) / 2;
-      } else {
-        o.a = da;
-        o.b = from;
-        o.a_step = at_.row;
-        o.b_step = stride * at_.row;
-        o.steps = rows;
-      }
-      kernels_.train->outer(o);
-    }
-  }
-
-  // weight (channels, channels, taps), the groups added up in order.
-  void total(long groups, int channels, float* weight) {
-    for (long g = 1; g < groups; ++g)
-      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
-    for (int tap = 0; tap < taps_; ++tap)
-      for (int i = 0; i < channels; ++i) {
-        const float* row = data_.floats() + (size_t(tap) * at_.padded + i) * at_.padded;
-        for (int o = 0; o < channels; ++o) weight[(size_t(o) * channels + i) * taps_ + tap] = row[o];
-      }
-  }
-
- private:
-  const Kernels& kernels_;
-  const Layout& at_;
-  const int taps_;
-  const size_t size_;
-  Buffer data_;
-};
-
-// Gradient of a convolution's input, position by position a sum over the outputs that read it. With
-// a stride, input u is read by outputs through every stride-th tap only: one convolution on
-// transposed, reversed weights for each phase u mod stride.
-class InputGradient {
- public:
-  InputGradient(const Kernels& kernels, const float* weight, int channels, int taps, long dilation,
-                long stride, const Layout& at)
-      : at_(at), dilation_(dilation), stride_(stride) {
-    for (int phase = 0; phase < stride; ++phase) {
-      const int n = (taps - phase + stride - 1) / stride;
-      phases_.emplace_back(kernels, channels, at.padded, n, [&](int o, int i, int t) {
-        return weight[(ptrdiff_t(i) * channels + o) * taps + phase + (n - 1 - t) * stride];
-      });
-    }
-  }
-
-  // Rows of da that come before the row of the first input asked for, and after that of the last.
-  long reach() const { return (phases_[0].taps - 1) * dilation_; }
-
-  // Inputs [first, last) to `out`, where first is a multiple of the stride and da points to the row
-  // of output first / stride. Rows that no output has must be zeros.
-  void run(const char* da, long first, long last, char* out) const {
-    for (int phase = 0; phase < stride_; ++phase) {
-      const Packed& packed = phases_[phase];
-      const long rows = (last - first - phase + stride_ - 1) / stride_;
-      if (rows <= 0) continue;
-      packed.run(da - (packed.taps - 1) * dilation_ * at_.row, at_.row, dilation_ * at_.row,
-                 out + phase * at_.row, stride_ * at_.row, rows);
-    }
-  }
-
- private:
-  const Layout& at_;
-  const long dilation_, stride_;
-  std::vector<Packed> phases_;
 };
 
 // A stretch of gradient rows with zeros where the sequence has none: rows [from - before, to +
@@ -145,149 +45,237 @@ void fill_rows(long from, long to, long before, long after, long length, ptrdiff
   std::memset(out + (last - start) * row, 0, (to + after - last) * row);
 }
 
+// The backward pass, one method a layer from the last to the first.
+class Backward {
+ public:
+  Backward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
+           const BlockGradients& gradients, int threads)
+      : kernels_(kernels),
+        train_(*kernels.train),
+        s_(shape),
+        t_(tensors),
+        d_(gradients),
+        threads_(threads),
+        at_(kernels, shape),
+        length1_(shape.length1()),
+        length2_(shape.length2()),
+        weights_(gradients.weight2),
+        spans1_(spans_of(shape.sequences, length1_)),
+        spans2_(spans_of(shape.sequences, length2_)),
+        groups1_(spans1_.size()),
+        groups2_(spans2_.size()),
+        norm1_(shape, at_.padded, t_.gain1, t_.shift1, t_.mean1, t_.var1),
+        norm2_(shape, at_.padded, t_.gain2, t_.shift2, t_.mean2, t_.var2),
+        mask1_(make_mask(t_.mask1, shape, at_.padded)),
+        mask2_(make_mask(t_.mask2, shape, at_.padded)),
+        first_(kernels, shape, tensors, at_.padded) {}
+
+  void run() {
+    const NormBackward back2 = second_norm();
+    const NormBackward back1 = second_convolution(back2.get());
+    if (s_.codes)
+      first_layer(back1.get());
+    else
+      first_convolution(back1.get());
+  }
+
+ private:
+  Activation active1(long n) const {
+    return {norm1_.scale.row(), norm1_.shift.row(), mask1_.row(n)};
+  }
+  Activation active2(long n) const {
+    return {norm2_.scale.row(), norm2_.shift.row(), mask2_.row(n)};
+  }
+  const char* dy(long n, long row) const { return at_.at(d_.dy, length2_, n, row); }
+  const char* y(long n, long row) const {
+    return at_.at(static_cast<const char*>(t_.y), length2_, n, row);
+  }
+  const char* a2(long n, long row) const { return at_.at(t_.a2, length2_, n, row); }
+  const char* a1(long n, long row) const { return at_.at(t_.a1, length1_, n, row); }
+  char* g1(long n, long row) const { return at_.at(d_.workspace, length1_, n, row); }
+  long longest(const std::vector<Span>& spans) const { return spans.back().to - spans.back().from; }
+
+  NormBackward second_norm();
+  NormBackward second_convolution(NormGradient back2);
+  void first_convolution(NormGradient back1);
+  void first_layer(NormGradient back1);
+  void first_layer_totals(const Padded& word_sums, long table);
+
+  const Kernels& kernels_;
+  const TrainKernels& train_;
+  const BlockShape& s_;
+  const BlockTensors& t_;
+  const BlockGradients& d_;
+  const int threads_;
+  const Layout at_;
+  const long length1_, length2_;
+  const bool weights_;  // wanted, and not the input's gradient alone
+  const std::vector<Span> spans1_, spans2_;
+  const Groups groups1_, groups2_;
+  const Norm norm1_, norm2_;
+  const Padded mask1_, mask2_;
+  const FirstRows first_;
+};
+
+// What the second norm's gradient needs of all positions.
+NormBackward Backward::second_norm() {
+  SpanSums sums(spans2_.size(), at_.padded);
+  if (weights_ || s_.batch_norm)
+    share(threads_, spans2_.size(), [&](Tasks& tasks) {
+      for (long i; tasks.take(i);) {
+        const auto [n, from, to] = spans2_[i];
+        train_.branch_sums(dy(n, from), y(n, from), a2(n, from), active2(n), to - from, at_.padded,
+                           sums.sum(i), sums.products(i));
+      }
+    });
+  return NormBackward(s_, at_.padded, sums, s_.sequences * length2_, t_.gain2, t_.mean2, t_.var2,
+                      d_.gain2, d_.shift2);
+}
+
+// The second convolution's weights, and the gradient of the first norm's output in the workspace.
+NormBackward Backward::second_convolution(NormGradient back2) {
+  const InputGradient to_h(kernels_, t_.weight2, s_.channels, s_.taps2, s_.dilation, s_.stride, at_);
+  WeightSums sums2(kernels_, weights_ ? groups2_.count : 0, s_.taps2, at_);
+  SpanSums sums1(spans2_.size(), at_.padded);
+  share(threads_, groups2_.count, [&](Tasks& tasks) {
+    const Entered entered(kernels_);
+    const long rows_most = longest(spans2_), most = (rows_most + 1) * s_.stride + s_.reach2();
+    const long before = to_h.reach(), after = s_.reach2() / s_.stride + 1;
+    const Scratch da2((before + rows_most + after + at_.ahead) * at_.row);
+    const Scratch h(weights_ ? most * at_.row : 0), pairs(weights_ ? sums2.room(rows_most) : 0);
+    const Scratch looked_up(s_.codes ? most * at_.row : 0), words(s_.codes ? most + s_.taps1 : 0);
+    for (long group; tasks.take(group);)
+      for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {
+        const Span span = spans2_[i];
+        const long n = span.sequence, from = span.from, to = span.to, rows = to - from;
+        fill_rows(from, to, before, to == length2_ ? after : 0, length2_, at_.row, da2.data(),
+                  [&](long first, long last, char* out) {
+                    train_.branch_gradient(dy(n, first), y(n, first), a2(n, first), active2(n),
+                                           back2, out, last - first, at_.padded);
+                  });
+        const char* da = da2.data() + before * at_.row;
+        const long u = from * s_.stride, end = to == length2_ ? length1_ : to * s_.stride;
+        const long needed = (rows - 1) * s_.stride + s_.reach2() + 1;
+        if (s_.codes)
+          first_.look_up(n, u, std::max(needed, end - u), words.bytes(), looked_up.data());
+        const char* a = s_.codes ? looked_up.data() : a1(n, u);
+        if (weights_) {
+          train_.activate(a, active1(n), h.data(), needed, at_.padded);
+          sums2.add(group, da, h.data(), s_.stride, s_.dilation, rows, pairs.data());
+        }
+        to_h.run(da, u, end, g1(n, u));
+        train_.inner_gradient(g1(n, u), a, active1(n), end - u, at_.padded, sums1.sum(i),
+                              sums1.products(i));
+      }
+  });
+  if (weights_) sums2.total(groups2_.count, s_.channels, d_.weight2);
+  return NormBackward(s_, at_.padded, sums1, s_.sequences * length1_, t_.gain1, t_.mean1, t_.var1,
+                      d_.gain1, d_.shift1);
+}
+
+// The first convolution's weights, and the gradient of the block's input.
+void Backward::first_convolution(NormGradient back1) {
+  const InputGradient to_x(kernels_, t_.weight1, s_.channels, s_.taps1, s_.dilation, 1, at_);
+  WeightSums sums(kernels_, weights_ ? groups1_.count : 0, s_.taps1, at_);
+  share(threads_, groups1_.count, [&](Tasks& tasks) {
+    const Entered entered(kernels_);
+    const long rows_most = longest(spans1_), before = to_x.reach(), after = s_.reach1();
+    const Scratch da1((before + rows_most + after + at_.ahead) * at_.row);
+    const Scratch pairs(weights_ ? sums.room(rows_most) : 0);
+    for (long group; tasks.take(group);)
+      for (long i = groups1_.first(group); i < groups1_.last(group); ++i) {
+        const Span span = spans1_[i];
+        const long n = span.sequence, from = span.from, to = span.to;
+        fill_rows(from, to, before, to == length1_ ? after : 0, length1_, at_.row, da1.data(),
+                  [&](long first, long last, char* out) {
+                    train_.norm_gradient(g1(n, first), a1(n, first), back1, out, last - first,
+                                         at_.padded);
+                  });
+        const char* da = da1.data() + before * at_.row;
+        if (weights_)
+          sums.add(group, da, at_.at(t_.x, s_.length, n, from), 1, s_.dilation, to - from,
+                   pairs.data());
+        const long end = to == length1_ ? s_.length : to;
+        to_x.run(da, from, end, at_.at(d_.dx, s_.length, n, from));
+        // the residual's share of inputs [from, end)
+        const long first = std::max(0L, (from - s_.tap + s_.stride - 1) / s_.stride);
+        const long last = std::min(length2_, (end - s_.tap + s_.stride - 1) / s_.stride);
+        if (first < last)
+          train_.add_residual(dy(n, first), y(n, first),
+                              at_.at(d_.dx, s_.length, n, s_.tap + first * s_.stride),
+                              s_.stride * at_.row, last - first, at_.padded);
+      }
+  });
+  if (weights_) sums.total(groups1_.count, s_.channels, d_.weight1);
+}
+
+// The same for codes: sums by word and by letter, and the gradient of the one-hot form if wanted.
+void Backward::first_layer(NormGradient back1) {
+  const FirstLayer& layer = first_.layer;
+  const long table = long(layer.groups) * layer.words_per_table;
+  Padded word_sums(weights_ ? groups1_.count * table : 0, at_.padded, at_.padded);
+  std::unique_ptr<OneHotGradient> one_hot;
+  if (d_.one_hot) one_hot = std::make_unique<OneHotGradient>(kernels_, s_, t_, at_);
+  share(threads_, groups1_.count, [&](Tasks& tasks) {
+    const Entered entered(kernels_);
+    const long rows_most = longest(spans1_), before = one_hot ? one_hot->before() : 0;
+    const Scratch da1((before + rows_most + at_.ahead) * at_.row);
+    const Scratch words(before + rows_most + s_.taps1);
+    for (long group; tasks.take(group);)
+      for (long i = groups1_.first(group); i < groups1_.last(group); ++i) {
+        const Span span = spans1_[i];
+        const long n = span.sequence, from = span.from, to = span.to;
+        long words_from = from;
+        fill_rows(from, to, before, 0, length1_, at_.row, da1.data(),
+                  [&](long first, long last, char* out) {
+                    words_from = first;
+                    first_.look_up(n, first, last - first, words.bytes(), out);
+                    train_.norm_gradient(g1(n, first), out, back1, out, last - first, at_.padded);
+                  });
+        for (int g = 0; weights_ && g < layer.groups; ++g)
+          train_.sum_words(da1.data() + before * at_.row,
+                           words.bytes() + from - words_from + layer.offsets[g],
+                           word_sums.row(group * table + long(g) * layer.words_per_table),
+                           to - from, at_.padded);
+        const long end = to == length1_ ? s_.length : to;
+        if (one_hot)
+          one_hot->run(da1.data(), dy(n, 0), y(n, 0), from, to, end, train_,
+                       d_.one_hot + (n * s_.length + from) * N_BASES);
+      }
+  });
+  if (weights_) first_layer_totals(word_sums, table);
+}
+
+void Backward::first_layer_totals(const Padded& word_sums, long table) {
+  for (long group = 1; group < groups1_.count; ++group)
+    for (long i = 0; i < table * at_.padded; ++i)
+      word_sums.row()[i] += word_sums.row(group * table)[i];
+  first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.weight1);
+
+  Padded sums(groups2_.count * N_CODES, at_.padded, at_.padded);
+  share(threads_, groups2_.count, [&](Tasks& tasks) {
+    for (long group; tasks.take(group);)
+      for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {
+        const auto [n, from, to] = spans2_[i];
+        const uint8_t* codes = t_.codes + n * s_.length + s_.tap + from * s_.stride;
+        train_.sum_codes(dy(n, from), y(n, from), codes, s_.stride, sums.row(group * N_CODES),
+                         to - from, at_.padded);
+      }
+  });
+  for (int code = 0; code < N_CODES; ++code)
+    for (int c = 0; c < s_.channels; ++c) {
+      double sum = 0;
+      for (long group = 0; group < groups2_.count; ++group)
+        sum += sums.row(group * N_CODES + code)[c];
+      d_.code_residual[code * s_.channels + c] = float(sum);
+    }
+}
+
 }  // namespace
 
-void block_backward(const Kernels& kernels, const BlockShape& s, const BlockTensors& t,
-                    const BlockGradients& d, int threads) {
-  const Layout at(kernels, s);
-  const TrainKernels& train = *kernels.train;
-  const long length1 = s.length1(), length2 = s.length2();
-  const std::vector<Span> spans1 = spans_of(s.sequences, length1);
-  const std::vector<Span> spans2 = spans_of(s.sequences, length2);
-  const long longest1 = spans1.back().to - spans1.back().from;
-  const long longest2 = spans2.back().to - spans2.back().from;
-  const Groups groups1(spans1.size()), groups2(spans2.size());
-
-  const Norm norm1(s, at.padded, t.gain1, t.shift1, t.mean1, t.var1);
-  const Norm norm2(s, at.padded, t.gain2, t.shift2, t.mean2, t.var2);
-  const Padded mask1 = make_mask(t.mask1, s, at.padded), mask2 = make_mask(t.mask2, s, at.padded);
-  const auto activation1 = [&](long n) -> Activation {
-    return {norm1.scale.row(), norm1.shift.row(), mask1.row(n)};
-  };
-  const auto activation2 = [&](long n) -> Activation {
-    return {norm2.scale.row(), norm2.shift.row(), mask2.row(n)};
-  };
-
-  // what the second norm's gradient needs of all positions
-  SpanSums sums2(spans2.size(), at.padded);
-  share(threads, spans2.size(), [&](Tasks& tasks) {
-    for (long i; tasks.take(i);) {
-      const auto [n, from, to] = spans2[i];
-      train.branch_sums(at.at(d.dy, length2, n, from), at.at(t.y, length2, n, from),
-                        at.at(t.a2, length2, n, from), activation2(n), to - from, at.padded,
-                        sums2.sum(i), sums2.products(i));
-    }
-  });
-  const NormBackward back2(s, at.padded, sums2, s.sequences * length2, t.gain2, t.mean2, t.var2,
-                           d.gain2, d.shift2);
-
-  // through the second convolution: its weights, and g1 = the gradient of the first norm's output
-  const InputGradient to_h(kernels, t.weight2, s.channels, s.taps2, s.dilation, s.stride, at);
-  WeightSums weight2(kernels, groups2.count, s.taps2, at);
-  Padded code_sums(groups2.count * N_CODES, at.padded, at.padded);
-  const FirstRows first(kernels, s, t, at.padded);
-  SpanSums sums1(spans2.size(), at.padded);
-  share(threads, groups2.count, [&](Tasks& tasks) {
-    const Entered entered(kernels);
-    const long before = to_h.reach(), after = s.reach2() / s.stride + 1;
-    const Scratch da2((before + longest2 + after + at.ahead) * at.row);
-    const long most = (longest2 + 1) * s.stride + s.reach2();
-    const Scratch h(most * at.row), pairs(weight2.room(longest2));
-    const Scratch looked_up(s.codes ? most * at.row : 0), words(s.codes ? most + s.taps1 : 0);
-    for (long group; tasks.take(group);)
-      for (long i = groups2.first(group); i < groups2.last(group); ++i) {
-        const auto [n, from, to] = spans2[i];
-        const Activation active1 = activation1(n), active2 = activation2(n);
-        const long sequence = n, rows = to - from;
-        fill_rows(from, to, before, to == length2 ? after : 0, length2, at.row, da2.data(),
-                  [&](long first, long last, char* out) {
-                    train.branch_gradient(at.at(d.dy, length2, sequence, first),
-                                          at.at(t.y, length2, sequence, first),
-                                          at.at(t.a2, length2, sequence, first), active2,
-                                          back2.get(), out, last - first, at.padded);
-                  });
-        const char* da = da2.data() + before * at.row;
-        const long u = from * s.stride, end = to == length2 ? length1 : to * s.stride;
-        const long needed = (rows - 1) * s.stride + s.reach2() + 1;
-        const char* a1 = s.codes ? looked_up.data() : at.at(t.a1, length1, n, u);
-        if (s.codes)
-          first.look_up(n, u, std::max(needed, end - u), words.bytes(), looked_up.data());
-        train.activate(a1, active1, h.data(), needed, at.padded);
-        weight2.add(group, da, h.data(), s.stride, s.dilation, rows, pairs.data());
-
-        char* g1 = at.at(d.workspace, length1, n, u);
-        to_h.run(da, u, end, g1);
-        train.inner_gradient(g1, a1, active1, end - u, at.padded, sums1.sum(i), sums1.products(i));
-        if (s.codes)
-          train.sum_codes(at.at(d.dy, length2, n, from), at.at(t.y, length2, n, from),
-                          t.codes + n * s.length + s.tap + u, s.stride,
-                          code_sums.row(group * N_CODES), rows, at.padded);
-      }
-  });
-  weight2.total(groups2.count, s.channels, d.weight2);
-  const NormBackward back1(s, at.padded, sums1, s.sequences * length1, t.gain1, t.mean1, t.var1,
-                           d.gain1, d.shift1);
-
-  // through the first convolution: its weights, and the gradient of the block's input
-  std::unique_ptr<InputGradient> to_x;
-  if (!s.codes)
-    to_x = std::make_unique<InputGradient>(kernels, t.weight1, s.channels, s.taps1, s.dilation, 1, at);
-  WeightSums weight1(kernels, s.codes ? 0 : groups1.count, s.taps1, at);
-  const long table = long(first.layer.groups) * first.layer.words_per_table;
-  Padded word_sums(s.codes ? groups1.count * table : 0, at.padded, at.padded);
-  share(threads, groups1.count, [&](Tasks& tasks) {
-    const Entered entered(kernels);
-    const long before = s.codes ? 0 : to_x->reach(), after = s.codes ? 0 : s.reach1();
-    const Scratch da1((before + longest1 + after + at.ahead) * at.row);
-    const Scratch pairs(s.codes ? 0 : weight1.room(longest1));
-    const Scratch words(s.codes ? longest1 + s.taps1 : 0);
-    for (long group; tasks.take(group);)
-      for (long i = groups1.first(group); i < groups1.last(group); ++i) {
-        const auto [n, from, to] = spans1[i];
-        const long sequence = n, rows = to - from;
-        fill_rows(from, to, before, to == length1 ? after : 0, length1, at.row, da1.data(),
-                  [&](long begin, long last, char* out) {
-                    if (s.codes) first.look_up(sequence, begin, last - begin, words.bytes(), out);
-                    train.norm_gradient(at.at(d.workspace, length1, sequence, begin),
-                                        s.codes ? out : at.at(t.a1, length1, sequence, begin),
-                                        back1.get(), out, last - begin, at.padded);
-                  });
-        const char* da = da1.data() + before * at.row;
-        if (s.codes) {
-          const FirstLayer& layer = first.layer;  // the words are still those of these rows
-          for (int g = 0; g < layer.groups; ++g)
-            train.sum_words(da, words.bytes() + layer.offsets[g],
-                            word_sums.row(group * table + long(g) * layer.words_per_table), rows,
-                            at.padded);
-          continue;
-        }
-        weight1.add(group, da, at.at(t.x, s.length, n, from), 1, s.dilation, rows, pairs.data());
-        const long end = to == length1 ? s.length : to;
-        to_x->run(da, from, end, at.at(d.dx, s.length, n, from));
-        // the residual's share of inputs [from, end)
-        const long begin = std::max(0L, (from - s.tap + s.stride - 1) / s.stride);
-        const long last = std::min(length2, (end - s.tap + s.stride - 1) / s.stride);
-        if (begin < last)
-          train.add_residual(at.at(d.dy, length2, n, begin), at.at(t.y, length2, n, begin),
-                             at.at(d.dx, s.length, n, s.tap + begin * s.stride),
-                             s.stride * at.row, last - begin, at.padded);
-      }
-  });
-  if (!s.codes) {
-    weight1.total(groups1.count, s.channels, d.weight1);
-    return;
-  }
-  for (long group = 1; group < groups1.count; ++group)
-    for (long i = 0; i < table * at.padded; ++i)
-      word_sums.row()[i] += word_sums.row(group * table)[i];
-  first.layer.weight_gradient(word_sums.row(), s.channels, at.padded, d.weight1);
-  for (int code = 0; code < N_CODES; ++code)
-    for (int c = 0; c < s.channels; ++c) {
-      double sum = 0;
-      for (long group = 0; group < groups2.count; ++group)
-        sum += code_sums.row(group * N_CODES + code)[c];
-      d.code_residual[code * s.channels + c] = float(sum);
-    }
+void block_backward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
+                    const BlockGradients& gradients, int threads) {
+  Backward(kernels, shape, tensors, gradients, threads).run();
 }
 
 }  // namespace tcnfast
