@@ -5,8 +5,137 @@
 namespace tcnfast {
 namespace {
 
-void statistics(const SpanSums& sums, long positions, int channels, float* mean, float* var) {
-  for (int c = 0; c < channels; ++c) {
+// The forward pass, one method a layer; each needs all positions of the one before.
+class Forward {
+ public:
+  Forward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors, int threads)
+      : kernels_(kernels),
+        train_(*kernels.train),
+        s_(shape),
+        t_(tensors),
+        threads_(threads),
+        at_(kernels, shape),
+        length1_(shape.length1()),
+        length2_(shape.length2()),
+        spans1_(spans_of(shape.sequences, length1_)),
+        spans2_(spans_of(shape.sequences, length2_)),
+        mask1_(make_mask(t_.mask1, shape, at_.padded)),
+        mask2_(make_mask(t_.mask2, shape, at_.padded)),
+        first_(kernels, shape, tensors, at_.padded) {}
+
+  void run() {
+    first_convolution();
+    second_convolution(Norm(s_, at_.padded, t_.gain1, t_.shift1, t_.mean1, t_.var1));
+    output(Norm(s_, at_.padded, t_.gain2, t_.shift2, t_.mean2, t_.var2));
+  }
+
+ private:
+  void first_convolution();
+  void second_convolution(const Norm& norm1);
+  void output(const Norm& norm2);
+  const char* readable(const Span& span, char* copy) const;
+  void statistics(const SpanSums& sums, long positions, float* mean, float* var) const;
+
+  const Kernels& kernels_;
+  const TrainKernels& train_;
+  const BlockShape& s_;
+  const BlockTensors& t_;
+  const int threads_;
+  const Layout at_;
+  const long length1_, length2_;
+  const std::vector<Span> spans1_, spans2_;
+  const Padded mask1_, mask2_;
+  const FirstRows first_;
+};
+
+void Forward::first_convolution() {
+  std::unique_ptr<Packed> conv;
+  if (!s_.codes)
+    conv = std::make_unique<Packed>(
+        kernels_, s_.channels, at_.padded, s_.taps1, [&](int o, int i, int k) {
+          return t_.weight1[(ptrdiff_t(o) * s_.channels + i) * s_.taps1 + k];
+        });
+  SpanSums sums(spans1_.size(), at_.padded);
+  share(threads_, spans1_.size(), [&](Tasks& tasks) {
+    const Entered entered(kernels_);
+    const long most = spans1_.back().to - spans1_.back().from;  // the last is never the shorter
+    const Scratch rows_copy((most + s_.reach1() + at_.ahead) * at_.row);
+    const Scratch words(s_.codes ? most + s_.taps1 : 0);
+    for (long i; tasks.take(i);) {
+      const Span span = spans1_[i];
+      const long rows = span.to - span.from;
+      char* out = rows_copy.data();
+      if (s_.codes) {
+        first_.look_up(span.sequence, span.from, rows, words.bytes(), out);
+      } else {
+        const char* x = readable(span, rows_copy.data());
+        out = at_.at(t_.a1, length1_, span.sequence, span.from);
+        conv->run(x, at_.row, s_.dilation * at_.row, out, at_.row, rows);
+      }
+      train_.sums(out, rows, at_.padded, sums.sum(i), sums.products(i));
+    }
+  });
+  statistics(sums, s_.sequences * length1_, t_.mean1, t_.var1);
+}
+
+// The inputs of a span of the first convolution, which reads on behind its last row: in `copy` where
+// that would be behind the last of the tensor.
+const char* Forward::readable(const Span& span, char* copy) const {
+  const char* x = at_.at(t_.x, s_.length, span.sequence, span.from);
+  const char* end = at_.at(t_.x, s_.length, s_.sequences, 0);
+  const long needed = span.to - span.from + s_.reach1();
+  if (end - x >= (needed + at_.ahead) * at_.row) return x;
+  std::memcpy(copy, x, needed * at_.row);
+  return copy;
+}
+
+void Forward::second_convolution(const Norm& norm1) {
+  const Packed conv(kernels_, s_.channels, at_.padded, s_.taps2, [&](int o, int i, int k) {
+    return t_.weight2[(ptrdiff_t(o) * s_.channels + i) * s_.taps2 + k];
+  });
+  SpanSums sums(spans2_.size(), at_.padded);
+  share(threads_, spans2_.size(), [&](Tasks& tasks) {
+    const Entered entered(kernels_);
+    const long most = (spans2_.back().to - spans2_.back().from) * s_.stride + s_.reach2();
+    const Scratch h((most + at_.ahead) * at_.row), words(s_.codes ? most + s_.taps1 : 0);
+    for (long i; tasks.take(i);) {
+      const Span span = spans2_[i];
+      const long rows = span.to - span.from, from = span.from * s_.stride;
+      const long needed = (rows - 1) * s_.stride + s_.reach2() + 1;
+      if (s_.codes) first_.look_up(span.sequence, from, needed, words.bytes(), h.data());
+      const char* a1 = s_.codes ? h.data() : at_.at(t_.a1, length1_, span.sequence, from);
+      train_.activate(a1, {norm1.scale.row(), norm1.shift.row(), mask1_.row(span.sequence)},
+                      h.data(), needed, at_.padded);
+      char* out = at_.at(t_.a2, length2_, span.sequence, span.from);
+      conv.run(h.data(), s_.stride * at_.row, s_.dilation * at_.row, out, at_.row, rows);
+      train_.sums(out, rows, at_.padded, sums.sum(i), sums.products(i));
+    }
+  });
+  statistics(sums, s_.sequences * length2_, t_.mean2, t_.var2);
+}
+
+void Forward::output(const Norm& norm2) {
+  const Padded code_residual(s_.codes ? t_.code_residual : nullptr, s_.codes ? N_CODES : 0,
+                             s_.channels, at_.padded);
+  share(threads_, spans2_.size(), [&](Tasks& tasks) {
+    for (long i; tasks.take(i);) {
+      const auto [n, from, to] = spans2_[i];
+      const Activation activation = {norm2.scale.row(), norm2.shift.row(), mask2_.row(n)};
+      const char* a2 = at_.at(t_.a2, length2_, n, from);
+      char* y = at_.at(t_.y, length2_, n, from);
+      const long x = s_.tap + from * s_.stride;
+      if (s_.codes)
+        train_.combine_codes(a2, activation, t_.codes + n * s_.length + x, s_.stride,
+                             code_residual.row(), y, to - from, at_.padded);
+      else
+        train_.combine(a2, activation, at_.at(t_.x, s_.length, n, x), s_.stride * at_.row, y,
+                       to - from, at_.padded);
+    }
+  });
+}
+
+void Forward::statistics(const SpanSums& sums, long positions, float* mean, float* var) const {
+  for (int c = 0; s_.batch_norm && c < s_.channels; ++c) {
     const double m = sums.total(0, c) / positions;
     mean[c] = float(m);
     var[c] = float(std::max(0.0, sums.total(1, c) / positions - m * m));
@@ -15,92 +144,9 @@ void statistics(const SpanSums& sums, long positions, int channels, float* mean,
 
 }  // namespace
 
-void block_forward(const Kernels& kernels, const BlockShape& s, const BlockTensors& t, int threads) {
-  const Layout at(kernels, s);
-  const TrainKernels& train = *kernels.train;
-  const long length1 = s.length1(), length2 = s.length2();
-  const std::vector<Span> spans1 = spans_of(s.sequences, length1);
-  const std::vector<Span> spans2 = spans_of(s.sequences, length2);
-  const long longest1 = spans1.back().to - spans1.back().from;  // the last is never the shorter
-  const long longest2 = spans2.back().to - spans2.back().from;
-
-  const FirstRows first(kernels, s, t, at.padded);
-  std::unique_ptr<Packed> conv1;
-  if (!s.codes)
-    conv1 = std::make_unique<Packed>(kernels, s.channels, at.padded, s.taps1, [&](int o, int i, int k) {
-      return t.weight1[(ptrdiff_t(o) * s.channels + i) * s.taps1 + k];
-    });
-  const Packed conv2(kernels, s.channels, at.padded, s.taps2, [&](int o, int i, int k) {
-    return t.weight2[(ptrdiff_t(o) * s.channels + i) * s.taps2 + k];
-  });
-
-  SpanSums sums1(spans1.size(), at.padded);
-  share(threads, spans1.size(), [&](Tasks& tasks) {
-    const Entered entered(kernels);
-    const Scratch copy((longest1 + s.reach1() + at.ahead) * at.row);
-    const Scratch words(s.codes ? longest1 + s.taps1 : 0);
-    for (long i; tasks.take(i);) {
-      const Span span = spans1[i];
-      const long rows = span.to - span.from;
-      char* out = s.codes ? copy.data() : at.at(t.a1, length1, span.sequence, span.from);
-      if (s.codes) {
-        first.look_up(span.sequence, span.from, rows, words.bytes(), out);
-      } else {
-        const char* x = at.at(t.x, s.length, span.sequence, span.from);
-        // a convolution reads on behind its last row: not behind the last of the tensor
-        const char* end = at.at(t.x, s.length, s.sequences, 0);
-        const long needed = rows + s.reach1();
-        if (end - x < (needed + at.ahead) * at.row) {
-          std::memcpy(copy.data(), x, needed * at.row);
-          x = copy.data();
-        }
-        conv1->run(x, at.row, s.dilation * at.row, out, at.row, rows);
-      }
-      train.sums(out, rows, at.padded, sums1.sum(i), sums1.products(i));
-    }
-  });
-  if (s.batch_norm) statistics(sums1, s.sequences * length1, s.channels, t.mean1, t.var1);
-  const Norm norm1(s, at.padded, t.gain1, t.shift1, t.mean1, t.var1);
-  const Padded mask1 = make_mask(t.mask1, s, at.padded), mask2 = make_mask(t.mask2, s, at.padded);
-
-  SpanSums sums2(spans2.size(), at.padded);
-  share(threads, spans2.size(), [&](Tasks& tasks) {
-    const Entered entered(kernels);
-    const long most = longest2 * s.stride + s.reach2();
-    const Scratch h((most + at.ahead) * at.row), words(s.codes ? most + s.taps1 : 0);
-    for (long i; tasks.take(i);) {
-      const Span span = spans2[i];
-      const long rows = span.to - span.from, from = span.from * s.stride;
-      const long needed = (rows - 1) * s.stride + s.reach2() + 1;
-      char* out = at.at(t.a2, length2, span.sequence, span.from);
-      if (s.codes) first.look_up(span.sequence, from, needed, words.bytes(), h.data());
-      train.activate(s.codes ? h.data() : at.at(t.a1, length1, span.sequence, from),
-                     {norm1.scale.row(), norm1.shift.row(), mask1.row(span.sequence)}, h.data(),
-                     needed, at.padded);
-      conv2.run(h.data(), s.stride * at.row, s.dilation * at.row, out, at.row, rows);
-      train.sums(out, rows, at.padded, sums2.sum(i), sums2.products(i));
-    }
-  });
-  if (s.batch_norm) statistics(sums2, s.sequences * length2, s.channels, t.mean2, t.var2);
-  const Norm norm2(s, at.padded, t.gain2, t.shift2, t.mean2, t.var2);
-  const Padded code_residual(s.codes ? t.code_residual : nullptr, s.codes ? N_CODES : 0, s.channels,
-                             at.padded);
-
-  share(threads, spans2.size(), [&](Tasks& tasks) {
-    for (long i; tasks.take(i);) {
-      const Span span = spans2[i];
-      const Activation activation = {norm2.scale.row(), norm2.shift.row(), mask2.row(span.sequence)};
-      const char* a2 = at.at(t.a2, length2, span.sequence, span.from);
-      char* y = at.at(t.y, length2, span.sequence, span.from);
-      const long rows = span.to - span.from, from = s.tap + span.from * s.stride;
-      if (s.codes)
-        train.combine_codes(a2, activation, t.codes + span.sequence * s.length + from, s.stride,
-                            code_residual.row(), y, rows, at.padded);
-      else
-        train.combine(a2, activation, at.at(t.x, s.length, span.sequence, from),
-                      s.stride * at.row, y, rows, at.padded);
-    }
-  });
+void block_forward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
+                   int threads) {
+  Forward(kernels, shape, tensors, threads).run();
 }
 
 }  // namespace tcnfast
