@@ -1,10 +1,13 @@
 """What follows the engine of a scan: calls and tracks of logits that are there, on one core.
-`pytest benchmarks/bench_tail.py`; with pybigtools installed it is compared too.
+
+`pytest benchmarks/bench_tail.py`; tracks are also written by two processes, for which there must be
+two cores.
 
 The logits are those of encode-v1 on the demo's piece of chr20, eight times over: 0.6 % of them are
 called, 7 % are at or above the default floor of a track.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,11 @@ import pytest
 from record import record
 
 import tcnfast
-from tcnfast.bigwig import BigWigWriter
 from tcnfast.peaks import PeakCaller, run_bases
 from tcnfast.scanner import Scorer, scan_contig
-from tcnfast.tracks import TrackReader, TrackShard, logit, probability, write_bigwigs
+from tcnfast.track_bigwig import Track, TrackReader
+from tcnfast.track_processes import write_bigwigs
+from tcnfast.tracks import TrackShard, logit, probability
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
 STRIDE, REPEATS, SEGMENT, GAP = 32, 8, 2**15, 2
@@ -85,42 +89,25 @@ def write_dense(folder, logits, size):
 
 
 def write_sparse(folder, logits, size, floor):
+    add_shard(folder, logits, floor)
+    write_bigwigs(tracks_of(folder, logits.shape[1], size), processes=1)
+
+
+def tracks_of(folder, labels, size):
+    """Every track of the shard in ``folder``."""
+    shards = [str(folder / "shard")]
+    return [
+        Track(str(folder / f"{label}.bw"), {"c": size}, shards, labels, label, STRIDE)
+        for label in range(labels)
+    ]
+
+
+def add_shard(folder, logits, floor=FLOOR):
+    """The part of a track's cost that falls into the scan."""
     shard = TrackShard(folder / "shard", np.full(logits.shape[1], logit(floor)))
     for first, part in segments(logits):
         shard.add(first, part)
     shard.finish()
-    reader = TrackReader(folder / "shard", logits.shape[1])
-    paths = {track: folder / f"{track}.bw" for track in range(logits.shape[1])}
-    write_bigwigs(paths, {"c": size}, [reader], STRIDE, threads=1)
-
-
-def add_shard(folder, logits):
-    """The part of a track's cost that falls into the scan."""
-    shard = TrackShard(folder / "shard", np.full(logits.shape[1], logit(FLOOR)))
-    for first, part in segments(logits):
-        shard.add(first, part)
-    shard.finish()
-
-
-def with_pybigwig(path, size, start, end, value):
-    with pyBigWig.open(str(path), "w") as file:
-        file.addHeader([("c", size)])
-        for first in range(0, len(start), 2**18):
-            part = slice(first, first + 2**18)
-            names = np.full(len(start[part]), "c")
-            file.addEntries(names, start[part], ends=end[part], values=value[part])
-
-
-def with_pybigtools(path, size, start, end, value):
-    import pybigtools
-
-    rows = zip(["c"] * len(start), start.tolist(), end.tolist(), value.tolist(), strict=True)
-    pybigtools.open(str(path), "w").write({"c": size}, rows)
-
-
-def with_tcnfast(path, size, start, end, value):
-    with BigWigWriter(path, {"c": size}, 64 * STRIDE) as writer:
-        writer.add(0, start, end, value)
 
 
 medians = {}
@@ -175,24 +162,27 @@ def test_tracks(benchmark, scored, tmp_path, side):
 
 
 @pytest.fixture(scope="module")
-def intervals(scored, tmp_path_factory):
-    """Start, end, value of one long track at the default floor: every label end to end."""
-    logits = np.ascontiguousarray(scored[0][: len(scored[0]) // REPEATS].T.reshape(-1, 1))
+def shard(scored, tmp_path_factory):
+    """A folder with the shard of TRACKED long tracks at the default floor, each of every label end
+    to end, the intervals of one, and the size in bases."""
+    logits = scored[0][: len(scored[0]) // REPEATS].T.reshape(-1, 1)
     folder = tmp_path_factory.mktemp("shard")
-    add_shard(folder, logits)
-    parts = list(TrackReader(folder / "shard", 1).runs(0))
-    first, end, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return len(logits) * STRIDE, first * STRIDE, end * STRIDE, value
+    add_shard(folder, np.repeat(logits, TRACKED, axis=1))
+    intervals = sum(len(first) for first, _, _ in TrackReader(folder / "shard", TRACKED).runs(0))
+    return folder, intervals, len(logits) * STRIDE
 
 
-@pytest.mark.parametrize("side", ["pyBigWig", "pybigtools", "tcnfast"])
-def test_bigwig_writers(benchmark, intervals, tmp_path, side):
-    if side == "pybigtools":
-        pytest.importorskip("pybigtools")
-    writers = dict(pyBigWig=with_pybigwig, pybigtools=with_pybigtools, tcnfast=with_tcnfast)
-    args, n = (tmp_path / "x.bw", *intervals), len(intervals[1])
-    last = side == "tcnfast"
-    measure(benchmark, "bigWig", side, writers[side], args, n, "intervals", last)
-    benchmark.extra_info["bytes/interval"] = round((tmp_path / "x.bw").stat().st_size / n, 2)
-    with pyBigWig.open(str(tmp_path / "x.bw")) as file:
-        assert file.header()["nBasesCovered"] == (intervals[2] - intervals[1]).sum()
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes(benchmark, shard, processes):
+    folder, intervals, size = shard
+    if processes > len(os.sched_getaffinity(0)):
+        pytest.skip("fewer cores than processes")
+    tracks = tracks_of(folder, TRACKED, size)
+    case, side = f"bigWigs of {TRACKED} tracks", f"{processes} at a time"
+    args, n = (tracks, processes), TRACKED * intervals
+    measure(benchmark, case, side, write_bigwigs, args, n, "intervals", processes == 2)
+    benchmark.extra_info["bytes/interval"] = round(sum(map(file_size, tracks)) / n, 2)
+
+
+def file_size(track):
+    return Path(track.path).stat().st_size

@@ -28,20 +28,29 @@ class Spec:
     grid: StackGrid
 
 
+def _wrong_device(backend, spec: Spec) -> str | None:
+    if spec.device.type in backend.devices:
+        return None
+    return f"it runs on {' and '.join(backend.devices)}, not on {spec.device}"
+
+
 class Cpu:
     """The C++ engine, on the processor."""
 
     name = "cpu"
+    devices = ("cpu",)
     # long, because threads come and go with every call and each reads a receptive field again
     segment_bases = 2**20
+
+    @property
+    def instructions(self) -> str:
+        return engine.isa()
 
     def auto_precision(self, device: torch.device) -> str:
         return "fp32" if engine.why_not("bf16") else "bf16"
 
     def why_not(self, spec: Spec) -> str | None:
-        if spec.device.type != "cpu":
-            return f"it runs on the processor, not on {spec.device}"
-        return engine.why_not(spec.precision)
+        return _wrong_device(self, spec) or engine.why_not(spec.precision)
 
     def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
         return engine.prepare(weights, spec.grid, spec.precision)
@@ -51,8 +60,10 @@ class Reference:
     """Plain PyTorch on pruned grids, channels-last."""
 
     name = "reference"
+    devices = ("cpu", "cuda", "mps")
     # shorter ones are slower, longer ones no faster beyond noise: benchmarks/results/plan.csv
     segment_bases = 2**16
+    instructions = None  # PyTorch chooses
 
     def auto_precision(self, device: torch.device) -> str:
         return "bf16" if _has_bf16(device) else "fp32"
@@ -71,7 +82,7 @@ BACKENDS = (Cpu(), Reference())
 
 
 class Choice(NamedTuple):
-    """The backend that will run, for what, and why those before it will not."""
+    """The backend that will run, for what, and why others for its device, better ones, will not."""
 
     backend: object
     spec: Spec
@@ -93,7 +104,7 @@ def choose(name: str, device: torch.device, precision: str, grid: StackGrid) -> 
         raise TcnfastError(f"precision {precision!r}: must be auto, {', '.join(DTYPES)}")
     reasons = []
     for backend in BACKENDS:
-        if name in ("auto", backend.name):
+        if name == backend.name or (name == "auto" and device.type in backend.devices):
             wanted = backend.auto_precision(device) if precision == "auto" else precision
             spec = Spec(device, wanted, grid)
             reason = backend.why_not(spec)

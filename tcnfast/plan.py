@@ -20,9 +20,9 @@ class Plan:
     is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
     strand is a mirrored plan on the same codes, so it is exact for every length and stride.
 
-    ``backend``, ``precision`` and ``device`` tell what really runs, ``passed_over`` why backends
-    that "auto" would rather have taken do not. A copy of the weights is taken: later training of
-    the model does not reach the plan.
+    ``backend``, ``instructions`` (of the C++ engine, else None), ``precision`` and ``device`` tell
+    what really runs, ``passed_over`` why backends that "auto" would rather have taken do not. A
+    copy of the weights is taken: later training of the model does not reach the plan.
 
     ``precision``: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
     in hardware, else fp32.
@@ -46,6 +46,7 @@ class Plan:
         choice = backends.choose(backend, self.device, precision, self.grid)
         chosen, spec, self.passed_over = choice
         self.backend, self.precision = chosen.name, spec.precision
+        self.instructions = chosen.instructions  # the engine's instruction set
         self.segment_bases = chosen.segment_bases  # bases of scores that suit one call
         plus = model.folded()
         weights = {"+": [plus], "-": [plus.mirrored(self.grid)]}

@@ -29,6 +29,7 @@ from .tracks import TrackShard, file_names, logit
 log = logging.getLogger(__name__)
 
 BIGWIG_BASES = 2**32 - 1  # of a contig
+PROBE_BASES = 2**18  # scored twice to tell how long a scan will take
 SUMMARY = {
     "label": str,
     "chrom": str,
@@ -106,6 +107,7 @@ class ScanJob:
             "max_gap": options.max_gap,
             "device": plan.device.type,
             "backend": plan.backend,
+            "instructions": plan.instructions,
             "precision": plan.precision,
         }
 
@@ -115,7 +117,10 @@ class ScanJob:
         where = run_record.device_words(plan.device)
         log.info("model %s: %d labels, a score sees %d bp", name, len(self.model.labels),
                  plan.receptive_field)  # fmt: skip
-        log.info("device %s, backend %s, precision %s", where, plan.backend, plan.precision)
+        backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
+        log.info("device %s, backend %s, precision %s", where, backend, plan.precision)
+        for reason in plan.passed_over:
+            log.warning("WARNING: %s", reason)
         unused = run_record.unused_gpu(plan.device)
         if unused:
             log.warning("WARNING: %s", unused)
@@ -130,9 +135,9 @@ class ScanJob:
     def _probe_speed(self) -> float:
         """Bases a second of the second of two equal batches (the first warms up)."""
         plan = self.scorer.plan
-        steps = max(1, segment_length(plan) // plan.stride)
+        steps = max(1, min(segment_length(plan), PROBE_BASES) // plan.stride)
         shape = (self.batch_size, plan.receptive_field + (steps - 1) * plan.stride)
-        codes = np.zeros(shape, np.uint8)
+        codes = np.random.default_rng(0).integers(0, 4, shape, np.uint8)
         self.scorer(codes)
         started = time.perf_counter()
         self.scorer(codes)

@@ -16,8 +16,8 @@ from torch import nn
 from tcnfast import engine, ops, reference
 from tcnfast.model import Block, TCNConfig
 
+FEW = 64  # numbers
 SPAN = 512  # positions that the engine takes at a time, at most (csrc/cpu/train_parts.h)
-GRADIENTS = ("dx", "weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_residual")
 
 
 class Case(NamedTuple):
@@ -65,7 +65,7 @@ class Case(NamedTuple):
 
     @property
     def draws(self):
-        return 8 if self.length2 < SPAN else 2
+        return 2 if self.length2 >= SPAN else 6 if self.channels < 16 else 3
 
     @property
     def length2(self):
@@ -209,23 +209,44 @@ def run_engine(case, block, x, dy, masks, precision):
     y.backward(nn.functional.pad(dy, (0, y.shape[-1] - case.channels)))
     gradients = {name: p.grad.clone() for name, p in block.named_parameters()}
     y, a1, a2 = (t.detach()[..., : case.channels].double() for t in (y, a1, a2))
+    outputs = dict(y=y, a2=a2) | ({"a1": a1} if case.index else {})
+    if case.index == 0:
+        a1 = looked_up(x, block.conv1.weight.detach(), ops.ROWS[precision])
     if case.index:
         gradients["x"] = inputs.grad[..., : case.channels]
         assert not inputs.grad[..., case.channels :].any()
     decisions = []
     for i, a in ((1, a1), (2, a2)):
-        scale = torch.ones(case.channels, dtype=torch.float64)
-        shift = parameters[f"shift{i}"].detach().double()
-        if case.norm == "batch":
-            mean, var = (t.double() for t in statistics[2 * (i - 1) : 2 * i])
-            scale = parameters[f"gain{i}"].detach().double() / (var + settings[3]).sqrt()
-            shift = shift - mean * scale
-        # as the engine rounds them: the sign of its ReLU's argument, whatever it rounds to
-        decisions.append(to_maps(a * scale.float().double() + shift.float().double() > 0))
+        gain, shift = (parameters[f"{name}{i}"] for name in ("gain", "shift"))
+        batch = case.norm == "batch"
+        norm = (gain.detach(), *statistics[2 * i - 2 : 2 * i], settings[3]) if batch else None
+        decisions.append(decided(a, shift.detach(), norm))
     decisions.append(to_maps(y > 0))
     names = ("mean1", "var1", "mean2", "var2") if case.norm == "batch" else ()
-    outputs = dict(y=y, a1=a1, a2=a2) | dict(zip(names, statistics, strict=False))
+    outputs |= dict(zip(names, statistics, strict=False))
     return Run(outputs, gradients, decisions)
+
+
+def decided(a, shift, norm=None):
+    """Whether the ReLU of ``a`` (N, L, C) kept it, the sign of its argument as the engine computes
+    it; ``norm`` is gain, mean, variance and eps of the batch norm."""
+    scale, shift = torch.ones(len(shift)), shift.double()
+    if norm:
+        gain, mean, var, eps = norm
+        scale = gain.double() / (var.double() + eps).sqrt()
+        shift = shift - mean.double() * scale
+    return to_maps(a.double() * scale.float().double() + shift.float().double() > 0)
+
+
+def looked_up(codes, weight, dtype):
+    """The first convolution to the last bit: tables of three taps, added up in float32."""
+    total, taps = 0, weight.shape[2]
+    one_hot = reference.one_hot(codes, torch.float64)
+    for first in range(0, taps, 3):
+        some = weight[:, :, first : first + 3].double()
+        end = codes.shape[1] - taps + first + some.shape[2]
+        total = total + reference.conv(one_hot[..., first:end], some).float()
+    return to_rows(total).to(dtype).double()
 
 
 def run_plain(case, block, x, dy, masks, dtype, decisions=None):
@@ -266,25 +287,49 @@ def run_plain(case, block, x, dy, masks, dtype, decisions=None):
 def compare(case, precision, spoil=None):
     """Raise AssertionError unless ``ops.block`` passes; the number of ReLUs that flipped.
 
-    Few numbers say little of how wrong PyTorch may be: those of several draws are compared as one
-    tensor. ``spoil(run)`` may change what the engine gave for the first of them.
+    ``spoil(run)`` may change what the engine gave for the first of several draws.
     """
     runs = [_runs(case, precision, seed) for seed in range(case.draws)]
     if spoil:
         spoil(runs[0][0])
     out, ref, pt, ref_kept, pt_kept = zip(*runs, strict=True)
-    for name in out[0].outputs:
-        results = [torch.stack([run.outputs[name] for run in group]) for group in (out, ref, pt)]
-        check(name, *results)
+    check_all(*(stack([run.outputs for run in group]) for group in (out, ref, pt)))
     flipped = 0
     for i in range(3):
         flipped += flips(*(torch.stack([run.arguments[i] for run in g]) for g in (out, ref, pt)))
     assert out[0].gradients.keys() == ref_kept[0].gradients.keys()
-    for name in out[0].gradients:
-        groups = out, ref_kept, pt_kept
-        results = [torch.stack([run.gradients[name] for run in group]) for group in groups]
-        check(f"gradient of {name}", *results)
+    groups = out, ref_kept, pt_kept
+    check_all(*(stack([run.gradients for run in group]) for group in groups), "gradient of ")
     return flipped
+
+
+def stack(results):
+    """Tensors by name, those of every draw as one: few numbers say little of how wrong PyTorch may
+    be, so that more draws than one are compared."""
+    return {name: torch.stack([result[name] for result in results]) for name in results[0]}
+
+
+def check_all(out, ref, pt, kind=""):
+    """``assert_close`` for tensors by name. Vectors of channels, a handful of numbers, are compared
+    as one, each in units of its own largest: they share what PyTorch is wrong by."""
+    few = [name for name in out if out[name][0].numel() < FEW]
+    for name in out:
+        if name not in few:
+            check(kind + name, out[name], ref[name].double(), pt[name])
+    if not few:
+        return
+    scale = {name: ref[name].double().abs().max().clamp_min(1e-300) for name in few}
+    parts = [
+        torch.cat([(tensors[name].double() / scale[name]).flatten() for name in few])
+        for tensors in (out, ref, pt)
+    ]
+    owner = [name for name in few for _ in range(out[name].numel())]
+    worst = owner[(parts[0] - parts[1]).abs().nan_to_num(torch.inf).argmax()]
+    check(
+        f"{kind}{worst} among {len(few)} tensors in units of their largest",
+        *parts[:2],
+        parts[2].float(),
+    )
 
 
 def _runs(case, precision, seed):

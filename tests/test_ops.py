@@ -30,24 +30,24 @@ TABLE = [
     Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
     Case(0, 5, 4, 6, 1, "weight", "centred", 2, 1),
     Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
-    Case(0, 17, 7, 19, 64, "batch", "causal", 2, 40),
+    Case(0, 17, 7, 19, 64, "batch", "causal", 7, 40),
     Case(0, 33, 5, 7, 1, "weight", "causal", 1, 21, 0, 0.3),
-    Case(0, 64, 3, 19, 4, "batch", "centred", 2, 33, 1),
+    Case(0, 64, 3, 19, 4, "batch", "centred", 7, 60, 1),
     # the others, which read rows: dilations 1 to 16, strides 1 and 2
     Case(1, 1, 3, 3, 1, "batch", "centred", 7, 11),
     Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
     Case(1, 4, 5, 5, 1, "weight", "causal", 1, 1),
-    Case(1, 64, 3, 15, 16, "batch", "centred", 2, 40, 1, 0.1),
+    Case(1, 64, 3, 15, 16, "batch", "centred", 7, 60, 1, 0.1),
     Case(2, 5, 6, 6, 8, "batch", "centred", 7, 17, 1),
     Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
-    Case(2, 33, 2, 2, 4, "batch", "causal", 2, 31, 0, 0.3),
+    Case(2, 33, 2, 2, 4, "batch", "causal", 7, 60, 0, 0.3),
     Case(3, 4, 2, 2, 16, "weight", "causal", 7, 5, 1, 0.3),
-    Case(3, 17, 3, 3, 1, "batch", "centred", 1, 60),
+    Case(3, 17, 3, 3, 1, "batch", "centred", 1, 400),
     Case(3, 64, 3, 15, 32, "weight", "centred", 2, 20, 1, 0.1),
     Case(4, 3, 7, 7, 1, "batch", "causal", 2, 35),
     Case(4, 5, 3, 3, 64, "batch", "causal", 2, 35, 1),
     Case(4, 16, 4, 4, 2, "weight", "centred", 1, 13, 0, 0.3),
-    Case(4, 33, 5, 5, 32, "batch", "centred", 2, 25, 1),
+    Case(4, 33, 5, 5, 32, "batch", "centred", 7, 60, 1),
 ]
 # rows at the seams of spans outweigh the others, so that one left out is seen in every sum
 LONG = [
@@ -148,126 +148,23 @@ def test_masks_drop_channels_and_codes_hold_n():
             assert random_input(case, "fp32").unique().tolist() == [0, 1, 2, 3, 4]
 
 
-# the comparison sees what it is there for
-
-PLANTED = LONG[2]  # rows, stride 2, batch norm
-PLANTED_CODES = LONG[0]
-
-
-def last_seam(length):
-    return seams(length)[-1]
-
-
-def zero_a_row_of_y(run):
-    run.outputs["y"][0, last_seam(run.outputs["y"].shape[1])] = 0
-
-
-def zero_a_row_of_dx(run):
-    dx = run.gradients["x"]
-    dx[1, last_seam(dx.shape[1])] = 0
-
-
-def shift_dx(run):
-    run.gradients["x"] = run.gradients["x"].roll(1, 1)
-
-
-def swap_phases_of_dx(run):
-    dx = run.gradients["x"]
-    n = dx.shape[1] // 2 * 2
-    dx[:, :n] = dx[:, :n].unflatten(1, (-1, 2)).flip(2).flatten(1, 2).clone()
-
-
-def forget_a_tap(run):
-    run.gradients["conv2.weight"][:, :, -1] = 0
-
-
-def forget_the_first_tap(run):
-    run.gradients["conv1.weight"][:, :, 0] = 0
-
-
-def exchange_inputs_and_outputs(run):
-    weight = run.gradients["conv2.weight"]
-    weight.copy_(weight.transpose(0, 1).clone())
-
-
-def reverse_the_taps(run):
-    run.gradients["conv2.weight"].copy_(run.gradients["conv2.weight"].flip(2))
-
-
-def forget_a_gain(run):
-    run.gradients["norm1.weight"][1] = 0
-
-
-def keep_one_relu_too_many(run):
-    kept = run.arguments[1]
-    kept[0, 2, 0, 7] = ~kept[0, 2, 0, 7]
-
-
-ON_ROWS = [
-    zero_a_row_of_y,
-    zero_a_row_of_dx,
-    shift_dx,
-    swap_phases_of_dx,
-    forget_a_tap,
-    forget_the_first_tap,
-    exchange_inputs_and_outputs,
-    reverse_the_taps,
-    forget_a_gain,
-    keep_one_relu_too_many,
-]
-PRECISIONS = sorted({precision for _, precision in ENGINES})
-
-
-def best(precision):
-    return next(isa for isa, has in ENGINES if has == precision)
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("spoil", ON_ROWS, ids=lambda f: f.__name__)
-def test_planted_errors_are_found(on, spoil, precision):
-    on(best(precision))
-    compare(PLANTED, precision)
-    with pytest.raises(AssertionError):
-        compare(PLANTED, precision, spoil)
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("case", [PLANTED, PLANTED_CODES], ids=["rows", "codes"])
-def test_a_row_at_a_seam_left_out_of_a_sum_is_found(on, case, precision):
-    """The row's share of every gradient of a parameter, taken from that one gradient alone."""
-    on(best(precision))
-    block, x = random_block(case), random_input(case, precision)
-    dy = random_gradient(case, precision)
-    dy[0, last_seam(case.length2)] = 0
-    without = run_engine(case, block, x, dy, random_masks_of(case), precision).gradients
-    for parameter in without:
-        if parameter == "x":
-            continue
-
-        def spoil(run, parameter=parameter):
-            run.gradients[parameter] = without[parameter]
-
-        with pytest.raises(AssertionError, match=parameter):
-            compare(case, precision, spoil)
-
-
-def random_masks_of(case):
-    from block_fixtures import random_masks
-
-    return random_masks(case)
-
-
 # the oracle itself
 
 
-@pytest.mark.parametrize("norm, index, stride", [("batch", 0, 2), ("weight", 0, 1), ("batch", 1, 4)])
+@pytest.mark.parametrize(
+    "norm, index, stride", [("batch", 0, 2), ("weight", 0, 1), ("batch", 1, 4)]
+)
 def test_gradients_of_the_plain_block_are_its_slopes(norm, index, stride):
     case = Case(index, 3, 3, 5, stride, norm, "centred", 2, 4)
     block = random_block(case).double()
     block.norm1.momentum = block.norm2.momentum = 0.0  # gradcheck calls it many times
     names, values = zip(*block.named_parameters(), strict=True)
     x = random_input(case, "fp32")
-    rows = reference.one_hot(x, torch.float64) if index == 0 else x.double().permute(0, 2, 1)[:, :, None]
+    rows = (
+        reference.one_hot(x, torch.float64)
+        if index == 0
+        else x.double().permute(0, 2, 1)[:, :, None]
+    )
 
     def run(rows, *values):
         parameters = dict(zip(names, values, strict=True))

@@ -194,6 +194,8 @@ class Stub:
     """A backend that cannot run, or gives zeros."""
 
     segment_bases = 2**10
+    instructions = None
+    devices = ("cpu", "cuda", "mps")
 
     def __init__(self, name, reason=None):
         self.name, self.reason = name, reason

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pyBigWig
 import pytest
+from full_disk import FullDisk
 from track_fixtures import rounded, shard_of
 
 from tcnfast import track_bigwig, tracks
@@ -156,7 +157,7 @@ def test_the_room_held_is_enough_and_the_rest_is_given_back(tmp_path, monkeypatc
         contigs = {"a": logits}
     sizes = {name: stride * len(x) for name, x in contigs.items()}
     held = []
-    monkeypatch.setattr(track_bigwig, "_hold", lambda path, n: held.append(n))
+    monkeypatch.setattr(track_bigwig, "_hold", lambda path, n, mode: held.append(n))
     want = bigwig(tmp_path, sizes, contigs, stride, floor).read_bytes()
     monkeypatch.undo()
     path = bigwig(tmp_path, sizes, contigs, stride, floor)
@@ -164,7 +165,7 @@ def test_the_room_held_is_enough_and_the_rest_is_given_back(tmp_path, monkeypatc
     assert 512 * path.stat().st_blocks < len(want) + 2**16
 
 
-def test_a_disk_that_cannot_hold_room_is_written_to_all_the_same(tmp_path, monkeypatch):
+def test_a_disk_that_cannot_hold_room_is_filled_with_zeros(tmp_path, monkeypatch):
     want = bigwig(tmp_path, {"a": 640}, {"a": [1] * 20}).read_bytes()
 
     def cannot(*_):
@@ -172,6 +173,10 @@ def test_a_disk_that_cannot_hold_room_is_written_to_all_the_same(tmp_path, monke
 
     monkeypatch.setattr(os, "posix_fallocate", cannot)
     assert bigwig(tmp_path, {"a": 640}, {"a": [1] * 20}).read_bytes() == want
+    room = lambda *args: FullDisk(open(*args), 1000)  # noqa: E731
+    monkeypatch.setattr(track_bigwig, "open", room, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        bigwig(tmp_path, {"a": 640}, {"a": [1] * 20})
 
 
 @pytest.mark.parametrize("cut", [0, 3, 64, -5, -1])
