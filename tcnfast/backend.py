@@ -28,12 +28,6 @@ class Spec:
     grid: StackGrid
 
 
-def _wrong_device(backend, spec: Spec) -> str | None:
-    if spec.device.type in backend.devices:
-        return None
-    return f"it runs on {' and '.join(backend.devices)}, not on {spec.device}"
-
-
 class Cpu:
     """The C++ engine, on the processor."""
 
@@ -50,7 +44,9 @@ class Cpu:
         return "fp32" if engine.why_not("bf16") else "bf16"
 
     def why_not(self, spec: Spec) -> str | None:
-        return _wrong_device(self, spec) or engine.why_not(spec.precision)
+        if spec.device.type not in self.devices:
+            return f"it runs on the processor, not on {spec.device}"
+        return engine.why_not(spec.precision)
 
     def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
         return engine.prepare(weights, spec.grid, spec.precision)
