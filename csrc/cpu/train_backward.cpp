@@ -12,9 +12,7 @@ namespace {
 struct NormBackward {
   NormBackward(const BlockShape& shape, int padded, const SpanSums& sums, long positions,
                const float* gain, const float* mean, const float* var, float* dgain, float* dshift)
-      : by_grad(1, shape.channels, padded),
-        by_input(1, shape.channels, padded),
-        constant(1, shape.channels, padded) {
+      : by_grad(1, padded), by_input(1, padded), constant(1, padded) {
     for (int c = 0; c < shape.channels; ++c) {
       const double g = sums.total(0, c);
       if (dshift) dshift[c] = float(g);
@@ -213,7 +211,7 @@ void Backward::first_convolution(NormGradient back1) {
 void Backward::first_layer(NormGradient back1) {
   const FirstLayer& layer = first_.layer;
   const long table = long(layer.groups) * layer.words_per_table;
-  Padded word_sums(weights_ ? groups1_.count * table : 0, at_.padded, at_.padded);
+  Padded word_sums(weights_ ? groups1_.count * table : 0, at_.padded);
   std::unique_ptr<OneHotGradient> one_hot;
   if (d_.one_hot) one_hot = std::make_unique<OneHotGradient>(kernels_, s_, t_, at_);
   share(threads_, groups1_.count, [&](Tasks& tasks) {
@@ -252,7 +250,7 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
       word_sums.row()[i] += word_sums.row(group * table)[i];
   first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.weight1);
 
-  Padded sums(groups2_.count * N_CODES, at_.padded, at_.padded);
+  Padded sums(groups2_.count * N_CODES, at_.padded);
   share(threads_, groups2_.count, [&](Tasks& tasks) {
     for (long group; tasks.take(group);)
       for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {

@@ -42,16 +42,14 @@ struct Groups {
 // fp32 vectors of `channels`, padded with zeros.
 class Padded {
  public:
-  Padded(long rows, int channels, int padded)
-      : channels_(channels), padded_(padded), data_(rows * padded * sizeof(float)) {}
-  Padded(const float* values, long rows, int channels, int padded)
-      : Padded(rows, channels, padded) {
+  Padded(long rows, int padded) : padded_(padded), data_(rows * padded * sizeof(float)) {}
+  Padded(const float* values, long rows, int channels, int padded) : Padded(rows, padded) {
     for (long r = 0; r < rows; ++r) std::copy_n(values + r * channels, channels, row(r));
   }
   float* row(long r = 0) const { return data_.floats() + r * padded_; }
 
  private:
-  int channels_, padded_;
+  int padded_;
   Buffer data_;
 };
 
@@ -77,7 +75,7 @@ class SpanSums {
 struct Norm {
   Norm(const BlockShape& shape, int padded, const float* gain, const float* bias, const float* mean,
        const float* var)
-      : scale(1, shape.channels, padded), shift(1, shape.channels, padded) {
+      : scale(1, padded), shift(1, padded) {
     for (int c = 0; c < shape.channels; ++c) {
       const double g = shape.batch_norm ? gain[c] / std::sqrt(var[c] + shape.eps) : 1.0;
       scale.row()[c] = float(g);
@@ -90,7 +88,7 @@ struct Norm {
 // What dropout multiplies by: ones where there is none.
 inline Padded make_mask(const float* mask, const BlockShape& shape, int padded) {
   if (mask) return Padded(mask, shape.sequences, shape.channels, padded);
-  Padded ones(shape.sequences, shape.channels, padded);
+  Padded ones(shape.sequences, padded);
   std::fill_n(ones.row(), shape.sequences * padded, 1.f);
   return ones;
 }
