@@ -112,7 +112,7 @@ def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, ch
         isa=isa(),
         precision=precision,
         blocks=blocks,
-        code_residual=code_residual(weights.blocks[0]).numpy(),
+        code_residual=code_residual(weights.blocks[0].residual).numpy(),
         head_weight=weights.head_weight.numpy(),
         head_bias=weights.head_bias.numpy(),
         stride=grid.stride,
@@ -122,10 +122,10 @@ def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, ch
     )
 
 
-def code_residual(block: reference.BlockWeights) -> Tensor:
-    """What the first block adds for each code, float32 (5, C): its 1x1, or one-hot DNA itself."""
-    one_hot = torch.eye(reference.N_CODES, 4)
-    if block.residual is None:
-        return one_hot
-    weight, bias = block.residual
-    return one_hot @ weight.T + bias
+def code_residual(residual: tuple[Tensor, Tensor] | None) -> Tensor:
+    """What the first block adds for each code (5, C): its 1x1 (C, 4) and bias, or one-hot DNA
+    itself; differentiable."""
+    if residual is None:
+        return torch.eye(reference.N_CODES, 4)
+    weight, bias = residual
+    return torch.nn.functional.pad(weight.T, (0, 0, 0, 1)) + bias  # N, the last, has no letter

@@ -28,7 +28,7 @@ def input_gradient(
     weights = weights.to("cpu", torch.float32)
     x, kept = codes, []
     for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
-        residual = code_residual(block) if x is codes else None
+        residual = code_residual(block.residual) if x is codes else None
         where = (geometry.dilation, geometry.stride, block.tap // geometry.grid_in)
         given = (block.weight1, block.weight2, block.bias1, block.bias2, residual)
         saved = ops.block(

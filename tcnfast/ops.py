@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import engine
+from . import engine, reference
 from .errors import TcnfastError
 
 ROWS = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -20,6 +20,7 @@ PARAMETERS = ("weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_
 STATISTICS = ("mean1", "var1", "mean2", "var2")
 
 
+@torch.compiler.assume_constant_result
 def why_not(precision: str) -> str | None:
     """Why training cannot run on the C++ engine in ``precision``; None if it can."""
     return engine.why_not(precision)
@@ -60,12 +61,13 @@ def block(
     Returns y (N, L2, C'), what both convolutions gave before their norms (N, L1, C'), of codes
     (N, 0, C'), and (N, L2, C'), and the batch's mean and biased variance of both (C,) float32
     (empty without batch norm).
-    Raises ValueError for a code over 4.
+    Raises ValueError for a code over 4 and TcnfastError for arguments that do not fit.
     """
     tensors = dict(
         weight1=weight1, weight2=weight2, gain1=gain1, shift1=shift1, gain2=gain2, shift2=shift2,
         mask1=mask1, mask2=mask2, code_residual=code_residual,
     )  # fmt: skip
+    check_block(x, tensors, dilation, stride, tap, precision)
     outputs = _outputs(x, weight1, weight2, gain1, dilation, stride, precision)
     tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), outputs, strict=True))
     tensors["codes" if x.dtype == torch.uint8 else "x"] = x
@@ -164,7 +166,7 @@ def _(dy, x, saved, weight1, weight2, shift1, shift2, code_residual, dilation, s
 
 def _input_gradient(x: Tensor) -> Tensor:
     codes = x.dtype == torch.uint8
-    return torch.empty(*x.shape, 4, device=x.device) if codes else torch.empty_like(x)
+    return torch.empty(*x.shape, 4, device=x.device) if codes else _fresh(x)
 
 
 def _run_backward(dy, x, tensors, gradients, padded, geometry, precision) -> None:
@@ -172,11 +174,12 @@ def _run_backward(dy, x, tensors, gradients, padded, geometry, precision) -> Non
     length1, _ = _lengths(x, weight1, weight2, *geometry[:2])
     workspace = torch.empty(len(x), length1, padded, dtype=dy.dtype)
     addresses, alive = _addresses(tensors)
-    results, alive2 = _addresses({"dy": dy, "workspace": workspace} | gradients)
+    dy = dy.contiguous()
+    results, _ = _addresses({"dy": dy, "workspace": workspace} | gradients)
     shape = _shape(x, weight1, weight2, gain1, *geometry)
     threads = torch.get_num_threads()
     engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
-    del alive, alive2
+    del alive
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -217,14 +220,61 @@ def _outputs(x, weight1, weight2, gain1, dilation, stride, precision) -> tuple[T
 
 def _gradients(x, *parameters) -> list[Tensor]:
     missing = torch.empty(0, device=x.device)
-    dx = missing if x.dtype == torch.uint8 else torch.empty_like(x)
-    return [dx, *(missing.clone() if p is None else torch.empty_like(p) for p in parameters)]
+    dx = missing if x.dtype == torch.uint8 else _fresh(x)
+    return [dx, *(missing.clone() if p is None else _fresh(p) for p in parameters)]
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """An empty tensor of the same shape, C-ordered, whatever the strides of ``x``."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _addresses(tensors: dict[str, Tensor | None]) -> tuple[dict[str, int], list[Tensor]]:
     """Addresses of contiguous tensors, and the tensors that must live while they are used."""
     alive = {name: t.contiguous() for name, t in tensors.items() if t is not None and t.numel()}
     return {name: tensor.data_ptr() for name, tensor in alive.items()}, list(alive.values())
+
+
+def check_block(x, tensors, dilation, stride, tap, precision) -> None:
+    """Raise TcnfastError for arguments of ``block`` that do not fit; C++ reads what it is told."""
+    require(precision)
+    codes = x.dtype == torch.uint8
+    weight1, weight2 = tensors["weight1"], tensors["weight2"]
+    if weight1.ndim != 3 or weight2.ndim != 3:
+        raise TcnfastError("block: weights must be (C, C_in, k)")
+    channels, n = len(weight1), len(x)
+    padded = engine.padded_channels(channels, precision)
+    rows = "(N, L) uint8 codes" if codes else f"(N, L, {padded}) {ROWS[precision]}"
+    if codes and x.ndim != 2 or not codes and (x.ndim != 3 or x.shape[2] != padded):
+        raise TcnfastError(f"block: x is {tuple(x.shape)}, not {rows}")
+    if not codes and x.dtype != ROWS[precision]:
+        raise TcnfastError(f"block: x is {x.dtype}, not {rows}")
+    shapes = {
+        "weight1": (channels, 4 if codes else channels, weight1.shape[2]),
+        "weight2": (channels, channels, weight2.shape[2]),
+        "code_residual": (reference.N_CODES, channels),
+        "mask1": (n, channels),
+        "mask2": (n, channels),
+    } | dict.fromkeys(("gain1", "shift1", "gain2", "shift2"), (channels,))
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            raise TcnfastError(
+                f"block: {name} is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32"
+            )
+        if tensor.device.type != "cpu":
+            raise TcnfastError(f"block: {name} is on {tensor.device}, not on cpu")
+    if codes != (tensors["code_residual"] is not None):
+        raise TcnfastError("block: codes, and they alone, need code_residual")
+    if (tensors["gain1"] is None) != (tensors["gain2"] is None):
+        raise TcnfastError("block: gain1 and gain2 are both there or neither")
+    if dilation < 1 or stride not in (1, 2) or (stride == 2 and dilation > 1):
+        raise TcnfastError(f"block: dilation {dilation}, stride {stride}: no grid has them")
+    reach = (weight1.shape[2] + weight2.shape[2] - 2) * dilation
+    if not 0 <= tap <= reach:
+        raise TcnfastError(f"block: tap {tap} is not among the inputs of an output, 0 to {reach}")
 
 
 def _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps) -> dict:

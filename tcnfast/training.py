@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from . import ops, reference
+from . import engine, ops
 from .grid import BlockGrid, StackGrid
 
 
@@ -18,15 +18,16 @@ def precision_now() -> str:
 
 
 def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
-    """Whether a forward pass of codes ``x`` is one that the engine trains. A model with hooks runs
-    as plain modules, which alone call them."""
+    """Whether a forward pass of codes ``x`` is one that the engine trains: every part of the model
+    in training, in float32. A model with hooks runs as plain modules, which alone call them."""
     return (
         model.training
         and model.engine
-        and not any(_has_hooks(module) for module in model.modules())
         and x.dtype == torch.uint8
         and x.device.type == "cpu"
-        and model.head.weight.dtype == torch.float32
+        and len(x) > 0
+        and all(module.training and not _has_hooks(module) for module in model.modules())
+        and all(parameter.dtype == torch.float32 for parameter in model.parameters())
         and ops.why_not(precision_now()) is None
     )
 
@@ -49,6 +50,11 @@ def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
 def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
+    if batch_norm:
+        length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
+        length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
+        if len(x) * length2 == 1:  # as nn.BatchNorm2d has it
+            raise ValueError("Expected more than 1 value per channel when training")
     sizes = len(x), conv1.out_channels
     mask1, mask2 = _mask(block.drop1, sizes), _mask(block.drop2, sizes)
     y, _, _, mean1, var1, mean2, var2 = ops.block(
@@ -69,9 +75,8 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
         precision,
     )
     if batch_norm:
-        length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
         _move_on(norm1, mean1, var1, len(x) * length1)
-        _move_on(norm2, mean2, var2, len(x) * y.shape[1])
+        _move_on(norm2, mean2, var2, len(x) * length2)
     return y
 
 
@@ -83,17 +88,14 @@ def _mask(dropout: nn.Module, sizes: tuple[int, int]) -> Tensor | None:
 
 
 def _code_residual(block: nn.Module) -> Tensor:
-    """What the first block adds for each code (5, C); differentiable."""
-    one_hot = torch.eye(reference.N_CODES, 4)
-    if block.residual is None:
-        return one_hot
-    with torch.autocast("cpu", enabled=False):
-        return one_hot @ block.residual.weight.squeeze(-1).T + block.residual.bias
+    residual = block.residual
+    return engine.code_residual(residual and (residual.weight.squeeze(-1), residual.bias))
 
 
 @torch.no_grad()
 def _move_on(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
     """Running statistics as nn.BatchNorm2d moves them: the variance unbiased."""
     norm.num_batches_tracked += 1
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(var * (count / (count - 1)), norm.momentum)
+    share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(var * (count / (count - 1)), share)

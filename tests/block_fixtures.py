@@ -332,11 +332,16 @@ def check_all(out, ref, pt, kind=""):
     )
 
 
-def _runs(case, precision, seed):
-    """The engine's, the truth and PyTorch's try, and the last two at the engine's ReLUs."""
+def train_once(case, precision, seed=0):
+    """Forward and backward pass on the engine."""
     block, x = random_block(case, seed), random_input(case, precision, seed)
     dy, masks = random_gradient(case, precision, seed), random_masks(case, seed)
-    out = run_engine(case, block, x, dy, masks, precision)
+    return run_engine(case, block, x, dy, masks, precision)
+
+
+def _runs(case, precision, seed):
+    """The engine's, the truth and PyTorch's try, and the last two at the engine's ReLUs."""
+    out = train_once(case, precision, seed)
     rest = []
     for kept in (None, tuple(map(Decisions, out.arguments))):
         for dtype in (torch.float64, ops.ROWS[precision]):

@@ -35,6 +35,19 @@ def shapes(Shape):
     ]
 
 
+# Blocks in training: odd channels and taps, ends that fit exactly, outputs left over, seams
+TRAINED = [
+    (0, 1, 2, 2, 1, "batch", "causal", 2, 30, 0, 0.3),
+    (0, 4, 3, 15, 4, "weight", "centred", 1, 1),
+    (0, 5, 3, 7, 2, "batch", "centred", 2, 600, 1),
+    (1, 3, 4, 4, 2, "batch", "causal", 1, 41, 1, 0.3),
+    (2, 5, 7, 7, 8, "batch", "centred", 7, 17, 1),
+    (2, 4, 5, 5, 1, "weight", "causal", 1, 700),
+    (3, 33, 2, 2, 1, "weight", "centred", 1, 9),
+]
+COMPARED = (2, 17, 3, 3, 4, "batch", "causal", 7, 60, 1, 0.3)  # numbers enough to compare
+
+
 def runs(isa, shape):
     """Chunks and threads: with emulated tiles, which compute 32 rows for one, not all of them."""
     small = isa != "amx" or shape.channels <= 3
@@ -44,6 +57,7 @@ def runs(isa, shape):
 def main(build):
     use_build(build)
     torch.set_num_threads(1)
+    from block_fixtures import Case, compare, train_once
     from engine_fixtures import ENGINES, Shape, expected, score
 
     from tcnfast import engine
@@ -63,6 +77,12 @@ def main(build):
                 assert all(torch.equal(out, outs[0]) for out in outs), "bits depend on the chunk"
             except AssertionError as error:
                 raise SystemExit(f"{isa} {precision} {shape}: {error}") from None
+        try:
+            compare(Case(*COMPARED), precision)
+        except AssertionError as error:
+            raise SystemExit(f"{isa} {precision} {COMPARED}: {error}") from None
+        for case in TRAINED:
+            train_once(Case(*case), precision)
         print(isa, precision)
 
 

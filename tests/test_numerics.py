@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from numerics import assert_close, ulp
+from numerics import assert_close, flips, ulp
 
 SEAM = 64
 
@@ -164,3 +164,61 @@ def test_nothing_equals_nothing():
 )
 def test_ulp(value, dtype, spacing):
     assert ulp(value, dtype) == spacing
+
+
+# decisions of ReLUs
+
+
+@pytest.fixture
+def decisions(case):
+    """What a ReLU keeps of the arguments of ``case``, one of which is all but zero."""
+    _, ref, pt = case
+    ref[0, 5, 1] = 1e-9
+    return ref > 0, ref, pt
+
+
+def test_decisions_like_those_of_the_truth_pass(decisions):
+    assert flips(*decisions) == 0
+
+
+def test_a_flip_at_an_argument_within_rounding_of_zero_is_counted(decisions):
+    kept, ref, pt = decisions
+    kept[0, 5, 1] = False
+    assert flips(kept, ref, pt) == 1
+
+
+@pytest.mark.parametrize("share, found", [(0.99, False), (1.01, True)])
+def test_a_flip_is_allowed_where_the_rule_allows_the_argument_to_be_zero(decisions, share, found):
+    kept, ref, pt = decisions
+    allowed = 2 * (pt.double() - ref).abs().max() + 2 * ulp(ref.abs().max().item(), torch.float32)
+    ref[1, 128, 2] = -share * allowed
+    pt[1, 128, 2] = ref[1, 128, 2].float()
+    kept[1, 128, 2] = True
+    if not found:
+        assert flips(kept, ref, pt) == 1
+        return
+    with pytest.raises(AssertionError, match=r"flipped at \[1, 128, 2\].* at 1 of 1536"):
+        flips(kept, ref, pt)
+
+
+@pytest.mark.parametrize("size", [0.5, -0.5])
+def test_a_flip_elsewhere_is_found(decisions, size):
+    kept, ref, pt = decisions
+    ref[0, 64, 0] = pt[0, 64, 0] = size
+    kept[0, 64, 0] = size < 0
+    with pytest.raises(AssertionError, match=r"flipped at \[0, 64, 0\], argument -?0\.5"):
+        flips(kept, ref, pt)
+
+
+def test_a_flip_of_nan_is_found(decisions):
+    kept, ref, pt = decisions
+    ref[0, 9, 0] = pt[0, 9, 0] = math.nan
+    kept[0, 9, 0] = True
+    with pytest.raises(AssertionError, match=r"flipped at \[0, 9, 0\]"):
+        flips(kept, ref, pt)
+
+
+def test_decisions_must_be_those_of_the_arguments(decisions):
+    kept, ref, pt = decisions
+    with pytest.raises(AssertionError, match="decisions on"):
+        flips(kept[:1], ref, pt)

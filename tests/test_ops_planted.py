@@ -2,7 +2,6 @@
 results, in both precisions, are found."""
 
 import pytest
-import torch
 from block_fixtures import (
     Case,
     compare,

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from block_fixtures import Kept, Scaled, check_all, decided, looked_up, stack, to_maps
-from engine_fixtures import every_engine, needs_engine, random_codes
+from engine_fixtures import ENGINES, needs_engine, random_codes
 
 from tcnfast import engine, load_model, ops, training
 from tcnfast.model import TCN, TCNConfig
@@ -16,13 +16,17 @@ from tcnfast.train import masked_bce
 
 pytestmark = needs_engine
 
+# of each precision the best; tests/test_ops.py goes through all of them, block by block
+BEST = {precision: isa for isa, precision in reversed(ENGINES)}
+in_every_precision = pytest.mark.parametrize("precision, isa", BEST.items(), ids=BEST)
+
 
 def new_model(**config):
-    """In training, no parameter left trivial; ``seed`` of the fixture."""
+    """In training, no parameter left trivial."""
     config = dict(labels=["a", "b", "c"], channels=5, blocks=4, dropout=0.0) | config
     model = TCN(TCNConfig(**config)).train()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.3 * torch.randn_like(parameter))
         model.head.weight.normal_(std=0.5)
@@ -92,7 +96,7 @@ def stacked(shape, run):
     return [stack(group) for group in zip(*draws, strict=True)]
 
 
-@every_engine
+@in_every_precision
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_logits_and_statistics_are_those_of_the_plain_model(
     on, nan_filled_memory, calls, isa, precision, shape
@@ -152,7 +156,7 @@ def at_equal_relus(model, decisions, masks, dtype):
     return model
 
 
-@every_engine
+@in_every_precision
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_gradients_are_those_of_the_plain_model(on, nan_filled_memory, isa, precision, shape):
     on(isa)
@@ -187,10 +191,9 @@ def test_dropout_draws_are_those_of_the_plain_model(make_codes):
         assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.6)]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_same_generator_state_is_left_behind(make_codes, precision):
-    if ops.why_not(precision):
-        pytest.skip(ops.why_not(precision))
+@in_every_precision
+def test_the_same_generator_state_is_left_behind(on, make_codes, precision, isa):
+    on(isa)
     model, states = new_model(dropout=0.3), []
     codes = make_codes(2, model.receptive_field + 9)
     for one in (model, model.unfused()):

@@ -27,6 +27,7 @@ struct Avx2Fp32 {
   }
   static Reg madd(Reg sum, Reg a, Weights b) { return _mm256_fmadd_ps(a, b, sum); }
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
+  static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg relu(Reg v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }  // NaN stays NaN
   static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }

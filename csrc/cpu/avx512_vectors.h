@@ -23,6 +23,7 @@ struct Avx512Fp32 {
   static Reg broadcast(const char* p) { return _mm512_set1_ps(*reinterpret_cast<const float*>(p)); }
   static Reg madd(Reg sum, Reg a, Weights b) { return _mm512_fmadd_ps(a, b, sum); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg relu(Reg v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }  // NaN stays NaN
   static Reg mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
@@ -69,6 +70,7 @@ struct Avx512Bf16 {
   }
   static Reg madd(Reg sum, __m512bh a, Weights b) { return _mm512_dpbf16_ps(sum, a, b); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg relu(Reg v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }  // NaN stays NaN
   static Reg mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }

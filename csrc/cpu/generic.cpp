@@ -28,6 +28,7 @@ struct Generic {
   }
   static Reg madd(Reg sum, Reg a, Weights b) { return sum + a * b; }
   static Reg add(Reg a, Reg b) { return a + b; }
+  static Reg sub(Reg a, Reg b) { return a - b; }
   static Reg relu(Reg v) { return v < 0.f ? Reg{} : v; }  // NaN stays NaN
   static Reg mul(Reg a, Reg b) { return a * b; }
   static Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }

@@ -51,9 +51,10 @@ struct Outer {
   float* sums;          // (inputs, outputs)
 };
 
-// Normalisation and dropout of one sequence: relu(a * scale + shift) * mask, a vector each.
+// Normalisation and dropout of one sequence: relu(a * scale + shift) * mask, a vector each. `mean` is
+// what the scale and shift take off: sums of products are centred on it.
 struct Activation {
-  const float *scale, *shift, *mask;
+  const float *scale, *shift, *mask, *mean;
 };
 
 // The gradient of a normalisation's input: g * by_grad + a * by_input + constant, a vector each.
@@ -65,7 +66,8 @@ struct NormGradient {
 // "Branch gradient" is what reaches the second normalisation of a block with output y:
 // g = dy * [y > 0] * mask * [a * scale + shift > 0].
 struct TrainKernels {
-  void (*sums)(const char* a, long rows, int channels, double* sum, double* squares);
+  void (*sum)(const char* a, long rows, int channels, double* sum);
+  void (*squares)(const char* a, const float* mean, long rows, int channels, double* squares);
   void (*activate)(const char* a, Activation, char* out, long rows, int channels);
   // relu(activation + residual), the residual rows, or a row of 5 by code
   void (*combine)(const char* a, Activation, const char* residual, ptrdiff_t residual_row, char* out,
@@ -73,7 +75,7 @@ struct TrainKernels {
   void (*combine_codes)(const char* a, Activation, const uint8_t* codes, ptrdiff_t codes_row,
                         const float* code_rows, char* out, long rows, int channels);
 
-  // sum of g, and of g * a
+  // sum of g, and of g * (a - mean)
   void (*branch_sums)(const char* dy, const char* y, const char* a, Activation, long rows,
                       int channels, double* sum, double* products);
   void (*branch_gradient)(const char* dy, const char* y, const char* a, Activation, NormGradient,

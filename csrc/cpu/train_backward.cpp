@@ -6,7 +6,7 @@ namespace tcnfast {
 namespace {
 
 // Coefficients of a norm's input gradient and the gradients of its parameters, from the sums over
-// all positions of g and of g * a:
+// all positions of g and of g * (a - mean):
 //   batch norm, a^ = (a - mean) rstd:  da = gain rstd (g - <g> - a^ <g a^>)
 //   bias:                              da = g
 struct NormBackward {
@@ -19,7 +19,7 @@ struct NormBackward {
       by_grad.row()[c] = 1.f;
       if (!shape.batch_norm) continue;
       const double rstd = 1 / std::sqrt(var[c] + shape.eps);
-      const double normalised = (sums.total(1, c) - mean[c] * g) * rstd;  // sum of g a^
+      const double normalised = sums.total(1, c) * rstd;  // sum of g a^
       if (dgain) dgain[c] = float(normalised);
       const double scale = gain[c] * rstd, slope = -scale * rstd * normalised / positions;
       by_grad.row()[c] = float(scale);
@@ -78,12 +78,8 @@ class Backward {
   }
 
  private:
-  Activation active1(long n) const {
-    return {norm1_.scale.row(), norm1_.shift.row(), mask1_.row(n)};
-  }
-  Activation active2(long n) const {
-    return {norm2_.scale.row(), norm2_.shift.row(), mask2_.row(n)};
-  }
+  Activation active1(long n) const { return norm1_.with(mask1_.row(n)); }
+  Activation active2(long n) const { return norm2_.with(mask2_.row(n)); }
   const char* dy(long n, long row) const { return at_.at(d_.dy, length2_, n, row); }
   const char* y(long n, long row) const {
     return at_.at(static_cast<const char*>(t_.y), length2_, n, row);
@@ -250,21 +246,24 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
       word_sums.row()[i] += word_sums.row(group * table)[i];
   first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.weight1);
 
-  Padded sums(groups2_.count * N_CODES, at_.padded);
+  const long row = N_CODES * at_.padded;
+  std::vector<double> sums(groups2_.count * row);
   share(threads_, groups2_.count, [&](Tasks& tasks) {
     for (long group; tasks.take(group);)
       for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {
         const auto [n, from, to] = spans2_[i];
         const uint8_t* codes = t_.codes + n * s_.length + s_.tap + from * s_.stride;
-        train_.sum_codes(dy(n, from), y(n, from), codes, s_.stride, sums.row(group * N_CODES),
-                         to - from, at_.padded);
+        const Padded of_span(N_CODES, at_.padded);
+        train_.sum_codes(dy(n, from), y(n, from), codes, s_.stride, of_span.row(), to - from,
+                         at_.padded);
+        for (long k = 0; k < row; ++k) sums[group * row + k] += of_span.row()[k];
       }
   });
   for (int code = 0; code < N_CODES; ++code)
     for (int c = 0; c < s_.channels; ++c) {
       double sum = 0;
       for (long group = 0; group < groups2_.count; ++group)
-        sum += sums.row(group * N_CODES + code)[c];
+        sum += sums[group * row + code * at_.padded + c];
       d_.code_residual[code * s_.channels + c] = float(sum);
     }
 }

@@ -34,7 +34,8 @@ class Forward {
   void second_convolution(const Norm& norm1);
   void output(const Norm& norm2);
   const char* readable(const Span& span, char* copy) const;
-  void statistics(const SpanSums& sums, long positions, float* mean, float* var) const;
+  void add_up(const char* rows, const Span& span, SpanSums& sums, long index) const;
+  void statistics(SpanSums& sums, const std::vector<Span>& spans, float* mean, float* var) const;
 
   const Kernels& kernels_;
   const TrainKernels& train_;
@@ -72,10 +73,10 @@ void Forward::first_convolution() {
         out = at_.at(t_.a1, length1_, span.sequence, span.from);
         conv->run(x, at_.row, s_.dilation * at_.row, out, at_.row, rows);
       }
-      train_.sums(out, rows, at_.padded, sums.sum(i), sums.products(i));
+      add_up(out, span, sums, i);
     }
   });
-  statistics(sums, s_.sequences * length1_, t_.mean1, t_.var1);
+  statistics(sums, spans1_, t_.mean1, t_.var1);
 }
 
 // The inputs of a span of the first convolution, which reads on behind its last row: in `copy` where
@@ -104,14 +105,13 @@ void Forward::second_convolution(const Norm& norm1) {
       const long needed = (rows - 1) * s_.stride + s_.reach2() + 1;
       if (s_.codes) first_.look_up(span.sequence, from, needed, words.bytes(), h.data());
       const char* a1 = s_.codes ? h.data() : at_.at(t_.a1, length1_, span.sequence, from);
-      train_.activate(a1, {norm1.scale.row(), norm1.shift.row(), mask1_.row(span.sequence)},
-                      h.data(), needed, at_.padded);
+      train_.activate(a1, norm1.with(mask1_.row(span.sequence)), h.data(), needed, at_.padded);
       char* out = at_.at(t_.a2, length2_, span.sequence, span.from);
       conv.run(h.data(), s_.stride * at_.row, s_.dilation * at_.row, out, at_.row, rows);
-      train_.sums(out, rows, at_.padded, sums.sum(i), sums.products(i));
+      add_up(out, span, sums, i);
     }
   });
-  statistics(sums, s_.sequences * length2_, t_.mean2, t_.var2);
+  statistics(sums, spans2_, t_.mean2, t_.var2);
 }
 
 void Forward::output(const Norm& norm2) {
@@ -120,7 +120,7 @@ void Forward::output(const Norm& norm2) {
   share(threads_, spans2_.size(), [&](Tasks& tasks) {
     for (long i; tasks.take(i);) {
       const auto [n, from, to] = spans2_[i];
-      const Activation activation = {norm2.scale.row(), norm2.shift.row(), mask2_.row(n)};
+      const Activation activation = norm2.with(mask2_.row(n));
       const char* a2 = at_.at(t_.a2, length2_, n, from);
       char* y = at_.at(t_.y, length2_, n, from);
       const long x = s_.tap + from * s_.stride;
@@ -134,11 +134,31 @@ void Forward::output(const Norm& norm2) {
   });
 }
 
-void Forward::statistics(const SpanSums& sums, long positions, float* mean, float* var) const {
+// The sum of a span's rows, and that of squares about the span's own mean: a mean far from zero
+// takes no digits off the variance.
+void Forward::add_up(const char* rows, const Span& span, SpanSums& sums, long index) const {
+  if (!s_.batch_norm) return;
+  const long n = span.to - span.from;
+  train_.sum(rows, n, at_.padded, sums.sum(index));
+  const Scratch mean(at_.padded * sizeof(float));
+  for (int c = 0; c < at_.padded; ++c) mean.floats()[c] = float(sums.sum(index)[c] / n);
+  train_.squares(rows, mean.floats(), n, at_.padded, sums.products(index));
+}
+
+void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* mean,
+                         float* var) const {
+  double positions = 0;
+  for (const Span& span : spans) positions += span.to - span.from;
   for (int c = 0; s_.batch_norm && c < s_.channels; ++c) {
     const double m = sums.total(0, c) / positions;
+    double squares = 0;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      const double n = spans[i].to - spans[i].from, sum = sums.sum(i)[c];
+      const double about = float(sum / n);  // as add_up has it: its squares are about this
+      squares += sums.products(i)[c] + 2 * (about - m) * (sum - n * about) + n * (about - m) * (about - m);
+    }
     mean[c] = float(m);
-    var[c] = float(std::max(0.0, sums.total(1, c) / positions - m * m));
+    var[c] = float(std::max(0.0, squares / positions));
   }
 }
 

@@ -75,14 +75,18 @@ class SpanSums {
 struct Norm {
   Norm(const BlockShape& shape, int padded, const float* gain, const float* bias, const float* mean,
        const float* var)
-      : scale(1, padded), shift(1, padded) {
+      : scale(1, padded), shift(1, padded), centre(1, padded) {
     for (int c = 0; c < shape.channels; ++c) {
       const double g = shape.batch_norm ? gain[c] / std::sqrt(var[c] + shape.eps) : 1.0;
       scale.row()[c] = float(g);
       shift.row()[c] = float(shape.batch_norm ? bias[c] - mean[c] * g : bias[c]);
+      if (shape.batch_norm) centre.row()[c] = mean[c];
     }
   }
-  Padded scale, shift;
+  Activation with(const float* mask) const {
+    return {scale.row(), shift.row(), mask, centre.row()};
+  }
+  Padded scale, shift, centre;
 };
 
 // What dropout multiplies by: ones where there is none.

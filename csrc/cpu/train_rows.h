@@ -36,11 +36,12 @@ struct Column {
 
 template <class V>
 struct Active {
-  typename V::Reg scale, shift, mask;
+  typename V::Reg scale, shift, mask, mean;
   Active(const Activation& a, int channel)
       : scale(V::load_f32(a.scale + channel)),
         shift(V::load_f32(a.shift + channel)),
-        mask(V::load_f32(a.mask + channel)) {}
+        mask(V::load_f32(a.mask + channel)),
+        mean(V::load_f32(a.mean + channel)) {}
   typename V::Reg normalised(typename V::Reg a) const { return V::fma(a, scale, shift); }
   typename V::Reg operator()(typename V::Reg a) const {
     return V::mul(V::relu(normalised(a)), mask);
@@ -112,17 +113,35 @@ template <class F>
 Each(F) -> Each<F>;
 
 template <class V>
-void sums(const char* a, long rows, int channels, double* sum, double* squares) {
-  struct Body : Sums<V> {
+void sum(const char* a, long rows, int channels, double* total) {
+  struct Body {
     Column<V> column;
     const char* a;
-    void operator()(long r) {
-      const auto v = column.load(a, r);
-      this->add(v, v);
-    }
+    double* to;
+    typename V::Reg sum{};
+    void operator()(long r) { sum = V::add(sum, column.load(a, r)); }
+    void finish() { add_to<V>(to, sum); }
   };
   each_row<V>(rows, channels, [=](int channel) {
-    return Body{{sum, squares, channel}, {channels, channel}, a};
+    return Body{{channels, channel}, a, total + channel};
+  });
+}
+
+template <class V>
+void squares(const char* a, const float* mean, long rows, int channels, double* total) {
+  struct Body {
+    Column<V> column;
+    const char* a;
+    double* to;
+    typename V::Reg mean, sum{};
+    void operator()(long r) {
+      const auto v = V::sub(column.load(a, r), mean);
+      sum = V::fma(v, v, sum);
+    }
+    void finish() { add_to<V>(to, sum); }
+  };
+  each_row<V>(rows, channels, [=](int channel) {
+    return Body{{channels, channel}, a, total + channel, V::load_f32(mean + channel)};
   });
 }
 
@@ -171,7 +190,7 @@ void branch_sums(const char* dy, const char* y, const char* a, Activation activa
     void operator()(long r) {
       const auto dz = V::where_positive(column.load(y, r), column.load(dy, r));
       const auto v = column.load(a, r);
-      this->add(active.gradient(v, dz), v);
+      this->add(active.gradient(v, dz), V::sub(v, active.mean));
     }
   };
   each_row<V>(rows, channels, [=](int channel) {
@@ -205,7 +224,7 @@ void inner_gradient(char* dh, const char* a, Activation activation, long rows, i
     void operator()(long r) {
       const auto v = column.load(a, r);
       const auto g = active.gradient(v, column.load(dh, r));
-      this->add(g, v);
+      this->add(g, V::sub(v, active.mean));
       column.store(dh, r, g);
     }
   };
@@ -315,10 +334,11 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
 
 template <class V>
 constexpr TrainKernels train_kernels() {
-  TrainKernels table = {sums<V>,           activate<V>,     combine<V>,      combine_codes<V>,
-                        branch_sums<V>,    branch_gradient<V>, inner_gradient<V>,
-                        norm_gradient<V>,  add_residual<V>, sum_words<V>,    sum_codes<V>,
-                        nullptr,           outer<V>};
+  TrainKernels table = {sum<V>,          squares<V>,        activate<V>,
+                        combine<V>,      combine_codes<V>,  branch_sums<V>,
+                        branch_gradient<V>, inner_gradient<V>, norm_gradient<V>,
+                        add_residual<V>, sum_words<V>,      sum_codes<V>,
+                        nullptr,         outer<V>};
   if constexpr (V::STEP == 2) table.pair = pair_rows<V>;
   return table;
 }
