@@ -39,7 +39,8 @@ CASES = {
     "64 tiles of 16 steps, 119 labels": (64, 16, 119),
     "512 windows, 119 labels": (512, 1, 119),
 }
-TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}  # of the loss
+# of the loss; a dense batch norm has other statistics, of every position, not those of the grid
+TOLERANCE = {"pruned fp32": 1e-4, "pruned bf16": 3e-2, "dense fp32": 1e-2, "dense bf16": 3e-2}
 
 
 def conv1d_dense(model: TCN, codes: torch.Tensor, stride: int) -> torch.Tensor:
@@ -165,7 +166,8 @@ def measure(case: str, sides: list[str], rounds: int) -> list[dict]:
         torch.manual_seed(1)
         loss = step()
         error = abs(loss - expected) / expected
-        assert error < TOLERANCE[side.split()[-1]], f"{side}: loss {loss}, float64 {expected}"
+        form, *_, precision = side.split()
+        assert error < TOLERANCE[f"{form} {precision}"], f"{side}: loss {loss}, float64 {expected}"
         step()
         ready[side] = step
     seconds = {side: [] for side in ready}
