@@ -66,7 +66,9 @@ def _command() -> str:
     program = Path(sys.argv[0])
     # `python -m pytest` shows as .../pytest/__main__.py
     name = program.parent.name if program.name == "__main__.py" else program.name
-    return " ".join([name, *sys.argv[1:]])
+    # of a file, its name: folders differ from machine to machine
+    arguments = [Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:]]
+    return " ".join([name, *arguments])
 
 
 def _commit() -> str:
