@@ -20,6 +20,7 @@ FLAGS = {
     "csrc/cpu/avx512_bf16.cpp": [*AVX512, "-mavx512bf16"],
     "csrc/cpu/amx.cpp": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
+OPENMP = ["-fopenmp"]  # where the compiler has it, see csrc/cpu/threads.h
 
 
 class BuildEngine(build_ext):
@@ -27,6 +28,9 @@ class BuildEngine(build_ext):
 
     def build_extension(self, extension):
         compile_one = self.compiler._compile
+        if self._links(OPENMP):
+            extension.extra_compile_args += OPENMP
+            extension.extra_link_args += OPENMP
 
         def compile_with_flags(target, source, suffix, cc_args, extra, pp_opts):
             flags = FLAGS.get(source, [])
@@ -43,6 +47,19 @@ class BuildEngine(build_ext):
             raise
         finally:
             self.compiler._compile = compile_one
+
+    def _links(self, flags):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "empty.cpp")
+            source.write_text("int main() {}")
+            try:
+                made = self.compiler.compile([str(source)], folder, extra_postargs=flags)
+                self.compiler.link_executable(
+                    made, f"{folder}/empty", extra_postargs=flags, target_lang="c++"
+                )
+            except Exception:
+                return False
+        return True
 
     def _knows(self, compile_one, flags):
         if not flags:

@@ -1,4 +1,8 @@
-// Work shared among threads that come and go with the call; the first failure is thrown by it.
+// Work shared among threads; the first failure is thrown by the call.
+//
+// Where the compiler has OpenMP they are its threads: with GCC's library those of PyTorch, which spin
+// for a while after PyTorch's own work and would hold up any others. Elsewhere, and in a process
+// that was forked, where OpenMP's threads are gone, they come and go with the call.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +28,9 @@ class Tasks {
   std::atomic<long> next_{0};
 };
 
+// Whether this process was forked after the module was loaded.
+bool forked();
+
 // Runs worker(tasks), which takes tasks until none is left, in up to `threads` threads.
 template <class Worker>
 void share(int threads, long total, Worker worker) {
@@ -42,9 +49,18 @@ void share(int threads, long total, Worker worker) {
       fail();
     }
   };
+  const int wanted = int(std::min<long>(threads, total));
+#ifdef _OPENMP
+  if (wanted > 1 && !forked()) {
+#pragma omp parallel num_threads(wanted)
+    work();
+    if (failure) std::rethrow_exception(failure);
+    return;
+  }
+#endif
   std::vector<std::thread> helpers;
   try {
-    for (long i = 1; i < std::min<long>(threads, total); ++i) helpers.emplace_back(work);
+    for (int i = 1; i < wanted; ++i) helpers.emplace_back(work);
   } catch (...) {  // no thread to be had: stop those that started, then say so
     fail();
   }
