@@ -6,9 +6,11 @@ of every mean. Means are over labels with at least ``min_positives`` positive wi
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .labels import AMBIGUOUS, BOUND
 
@@ -44,17 +46,28 @@ def score_labels(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> 
 
     Ambiguous windows of a label are left out for that label.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     n_labels = len(labels)
     ap, auroc = np.full(n_labels, np.nan), np.full(n_labels, np.nan)
     positives, windows = np.zeros(n_labels, np.int64), np.zeros(n_labels, np.int64)
-    for index in range(n_labels):
+
+    def score(index: int) -> None:
         known = targets[:, index] != AMBIGUOUS
         truth = targets[known, index] == BOUND
         positives[index], windows[index] = truth.sum(), truth.size
         if 0 < positives[index] < windows[index]:
-            score = scores[known, index]
-            ap[index] = average_precision_score(truth, score)
-            auroc[index] = roc_auc_score(truth, score)
+            ap[index], auroc[index] = ap_and_auroc(truth, scores[known, index])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(score, range(n_labels)))
     return LabelScores(list(labels), ap, auroc, positives, windows)
+
+
+def ap_and_auroc(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
+    """Average precision and AUROC of ``truth`` bool (n,) and ``score`` float (n,), both classes
+    there: scikit-learn's, of one sort instead of two."""
+    from sklearn.metrics import auc, roc_curve
+
+    fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
+    found, wrong = tpr * truth.sum(), fpr * (~truth).sum()
+    precision = found[1:] / (found[1:] + wrong[1:])
+    return float(np.sum(np.diff(tpr) * precision)), float(auc(fpr, tpr))
