@@ -86,7 +86,6 @@ setup(
             sorted(str(path) for path in Path("csrc").rglob("*.cpp")),
             depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
             cxx_std=17,
-            # no contraction where the baseline has no FMA of its own: one result on every x86-64
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-maybe-uninitialized"],
             extra_link_args=["-pthread"],
             optional=True,

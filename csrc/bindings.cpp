@@ -27,7 +27,7 @@ const Kernels& find_kernels(const std::string& isa, const std::string& precision
   for (const Isa& candidate : isas()) {
     if (candidate.name != isa) continue;
     if (!candidate.why_not.empty()) throw std::invalid_argument(isa + ": " + candidate.why_not);
-    const auto make = precision == "fp32" ? candidate.fp32
+    const auto make = precision == "fp32"   ? candidate.fp32
                       : precision == "bf16" ? candidate.bf16
                                             : nullptr;
     if (!make) throw std::invalid_argument(isa + ": does not compute in " + precision);

@@ -11,10 +11,10 @@ inline constexpr int N_BASES = 4;
 
 // One residual block on its grids. Dilation, stride and tap count positions of the block's input.
 struct BlockParams {
-  int taps1, taps2;     // kernel sizes
-  long dilation;        // of both convolutions
-  long stride;          // of the second
-  long tap;             // offset of the residual from the first input an output reads
+  int taps1, taps2;      // kernel sizes
+  long dilation;         // of both convolutions
+  long stride;           // of the second
+  long tap;              // offset of the residual from the first input an output reads
   const float* weight1;  // (channels, 4 in the first block, else channels, taps1)
   const float* bias1;    // (channels)
   const float* weight2;  // (channels, channels, taps2)

@@ -183,6 +183,7 @@ def fit(
                 best_ap, best_state = scores.macro("ap"), copy.deepcopy(model.state_dict())
             if on_epoch is not None:
                 on_epoch(model, epoch, is_best)
+    gc.unfreeze()
     model.load_state_dict(best_state)
     model.eval()
     return epochs

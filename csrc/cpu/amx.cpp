@@ -24,9 +24,9 @@
 namespace tcnfast {
 namespace {
 
-constexpr int SIDE = 16;            // rows of a tile; fp32 sums in a row of one
-constexpr int INPUTS = 32;          // bf16 channels in a row of a tile
-constexpr int PANEL = 2 * SIDE;     // outputs of a panel, and rows of a step
+constexpr int SIDE = 16;         // rows of a tile; fp32 sums in a row of one
+constexpr int INPUTS = 32;       // bf16 channels in a row of a tile
+constexpr int PANEL = 2 * SIDE;  // outputs of a panel, and rows of a step
 constexpr int TILE_BYTES = 1024;
 constexpr ptrdiff_t ROW_BYTES = 64;  // of a tile
 

@@ -60,8 +60,7 @@ void FirstLayer::weight_gradient(const float* sums, int channels, int padded,
   std::vector<double> total(size_t(channels) * N_BASES * taps);
   each([&](int group, int w, int tap, int code) {
     const float* sum = sums + (size_t(group) * words_per_table + w) * padded;
-    for (int c = 0; c < channels; ++c)
-      total[(size_t(c) * N_BASES + code) * taps + tap] += sum[c];
+    for (int c = 0; c < channels; ++c) total[(size_t(c) * N_BASES + code) * taps + tap] += sum[c];
   });
   std::copy(total.begin(), total.end(), gradient);
 }

@@ -85,8 +85,8 @@ std::vector<Isa> look() {
   std::vector<Isa> found;
 #if defined(__x86_64__)
   found.push_back({"amx", avx512_fp32, amx_bf16, why_not_amx()});
-  found.push_back({"avx512_bf16", avx512_fp32, avx512_bf16,
-                   missing(has_avx512_bf16(), avx512_bf16())});
+  found.push_back(
+      {"avx512_bf16", avx512_fp32, avx512_bf16, missing(has_avx512_bf16(), avx512_bf16())});
   found.push_back({"avx512", avx512_fp32, nullptr, missing(has_avx512(), avx512_fp32())});
   found.push_back({"avx2", avx2_fp32, nullptr, missing(has_avx2(), avx2_fp32())});
 #endif

@@ -51,8 +51,8 @@ struct Outer {
   float* sums;          // (inputs, outputs)
 };
 
-// Normalisation and dropout of one sequence: relu(a * scale + shift) * mask, a vector each. `mean` is
-// what the scale and shift take off: sums of products are centred on it.
+// Normalisation and dropout of one sequence: relu(a * scale + shift) * mask, a vector each. `mean`
+// is what the scale and shift take off: sums of products are centred on it.
 struct Activation {
   const float *scale, *shift, *mask, *mean;
 };
@@ -70,8 +70,8 @@ struct TrainKernels {
   void (*squares)(const char* a, const float* mean, long rows, int channels, double* squares);
   void (*activate)(const char* a, Activation, char* out, long rows, int channels);
   // relu(activation + residual), the residual rows, or a row of 5 by code
-  void (*combine)(const char* a, Activation, const char* residual, ptrdiff_t residual_row, char* out,
-                  long rows, int channels);
+  void (*combine)(const char* a, Activation, const char* residual, ptrdiff_t residual_row,
+                  char* out, long rows, int channels);
   void (*combine_codes)(const char* a, Activation, const uint8_t* codes, ptrdiff_t codes_row,
                         const float* code_rows, char* out, long rows, int channels);
 

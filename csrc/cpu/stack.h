@@ -1,4 +1,5 @@
-// A stack packed for one instruction set and precision, and its scores: depth first, chunk by chunk.
+// A stack packed for one instruction set and precision, and its scores: depth first, chunk by
+// chunk.
 #pragma once
 
 #include <memory>

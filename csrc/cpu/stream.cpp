@@ -40,7 +40,8 @@ struct Demand {
       const long ahead = 2 * row_block;  // what a convolution reads too far; strides are 1 or 2
       h = std::max(h, block.reach2() + rows + ahead);
       rows = rows / block.stride + 1;
-      const long history = i + 1 < blocks.size() ? blocks[i + 1].reach1() + blocks[i + 1].reach2() : 0;
+      const long history =
+          i + 1 < blocks.size() ? blocks[i + 1].reach1() + blocks[i + 1].reach2() : 0;
       x = std::max(x, history + rows + ahead);
     }
   }
@@ -194,8 +195,7 @@ void Stream::write_head(const Rows& y, long from, float*& logits) {
   const long rows = outputs(y.end - first, 0, sample);
   if (rows <= 0) return;
   if (sample > 1)  // move the wanted rows together: a convolution may read on behind them
-    for (long i = 0; i < rows; ++i)
-      std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
+    for (long i = 0; i < rows; ++i) std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
   Conv c{};
   c.x = y.at(from);
   c.x_row = y.bytes;

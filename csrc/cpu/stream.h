@@ -6,7 +6,8 @@
 namespace tcnfast {
 
 // Memory of the arenas that a chunk goes through. Flat from 256 KiB to 4 MiB on an AMD EPYC (Zen 5)
-// with 1 MiB of second-level cache a core, C=64, k=3, 8 blocks, strides 1 and 32; this is the middle.
+// with 1 MiB of second-level cache a core, C=64, k=3, 8 blocks, strides 1 and 32; this is the
+// middle.
 inline constexpr size_t CHUNK_BYTES = 512 << 10;
 
 // Positions per chunk that keep the arenas of a stream within CHUNK_BYTES.
@@ -24,9 +25,9 @@ class Stream {
  private:
   // Rows of a layer in an arena, numbered from the first of the sequence.
   struct Rows {
-    char* data;         // row `first`
-    long first, end;    // [first, end) are there
-    ptrdiff_t bytes;    // from row to row
+    char* data;       // row `first`
+    long first, end;  // [first, end) are there
+    ptrdiff_t bytes;  // from row to row
     char* at(long row) const { return data + (row - first) * bytes; }
   };
 

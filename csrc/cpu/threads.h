@@ -1,8 +1,8 @@
 // Work shared among threads; the first failure is thrown by the call.
 //
-// Where the compiler has OpenMP they are its threads: with GCC's library those of PyTorch, which spin
-// for a while after PyTorch's own work and would hold up any others. Elsewhere, and in a process
-// that was forked, where OpenMP's threads are gone, they come and go with the call.
+// Where the compiler has OpenMP they are its threads: with GCC's library those of PyTorch, which
+// spin for a while after PyTorch's own work and would hold up any others. Elsewhere, and in a
+// process that was forked, where OpenMP's threads are gone, they come and go with the call.
 #pragma once
 
 #include <algorithm>

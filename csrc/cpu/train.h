@@ -31,12 +31,12 @@ struct BlockShape {
 // Rows are (sequences, positions, padded channels) of the kernels' elements; the rest is fp32 with
 // `channels` channels. Null where there is none.
 struct BlockTensors {
-  const char* x;           // rows of length
-  const uint8_t* codes;    // (sequences, length), 0 to 4
-  const float *weight1, *weight2;  // (channels, inputs, taps)
+  const char* x;                                 // rows of length
+  const uint8_t* codes;                          // (sequences, length), 0 to 4
+  const float *weight1, *weight2;                // (channels, inputs, taps)
   const float *gain1, *shift1, *gain2, *shift2;  // of the batch norms; without, shifts are biases
-  const float *mask1, *mask2;      // (sequences, channels), what dropout multiplies by; or null
-  const float* code_residual;      // (5, channels)
+  const float *mask1, *mask2;  // (sequences, channels), what dropout multiplies by; or null
+  const float* code_residual;  // (5, channels)
   char *a1, *a2, *y;  // rows of length1, length2, length2; of codes no a1: it is looked up again
   float *mean1, *var1, *mean2, *var2;  // of the batch norms, var biased
 };

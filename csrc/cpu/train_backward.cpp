@@ -128,7 +128,8 @@ NormBackward Backward::second_norm() {
 
 // The second convolution's weights, and the gradient of the first norm's output in the workspace.
 NormBackward Backward::second_convolution(NormGradient back2) {
-  const InputGradient to_h(kernels_, t_.weight2, s_.channels, s_.taps2, s_.dilation, s_.stride, at_);
+  const InputGradient to_h(kernels_, t_.weight2, s_.channels, s_.taps2, s_.dilation, s_.stride,
+                           at_);
   WeightSums sums2(kernels_, weights_ ? groups2_.count : 0, s_.taps2, at_);
   SpanSums sums1(spans2_.size(), at_.padded);
   share(threads_, groups2_.count, [&](Tasks& tasks) {

@@ -79,8 +79,8 @@ void Forward::first_convolution() {
   statistics(sums, spans1_, t_.mean1, t_.var1);
 }
 
-// The inputs of a span of the first convolution, which reads on behind its last row: in `copy` where
-// that would be behind the last of the tensor.
+// The inputs of a span of the first convolution, which reads on behind its last row: in `copy`
+// where that would be behind the last of the tensor.
 const char* Forward::readable(const Span& span, char* copy) const {
   const char* x = at_.at(t_.x, s_.length, span.sequence, span.from);
   const char* end = at_.at(t_.x, s_.length, s_.sequences, 0);
@@ -155,7 +155,8 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
     for (size_t i = 0; i < spans.size(); ++i) {
       const double n = spans[i].to - spans[i].from, sum = sums.sum(i)[c];
       const double about = float(sum / n);  // as add_up has it: its squares are about this
-      squares += sums.products(i)[c] + 2 * (about - m) * (sum - n * about) + n * (about - m) * (about - m);
+      squares +=
+          sums.products(i)[c] + 2 * (about - m) * (sum - n * about) + n * (about - m) * (about - m);
     }
     mean[c] = float(m);
     var[c] = float(std::max(0.0, squares / positions));

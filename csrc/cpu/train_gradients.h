@@ -58,7 +58,8 @@ class WeightSums {
     for (int tap = 0; tap < taps_; ++tap)
       for (int i = 0; i < channels; ++i) {
         const float* row = data_.floats() + (size_t(tap) * at_.padded + i) * at_.padded;
-        for (int o = 0; o < channels; ++o) weight[(size_t(o) * channels + i) * taps_ + tap] = row[o];
+        for (int o = 0; o < channels; ++o)
+          weight[(size_t(o) * channels + i) * taps_ + tap] = row[o];
       }
   }
 

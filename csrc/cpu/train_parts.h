@@ -143,7 +143,8 @@ class Packed {
 // for, which costs less than to keep it.
 class FirstRows {
  public:
-  FirstRows(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors, int padded)
+  FirstRows(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
+            int padded)
       : kernels_(kernels), shape_(shape), codes_(tensors.codes), padded_(padded) {
     if (shape.codes)
       layer = FirstLayer(tensors.weight1, nullptr, shape.channels, padded, shape.taps1);
@@ -152,7 +153,8 @@ class FirstRows {
   // Words of `rows` positions of a sequence, with those of every group.
   void make_words(long sequence, long from, long rows, uint8_t* words) const {
     if (!layer.make_words(codes_ + sequence * shape_.length + from, rows, words))
-      throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
+      throw std::invalid_argument(
+          "codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
   }
 
   // Rows [from, from + rows) of a sequence to `out`; `words` has room for rows + taps.

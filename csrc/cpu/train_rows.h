@@ -122,9 +122,8 @@ void sum(const char* a, long rows, int channels, double* total) {
     void operator()(long r) { sum = V::add(sum, column.load(a, r)); }
     void finish() { add_to<V>(to, sum); }
   };
-  each_row<V>(rows, channels, [=](int channel) {
-    return Body{{channels, channel}, a, total + channel};
-  });
+  each_row<V>(rows, channels,
+              [=](int channel) { return Body{{channels, channel}, a, total + channel}; });
 }
 
 template <class V>
@@ -239,8 +238,7 @@ void norm_gradient(const char* g, const char* a, NormGradient norm, char* da, lo
   each_row<V>(rows, channels, [=](int channel) {
     const Column<V> column(channels, channel);
     const NormBack<V> back(norm, channel);
-    return Each{
-        [=](long r) { column.store(da, r, back(column.load(g, r), column.load(a, r))); }};
+    return Each{[=](long r) { column.store(da, r, back(column.load(g, r), column.load(a, r))); }};
   });
 }
 
@@ -334,11 +332,10 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
 
 template <class V>
 constexpr TrainKernels train_kernels() {
-  TrainKernels table = {sum<V>,          squares<V>,        activate<V>,
-                        combine<V>,      combine_codes<V>,  branch_sums<V>,
-                        branch_gradient<V>, inner_gradient<V>, norm_gradient<V>,
-                        add_residual<V>, sum_words<V>,      sum_codes<V>,
-                        nullptr,         outer<V>};
+  TrainKernels table = {sum<V>,           squares<V>,      activate<V>,        combine<V>,
+                        combine_codes<V>, branch_sums<V>,  branch_gradient<V>, inner_gradient<V>,
+                        norm_gradient<V>, add_residual<V>, sum_words<V>,       sum_codes<V>,
+                        nullptr,          outer<V>};
   if constexpr (V::STEP == 2) table.pair = pair_rows<V>;
   return table;
 }
