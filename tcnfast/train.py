@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .metrics import MIN_POSITIVES, LabelScores
 from .model import TCN
 from .plan import Plan
 from .progress import Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def fit(
     progress: bool = True,
 ) -> list[Epoch]:
     """Train ``model`` in place; it ends with the weights of the epoch whose macro-AP on ``valid``
-    was best. ``on_epoch(model, epoch, is_best)`` is called after every epoch.
+    was best. ``on_epoch(model, epoch, is_best)`` is called after every epoch. Steps run on the
+    backend that a plan would take, which TCNFAST_BACKEND may name.
 
     Raises TcnfastError where the loss stops being finite.
     """
@@ -156,6 +160,11 @@ def fit(
         betas=(0.9, 0.99),
         fused=probe.device.type in ("cpu", "cuda"),
     )
+    network = model if probe.backend == "cpu" else model.unfused()
+    log.info("training on device %s, backend %s, precision %s", probe.device,
+             probe.backend if network.engine else "reference", probe.precision)  # fmt: skip
+    for reason in probe.passed_over:
+        log.warning("WARNING: %s", reason)
     engine.keep_freed_memory()
     gc.freeze()  # what start-up left behind is not looked through again at every collection
     epochs: list[Epoch] = []
@@ -168,7 +177,7 @@ def fit(
             upcoming = reader.submit(sampler.batch, step + 1)
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_at(step, config)
-            losses.append(_step(model, optimiser, codes, targets, config, probe))
+            losses.append(_step(network, optimiser, codes, targets, config, probe))
             if not np.isfinite(losses[-1]):
                 raise TcnfastError(f"loss is {losses[-1]} at step {step + 1}; lower learning_rate")
             bar.update(1, f"loss {losses[-1]:.4f}")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tcnfast import engine, training
 from tcnfast.dataset import Dataset, TileSampler
 from tcnfast.errors import TcnfastError
 from tcnfast.evaluate import evaluate
@@ -248,3 +249,20 @@ def test_validation_without_bound_windows_raises_before_training(dataset, monkey
 def test_training_takes_no_precision_it_does_not_run():
     with pytest.raises(TcnfastError, match="precision 'fp64': training takes auto, fp32 or bf16"):
         TrainConfig(precision="fp64")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_steps_run_on_the_backend_that_is_named_and_say_so(dataset, monkeypatch, caplog, backend):
+    if backend == "cpu" and engine.why_not("fp32"):
+        pytest.skip(engine.why_not("fp32"))
+    monkeypatch.setenv("TCNFAST_BACKEND", backend)
+    ran = []
+    dense = training.dense
+    monkeypatch.setattr(training, "dense", lambda *args: ran.append(1) or dense(*args))
+    model, config = new_model(), TrainConfig(**SHORT | {"steps": 2, "epoch_steps": 2})
+    before = model.head.weight.clone()
+    with caplog.at_level("INFO", logger="tcnfast.train"):
+        fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
+    assert len(ran) == (2 if backend == "cpu" else 0)
+    assert f"backend {backend}, precision" in caplog.text
+    assert model.engine and not model.training and not torch.equal(model.head.weight, before)

@@ -105,17 +105,8 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
       look_up(state.done1, done1, codes, h.at(state.done1));
       time.lap(seconds.lookup);
     } else if (done1 > state.done1) {
-      Conv c{};
-      c.x = x.at(state.done1);
-      c.x_row = row;
-      c.x_tap = block.dilation * row;
-      c.taps = block.first.taps;
-      c.inputs = c.outputs = stack_.padded;
-      c.weights = block.first.weights.data();
-      c.bias = block.first.bias.floats();
-      c.out = h.at(state.done1);
-      c.out_row = row;
-      c.rows = done1 - state.done1;
+      const Conv c =
+          call(block, block.first, x.at(state.done1), 1, h.at(state.done1), done1 - state.done1);
       stack_.kernels.conv_relu(c);
       time.lap(seconds.convolutions);
     }
@@ -127,17 +118,8 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     time.lap(seconds.history);
     if (done2 > state.done2) {
       const long from = state.done2 * block.stride;
-      Conv c{};
-      c.x = h.at(from);
-      c.x_row = block.stride * row;
-      c.x_tap = block.dilation * row;
-      c.taps = block.second.taps;
-      c.inputs = c.outputs = stack_.padded;
-      c.weights = block.second.weights.data();
-      c.bias = block.second.bias.floats();
-      c.out = y.at(state.done2);
-      c.out_row = row;
-      c.rows = done2 - state.done2;
+      Conv c = call(block, block.second, h.at(from), block.stride, y.at(state.done2),
+                    done2 - state.done2);
       if (i == 0) {
         c.codes = codes + block.tap + from;
         c.codes_row = block.stride;
@@ -168,6 +150,23 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     std::swap(x_, y_);
     x = y;
   }
+}
+
+// Rows of a convolution of a block; its inputs are `stride` rows apart.
+Conv Stream::call(const Block& block, const Convolution& convolution, const char* x, long stride,
+                  char* out, long rows) const {
+  Conv c{};
+  c.x = x;
+  c.x_row = stride * stack_.row_bytes;
+  c.x_tap = block.dilation * stack_.row_bytes;
+  c.taps = convolution.taps;
+  c.inputs = c.outputs = stack_.padded;
+  c.weights = convolution.weights.data();
+  c.bias = convolution.bias.floats();
+  c.out = out;
+  c.out_row = stack_.row_bytes;
+  c.rows = rows;
+  return c;
 }
 
 void Stream::look_up(long from, long end, const uint8_t* codes, char* out) {

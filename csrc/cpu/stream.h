@@ -5,9 +5,9 @@
 
 namespace tcnfast {
 
-// Memory of the arenas that a chunk goes through. Flat from 256 KiB to 4 MiB on an AMD EPYC (Zen 5)
-// with 1 MiB of second-level cache a core, C=64, k=3, 8 blocks, strides 1 and 32; this is the
-// middle.
+// Memory of the arenas that a chunk goes through. Little depends on it from 256 KiB to 4 MiB on an
+// AMD EPYC (Zen 5) with 1 MiB of second-level cache a core, C=64, k=3, 8 blocks, strides 1 and 32
+// (benchmarks/results/chunk.csv); this is the middle.
 inline constexpr size_t CHUNK_BYTES = 512 << 10;
 
 // Positions per chunk that keep the arenas of a stream within CHUNK_BYTES.
@@ -39,6 +39,8 @@ class Stream {
   };
 
   void advance(long end, const uint8_t* codes, float*& logits);
+  Conv call(const Block& block, const Convolution& convolution, const char* x, long stride,
+            char* out, long rows) const;
   void look_up(long from, long end, const uint8_t* codes, char* out);
   void write_head(const Rows& y, long from, float*& logits);
 

@@ -114,8 +114,7 @@ class OneHotGradient {
  public:
   OneHotGradient(const Kernels& kernels, const BlockShape& s, const BlockTensors& t,
                  const Layout& at)
-      : kernels_(kernels),
-        s_(s),
+      : s_(s),
         at_(at),
         letters_(kernels, N_BASES * s.taps1, s.channels, at.padded,
                  [&](int o, int i) {
@@ -192,7 +191,6 @@ class OneHotGradient {
     Buffer weights_, zeros_;
   };
 
-  const Kernels& kernels_;
   const BlockShape& s_;
   const Layout& at_;
   const Matrix letters_, residual_;
