@@ -114,6 +114,7 @@ model.forward = lambda codes: model.dense(codes, 2)
 parallel = torch.nn.parallel.DistributedDataParallel(model)
 parallel(codes[2 * rank : 2 * rank + 2]).square().sum().backward()
 torch.save(gradients(model), f"{sys.argv[3]}.{rank}")
+del parallel  # it keeps the group, whose threads must end before the interpreter does
 torch.distributed.destroy_process_group()
 """
 
