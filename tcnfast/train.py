@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import engine
-from .dataset import Dataset, TileSampler
+from .dataset import Dataset
 from .errors import TcnfastError
 from .evaluate import evaluate
 from .genome import Region
@@ -24,6 +24,7 @@ from .metrics import MIN_POSITIVES, LabelScores
 from .model import TCN
 from .plan import Plan
 from .progress import Progress
+from .tiles import TileSampler
 
 log = logging.getLogger(__name__)
 

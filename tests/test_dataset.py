@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from tcnfast.dataset import Dataset, TileSampler, read_split
+from tcnfast.dataset import Dataset, read_split
 from tcnfast.errors import TcnfastError
 from tcnfast.genome import Genome, Region
 from tcnfast.intervals import Intervals
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
+from tcnfast.tiles import TileSampler
 
 SIZES = {"chr20": 30_000, "chrX": 9_000}
 LABELS = ["common", "rare", "never"]

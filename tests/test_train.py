@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tcnfast import engine, training
-from tcnfast.dataset import Dataset, TileSampler
+from tcnfast.dataset import Dataset
 from tcnfast.errors import TcnfastError
 from tcnfast.evaluate import evaluate
 from tcnfast.genome import Genome, Region
@@ -13,6 +13,7 @@ from tcnfast.intervals import Intervals
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
 from tcnfast.model import TCN, TCNConfig
 from tcnfast.plan import Plan
+from tcnfast.tiles import TileSampler
 from tcnfast.train import (
     TrainConfig,
     decay_groups,
