@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import engine, reference
+from . import engine, reference, triton_engine
 from .errors import TcnfastError
 from .grid import StackGrid
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
+DTYPES = triton_engine.DTYPES | {"fp64": torch.float64}
 Run = Callable[[Tensor], Tensor]
 
 
@@ -52,6 +52,25 @@ class Cpu:
         return engine.prepare(weights, spec.grid, spec.precision)
 
 
+class Triton:
+    """Fused Triton kernels, on an NVIDIA GPU; by name also in Triton's interpreter."""
+
+    name = "triton"
+    devices = ("cuda",)
+    # rows of a tile are long, and there are many: 1 GB of rows at a block's end
+    segment_bases = 2**23
+    instructions = None  # Triton chooses
+
+    def auto_precision(self, device: torch.device) -> str:
+        return "fp16" if triton_engine.interpreted() or not _has_bf16(device) else "bf16"
+
+    def why_not(self, spec: Spec) -> str | None:
+        return triton_engine.why_not(spec.device, spec.precision, spec.grid)
+
+    def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
+        return triton_engine.prepare(weights, spec.grid, spec.precision, spec.device)
+
+
 class Reference:
     """Plain PyTorch on pruned grids, channels-last."""
 
@@ -65,6 +84,8 @@ class Reference:
         return "bf16" if _has_bf16(device) else "fp32"
 
     def why_not(self, spec: Spec) -> str | None:
+        if spec.precision == "tf32":
+            return "tf32 is a precision of the Triton kernels"
         if spec.device.type == "mps" and spec.precision != "fp32":
             return f"on mps it runs in fp32, not {spec.precision}"
         return None
@@ -74,7 +95,7 @@ class Reference:
         return lambda codes: reference.stack(codes, weights, spec.grid)
 
 
-BACKENDS = (Cpu(), Reference())
+BACKENDS = (Triton(), Cpu(), Reference())
 
 
 class Choice(NamedTuple):
@@ -83,6 +104,11 @@ class Choice(NamedTuple):
     backend: object
     spec: Spec
     passed_over: list[str]
+
+
+def forced(name: str) -> bool:
+    """Whether TCNFAST_BACKEND names the backend ``name``."""
+    return os.environ.get("TCNFAST_BACKEND") == name
 
 
 def choose(name: str, device: torch.device, precision: str, grid: StackGrid) -> Choice:

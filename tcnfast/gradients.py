@@ -24,8 +24,8 @@ def input_gradient(
     (N, P, labels), a weight for each logit of ``reference.stack``. Returns float32 (N, 4, L), at N
     too. Weight gradients are not computed. Raises TcnfastError where the engine cannot run.
     """
-    ops.require(precision)
-    weights = weights.to("cpu", torch.float32)
+    ops.require(codes.device, precision)
+    weights = weights.to(codes.device, torch.float32)
     x, kept = codes, []
     for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
         residual = code_residual(block.residual) if x is codes else None

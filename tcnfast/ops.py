@@ -1,34 +1,50 @@
-"""A residual block in training as a PyTorch operator: shapes, fake, autograd, over the C++ engine.
+"""A residual block in training as a PyTorch operator: shapes, fake and autograd, over the C++
+engine (``cpu_blocks``) and the Triton kernels (``triton_blocks``).
 
 ``block`` takes codes (the first block) or rows and gives rows: ``(N, L, C')`` activations, channels
-last and padded with zeros to the ``C'`` that the engine's instruction set multiplies, bfloat16 or
-float32. Batch norms use the statistics of the batch, which come back for the running ones. Dropout
-is a scale per sequence and channel, drawn by the caller. The gradients are those of
-``model.Block``: tests/test_ops.py compares them, element by element.
+last and padded with zeros to the ``C'`` that matrix instructions take, of a dtype of ``ROWS``.
+Batch norms use the statistics of the batch, which come back for the running ones. Dropout is a
+scale per sequence and channel, drawn by the caller. The gradients are those of ``model.Block``:
+tests/test_ops.py and tests/test_triton_blocks.py compare them, element by element.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
-from . import engine, reference
+from . import cpu_blocks, reference, triton_blocks
+from .backend import forced
 from .errors import TcnfastError
 
-ROWS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+ROWS = {
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "tf32": torch.float32,
+    "fp32": torch.float32,
+}
 PARAMETERS = ("weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_residual")
-STATISTICS = ("mean1", "var1", "mean2", "var2")
+OUTPUTS = ("y", "a1", "a2", "mean1", "var1", "mean2", "var2")
+
+
+def implementation(device: torch.device) -> ModuleType:
+    """What runs a block on ``device``: the kernels on a GPU (or where TCNFAST_BACKEND names them),
+    else the C++ engine."""
+    kernels = device.type == "cuda" or forced("triton")
+    return triton_blocks if kernels else cpu_blocks
 
 
 @torch.compiler.assume_constant_result
-def why_not(precision: str) -> str | None:
-    """Why training cannot run on the C++ engine in ``precision``; None if it can."""
-    return engine.why_not(precision)
+def why_not(device: torch.device, precision: str) -> str | None:
+    """Why a block cannot run on ``device`` in ``precision``; None if it can."""
+    return implementation(device).why_not(device, precision)
 
 
-def require(precision: str) -> None:
+def require(device: torch.device, precision: str) -> None:
     """Raise TcnfastError where ``why_not`` has a reason."""
-    reason = why_not(precision)
+    reason = why_not(device, precision)
     if reason:
         raise TcnfastError(f"tcnfast's operators cannot run: {reason}")
 
@@ -69,13 +85,9 @@ def block(
     )  # fmt: skip
     check_block(x, tensors, dilation, stride, tap, precision)
     outputs = _outputs(x, weight1, weight2, gain1, dilation, stride, precision)
-    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), outputs, strict=True))
-    tensors["codes" if x.dtype == torch.uint8 else "x"] = x
-    addresses, alive = _addresses(tensors)
     shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
-    threads = torch.get_num_threads()
-    engine._C.block_forward(engine.isa(), precision, shape, addresses, threads)
-    del alive
+    named = dict(zip(OUTPUTS, outputs, strict=True))
+    implementation(x.device).forward(x, tensors, named, shape, precision)
     return outputs
 
 
@@ -114,12 +126,10 @@ def block_backward(
         weight1=weight1, weight2=weight2, gain1=gain1, shift1=shift1, gain2=gain2, shift2=shift2,
         mask1=mask1, mask2=mask2, code_residual=code_residual,
     )  # fmt: skip
-    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), saved, strict=True))
-    codes = x.dtype == torch.uint8
-    tensors["codes" if codes else "x"] = x
     gradients = _gradients(x, weight1, weight2, gain1, shift1, gain2, shift2, code_residual)
     named = dict(zip(("dx", *PARAMETERS), gradients, strict=True))
-    _run_backward(dy, x, tensors, named, saved[0].shape[2], (dilation, stride, tap, eps), precision)
+    shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
+    _run_backward(dy, x, saved, tensors, named, shape, precision)
     return gradients
 
 
@@ -147,14 +157,13 @@ def block_input_gradient(
     """Gradient of the input of a block without norms or dropout, and nothing else: rows like ``x``,
     or for codes float32 (N, L, 4), the gradient of their one-hot form."""
     tensors = dict(
-        weight1=weight1, weight2=weight2, shift1=shift1, shift2=shift2, code_residual=code_residual
-    )
-    tensors |= dict(zip(("y", "a1", "a2", *STATISTICS), saved, strict=True))
-    codes = x.dtype == torch.uint8
-    tensors["codes" if codes else "x"] = x
+        weight1=weight1, weight2=weight2, gain1=None, shift1=shift1, gain2=None, shift2=shift2,
+        mask1=None, mask2=None, code_residual=code_residual,
+    )  # fmt: skip
     gradient = _input_gradient(x)
-    _run_backward(dy, x, tensors, {"one_hot" if codes else "dx": gradient}, saved[0].shape[2],
-                  (dilation, stride, tap, 0.0), precision)  # fmt: skip
+    named = {"one_hot" if x.dtype == torch.uint8 else "dx": gradient}
+    shape = _shape(x, weight1, weight2, None, dilation, stride, tap, 0.0)
+    _run_backward(dy, x, saved, tensors, named, shape, precision)
     return gradient
 
 
@@ -169,17 +178,10 @@ def _input_gradient(x: Tensor) -> Tensor:
     return torch.empty(*x.shape, 4, device=x.device) if codes else _fresh(x)
 
 
-def _run_backward(dy, x, tensors, gradients, padded, geometry, precision) -> None:
-    weight1, weight2, gain1 = (tensors.get(name) for name in ("weight1", "weight2", "gain1"))
-    length1, _ = _lengths(x, weight1, weight2, *geometry[:2])
-    workspace = torch.empty(len(x), length1, padded, dtype=dy.dtype)
-    addresses, alive = _addresses(tensors)
-    dy = dy.contiguous()
-    results, _ = _addresses({"dy": dy, "workspace": workspace} | gradients)
-    shape = _shape(x, weight1, weight2, gain1, *geometry)
-    threads = torch.get_num_threads()
-    engine._C.block_backward(engine.isa(), precision, shape, addresses, results, threads)
-    del alive
+def _run_backward(dy, x, saved, tensors, gradients, shape, precision) -> None:
+    saved = dict(zip(OUTPUTS, saved, strict=True))
+    gradients = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
+    implementation(x.device).backward(dy, x, saved, tensors, gradients, shape, precision)
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -209,7 +211,7 @@ def _outputs(x, weight1, weight2, gain1, dilation, stride, precision) -> tuple[T
     n, channels = x.shape[0], len(weight1)
     length1, length2 = _lengths(x, weight1, weight2, dilation, stride)
     torch._check(length2 >= 1, lambda: f"block: {x.shape[1]} positions give no output")
-    padded = engine.padded_channels(channels, precision)
+    padded = implementation(x.device).padded_channels(channels, precision)
     rows = dict(dtype=ROWS[precision], device=x.device)
     y, a2 = (torch.empty(n, length2, padded, **rows) for _ in range(2))
     statistics = torch.empty(4, channels if gain1 is not None else 0, device=x.device)
@@ -229,21 +231,15 @@ def _fresh(x: Tensor) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
-def _addresses(tensors: dict[str, Tensor | None]) -> tuple[dict[str, int], list[Tensor]]:
-    """Addresses of contiguous tensors, and the tensors that must live while they are used."""
-    alive = {name: t.contiguous() for name, t in tensors.items() if t is not None and t.numel()}
-    return {name: tensor.data_ptr() for name, tensor in alive.items()}, list(alive.values())
-
-
 def check_block(x, tensors, dilation, stride, tap, precision) -> None:
-    """Raise TcnfastError for arguments of ``block`` that do not fit; C++ reads what it is told."""
-    require(precision)
+    """Raise TcnfastError where arguments of ``block`` do not fit: kernels trust their callers."""
+    require(x.device, precision)
     codes = x.dtype == torch.uint8
     weight1, weight2 = tensors["weight1"], tensors["weight2"]
     if weight1.ndim != 3 or weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
     channels, n = len(weight1), len(x)
-    padded = engine.padded_channels(channels, precision)
+    padded = implementation(x.device).padded_channels(channels, precision)
     rows = "(N, L) uint8 codes" if codes else f"(N, L, {padded}) {ROWS[precision]}"
     if codes and x.ndim != 2 or not codes and (x.ndim != 3 or x.shape[2] != padded):
         raise TcnfastError(f"block: x is {tuple(x.shape)}, not {rows}")
@@ -264,8 +260,8 @@ def check_block(x, tensors, dilation, stride, tap, precision) -> None:
             raise TcnfastError(
                 f"block: {name} is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32"
             )
-        if tensor.device.type != "cpu":
-            raise TcnfastError(f"block: {name} is on {tensor.device}, not on cpu")
+        if tensor.device != x.device:
+            raise TcnfastError(f"block: {name} is on {tensor.device}, not on {x.device}")
     if codes != (tensors["code_residual"] is not None):
         raise TcnfastError("block: codes, and they alone, need code_residual")
     if (tensors["gain1"] is None) != (tensors["gain2"] is None):
@@ -278,8 +274,6 @@ def check_block(x, tensors, dilation, stride, tap, precision) -> None:
 
 
 def _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps) -> dict:
-    if x.device.type != "cpu":
-        raise TcnfastError(f"tcnfast::block runs on cpu, not on {x.device}")
     return dict(
         sequences=x.shape[0], length=x.shape[1], channels=len(weight1), taps1=weight1.shape[2],
         taps2=weight2.shape[2], dilation=dilation, stride=stride, tap=tap,

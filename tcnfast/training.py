@@ -1,5 +1,5 @@
-"""A model's forward pass in training on the C++ engine: the same weights, norms and random draws as
-its plain modules, which run everywhere else."""
+"""A forward pass in training on the C++ engine or the Triton kernels: the same weights, norms
+and random draws as its plain modules, which run everywhere else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from . import engine, ops
 from .grid import BlockGrid, StackGrid
 
 
-def precision_now() -> str:
-    """bf16 under autocast to bfloat16, as PyTorch's own convolutions would run; else fp32."""
-    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16:
-        return "bf16"
-    return "fp32"
+def precision_now(device: torch.device) -> str:
+    """What PyTorch's own convolutions would run in on ``device``: autocast's, else float32, whose
+    products are tf32 on a GPU where PyTorch allows it."""
+    if torch.is_autocast_enabled(device.type):
+        lesser = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+        return lesser.get(torch.get_autocast_dtype(device.type), "fp32")
+    return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "fp32"
 
 
 def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
@@ -24,11 +26,11 @@ def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
         model.training
         and model.engine
         and x.dtype == torch.uint8
-        and x.device.type == "cpu"
+        and x.device.type in ("cpu", "cuda")
         and len(x) > 0
         and all(module.training and not _has_hooks(module) for module in model.modules())
         and all(parameter.dtype == torch.float32 for parameter in model.parameters())
-        and ops.why_not(precision_now()) is None
+        and ops.why_not(x.device, precision_now(x.device)) is None
     )
 
 
@@ -39,12 +41,12 @@ def _has_hooks(module: nn.Module) -> bool:
 
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
-    precision = precision_now()
+    precision = precision_now(codes.device)
     x = codes
     for block, geometry in zip(model.blocks, grid.blocks, strict=True):
         x = _block(block, x, geometry, precision)
     features = x[:, :: grid.sample, : model.config.channels]
-    return model.head(features if precision == "bf16" else features.float()).transpose(1, 2)
+    return model.head(features).transpose(1, 2)
 
 
 def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
@@ -56,7 +58,7 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
         if len(x) * length2 == 1:  # as nn.BatchNorm2d has it
             raise ValueError("Expected more than 1 value per channel when training")
     sizes = len(x), conv1.out_channels
-    mask1, mask2 = _mask(block.drop1, sizes), _mask(block.drop2, sizes)
+    mask1, mask2 = (_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2))
     y, _, _, mean1, var1, mean2, var2 = ops.block(
         x,
         conv1.weight,
@@ -80,11 +82,11 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
     return y
 
 
-def _mask(dropout: nn.Module, sizes: tuple[int, int]) -> Tensor | None:
+def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:
     """What nn.Dropout2d would multiply by: the same draws of the same generator."""
     if dropout.p == 0:
         return None
-    return torch.empty(sizes).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
+    return torch.empty(sizes, device=device).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
 
 
 def _code_residual(block: nn.Module) -> Tensor:

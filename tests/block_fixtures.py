@@ -13,9 +13,10 @@ import torch
 from numerics import assert_close, flips
 from torch import nn
 
-from tcnfast import engine, ops, reference
+from tcnfast import ops, reference, triton_blocks
 from tcnfast.model import Block, TCNConfig
 
+CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
 FEW = 64  # numbers
 SPAN = 512  # positions that the engine takes at a time, at most (csrc/cpu/train_parts.h)
 
@@ -196,24 +197,32 @@ class Run(NamedTuple):
 def run_engine(case, block, x, dy, masks, precision):
     """``ops.block`` and its gradients; ``arguments`` are the decisions of the three ReLUs."""
     settings = settings_of(block, case.grid, precision)
+    device = torch.device("cuda" if ops.implementation(CPU) is triton_blocks and GPU else "cpu")
+    block, x, dy = block.to(device), x.to(device), dy.to(device)
+    masks = [mask if mask is None else mask.to(device) for mask in masks]
     parameters = parameters_of(block)
     inputs, residual = x, None
     if case.index == 0:
-        residual = code_residual(block)
+        residual = code_residual(block).to(device)
     else:
-        padded = engine.padded_channels(case.channels, precision)
+        padded = ops.implementation(x.device).padded_channels(case.channels, precision)
         inputs = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
     y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
     assert not any(t.requires_grad for t in (a1, a2, *statistics))
     block.zero_grad()
     y.backward(nn.functional.pad(dy, (0, y.shape[-1] - case.channels)))
     gradients = {name: p.grad.clone() for name, p in block.named_parameters()}
-    y, a1, a2 = (t.detach()[..., : case.channels].double() for t in (y, a1, a2))
+    gradients = {name: gradient.cpu() for name, gradient in gradients.items()}
+    statistics = [t.cpu() for t in statistics]
+    block.cpu()
+    parameters = parameters_of(block)
+    y, a1, a2 = (t.detach()[..., : case.channels].double().cpu() for t in (y, a1, a2))
     outputs = dict(y=y, a2=a2) | ({"a1": a1} if case.index else {})
     if case.index == 0:
-        a1 = looked_up(x, block.conv1.weight.detach(), ops.ROWS[precision])
+        first = multiplied if ops.implementation(CPU) is triton_blocks else looked_up
+        a1 = first(x.cpu(), block.conv1.weight.detach(), ops.ROWS[precision])
     if case.index:
-        gradients["x"] = inputs.grad[..., : case.channels]
+        gradients["x"] = inputs.grad[..., : case.channels].cpu()
         assert not inputs.grad[..., case.channels :].any()
     decisions = []
     for i, a in ((1, a1), (2, a2)):
@@ -247,6 +256,13 @@ def looked_up(codes, weight, dtype):
         end = codes.shape[1] - taps + first + some.shape[2]
         total = total + reference.conv(one_hot[..., first:end], some).float()
     return to_rows(total).to(dtype).double()
+
+
+def multiplied(codes, weight, dtype):
+    """The first convolution as products of one-hot DNA give it, of rounded weights."""
+    weight = weight.to(dtype).double()
+    total = reference.conv(reference.one_hot(codes, torch.float64), weight)
+    return to_rows(total).float().to(dtype).double()
 
 
 def run_plain(case, block, x, dy, masks, dtype, decisions=None):

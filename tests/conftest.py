@@ -1,10 +1,14 @@
 """What the tests share: seeds, a small random model, and random codes."""
 
+import os
 import random
 
 import numpy as np
 import pytest
 import torch
+
+if not torch.cuda.is_available():  # before anything imports Triton: it looks once
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from tcnfast.model import TCN, TCNConfig
 

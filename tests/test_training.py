@@ -11,8 +11,8 @@ from block_fixtures import Kept, Scaled, check_all, decided, looked_up, stack, t
 from engine_fixtures import ENGINES, needs_engine, random_codes
 
 from tcnfast import engine, load_model, ops, training
+from tcnfast.losses import masked_bce
 from tcnfast.model import TCN, TCNConfig
-from tcnfast.train import masked_bce
 
 pytestmark = needs_engine
 
@@ -309,11 +309,11 @@ def check_as_plain(model, make_codes):
 
 
 def test_running_in_bf16_needs_autocast_to_bf16():
-    assert training.precision_now() == "fp32"
+    assert training.precision_now(torch.device("cpu")) == "fp32"
     with torch.autocast("cpu", torch.bfloat16):
-        assert training.precision_now() == "bf16"
+        assert training.precision_now(torch.device("cpu")) == "bf16"
         with torch.autocast("cpu", enabled=False):
-            assert training.precision_now() == "fp32"
+            assert training.precision_now(torch.device("cpu")) == "fp32"
 
 
 def test_ambiguous_targets_alone_train_nothing(make_codes):

@@ -1,0 +1,82 @@
+"""One dilated, possibly strided convolution, rows to rows, with what stands before and after it.
+
+Before: rows may be normalised, cut at zero and scaled by dropout as they are read. After: either
+bias, ReLU and residual (a trained model that runs), or the sums of which batch statistics are made
+(training). A tile is M outputs of any sequence and all channels.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def positions(outputs, total, M: tl.constexpr):
+    """Sequence and output (M,) int64 each of this program's tile, and which of them exist."""
+    index = tl.program_id(0).to(tl.int64) * M + tl.arange(0, M)
+    return index // outputs, index % outputs, index < total
+
+
+@triton.jit
+def activated(rows, scale, shift, masks, n, inside, C: tl.constexpr, DROPOUT: tl.constexpr):
+    """relu(rows * scale + shift), times the mask (N, C) of dropout, float32 (M, C)."""
+    columns = tl.arange(0, C)
+    kept = tl.maximum(rows.to(tl.float32) * scale[None, :] + shift[None, :], 0.0)
+    if DROPOUT:
+        kept *= tl.load(masks + n[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0)
+    return kept
+
+
+@triton.jit
+def tile_statistics(tile, inside, M: tl.constexpr):
+    """Mean of the rows of ``tile`` (M, C) that exist, and the squares about it: (C,) each."""
+    count = tl.sum(inside.to(tl.float32), 0)
+    mean = tl.sum(tl.where(inside[:, None], tile, 0.0), 0) / count
+    off = tl.where(inside[:, None], tile - mean[None, :], 0.0)
+    return mean, tl.sum(off * off, 0)
+
+
+@triton.jit
+def conv(
+    x, y, w, scale, shift, masks, bias, residual, statistics,
+    length, outputs, total, residual_length, tap, dilation, stride,
+    K: tl.constexpr, C: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
+    NORMALISE: tl.constexpr, DROPOUT: tl.constexpr, RELU: tl.constexpr,
+    RESIDUAL: tl.constexpr, RESIDUAL_STRIDE: tl.constexpr, STATISTICS: tl.constexpr,
+):  # fmt: skip
+    """``x`` (N, length, C) -> ``y`` (N, outputs, C); ``w`` (K, C in, C out) of its dtype.
+
+    NORMALISE: ``scale``, ``shift`` (C,) float32 and, with DROPOUT, ``masks`` (N, C), before.
+    RELU: ``bias`` (C,) float32 and ReLU after; RESIDUAL: plus row ``tap + RESIDUAL_STRIDE j`` of
+    ``residual`` (N, residual_length, C), and ReLU again. STATISTICS: mean and sum of squares about
+    it of each tile of outputs, as stored, in ``statistics`` (tiles, 2, C).
+    """
+    n, out, inside = positions(outputs, total, M)
+    columns = tl.arange(0, C)
+    if NORMALISE:
+        scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
+    sequence = x + (n * length * C)[:, None]
+    acc = tl.zeros((M, C), tl.float32)
+    for m in tl.static_range(K):
+        at = out * stride + m * dilation
+        rows = tl.load(
+            sequence + at[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0
+        )
+        if NORMALISE:
+            rows = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT).to(rows.dtype)
+        taps = tl.load(w + m * C * C + columns[:, None] * C + columns[None, :])
+        acc = tl.dot(rows, taps, acc, input_precision=INPUTS)
+    if RELU:
+        acc = tl.maximum(acc + tl.load(bias + columns)[None, :], 0.0)
+    if RESIDUAL:
+        at = n * residual_length + out * RESIDUAL_STRIDE + tap
+        pointers = residual + at[:, None] * C + columns[None, :]
+        acc += tl.load(pointers, mask=inside[:, None], other=0.0).to(tl.float32)
+        acc = tl.maximum(acc, 0.0)
+    stored = acc.to(y.dtype.element_ty)
+    index = n * outputs + out
+    tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])
+    if STATISTICS:
+        mean, squares = tile_statistics(stored.to(tl.float32), inside, M)
+        base = statistics + tl.program_id(0).to(tl.int64) * 2 * C
+        tl.store(base + columns, mean)
+        tl.store(base + C + columns, squares)

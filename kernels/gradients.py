@@ -1,0 +1,133 @@
+"""Gradients of a convolution: of its input, and of its weights.
+
+The gradient of what a convolution gave is never stored: behind batch norm it is
+``p * dn + q * a + r`` for each channel, with ``dn`` the gradient of the normalised rows and ``a``
+the rows before, and every kernel makes it of the two as it reads them.
+"""
+
+import triton
+import triton.language as tl
+
+from .conv import activated, positions
+from .letters import one_hot, windows
+from .pointwise import back_through
+
+
+@triton.jit
+def convolved_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
+    """Rows of the gradient of what the convolution gave, of the dtype of ``dn``; zeros outside."""
+    rows = tl.load(dn + pointers, mask=mask, other=0.0)
+    if BATCH_NORM:
+        before = tl.load(a + pointers, mask=mask, other=0.0).to(tl.float32)
+        full = rows.to(tl.float32) * tl.load(p + columns)[None, :]
+        full += before * tl.load(q + columns)[None, :] + tl.load(r + columns)[None, :]
+        rows = tl.where(mask, full, 0.0).to(rows.dtype)
+    return rows
+
+
+@triton.jit
+def input_gradient(
+    dn, a, p, q, r, w, dx,
+    before, scale, shift, mean, inverse, masks, statistics,
+    dy, y, residual, outputs, length, places, total, residual_outputs, tap, dilation,
+    K: tl.constexpr, S: tl.constexpr, C: tl.constexpr, CX: tl.constexpr, M: tl.constexpr,
+    INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr, ACTIVATED: tl.constexpr,
+    DROPOUT: tl.constexpr, RESIDUAL: tl.constexpr, RESIDUAL_STRIDE: tl.constexpr,
+):  # fmt: skip
+    """Gradient ``dx`` (N, length, CX) of the rows that a convolution of stride S read.
+
+    ``dn``, ``a`` (N, outputs, C): see above; ``w`` (K up to a multiple of S, C, CX), transposed. Input u = S v + phase
+    was read by outputs v - j dilation through taps S j + phase alone: a gather, one phase a
+    program (axis 1), ``places`` values of v a sequence.
+    ACTIVATED: the rows were relu(before * scale + shift) * masks; ``dx`` is then the gradient of
+    the argument, and ``statistics`` gets its sums (see ``back_through``).
+    RESIDUAL: plus what the block's residual gives back to rows ``tap + RESIDUAL_STRIDE j``:
+    ``dy`` where ``y`` > 0, (N, residual_outputs, C), times ``residual`` (C, CX) if C != CX.
+    """
+    n, v, inside = positions(places, total, M)
+    phase = tl.program_id(1)
+    u = v * S + phase
+    inside = inside & (u < length)
+    columns, x_columns = tl.arange(0, C), tl.arange(0, CX)
+    acc = tl.zeros((M, CX), tl.float32)
+    for j in tl.static_range(K // S):
+        m = j * S + phase
+        at = v - j * dilation
+        known = (inside & (at >= 0) & (at < outputs))[:, None]
+        pointers = (n * outputs + at)[:, None] * C + columns[None, :]
+        rows = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
+        weights = w + m * C * CX + columns[:, None] * CX + x_columns[None, :]
+        acc = tl.dot(rows, tl.load(weights), acc, input_precision=INPUTS)
+    if RESIDUAL:
+        at = (u - tap) // RESIDUAL_STRIDE
+        known = inside & (u >= tap) & (at < residual_outputs)
+        known = (known & ((u - tap) % RESIDUAL_STRIDE == 0))[:, None]
+        pointers = (n * residual_outputs + at)[:, None] * C + columns[None, :]
+        dz = tl.load(dy + pointers, mask=known, other=0.0)
+        dz = tl.where(tl.load(y + pointers, mask=known, other=0.0) > 0, dz, 0.0)
+        if C == CX:
+            acc += dz.to(tl.float32)
+        else:
+            back = tl.load(residual + columns[:, None] * CX + x_columns[None, :])
+            acc = tl.dot(dz, back, acc, input_precision=INPUTS)
+    pointers = (n * length + u)[:, None] * CX + x_columns[None, :]
+    if ACTIVATED:
+        rows = tl.load(before + pointers, mask=inside[:, None], other=0.0)
+        acc = back_through(
+            acc, rows, n, inside, scale, shift, mean, inverse, masks, statistics, C, DROPOUT
+        )
+    tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
+
+
+@triton.jit
+def weight_gradient(
+    x, scale, shift, masks, dn, a, p, q, r, partial,
+    length, outputs, total, chunk, dilation, stride,
+    K: tl.constexpr, C: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
+    NORMALISE: tl.constexpr, DROPOUT: tl.constexpr, BATCH_NORM: tl.constexpr,
+):  # fmt: skip
+    """``partial`` (parts, K, C in, C out) float32: of part i and tap m, the sum over outputs
+    [i chunk, (i + 1) chunk) of input rows times gradients. Inputs are rows of ``x`` (N, length, C)
+    or, NORMALISE, relu(x * scale + shift) * masks."""
+    columns = tl.arange(0, C)
+    part, m = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    acc = tl.zeros((C, C), tl.float32)
+    if NORMALISE:
+        scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
+    for start in range(0, chunk, M):
+        index = part * chunk + start + tl.arange(0, M)
+        inside = index < total
+        n, out = index // outputs, index % outputs
+        known = inside[:, None]
+        at = n * length + out * stride + m * dilation
+        rows = tl.load(x + at[:, None] * C + columns[None, :], mask=known, other=0.0)
+        if NORMALISE:
+            rows = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT).to(rows.dtype)
+        pointers = index[:, None] * C + columns[None, :]
+        da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
+        acc = tl.dot(tl.trans(rows), da, acc, input_precision=INPUTS)
+    base = partial + (part * K + m) * C * C
+    tl.store(base + columns[:, None] * C + columns[None, :], acc)
+
+
+@triton.jit
+def code_weight_gradient(
+    codes, dn, a, p, q, r, partial, length, outputs, total, chunk,
+    K: tl.constexpr, LETTERS: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
+    INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr,
+):  # fmt: skip
+    """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b."""
+    columns, letters = tl.arange(0, C), tl.arange(0, LETTERS)
+    part = tl.program_id(0).to(tl.int64)
+    acc = tl.zeros((LETTERS, C), tl.float32)
+    for start in range(0, chunk, M):
+        index = part * chunk + start + tl.arange(0, M)
+        inside = index < total
+        window = windows(codes, index // outputs, index % outputs, length, inside, K)
+        pointers = index[:, None] * C + columns[None, :]
+        known = inside[:, None]
+        da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
+        letter = one_hot(window, LETTERS, da.dtype)
+        acc = tl.dot(tl.trans(letter), da, acc, input_precision=INPUTS)
+    pointers = partial + part * LETTERS * C + letters[:, None] * C + columns[None, :]
+    tl.store(pointers, acc)

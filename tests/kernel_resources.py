@@ -1,0 +1,186 @@
+"""Registers, spills and shared memory of the kernels that the default model launches, compiled
+ahead of time: no GPU is needed.
+
+    python tests/kernel_resources.py sm_80 sm_90 --write   # into tests/kernel_resources.tsv
+    python tests/kernel_resources.py sm_89 sm_100 sm_120   # print only: `make aot`
+
+The launches are recorded, not listed: the model runs on tensors without memory ("meta"), and each
+kernel is compiled with the types and constants that it would have been launched with.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction
+
+from tcnfast import ops, triton_blocks, triton_engine
+from tcnfast.model import TCN, TCNConfig
+
+VERSION = ".".join(triton.__version__.split(".")[:2])
+TABLE = Path(__file__).with_name("kernel_resources.tsv")
+COLUMNS = ("triton", "target", "kernel", "variant", "registers", "spilled", "shared")
+# bytes of shared memory that a program may have (CUDA C programming guide, compute capabilities)
+SHARED = {
+    "sm_80": 166_912,
+    "sm_89": 101_376,
+    "sm_90": 232_448,
+    "sm_100": 232_448,
+    "sm_120": 101_376,
+}
+TYPES = {
+    torch.bfloat16: "*bf16",
+    torch.float16: "*fp16",
+    torch.float32: "*fp32",
+    torch.uint8: "*u8",
+}
+LENGTH = 100_003  # bases, of no special form
+
+
+def launches(target):
+    """(kernel, arguments by name, options) of everything that the default model launches there."""
+    seen = []
+
+    def record(kernel, *args, grid, warmup, **given):
+        options = {name: given.pop(name) for name in ("num_warps", "num_stages") if name in given}
+        seen.append((kernel, dict(zip(kernel.arg_names, args, strict=False)) | given, options))
+
+    chip = triton_engine.Chip(132, SHARED[target], target == "sm_90")
+    originals = JITFunction.run, triton_engine.Chip.of
+    JITFunction.run, triton_engine.Chip.of = record, lambda device: chip
+    try:
+        infer()
+        train()
+    finally:
+        JITFunction.run, triton_engine.Chip.of = originals
+    return seen
+
+
+def infer():
+    """Default model, both strands, sparse and dense."""
+    model = TCN(TCNConfig(labels=[f"label{i}" for i in range(119)], first_kernel=15)).eval()
+    codes = torch.empty(2, LENGTH, dtype=torch.uint8, device="meta")
+    for stride in (32, 1):
+        grid = model.config.grid(stride)
+        weights = model.folded()
+        triton_engine.prepare(weights.to("meta", torch.float32), grid, "bf16", codes.device)(codes)
+
+
+def train():
+    """One step of the default model, blocks with and without what differs between them."""
+    model = TCN(TCNConfig(labels=["a"], first_kernel=15, dropout=0.1)).to("meta")
+    grid = model.config.grid(32)
+    x = torch.empty(8, 32_768, dtype=torch.uint8, device="meta")
+    for block, geometry in zip(model.blocks, grid.blocks, strict=True):
+        c, k1 = len(block.conv1.weight), block.conv1.weight.shape[2]
+        mask = torch.empty(8, c, device="meta")
+        vector = torch.empty(c, device="meta")
+        shape = dict(
+            sequences=8, length=x.shape[1], channels=c, taps1=k1, taps2=3,
+            dilation=geometry.dilation, stride=geometry.stride, tap=block.tap // geometry.grid_in,
+            codes=x.dtype == torch.uint8, batch_norm=True, eps=1e-5,
+        )  # fmt: skip
+        residual = torch.empty(5, c, device="meta") if shape["codes"] else None
+        tensors = dict(
+            weight1=block.conv1.weight.detach(), weight2=block.conv2.weight.detach(),
+            gain1=vector, shift1=vector, gain2=vector, shift2=vector, mask1=mask, mask2=mask,
+            code_residual=residual,
+        )  # fmt: skip
+        outputs = ops._outputs(
+            x, tensors["weight1"], tensors["weight2"], vector,
+            geometry.dilation, geometry.stride, "bf16",
+        )  # fmt: skip
+        saved = dict(zip(ops.OUTPUTS, outputs, strict=True))
+        triton_blocks.forward(x, tensors, saved, shape, "bf16")
+        gradients = {name: torch.empty_like(t) for name, t in tensors.items() if t is not None}
+        if not shape["codes"]:
+            gradients["dx"] = torch.empty_like(x)
+        triton_blocks.backward(saved["y"], x, saved, tensors, gradients, shape, "bf16")
+        x = saved["y"]
+
+
+def compile_for(target, kernel, arguments, options):
+    """Registers, bytes spilled and bytes of shared memory."""
+    signature, constants, attributes = {}, {}, {}
+    for index, parameter in enumerate(kernel.params):
+        name, value = parameter.name, arguments.get(parameter.name)
+        if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
+            signature[name], constants[name] = "constexpr", value
+        elif isinstance(value, torch.Tensor):
+            signature[name] = TYPES[value.dtype]
+            attributes[(index,)] = [["tt.divisibility", 16]]
+        elif isinstance(value, float):
+            signature[name] = "fp32"
+        else:
+            signature[name] = "i32" if value < 2**31 else "i64"
+            if value % 16 == 0:
+                attributes[(index,)] = [["tt.divisibility", 16]]
+    source = ASTSource(kernel, signature, constants, attributes)
+    gpu = GPUTarget("cuda", int(target.removeprefix("sm_")), 32)
+    compiled = triton.compile(source, target=gpu, options=options)
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = [tool, "--dump-resource-usage", file.name]
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
+    return int(registers), int(stack), compiled.metadata.shared
+
+
+def variant(kernel, arguments):
+    """The constants that tell variants of a kernel apart, in words."""
+    words = []
+    for parameter in kernel.params:
+        value = arguments.get(parameter.name)
+        if parameter.is_constexpr and type(value) is bool:
+            words += [parameter.name] if value else []
+        elif parameter.is_constexpr and type(value) is int:
+            words.append(f"{parameter.name}={value}")
+        elif not parameter.is_constexpr and type(value) is int and value == 1:
+            words.append(f"{parameter.name}=1")
+    return " ".join(words)
+
+
+def rows(target):
+    """Rows of the table: one for each variant of each kernel."""
+    found = {}
+    for kernel, arguments, options in launches(target):
+        key = kernel.__name__, variant(kernel, arguments)
+        if key not in found:
+            found[key] = compile_for(target, kernel, arguments, options)
+    head = VERSION, target
+    return [(*head, *key, *map(str, usage)) for key, usage in sorted(found.items())]
+
+
+def read_table():
+    """Rows of the table, as ``rows`` gives them, of every version of Triton it knows."""
+    lines = TABLE.read_text().splitlines() if TABLE.exists() else []
+    return [tuple(line.split("\t")) for line in lines[1:]]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("targets", nargs="+", choices=list(SHARED))
+    parser.add_argument("--write", action="store_true", help=f"to {TABLE.name}")
+    args = parser.parse_args()
+    found = [row for target in args.targets for row in rows(target)]
+    if args.write:
+        kept = [row for row in read_table() if row[:2] not in {new[:2] for new in found}]
+        TABLE.write_text(_text(sorted(kept + found)))
+    sys.stdout.write(_text(found))
+
+
+def _text(table):
+    return "".join("\t".join(row) + "\n" for row in (COLUMNS, *table))
+
+
+if __name__ == "__main__":
+    main()
