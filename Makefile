@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test lint bench model clean
+.PHONY: demo test lint aot bench model clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -17,6 +17,10 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# registers, spills and shared memory of the Triton kernels on chips that the tests leave out
+aot: $(INSTALLED)
+	env -u TRITON_INTERPRET TCNFAST_BACKEND=triton $(BIN)/python tests/kernel_resources.py sm_89 sm_100 sm_120
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest -q benchmarks

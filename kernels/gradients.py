@@ -33,6 +33,7 @@ def input_gradient(
     K: tl.constexpr, S: tl.constexpr, C: tl.constexpr, CX: tl.constexpr, M: tl.constexpr,
     INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr, ACTIVATED: tl.constexpr,
     DROPOUT: tl.constexpr, RESIDUAL: tl.constexpr, RESIDUAL_STRIDE: tl.constexpr,
+    ONE_HOT: tl.constexpr,
 ):  # fmt: skip
     """Gradient ``dx`` (N, length, CX) of the rows that a convolution of stride S read.
 
@@ -42,7 +43,7 @@ def input_gradient(
     ACTIVATED: the rows were relu(before * scale + shift) * masks; ``dx`` is then the gradient of
     the argument, and ``statistics`` gets its sums (see ``back_through``).
     RESIDUAL: plus what the block's residual gives back to rows ``tap + RESIDUAL_STRIDE j``:
-    ``dy`` where ``y`` > 0, (N, residual_outputs, C), times ``residual`` (C, CX) if C != CX.
+    ``dy`` where ``y`` > 0, (N, residual_outputs, C); ONE_HOT: times ``residual`` (C, CX).
     """
     n, v, inside = positions(places, total, M)
     phase = tl.program_id(1)
@@ -65,11 +66,11 @@ def input_gradient(
         pointers = (n * residual_outputs + at)[:, None] * C + columns[None, :]
         dz = tl.load(dy + pointers, mask=known, other=0.0)
         dz = tl.where(tl.load(y + pointers, mask=known, other=0.0) > 0, dz, 0.0)
-        if C == CX:
-            acc += dz.to(tl.float32)
-        else:
+        if ONE_HOT:
             back = tl.load(residual + columns[:, None] * CX + x_columns[None, :])
             acc = tl.dot(dz, back, acc, input_precision=INPUTS)
+        else:
+            acc += dz.to(tl.float32)
     pointers = (n * length + u)[:, None] * CX + x_columns[None, :]
     if ACTIVATED:
         rows = tl.load(before + pointers, mask=inside[:, None], other=0.0)

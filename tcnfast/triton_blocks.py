@@ -312,7 +312,8 @@ def _input_gradient(
         dn, a, p, q, r, taps, dx, before, scale, shift, mean, inverse, mask, sums, dy, y, residual,
         outputs, length, places, g.sequences * places, residual_outputs, tap, g.dilation,
         K=len(taps), S=stride, CX=dx.shape[2], BATCH_NORM=g.batch_norm, ACTIVATED=activated,
-        DROPOUT=dropout, RESIDUAL=dy is not None, RESIDUAL_STRIDE=g.stride, **g.options,
+        DROPOUT=dropout, RESIDUAL=dy is not None, RESIDUAL_STRIDE=g.stride,
+        ONE_HOT=residual is not None, **g.options,
     )  # fmt: skip
 
 

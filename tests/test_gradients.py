@@ -21,8 +21,11 @@ SHAPES = {
 
 
 def by_autograd(weights, grid, codes, dlogits, dtype):
-    """The same gradient (N, 4, L) through reference.py on float one-hot."""
-    x = reference.one_hot(codes, dtype).requires_grad_()
+    """The same gradient (N, 4, L) through reference.py on float one-hot, or what is given as it."""
+    if codes.dtype == torch.uint8:
+        x = reference.one_hot(codes, dtype).requires_grad_()
+    else:
+        x = reference.channels_last(codes.to(dtype)).requires_grad_()
     h, weights = x, weights.to("cpu", dtype)
     for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
         h = reference.block(h, block, geometry)
@@ -62,6 +65,17 @@ def test_bf16_is_as_near_as_pytorch_is(case):
     plain = by_autograd(model.folded(), grid, codes, dlogits, torch.bfloat16)
     got = input_gradient(model.folded(), grid, codes, dlogits, "bf16")
     assert (got - ref).norm() <= 1.5 * (plain - ref).norm() < 0.5 * ref.norm()
+
+
+def test_float_input_may_lie_between_sequences(case):
+    model, grid, codes, dlogits = case
+    x = torch.rand(3, 4, codes.shape[1]) * reference.one_hot(codes, torch.float32).squeeze(2)
+    got = input_gradient(model.folded(), grid, x, dlogits)
+    ref, pt = (
+        by_autograd(model.folded(), grid, x, dlogits, dtype)
+        for dtype in (torch.float64, torch.float32)
+    )
+    assert_close(got, ref, pt)
 
 
 def test_one_logit_depends_on_its_window_alone(make_model, make_codes):

@@ -10,7 +10,8 @@ from block_fixtures import Case, compare
 from test_ops import LONG, TABLE, name
 from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
 
-from tcnfast import ops, training
+from tcnfast import ops, reference, training
+from tcnfast.gradients import input_gradient
 from tcnfast.model import TCN, TCNConfig
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
@@ -84,6 +85,22 @@ def test_the_operators_keep_their_promises():
     given = [x.detach().requires_grad_() if isinstance(x, torch.nn.Parameter) else x for x in given]
     given[9] = given[9].detach().to(DEVICE).requires_grad_()
     torch.library.opcheck(ops.block, given, test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.parametrize("codes", [True, False], ids=["codes", "float"])
+def test_input_gradients_are_those_of_autograd(codes):
+    model, x = model_and_codes(dropout=0.0)
+    weights, grid = model.eval().folded(), model.config.grid(2)
+    one_hot = reference.one_hot(x, torch.float32).requires_grad_()
+    h = one_hot
+    for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
+        h = reference.block(h, block, geometry)
+    dlogits = torch.randn(3, h.shape[-1], 2, device=DEVICE)
+    features = h.squeeze(2).transpose(1, 2)
+    (features @ weights.head_weight.T * dlogits).sum().backward()
+    given = x if codes else one_hot.detach().squeeze(2)
+    got = input_gradient(weights, grid, given, dlogits)
+    torch.testing.assert_close(got, one_hot.grad.squeeze(2), rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_the_same_every_time():
