@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from .errors import TcnfastError
-from .genome import Genome, Region, match_chroms, parse_region
+from .genome import Genome, Region, match_chroms
 from .intervals import Intervals, concatenate, read_bed, read_labelled
 from .labels import AMBIGUOUS, BOUND, PeakTable, label_matrix, touched
-
-SPLIT_PARTS = ("train", "valid", "test")
-
-
-def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region]]:
-    """Read ``{"train": [...], "valid": [...], "test": [...]}``.
-
-    Entries are chromosome names or 1-based inclusive ``chr:start-end`` strings; the regions that
-    come back are 0-based half-open. Raises TcnfastError where parts are missing or overlap.
-    """
-    try:
-        parts = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
-    if (
-        not isinstance(parts, dict)
-        or set(parts) != set(SPLIT_PARTS)
-        or not all(isinstance(part, list) for part in parts.values())
-    ):
-        raise TcnfastError(f'{path}: must hold lists called "train", "valid" and "test"')
-    split = {part: [_region(text, sizes, path) for text in parts[part]] for part in SPLIT_PARTS}
-    ordered = sorted((region, part) for part in SPLIT_PARTS for region in split[part])
-    for (a, part_a), (b, part_b) in zip(ordered, ordered[1:], strict=False):
-        if a.chrom == b.chrom and b.start < a.end:
-            raise TcnfastError(f"{path}: {part_a} and {part_b} overlap at {b.chrom}:{b.start + 1}")
-    return split
-
-
-def _region(text: str, sizes: dict[str, int], path: str | Path) -> Region:
-    if not isinstance(text, str):
-        raise TcnfastError(f'{path}: region {text!r} must be a string, as in "train": ["chr20"]')
-    try:
-        region = parse_region(text)
-    except TcnfastError as error:
-        raise TcnfastError(f"{path}: {error}") from None
-    match_chroms([region.chrom], sizes, str(path))
-    end = sizes[region.chrom] if region.end is None else region.end
-    if end > sizes[region.chrom]:
-        raise TcnfastError(
-            f"{path}: {text} ends beyond {region.chrom}, which has {sizes[region.chrom]} bases"
-        )
-    return Region(region.chrom, region.start, end)
 
 
 @dataclass
@@ -64,7 +18,8 @@ class Dataset:
 
     A label bin is ``label_bin`` bases around a centre. It is bound where a peak covers at least
     ``min_overlap`` of it (or a shorter peak lies in it whole), ambiguous where a peak, or a relaxed
-    peak, touches it otherwise or where the blacklist does, else unbound.
+    peak, touches it otherwise or where the blacklist does, else unbound. ``summits``: the bases
+    around their summits that the bound peaks were cut to before, or None for whole peaks.
     """
 
     genome: Genome
@@ -74,9 +29,11 @@ class Dataset:
     blacklist: Intervals | None = None
     label_bin: int = 200
     min_overlap: int = 100
+    summits: int | None = None
 
     def __post_init__(self) -> None:
         self._tables: dict[str, PeakTable] = {}
+        self._masked: dict[str, Intervals] = {}
 
     def select(self, labels: list[str]) -> Dataset:
         """The same data with these labels."""
@@ -96,8 +53,11 @@ class Dataset:
     def table(self, chrom: str) -> PeakTable:
         """Peaks of one chromosome, all labels, built at first use."""
         if chrom not in self._tables:
-            self._tables[chrom] = PeakTable.build(self.bound, self.relaxed, self.labels, chrom)
+            self._tables[chrom] = self._build_table(chrom)
         return self._tables[chrom]
+
+    def _build_table(self, chrom: str) -> PeakTable:
+        return PeakTable.build(self.bound, self.relaxed, self.labels, chrom)
 
     def targets(self, chrom: str, centres: np.ndarray) -> np.ndarray:
         """Labels of the bins around sorted ``centres`` (n,) int64 -> uint8 (n, labels)."""
@@ -106,7 +66,9 @@ class Dataset:
         windows = np.column_stack([starts, ends])
         matrix = label_matrix(windows, self.table(chrom), min_overlap=self.min_overlap)
         if self.blacklist is not None:
-            masked = self.blacklist.on(chrom)
+            if chrom not in self._masked:
+                self._masked[chrom] = self.blacklist.on(chrom)
+            masked = self._masked[chrom]
             matrix[touched(starts, ends, masked.start, masked.end)] = AMBIGUOUS
         return matrix
 
@@ -146,7 +108,7 @@ class Dataset:
         table = self.table(region.chrom)
         middles = (table.start + table.end) // 2
         keep = (table.kind == BOUND) & (middles >= region.start) & (middles < region.end)
-        return table.label[keep].astype(np.int64), middles[keep]
+        return table.label[keep].astype(np.int64), middles[keep].astype(np.int64)
 
 
 def open_dataset(
@@ -161,24 +123,31 @@ def open_dataset(
     A label comes from the first of ``peaks`` that has it. ``labels``: which, in this order; all,
     sorted, if None. Raises TcnfastError for a label without peaks.
     """
-    tables: list[Intervals] = []
-    seen: set[str] = set()
-    for path in peaks:
-        table = _shares_contigs(read_labelled(path), genome, path)
-        tables.append(table.take(np.array([name not in seen for name in table.label], bool)))
-        seen.update(table.label)
+    tables = [_shares_contigs(read_labelled(path), genome, path) for path in peaks]
+    bound = first_of_label(tables)
+    seen = set(bound.label)
     for name in labels or ():
         if name not in seen:
             raise TcnfastError(f"label {name!r} has no peaks in {', '.join(map(str, peaks))}")
     return Dataset(
         genome,
-        concatenate(tables),
+        bound,
         list(labels) if labels else sorted(seen),
         concatenate([_shares_contigs(read_labelled(path), genome, path) for path in ambiguous])
         if ambiguous
         else None,
         _shares_contigs(read_bed(blacklist), genome, blacklist) if blacklist else None,
     )
+
+
+def first_of_label(tables: list[Intervals]) -> Intervals:
+    """Peaks of labelled tables joined, each label's from the first table that has the label."""
+    kept: list[Intervals] = []
+    seen: set[str] = set()
+    for table in tables:
+        kept.append(table.take(np.array([name not in seen for name in table.label], bool)))
+        seen.update(table.label)
+    return concatenate(kept)
 
 
 def _shares_contigs(intervals: Intervals, genome: Genome, path: str) -> Intervals:

@@ -20,6 +20,9 @@ from .labels import touched
 
 log = logging.getLogger(__name__)
 
+# a table of more rows than this, each with a label of its own, has names of peaks instead
+_FEW = 100
+
 # columns of a narrowPeak file, and of nothing else in the BED family
 _NARROWPEAK = 10
 
@@ -106,7 +109,9 @@ def read_labelled(
 
     The first line begins with ``#`` and names the columns: chrom start end, then label (or tf and
     cell, which make the label TF@CELL), and a summit (or mid) on the contig, if there is one.
-    ``sizes``, ``allow_missing`` and errors are those of ``read_bed``.
+    A file without such a line must have four columns: chrom start end label. ``sizes``,
+    ``allow_missing`` and errors are those of ``read_bed``; one more is for a fourth column that
+    names every row otherwise, as names of peaks do.
     """
     lines = _read_lines(path)
     label_columns, summit_column, width = _header(path, lines[0] if lines else b"")
@@ -115,7 +120,7 @@ def read_labelled(
     for number, line in _rows(lines):
         fields = _split(line)
         if len(fields) < width:
-            raise IntervalError(f"{path}:{number}: {len(fields)} columns, the header names {width}")
+            raise IntervalError(f"{path}:{number}: {len(fields)} columns, needs {width}")
         row = table.interval(number, fields)
         if row is None:
             continue
@@ -126,6 +131,11 @@ def read_labelled(
             names[key] = "@".join(part.decode(errors="replace") for part in key)
         summit = -1 if summit_column is None else _position(path, number, fields[summit_column])
         table.add(row, summit, names[key])
+    if not lines[0].startswith(b"#") and len(names) == len(table.rows) > _FEW:
+        raise IntervalError(
+            f"{path}: the fourth column names each of the {len(names)} rows otherwise, so it is no "
+            "label; name the columns in a first line, '#chrom start end label'"
+        )
     return table.intervals(allow_missing)
 
 
@@ -244,12 +254,15 @@ def _position(path: str | os.PathLike[str], number: int, field: bytes) -> int:
 
 def _header(path: str | os.PathLike[str], line: bytes) -> tuple[list[int], int | None, int]:
     """Columns of the label, column of the summit or None, and how many columns a row needs."""
+    if not line.startswith(b"#") and len(_split(line)) == 4:
+        return [3], None, 4
     names = [name.strip().decode(errors="replace").lower() for name in _split(line[1:].strip())]
     labels = ["label"] if "label" in names else [name for name in ("tf", "cell") if name in names]
     if line[:1] != b"#" or names[1:3] != ["start", "end"] or labels in ([], ["cell"]):
         raise IntervalError(
             f"{path}:1: the first line must name the columns: '#chrom start end label' or "
-            "'#chrom start end tf cell', with tabs"
+            "'#chrom start end tf cell', with tabs; or the columns be these four: chrom start end "
+            "label"
         )
     summit = next((names.index(name) for name in ("summit", "mid") if name in names), None)
     columns = [names.index(name) for name in labels]

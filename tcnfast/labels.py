@@ -22,7 +22,8 @@ class PeakTable:
     """Peaks of one contig and all labels, sorted by start, as arrays (peaks,).
 
     ``start``, ``end`` int64; ``label`` int32, an index into the labels; ``kind`` uint8, BOUND or
-    AMBIGUOUS; ``reach`` int64, the furthest end so far, by which a sweep finds where to begin.
+    AMBIGUOUS; ``reach`` int64, the furthest end so far, by which a sweep finds where to begin. In a
+    table that is mapped from a file the integers are narrower.
     """
 
     start: np.ndarray
@@ -74,7 +75,7 @@ def label_matrix(windows: np.ndarray, peaks: PeakTable, *, min_overlap: int = 10
     starts, ends = windows[:, 0].copy(), windows[:, 1].copy()
     out = np.zeros((starts.size, peaks.n_labels), np.uint8)
     columns = peaks.start, peaks.end, peaks.label, peaks.kind, peaks.reach
-    wrong = _sweep(starts, ends, *columns, min_overlap, out)
+    wrong = sweep(starts, ends, *columns, min_overlap, out)
     if wrong >= 0:
         raise TcnfastError(
             f"window {wrong}, [{starts[wrong]}, {ends[wrong]}), is empty or begins before the one "
@@ -120,7 +121,7 @@ def _columns(
 
 
 @jit
-def _sweep(
+def sweep(
     starts: np.ndarray,
     ends: np.ndarray,
     peak_start: np.ndarray,

@@ -18,12 +18,13 @@ class OutputFolder:
 
     ``key`` (JSON values, among them the ``command``) says what the results depend on. A run that
     stops early leaves its work folder; one with ``resume`` and an equal key goes on with it.
+    ``resume`` None: the command cannot do that.
 
     Raises TcnfastError where the output exists and neither ``force`` nor ``resume`` was given,
     where ``force`` would delete something that is no output of ours, and where the key differs.
     """
 
-    def __init__(self, folder: str | Path, key: dict, force: bool, resume: bool) -> None:
+    def __init__(self, folder: str | Path, key: dict, force: bool, resume: bool | None) -> None:
         self.folder = Path(folder)
         if self.folder.name in ("", ".."):
             raise TcnfastError(f"output {str(folder)!r}: must be a folder of its own")
@@ -43,7 +44,7 @@ class OutputFolder:
         except OSError as error:
             raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
 
-    def _check_existing(self, force: bool, resume: bool) -> None:
+    def _check_existing(self, force: bool, resume: bool | None) -> None:
         if not self.folder.exists():
             return
         record = _read_json(self.folder / RECORD)
@@ -65,7 +66,7 @@ class OutputFolder:
             raise TcnfastError(f"{self.folder}: is the result of another run; {self._mend()}")
         self.complete = True
 
-    def _check_unfinished(self, force: bool, resume: bool) -> None:
+    def _check_unfinished(self, force: bool, resume: bool | None) -> None:
         unfinished = self.work.is_dir() and (
             (self.work / KEY).exists() or not any(self.work.iterdir())
         )
@@ -77,9 +78,9 @@ class OutputFolder:
             shutil.rmtree(self.work)
             return
         if not resume:
+            go_on = "" if resume is None else "--resume to go on with it or "
             raise TcnfastError(
-                f"{self.work}: is left of an unfinished run; give --resume to go on with it or "
-                "--force to begin anew"
+                f"{self.work}: is left of an unfinished run; give {go_on}--force to begin anew"
             )
         if _read_json(self.work / KEY) != self._key:
             raise TcnfastError(

@@ -85,16 +85,20 @@ def test_labelled_headers(write):
     assert got.label.tolist() == ["mine"] and got.summit.tolist() == [-1]
     got = read_labelled(write(b"#chrom\tstart\tend\ttf\nchr1\t1\t9\tCTCF\n"))
     assert got.label.tolist() == ["CTCF"]
+    got = read_labelled(write(b"chr1\t1\t9\tCTCF\nchr1\t3\t9\tMAX\n"))
+    assert got.label.tolist() == ["CTCF", "MAX"] and got.start.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
     "data, word",
     [
         (b"", "first line must name"),
-        (b"chr1\t1\t9\ta\n", "first line must name"),
+        (b"chr1\t1\t9\ta\t0\n", "first line must name"),
+        (b"chr1\t1\t9\ta\nchr1\t1\t9\n", ":2: 3 columns, needs 4"),
+        (b"".join(b"chr1\t1\t9\tpeak%d\n" % i for i in range(101)), "names each of the 101 rows"),
         (b"#chrom\tstart\tend\tcell\nchr1\t1\t2\tc\n", "first line must name"),
         (b"#chrom\tstart\tend\tlabel\n", "no intervals"),
-        (b"#chrom\tstart\tend\ttf\tcell\nchr1\t1\t2\tCTCF\n", ":2: 4 columns, the header names 5"),
+        (b"#chrom\tstart\tend\ttf\tcell\nchr1\t1\t2\tCTCF\n", ":2: 4 columns, needs 5"),
         (b"#chrom\tstart\tend\tlabel\nchr1\t1\t2\t\n", ":2: empty label"),
         (b"#chrom\tstart\tend\tlabel\tsummit\nchr1\t1\t2\ta\tq\n", ":2: summit 'q'"),
     ],

@@ -43,16 +43,25 @@ def _stride_flags(add) -> None:
 
 
 def _data_flags(add) -> None:
+    words = "folder that tcnfast prepare wrote; instead of --genome, --peaks and --split"
+    add("-d", "--data", metavar="DIR", help=words)
+    peak_flags(add)
+    words = "regions or chromosomes called train, valid and test; or hg19, GRCh38, mm10"
+    add("--split", metavar="JSON|NAME", help=words)
+
+
+def peak_flags(add) -> None:
+    """Genome and peaks, where they are files."""
     add("-g", "--genome", nargs="+", metavar="FASTA", help="FASTA files")
     words = (
-        "peak tables with a #chrom start end header and a label, or tf and cell, column; "
+        "peak tables with a #chrom start end header and a label, or tf and cell, column, "
+        "or of the four columns chrom start end label; "
         "a label is taken from the first table that has it"
     )
     add("--peaks", nargs="+", metavar="BED", help=words)
     words = "tables alike of relaxed peaks: bins that only they touch are not scored"
     add("--ambiguous", nargs="+", metavar="BED", default=[], help=words)
     add("--blacklist", metavar="BED", help="regions to leave out")
-    add("--split", metavar="JSON", help="regions: train, valid, test")
 
 
 _GROUPS = {
@@ -86,3 +95,17 @@ def require(args: argparse.Namespace, *names: str) -> None:
     missing = [name for name in names if not getattr(args, name)]
     if missing:
         args.parser.error(f"--{missing[0].replace('_', '-')} is required")
+
+
+def require_data(args: argparse.Namespace) -> dict:
+    """The flags of the group "data" as arguments of ``open_source``: --data, or files."""
+    files = ("genome", "peaks", "split")
+    others = (*files, "ambiguous", "blacklist")
+    if args.data is None:
+        if not any(getattr(args, name) for name in files):
+            args.parser.error("--data is required, or --genome, --peaks and --split")
+        require(args, *files)
+    for name in others:
+        if args.data is not None and getattr(args, name):
+            args.parser.error(f"--{name}: --data has it already; give one of the two")
+    return {name: getattr(args, name) for name in ("data", *others) if getattr(args, name)}
