@@ -22,13 +22,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
-import torch.nn.functional as F
 from record import append
+from torch_stacks import conv1d_dense
 
 from tcnfast import engine
 from tcnfast.labels import BOUND
+from tcnfast.losses import masked_bce
 from tcnfast.model import TCN, TCNConfig
-from tcnfast.train import decay_groups, masked_bce
+from tcnfast.train import decay_groups
 
 STRIDE = 32
 REST = 0.05  # seconds in which the threads of the side before stop spinning
@@ -43,31 +44,6 @@ CASES = {
 TOLERANCE = {"pruned fp32": 1e-4, "pruned bf16": 3e-2, "dense fp32": 1e-2, "dense bf16": 3e-2}
 
 
-def conv1d_dense(model: TCN, codes: torch.Tensor, stride: int) -> torch.Tensor:
-    """The stack as it is usually written: Conv1d and batch norm on (N, C, L)."""
-    x = F.pad(torch.eye(4), (0, 0, 0, 1))[codes.int()].transpose(1, 2)
-    grid = model.config.grid(stride)
-    for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        d, s = geometry.dilation, geometry.stride
-        h = F.conv1d(x, block.conv1.weight, dilation=d)
-        h = F.dropout1d(norm(block.norm1, h).relu(), block.drop1.p)
-        h = F.conv1d(h, block.conv2.weight, stride=s, dilation=d)
-        h = F.dropout1d(norm(block.norm2, h).relu(), block.drop2.p)
-        start = block.tap // geometry.grid_in
-        shortcut = x[..., start : start + (h.shape[-1] - 1) * s + 1 : s]
-        if block.residual is not None:
-            shortcut = F.conv1d(shortcut, block.residual.weight, block.residual.bias)
-        x = (h + shortcut).relu()
-    x = x[..., :: STRIDE // stride] if stride < STRIDE else x
-    return model.head(x.transpose(1, 2)).transpose(1, 2)
-
-
-def norm(module, x):
-    return F.batch_norm(
-        x, module.running_mean, module.running_var, module.weight, module.bias, training=True
-    )
-
-
 def make_forward(side: str, model: TCN):
     """side: "pruned engine bf16", "dense Conv1d fp32", "pruned channels-last compiled bf16", ..."""
     form, *layout, precision = side.split()
@@ -75,7 +51,7 @@ def make_forward(side: str, model: TCN):
     if layout[0] == "engine":
         run = model.dense
     elif layout[0] == "Conv1d":
-        run = lambda codes, stride: conv1d_dense(model, codes, stride)  # noqa: E731
+        run = lambda codes, stride: conv1d_dense(model, codes, stride, STRIDE)  # noqa: E731
     else:
         plain = model.unfused()
         run = lambda codes, stride: plain.dense(codes, stride)[..., :: STRIDE // stride]  # noqa: E731

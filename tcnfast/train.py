@@ -1,4 +1,4 @@
-"""The training loop: dense supervision of tiles, masked BCE, AdamW, best epoch by validation."""
+"""The training loop: dense supervision of tiles, AdamW, best epoch by validation."""
 
 from __future__ import annotations
 
@@ -6,76 +6,35 @@ import copy
 import gc
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from . import engine
+from . import checkpoint, engine
 from .dataset import Dataset
+from .ema import WeightAverage
+from .epochs import Epoch
 from .errors import TcnfastError
 from .evaluate import evaluate
 from .genome import Region
+from .hard import find_hard
 from .labels import AMBIGUOUS, BOUND
-from .metrics import MIN_POSITIVES, LabelScores
+from .losses import batch_loss
+from .metrics import MIN_POSITIVES
 from .model import TCN
 from .plan import Plan
 from .progress import Progress
 from .tiles import TileSampler
+from .train_config import TrainConfig
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of :func:`fit`. An epoch is ``epoch_steps`` optimiser steps."""
-
-    steps: int = 30_000
-    epoch_steps: int = 2_500
-    tiles: int = 64  # tiles a step
-    tile_steps: int = 16  # scores a tile
-    enriched: float = 0.7  # share of tiles laid over a bound peak
-    label_power: float = 0.5  # see TileSampler
-    stride: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05  # share of the steps; then cosine decay to zero
-    clip: float = 1.0  # gradient norm
-    seed: int = 0
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "epoch_steps", "tiles", "tile_steps"):
-            if getattr(self, name) < 1:
-                raise TcnfastError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise TcnfastError(f"precision {self.precision!r}: training takes auto, fp32 or bf16")
-        for name in ("enriched", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise TcnfastError(f"{name} {getattr(self, name)}: must be within 0 and 1")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave."""
-
-    step: int
-    loss: float
-    seconds: float
-    scores: LabelScores
-
-
-def masked_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy of logits (N, labels, P) over the labels (N, P, labels), uint8,
-    that are not ambiguous."""
-    targets = targets.transpose(1, 2)
-    known = (targets != AMBIGUOUS).to(logits.dtype)
-    truth = (targets == BOUND).to(logits.dtype)
-    loss = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="sum")
-    return loss / known.sum().clamp_min(1)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -86,12 +45,13 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     return 0.5 * (1 + np.cos(np.pi * (step - warmup) / max(1, config.steps - warmup)))
 
 
-def label_rates(sampler: TileSampler, batches: int = 16) -> Tensor:
+def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
     """Share of bound windows of each label among the tiles that training draws."""
     bound = known = 0
     for step in range(batches):
-        _, targets = sampler.batch(step)
-        bound = bound + (targets == BOUND).sum((0, 1))
+        _, targets, cover = sampler.batch(step)
+        truth = targets == BOUND
+        bound = bound + (truth if cover is None else truth * cover).sum((0, 1))
         known = known + (targets != AMBIGUOUS).sum((0, 1))
     return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
 
@@ -129,84 +89,217 @@ def fit(
     valid: list[Region],
     config: TrainConfig,
     device: str = "auto",
-    on_epoch=None,
+    on_epoch: Callable[[TCN, Epoch, bool], None] | None = None,
     progress: bool = True,
+    saved: str | Path | None = None,
+    on_resume: Callable[[list[Epoch]], None] | None = None,
+    make_plan: Callable[..., Plan] = Plan,
 ) -> list[Epoch]:
     """Train ``model`` in place; it ends with the weights of the epoch whose macro-AP on ``valid``
-    was best. ``on_epoch(model, epoch, is_best)`` is called after every epoch. Steps run on the
-    backend that a plan would take, which TCNFAST_BACKEND may name.
+    was best, averaged ones where ``config.ema`` asks for them. Steps run on the backend that a
+    plan would take, which TCNFAST_BACKEND may name.
 
-    Raises TcnfastError where the loss stops being finite.
+    ``on_epoch(judged, epoch, is_best)`` is called after every epoch with the model that was
+    validated. ``saved`` is a file that then gets all that training depends on; where it exists
+    already, training goes on from it, after ``on_resume(earlier epochs)``, and ends with the same
+    weights. ``make_plan(model, device, precision, stride)`` makes the model ready for scoring.
+
+    Raises TcnfastError where the loss stops being finite, and where ``saved`` is broken.
     """
     check_valid_regions(dataset, valid, model.receptive_field, config.stride)
-    torch.manual_seed(config.seed)
-    sampler = TileSampler(
-        dataset,
-        train,
-        model.receptive_field,
-        config.stride,
-        config.tiles,
-        config.tile_steps,
-        config.enriched,
-        config.label_power,
-        config.seed,
-    )
-    plan_options = dict(device=device, precision=config.precision, stride=config.stride)
-    probe = Plan(model, **plan_options)
-    model.to(probe.device)
-    model.set_label_rates(label_rates(sampler))
-    optimiser = torch.optim.AdamW(
-        decay_groups(model, config.weight_decay),
-        lr=config.learning_rate,
-        betas=(0.9, 0.99),
-        fused=probe.device.type in ("cpu", "cuda"),
-    )
-    network = model if probe.backend == "cpu" else model.unfused()
-    log.info("training on device %s, backend %s, precision %s", probe.device,
-             probe.backend if network.engine else "reference", probe.precision)  # fmt: skip
-    for reason in probe.passed_over:
-        log.warning("WARNING: %s", reason)
+    training = Training(model, dataset, train, valid, config, device, make_plan)
+    if saved is not None and Path(saved).exists():
+        checkpoint.load(saved, training)
+        log.info("going on after step %d of %d", training.step, config.steps)
+        if on_resume is not None:
+            on_resume(training.epochs)
     engine.keep_freed_memory()
     gc.freeze()  # what start-up left behind is not looked through again at every collection
-    epochs: list[Epoch] = []
-    best_state, best_ap = None, -1.0
-    started, losses = time.monotonic(), []
-    with ThreadPoolExecutor(1) as reader, Progress(config.steps, "step", progress) as bar:
-        upcoming = reader.submit(sampler.batch, 0)
-        for step in range(config.steps):
-            codes, targets = (torch.from_numpy(x).to(probe.device) for x in upcoming.result())
-            upcoming = reader.submit(sampler.batch, step + 1)
-            for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * learning_rate_at(step, config)
-            losses.append(_step(network, optimiser, codes, targets, config, probe))
-            if not np.isfinite(losses[-1]):
-                raise TcnfastError(f"loss is {losses[-1]} at step {step + 1}; lower learning_rate")
-            bar.update(1, f"loss {losses[-1]:.4f}")
-            if (step + 1) % config.epoch_steps and step + 1 < config.steps:
-                continue
-            loss, losses = float(np.mean(losses)), []
-            scores = evaluate(Plan(model.eval(), **plan_options), dataset, valid)
-            epoch = Epoch(step + 1, loss, time.monotonic() - started, scores)
-            epochs.append(epoch)
-            is_best = epoch.scores.macro("ap") > best_ap
-            if is_best:
-                best_ap, best_state = scores.macro("ap"), copy.deepcopy(model.state_dict())
-            if on_epoch is not None:
-                on_epoch(model, epoch, is_best)
-    gc.unfreeze()
-    model.load_state_dict(best_state)
+    try:
+        with Progress(config.steps - training.step, "step", progress) as bar:
+            while not training.finished():
+                is_best = training.run_epoch(bar)
+                if on_epoch is not None:
+                    on_epoch(training.judged, training.epochs[-1], is_best)
+                if saved is not None:
+                    checkpoint.save(saved, training)
+    finally:
+        gc.unfreeze()
+    model.load_state_dict(training.best_state)
     model.eval()
-    return epochs
+    return training.epochs
 
 
-def _step(model, optimiser, codes, targets, config: TrainConfig, probe: Plan) -> float:
-    model.train()
+class Training:
+    """A training that can stop after any epoch: ``step``, ``epochs``, ``best_state`` and the state
+    of ``model``, ``average`` (None without), ``optimiser`` and ``sampler`` are all it depends on.
+    """
+
+    def __init__(
+        self,
+        model: TCN,
+        dataset: Dataset,
+        train: list[Region],
+        valid: list[Region],
+        config: TrainConfig,
+        device: str = "auto",
+        make_plan: Callable[..., Plan] = Plan,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.model, self.dataset, self.valid, self.config = model, dataset, valid, config
+        self.sampler = TileSampler(
+            dataset,
+            train,
+            model.receptive_field,
+            config.stride,
+            config.tiles,
+            config.tile_steps,
+            config.enriched,
+            config.label_power,
+            config.seed,
+            config.hard,
+            config.edge,
+            paired=config.strands != "one",
+        )
+        options = dict(device=device, precision=config.precision, stride=config.stride)
+        self._plan = partial(make_plan, **options)
+        self.probe = self._plan(model)
+        model.to(self.probe.device)
+        model.set_label_rates(label_rates(self.sampler))
+        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self.optimiser = torch.optim.AdamW(
+            decay_groups(model, config.weight_decay),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            fused=self.probe.device.type in ("cpu", "cuda"),
+        )
+        self._network = model.unfused() if self.probe.backend == "reference" else model
+        log.info("training on device %s, backend %s, precision %s", *self.runs_on())
+        for reason in self.probe.passed_over:
+            log.warning("WARNING: %s", reason)
+        self.step, self.epochs, self.best_state = 0, [], None
+        self._earlier, self._started = 0.0, time.monotonic()
+
+    def runs_on(self) -> tuple[str, str, str]:
+        """Device, backend and precision of the steps."""
+        backend = self.probe.backend if self._network.engine else "reference"
+        return str(self.probe.device), backend, self.probe.precision
+
+    @property
+    def judged(self) -> TCN:
+        """The model that is validated and kept: with averaged weights, where they are averaged."""
+        return self.model if self.average is None else self.average.model
+
+    @property
+    def best(self) -> int:
+        """Index of the best epoch."""
+        return int(np.argmax([epoch.scores.macro("ap") for epoch in self.epochs]))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, earlier runs of a resumed training included."""
+        return self._earlier + time.monotonic() - self._started
+
+    def continue_at(self, step: int, epochs: list[Epoch], best_state: dict, seconds: float) -> None:
+        """Take up the count of a training that stopped."""
+        self.step, self.epochs, self.best_state = step, epochs, best_state
+        self._earlier, self._started = seconds, time.monotonic()
+
+    def finished(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        patience = self.config.patience
+        if patience and self.epochs and len(self.epochs) - 1 - self.best >= patience:
+            log.info("no better epoch in %d: training stops early", patience)
+            return True
+        return self.step >= self.config.steps
+
+    def run_epoch(self, bar: Progress) -> bool:
+        """Steps up to the end of the epoch, then validation; returns whether it is the best one."""
+        loss = self._run_steps(bar)
+        config, plan = self.config, self._plan(self.judged.eval())
+        scores = evaluate(plan, self.dataset, self.valid)
+        self.epochs.append(Epoch(self.step, loss, self.seconds, scores))
+        is_best = self.best == len(self.epochs) - 1
+        if is_best:
+            self.best_state = copy.deepcopy(self.judged.state_dict())
+        if config.hard and self.step < config.steps:
+            seed = [config.seed, len(self.epochs), 1]
+            regions = self.sampler.regions
+            places = find_hard(plan, self.dataset, regions, config.tile_steps, seed)
+            self.sampler.set_hard(places)
+        return is_best
+
+    def _run_steps(self, bar: Progress) -> float:
+        """Steps up to the end of the epoch; returns their mean loss."""
+        first, losses = self.step, []
+        # read one step late, so that an accelerator has the next step to do meanwhile
+        for loss in _one_late(self._steps()):
+            losses.append(float(loss))
+            if not np.isfinite(losses[-1]):
+                step = first + len(losses)
+                raise TcnfastError(f"loss is {losses[-1]} at step {step}; lower learning_rate")
+            bar.update(1, f"loss {losses[-1]:.4f}")
+        return float(np.mean(losses))
+
+    def _steps(self) -> Iterator[torch.Tensor]:
+        """Take the steps up to the end of the epoch; yields the loss of each, on the device."""
+        config = self.config
+        end = min(config.steps, self.step + config.epoch_steps)
+        indices = range(self.step * config.accumulate, end * config.accumulate)
+        batches = _read_ahead(self._batch, indices)
+        while self.step < end:
+            for group in self.optimiser.param_groups:
+                group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
+            some = [next(batches) for _ in range(config.accumulate)]
+            loss = _step(self._network, self.optimiser, some, config, self.probe)
+            if self.average is not None:
+                self.average.update(self.model)
+            self.step += 1
+            yield loss
+
+    def _batch(self, index: int) -> list[torch.Tensor | None]:
+        """A batch of the sampler as tensors, on their way to the device."""
+        tensors = [None if x is None else torch.from_numpy(x) for x in self.sampler.batch(index)]
+        if self.probe.device.type == "cuda":
+            tensors = [None if x is None else x.pin_memory() for x in tensors]
+        return tensors
+
+
+def _read_ahead(make: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
+    """What ``make`` gives for each index; the next one is made in a thread while one is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = []
+        for index in indices:
+            upcoming.append(reader.submit(make, index))
+            if len(upcoming) == 2:
+                yield upcoming.pop(0).result()
+        yield from (future.result() for future in upcoming)
+
+
+def _one_late(items: Iterator[T]) -> Iterator[T]:
+    """The items, each after the one behind it was made."""
+    before = next(items)
+    for item in items:
+        yield before
+        before = item
+    yield before
+
+
+def _step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -> torch.Tensor:
+    """One optimiser step on the mean loss of the batches, which is returned, on the device."""
+    network.train()
     amp = probe.precision == "bf16"
-    with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
-        logits = model.dense(codes, config.stride)
-    loss = masked_bce(logits.float(), targets)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    total = 0.0
+    for batch in batches:
+        codes, targets, cover = (
+            None if x is None else x.to(probe.device, non_blocking=True) for x in batch
+        )
+        with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
+            logits = network.dense(codes, config.stride)
+        loss = batch_loss(logits.float(), targets, cover, config) / len(batches)
+        loss.backward()
+        total = total + loss.detach()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
     optimiser.step()
-    return loss.item()
+    return total

@@ -1,108 +1,135 @@
-"""``tcnfast train``: from files on disk to a model folder."""
+"""``tcnfast train``: from data on disk to a model folder."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from .dataset import Dataset, open_dataset, read_split
+from .dataset import Dataset
+from .epochs import EpochLog
 from .errors import TcnfastError
-from .genome import Genome, Region
+from .genome import Region
 from .meme import read_meme
 from .model import TCN, TCNConfig
 from .motif_init import set_motif_filters
 from .outputs import OutputFolder, file_hash
-from .publish import describe, publish
+from .publish import Published, describe, publish
+from .source import Source, open_source
 from .store import WEIGHTS
-from .train import Epoch, TrainConfig, fit
+from .train import TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of an unfinished training
+
 
 def train_model(
-    genome: list[str],
-    peaks: list[str],
-    split: str,
     out: str,
     *,
-    ambiguous: list[str] = (),
-    blacklist: str | None = None,
     motifs: str | None = None,
     min_peaks: int = 200,
     shape: dict | None = None,
     config: dict | None = None,
     device: str = "auto",
     force: bool = False,
+    resume: bool = False,
+    tensorboard: str | None = None,
     progress: bool = False,
+    **data,
 ) -> Path:
-    """Train on peak files and write a calibrated model folder ``out``; returns its path.
+    """Train on ``data``, arguments of :func:`open_source`, and write a calibrated model folder
+    ``out``; returns its path.
 
     ``shape``: arguments of TCNConfig but for the labels; ``config``: of TrainConfig. Labels with
     fewer than ``min_peaks`` peaks in the training regions are dropped, and named in the card.
     ``motifs``: a MEME file; first filters start at the motifs named for the labels' factors.
+    ``resume`` goes on with a training that was stopped, after its last whole epoch, and gives the
+    same model as one that was not. ``tensorboard``: folder for TensorBoard's events.
     """
     settings = TrainConfig(**(config or {}))
-    optional = [path for path in (blacklist, motifs) if path]
-    inputs = [*genome, *peaks, *ambiguous, *optional, split]
-    with Genome(*genome) as opened:
-        regions = read_split(split, opened.sizes)
-        dataset = open_dataset(opened, peaks, ambiguous, blacklist)
-        dataset, dropped = dataset.drop_rare(regions["train"], min_peaks)
+    with open_source(**data) as source:
+        regions = source.split
+        dataset, dropped = source.dataset.drop_rare(regions["train"], min_peaks)
         torch.manual_seed(settings.seed)
-        model = TCN(TCNConfig(labels=dataset.labels, **(shape or {})))
+        shape = {"label_bin": dataset.label_bin, **(shape or {})}
+        model = TCN(TCNConfig(labels=dataset.labels, **shape))
         if motifs:
             used = set_motif_filters(model, read_meme(motifs))
             log.info("first filters start at %d motifs: %s", len(used), ", ".join(used))
         _check_regions(dataset, regions, model.receptive_field, settings.stride)
-        hashes = [(Path(path).name, file_hash(path)) for path in inputs]
-        key = {"command": "train", "inputs": hashes, "config": asdict(settings)}
-        output = OutputFolder(out, key, force, resume=False)
+        hashes = _hashes(source, motifs)
+        shape = {name: x for name, x in asdict(model.config).items() if name != "labels"}
+        key = {"command": "train", "inputs": hashes, "min_peaks": min_peaks, "shape": shape,
+               "config": asdict(settings)}  # fmt: skip
+        output = OutputFolder(out, key, force, resume)
+        if output.complete:
+            log.info("%s is complete already", output.folder)
+            return output.folder
         log.info("%d labels, %d dropped for want of peaks", len(dataset.labels), len(dropped))
         result = output.work / "result"
-        log_path = result / "train.tsv"
+        with _kept_if_stopped(output):
+            result.mkdir(exist_ok=True)
+            epochs = EpochLog(result, tensorboard)
 
-        def on_epoch(model: TCN, epoch: Epoch, is_best: bool) -> None:
-            ap, auroc = (epoch.scores.macro(x) for x in ("ap", "auroc"))
-            row = (epoch.step, f"{epoch.loss:.5f}", f"{ap:.4f}", f"{auroc:.4f}",
-                   round(epoch.seconds))  # fmt: skip
-            with open(log_path, "a") as file:
-                print(*row, sep="\t", file=file)
-            log.info("step %d: loss %.4f, validation macro-AP %.4f, macro-AUROC %.4f%s",
-                     epoch.step, epoch.loss, ap, auroc, " (best)" if is_best else "")  # fmt: skip
-            if is_best:
-                model.save(result)
+            def on_epoch(judged: TCN, epoch, is_best: bool) -> None:
+                epochs.add(epoch, is_best)
+                if is_best:
+                    judged.save(result)
 
-        train, valid = regions["train"], regions["valid"]
-        try:
-            result.mkdir()
-            log_path.write_text("step\tloss\tvalid_macro_ap\tvalid_macro_auroc\tseconds\n")
-            fit(model, dataset, train, valid, settings, device, on_epoch, progress)
-            command = "`tcnfast train` with these settings (the bundled model: `make model`)"
-            card = describe(
-                output.folder.name, dataset, dropped, regions, settings, model, hashes, command
-            )
-            scores = publish(
-                model,
-                dataset,
-                regions,
-                result,
-                stride=settings.stride,
-                device=device,
-                precision=settings.precision,
-                card=card,
-            )
-        except BaseException:
-            if (result / WEIGHTS).exists():
-                log.warning("the best epoch so far, not calibrated, is in %s", result)
-            else:
-                output.discard()
-            raise
+            fit(model, dataset, regions["train"], regions["valid"], settings, device, on_epoch,
+                progress, output.work / CHECKPOINT, epochs.resume)  # fmt: skip
+            scores = _publish(model, dataset, dropped, regions, settings, hashes, output, device)
     output.publish(result, {"test_macro_ap": round(scores.test.macro("ap"), 4)})
     log.info("model in %s", output.folder)
     return output.folder
+
+
+def _publish(
+    model: TCN,
+    dataset: Dataset,
+    dropped: list[tuple[str, int]],
+    regions: dict[str, list[Region]],
+    settings: TrainConfig,
+    hashes: list[tuple[str, str]],
+    output: OutputFolder,
+    device: str,
+) -> Published:
+    command = "`tcnfast train` with these settings (the bundled model: `make model`)"
+    name = output.folder.name
+    card = describe(name, dataset, dropped, regions, settings, model, hashes, command)
+    return publish(
+        model,
+        dataset,
+        regions,
+        output.work / "result",
+        stride=settings.stride,
+        device=device,
+        precision=settings.precision,
+        card=card,
+    )
+
+
+def _hashes(source: Source, motifs: str | None) -> list[tuple[str, str]]:
+    """File name and SHA-256 of all that the model is made from."""
+    return [*source.inputs, *((Path(path).name, file_hash(path)) for path in (motifs,) if path)]
+
+
+@contextmanager
+def _kept_if_stopped(output: OutputFolder):
+    """Say how to go on with a training that stops; leave nothing of one without an epoch."""
+    try:
+        yield
+    except BaseException:
+        if (output.work / CHECKPOINT).exists():
+            log.warning("go on after the last whole epoch with --resume; the best model so far, "
+                        "not calibrated, is in %s", output.work / "result")  # fmt: skip
+        elif not (output.work / "result" / WEIGHTS).exists():
+            output.discard()
+        raise
 
 
 def _check_regions(

@@ -1,0 +1,57 @@
+"""A random genome with a motif planted under the peaks of each label, and small models for it.
+
+A test file gets the dataset by importing it.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from tcnfast.dataset import Dataset
+from tcnfast.evaluate import evaluate
+from tcnfast.genome import Genome, Region
+from tcnfast.intervals import Intervals
+from tcnfast.model import TCN, TCNConfig
+from tcnfast.plan import Plan
+
+SIZE = 200_000
+TRAIN = [Region("chr1", 0, 130_000)]
+VALID = [Region("chr1", 130_000, SIZE)]
+MOTIFS = {"ONE@x": "TGACGTCATTGC", "TWO@x": "GCCAATTGGCTA"}
+SHAPE = dict(labels=list(MOTIFS), channels=32, blocks=5, first_kernel=15, dropout=0.0)
+SHORT = dict(steps=6, epoch_steps=3, tiles=8, tile_steps=4, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A random genome in which each label has 200 sites of its motif, on either strand."""
+    rng = np.random.default_rng(11)
+    letters = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, SIZE)].copy()
+    complement = bytes.maketrans(b"ACGT", b"TGCA")
+    rows = []
+    for site, middle in enumerate(range(250, SIZE - 250, 500)):
+        label = list(MOTIFS)[site % 2]
+        motif = MOTIFS[label].encode()
+        middle += int(rng.integers(-80, 80))
+        if rng.random() < 0.5:
+            motif = motif.translate(complement)[::-1]
+        letters[middle - 6 : middle + 6] = np.frombuffer(motif, np.uint8)
+        rows.append((middle - 50, middle + 50, label))
+    path = tmp_path_factory.mktemp("planted") / "genome.fa"
+    lines = letters.reshape(-1, 80).view("S80").ravel()
+    path.write_bytes(b">chr1\n" + b"\n".join(lines) + b"\n")
+    start, end, label = (np.array(values) for values in zip(*rows, strict=True))
+    chrom, summit = np.array(["chr1"] * len(rows), object), np.full(len(rows), -1)
+    bound = Intervals(chrom, start, end, summit, label.astype(object))
+    with Genome(path) as genome:
+        yield Dataset(genome, bound, list(MOTIFS), label_bin=100, min_overlap=50)
+
+
+def new_model(seed=0, **change):
+    torch.manual_seed(seed)
+    return TCN(TCNConfig(**SHAPE | change))
+
+
+def score(model, dataset):
+    plan = Plan(model.eval(), device="cpu", precision="fp32", stride=32)
+    return evaluate(plan, dataset, VALID)
