@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .ensemble import Ensemble
 from .labels import AMBIGUOUS, BOUND
 from .metrics import MIN_POSITIVES
 from .model import TCN
-from .store import Threshold
+from .thresholds import PRECISIONS, Cutoff, Threshold
 
 
 def fit_scaling(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,23 +51,43 @@ def _shift_to_rate(x: np.ndarray, truth: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def scale_head(model: TCN, slopes: np.ndarray, intercepts: np.ndarray) -> None:
+def scale_head(model: TCN | Ensemble, slopes: np.ndarray, intercepts: np.ndarray) -> None:
     """Put the scaling into the model's head, so that sigmoid(logit) is the probability itself."""
-    slope = torch.as_tensor(slopes, dtype=model.head.weight.dtype)
-    model.head.weight.mul_(slope[:, None])
-    model.head.bias.mul_(slope).add_(torch.as_tensor(intercepts, dtype=slope.dtype))
+    for member in model.members:  # the mean of scaled logits is the scaled mean
+        head = member.head
+        slope, intercept = (torch.as_tensor(x).to(head.bias) for x in (slopes, intercepts))
+        head.weight.mul_(slope[:, None])
+        head.bias.mul_(slope).add_(intercept)
 
 
 def best_f1_cutoff(logits: np.ndarray, truth: np.ndarray) -> float:
     """The logit at or above which calling windows gives the best F1; +inf if none is bound."""
     if not truth.any():
         return float("inf")
+    cutoffs, hits, calls = _cutoffs(logits, truth)
+    return float(cutoffs[np.argmax(2 * hits / (calls + hits[-1]))])
+
+
+def cutoff_at_precision(
+    logits: np.ndarray, truth: np.ndarray, precision: float, min_hits: int = MIN_POSITIVES
+) -> float:
+    """The lowest logit at or above which at least ``precision`` of the windows are bound, so that
+    as many as possible are found; +inf if there is none.
+
+    At least ``min_hits`` bound windows must lie there: a few at the very top say nothing.
+    """
+    cutoffs, hits, calls = _cutoffs(logits, truth)
+    fit = np.flatnonzero((hits >= precision * calls) & (hits >= min_hits))
+    return float(cutoffs[fit[-1]]) if len(fit) else float("inf")
+
+
+def _cutoffs(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct logits, falling, with the bound windows and all windows at or above each."""
     order = np.argsort(-logits, kind="stable")
     ranked = logits[order]
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + hits[-1])
-    f1[:-1][ranked[:-1] == ranked[1:]] = -1  # a cutoff takes all windows of one score or none
-    return float(ranked[np.argmax(f1)])
+    # a cutoff takes all windows of one score or none
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
+    return ranked[ends], np.cumsum(truth[order])[ends], ends + 1
 
 
 def rounded_down(probability: float) -> float:
@@ -84,26 +105,38 @@ def make_thresholds(
     valid: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, Threshold]:
-    """Thresholds chosen on ``valid`` (best F1), precision and recall measured on ``test``.
+    """Thresholds chosen on ``valid``, their precision and recall measured on ``test``: that of the
+    best F1, and those that reach each of PRECISIONS.
 
     Both are (logits, targets) of calibrated logits. A label without a bound validation window gets
     the threshold 0.5.
     """
     thresholds = {}
     for index, label in enumerate(labels):
-        known = valid[1][:, index] != AMBIGUOUS
-        cutoff = best_f1_cutoff(valid[0][known, index], valid[1][known, index] == BOUND)
-        cutoff = cutoff if np.isfinite(cutoff) else 0.0
-        threshold = rounded_down(1 / (1 + np.exp(-cutoff)))
-        known = test[1][:, index] != AMBIGUOUS
-        truth = test[1][known, index] == BOUND
-        called = test[0][known, index] >= np.log(threshold / (1 - threshold))
-        hits = float((called & truth).sum())
+        columns = []
+        for logits, targets in (valid, test):
+            known = targets[:, index] != AMBIGUOUS
+            columns += [logits[known, index], targets[known, index] == BOUND]
+        chosen, seen = columns[:2], columns[2:]
+        cutoff = best_f1_cutoff(*chosen)
+        best = _measured(cutoff if np.isfinite(cutoff) else 0.0, *seen)
+        at_precision = {}
+        for precision in PRECISIONS:
+            cutoff = cutoff_at_precision(*chosen, precision)
+            at_precision[precision] = _measured(cutoff, *seen) if np.isfinite(cutoff) else None
         thresholds[label] = Threshold(
-            label,
-            threshold,
-            hits / called.sum() if called.any() else float("nan"),
-            hits / truth.sum() if truth.any() else float("nan"),
-            int(truth.sum()),
+            label, best.threshold, best.precision, best.recall, int(seen[1].sum()), at_precision
         )
     return thresholds
+
+
+def _measured(cutoff: float, logits: np.ndarray, truth: np.ndarray) -> Cutoff:
+    """The probability of the logit ``cutoff``, and what calling at it gives on these windows."""
+    threshold = rounded_down(1 / (1 + np.exp(-cutoff)))
+    called = logits >= np.log(threshold / (1 - threshold))
+    hits = float((called & truth).sum())
+    return Cutoff(
+        threshold,
+        hits / called.sum() if called.any() else float("nan"),
+        hits / truth.sum() if truth.any() else float("nan"),
+    )

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .assessment import Windows
+from .bootstrap import block_ids
+from .cpg import in_cpg_islands
 from .dataset import Dataset
 from .errors import TcnfastError
 from .genome import Region
@@ -26,19 +29,41 @@ def region_logits(
         yield plan(codes).cpu().numpy()
 
 
-def predict(plan: Plan, dataset: Dataset, regions: list[Region]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits float32 (n, labels) and targets uint8 (n, labels) of every step of the regions."""
+def predict(
+    plan: Plan, dataset: Dataset, regions: list[Region], receptive_field: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 (n, labels) and targets uint8 (n, labels) of every step of the regions.
+
+    ``receptive_field``: bases around a centre that must lie inside a region, the plan's if None;
+    plans that are to be compared take the wider of the two.
+    """
+    reach = receptive_field or plan.receptive_field
     logits, targets = [], []
     for region in regions:
-        centres, labels = dataset.scored_bins(region, plan.receptive_field, plan.stride)
+        centres, labels = dataset.scored_bins(region, reach, plan.stride)
         logits.extend(region_logits(plan, dataset, region, centres))
         targets.append(labels)
     if not logits:
         words = ", ".join(f"{r.chrom}:{r.start + 1}-{r.end}" for r in regions) or "none given"
-        raise TcnfastError(
-            f"regions ({words}): none holds a window of {plan.receptive_field} bases"
-        )
+        raise TcnfastError(f"regions ({words}): none holds a window of {reach} bases")
     return np.concatenate(logits), np.concatenate(targets)
+
+
+def describe_windows(
+    dataset: Dataset,
+    regions: list[Region],
+    targets: np.ndarray,
+    receptive_field: int,
+    stride: int,
+) -> Windows:
+    """``targets`` of :func:`predict` with where they lie: megabase blocks, CpG islands."""
+    centres = [dataset.centres(region, receptive_field, stride) for region in regions]
+    island = [
+        in_cpg_islands(dataset.genome.codes(*region))[part - region.start]
+        for region, part in zip(regions, centres, strict=True)
+    ]
+    block = block_ids([region.chrom for region in regions], centres)
+    return Windows(list(dataset.labels), targets, block, np.concatenate(island))
 
 
 def evaluate(plan: Plan, dataset: Dataset, regions: list[Region]) -> LabelScores:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from .backend import BACKENDS, Spec, choose_device
 from .engine import isas
 from .grid import stack_grid
 from .model import load_model
 from .run_record import device_words, unused_gpu, versions
 from .store import bundled_models, model_folder
+from .thresholds import choose_cutoffs, held_cutoffs
 
 
 def show_system() -> None:
@@ -33,9 +36,17 @@ def show_system() -> None:
 def show_model(name: str) -> None:
     """A model's shape on the first line, then its labels and thresholds as a TSV, on stdout."""
     model = load_model(name)
-    print(f"# {name}: {len(model.labels)} labels, receptive field {model.receptive_field} bp")
-    print("label\tthreshold\texpected_precision\texpected_recall")
+    words = f"{len(model.labels)} labels, receptive field {model.receptive_field} bp"
+    if len(model.members) > 1:
+        words += f", ensemble of {len(model.members)}"
+    print(f"# {name}: {words}")
+    rules = held_cutoffs(model.thresholds) if model.thresholds else []
+    names = ("threshold", "expected_precision", "expected_recall")
+    header = (name if rule == "f1" else f"{name}@{rule}" for rule in rules for name in names)
+    print("label", *header, sep="\t")
+    chosen = [choose_cutoffs(model.thresholds, model.labels, rule) for rule in rules]
     for label in model.labels:
-        row = model.thresholds[label] if model.thresholds else None
-        cells = (row.threshold, row.precision, row.recall) if row else ("", "", "")
+        cells = []
+        for cutoffs in chosen:
+            cells += astuple(cutoffs[label]) if cutoffs[label] else ["NA"] * len(names)
         print(label, *cells, sep="\t")

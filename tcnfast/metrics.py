@@ -1,4 +1,4 @@
-"""Scores of a multi-label classifier, by scikit-learn: one policy for labels and masks.
+"""Scores of a multi-label classifier: one policy for labels and masks.
 
 A label without positives (or without negatives) has no AP and no AUROC: NaN, listed, and left out
 of every mean. Means are over labels with at least ``min_positives`` positive windows.
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .labels import AMBIGUOUS, BOUND
+from .ranking import Ranking
 
 MIN_POSITIVES = 20  # bound windows from which a label enters the means
 
@@ -47,27 +48,17 @@ def score_labels(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> 
     Ambiguous windows of a label are left out for that label.
     """
     n_labels = len(labels)
-    ap, auroc = np.full(n_labels, np.nan), np.full(n_labels, np.nan)
+    ap, auroc = np.empty(n_labels), np.empty(n_labels)
     positives, windows = np.zeros(n_labels, np.int64), np.zeros(n_labels, np.int64)
 
     def score(index: int) -> None:
         known = targets[:, index] != AMBIGUOUS
         truth = targets[known, index] == BOUND
         positives[index], windows[index] = truth.sum(), truth.size
-        if 0 < positives[index] < windows[index]:
-            ap[index], auroc[index] = ap_and_auroc(truth, scores[known, index])
+        ranking = Ranking.of(scores[known, index], truth, np.zeros(truth.size, np.int32))
+        found = ranking.scores(np.ones((1, 1), np.int32))
+        ap[index], auroc[index] = found["ap"][0], found["auroc"][0]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(score, range(n_labels)))
     return LabelScores(list(labels), ap, auroc, positives, windows)
-
-
-def ap_and_auroc(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
-    """Average precision and AUROC of ``truth`` bool (n,) and ``score`` float (n,), both classes
-    there: scikit-learn's, of one sort instead of two."""
-    from sklearn.metrics import auc, roc_curve
-
-    fpr, tpr, _ = roc_curve(truth, score, drop_intermediate=False)
-    found, wrong = tpr * truth.sum(), fpr * (~truth).sum()
-    precision = found[1:] / (found[1:] + wrong[1:])
-    return float(np.sum(np.diff(tpr) * precision)), float(auc(fpr, tpr))

@@ -11,6 +11,7 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
+from .ensemble import Ensemble
 from .errors import TcnfastError
 from .genome import Genome
 from .model import TCN, load_model
@@ -35,7 +36,7 @@ class ScanResult:
 
 def scan(
     genome: str | Path | list[str | Path],
-    model: TCN | str | Path | None = None,
+    model: TCN | Ensemble | str | Path | None = None,
     out: str | Path = "scan/",
     *,
     stride: int = 32,
@@ -47,6 +48,7 @@ def scan(
     within: str | Path | None = None,
     min_length: int = ScanOptions.min_length,
     max_gap: int = ScanOptions.max_gap,
+    cutoff: str | float = ScanOptions.cutoff,
     batch_size: int = 1,
     device: str = "auto",
     precision: str = "auto",
@@ -57,15 +59,20 @@ def scan(
 ) -> ScanResult:
     """Call binding of every label along a genome and write the output folder ``out``.
 
-    ``genome``: path of a FASTA file (plain, gzip, bgzip), or several. ``model``: a TCN, a model
-    folder, or a bundled name; "encode-v1" if None. ``chroms``: names, or "all"; None leaves out
-    alternative, unplaced, random and mitochondrial contigs. ``targets``: labels to report, all if
-    None. ``tracks``: labels to write bigWig tracks of, or "all"; they show the probability of steps
-    at or above ``track_floor`` (0: of every scored step), or at or above the label's threshold
-    where that is lower. ``within``: BED file; only steps whose centre lies in it are called.
+    ``genome``: path of a FASTA file (plain, gzip, bgzip), or several. ``model``: a TCN or an
+    Ensemble, a model folder, or a bundled name; "encode-v1" if None. ``chroms``: names, or "all";
+    None leaves out alternative, unplaced, random and mitochondrial contigs. ``targets``: labels to
+    report, all if None. ``tracks``: labels to write bigWig tracks of, or "all"; they show the
+    probability of steps at or above ``track_floor`` (0: of every scored step), or at or above the
+    label's threshold where that is lower. ``within``: BED file; only steps whose centre lies in it
+    are called.
     ``rc``: "none", "mean" or "max" over strands, of logits. ``min_length`` and ``max_gap``
     (bases) as in MACS3 bdgpeakcall; two steps each by default: a lone step is mostly noise, and a
     dip of two steps does not make two sites.
+    ``cutoff``: call at the best F1 ("f1"), where a share of the calls is right ("precision=0.5")
+    or wrong ("fdr=0.1", which is precision=0.9), both chosen for each label on validation; or at a
+    probability, the same for all labels, without an expected precision. A label that never reached
+    the precision is not called: it gets no narrowPeak file, and a warning names it.
     ``batch_size``: segments scored in one call; it changes no score.
 
     Writes ``peaks/<label>.narrowPeak``, ``tracks/<label>.bw`` where asked for, ``summary.tsv`` and
@@ -74,13 +81,13 @@ def scan(
     """
     started = time.monotonic()
     options = ScanOptions(
-        stride, rc, chroms, targets, tracks, track_floor, within, min_length, max_gap
+        stride, rc, chroms, targets, tracks, track_floor, within, min_length, max_gap, cutoff
     )
     folder = None
-    if not isinstance(model, TCN):
+    if not isinstance(model, (TCN, Ensemble)):
         folder = model_folder(model or DEFAULT_MODEL)
         model = load_model(folder)
-    if model.thresholds is None:
+    if model.thresholds is None and options.cutoff == "f1":
         raise TcnfastError(f"model {folder or ''}: has no thresholds.tsv, so it cannot call peaks")
     scorer = Scorer(model, rc, device=device, precision=precision, stride=stride, backend=backend)
     paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)

@@ -22,6 +22,7 @@ from .outputs import OutputFolder, file_hash
 from .peaks import PeakCaller, run_bases
 from .progress import Progress
 from .scanner import Scorer, Segment, Writer, scan_contig, segment_length
+from .thresholds import choose_cutoffs, parse_cutoff
 from .track_bigwig import Track
 from .track_processes import write_bigwigs
 from .tracks import TrackShard, file_names, logit
@@ -53,8 +54,10 @@ class ScanOptions:
     within: str | Path | None = None
     min_length: int = 64
     max_gap: int = 64
+    cutoff: str = "f1"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cutoff", parse_cutoff(self.cutoff))
         if self.min_length < 1:
             raise TcnfastError(f"min-length {self.min_length}: must be at least 1")
         if self.max_gap < 0:
@@ -80,12 +83,19 @@ class ScanJob:
         if self.tracks:
             _check_lengths({chrom: genome.sizes[chrom] for chrom in self.chroms})
         self.within = read_bed(options.within, genome.sizes) if options.within else None
+        self.rules = choose_cutoffs(model.thresholds, self.model.labels, options.cutoff)
+        self.uncalled = [label for label in self.labels if self.rules[label] is None]
+        if len(self.uncalled) == len(self.labels):
+            raise TcnfastError(
+                f"--cutoff {options.cutoff}: no label reached it on validation; give another"
+            )
         # over all labels of the model, NaN where not asked for: nothing is copied out of the logits
-        thresholds = np.array([model.thresholds[label].threshold for label in model.labels])
+        rules = [self.rules[label] for label in model.labels]
+        thresholds = np.array([np.nan if rule is None else rule.threshold for rule in rules])
         called, tracked = (np.isin(model.labels, names) for names in (self.labels, self.tracks))
         self.cutoffs = np.where(called, logit(thresholds), np.nan)
         # every call is to be seen on its track
-        floors = logit(np.minimum(options.track_floor, thresholds))
+        floors = logit(np.fmin(options.track_floor, thresholds))
         self.floors = np.where(tracked, floors, np.nan)
 
     def key(self, model_hash: str) -> dict:
@@ -100,6 +110,7 @@ class ScanJob:
             "targets": self.labels,
             "tracks": self.tracks,
             "track_floor": options.track_floor,
+            "cutoff": options.cutoff,
             "within": file_hash(options.within) if options.within else None,
             "stride": options.stride,
             "rc": options.rc,
@@ -124,6 +135,13 @@ class ScanJob:
         unused = run_record.unused_gpu(plan.device)
         if unused:
             log.warning("WARNING: %s", unused)
+        if self.uncalled:
+            log.warning(
+                "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s",
+                len(self.uncalled), len(self.labels), self.options.cutoff, ", ".join(self.uncalled),
+            )  # fmt: skip
+        elif all(np.isnan(self.rules[label].precision) for label in self.labels):
+            log.info("cutoff %s: no precision to expect was measured", self.options.cutoff)
         if self.skipped:
             shown = ", ".join(self.skipped[:5]) + (", ..." if len(self.skipped) > 5 else "")
             log.info("%d contigs skipped (%s); --chroms all scans them", len(self.skipped), shown)
@@ -205,6 +223,7 @@ class ScanJob:
             "device": run_record.device_words(self.scorer.plan.device),
             "threads": torch.get_num_threads(),
             "skipped_contigs": self.skipped,
+            "uncalled_labels": self.uncalled,
             "seconds": round(time.monotonic() - started, 1),
         }
         output.publish(result, record)
@@ -214,8 +233,9 @@ class ScanJob:
         """Contig after contig, so that no more than the calls of one are in memory."""
         folder.mkdir()
         paths = [folder / f"{name}.narrowPeak" for name in self.names]
-        for path in paths:
-            path.touch()
+        for path, label in zip(paths, self.labels, strict=True):
+            if label not in self.uncalled:
+                path.touch()
         columns = [self.model.labels.index(label) for label in self.labels]
         stride, counts = self.options.stride, np.zeros((len(self.labels), len(self.chroms), 2), int)
         for index, chrom in enumerate(self.chroms):
@@ -249,12 +269,12 @@ class ScanJob:
         write_bigwigs(tracks, torch.get_num_threads())
 
     def _summary_row(self, label: str, chrom: str, calls: int, bases: int) -> dict:
-        threshold = self.model.thresholds[label]
+        rule = self.rules[label]
         return {
             "label": label,
             "chrom": chrom,
-            "threshold": threshold.threshold,
-            "expected_precision": threshold.precision,
+            "threshold": rule.threshold if rule else float("nan"),
+            "expected_precision": rule.precision if rule else float("nan"),
             "calls": calls,
             "bases": bases,
         }

@@ -17,7 +17,7 @@ from tcnfast import scan_job, scanner
 from tcnfast.cli import main
 from tcnfast.plan import Plan
 from tcnfast.scanner import scan_contig
-from tcnfast.store import Threshold
+from tcnfast.thresholds import Threshold
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]

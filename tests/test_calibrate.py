@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.calibrate import best_f1_cutoff, fit_scaling, make_thresholds, scale_head
+from tcnfast.calibrate import (
+    best_f1_cutoff,
+    cutoff_at_precision,
+    fit_scaling,
+    make_thresholds,
+    scale_head,
+)
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
 from tcnfast.model import load_model
 
@@ -130,6 +136,60 @@ def test_best_f1_by_hand(logits, truth, cutoff):
     logits = np.array(logits, np.float32)
     assert best_f1_cutoff(logits, np.array(truth, bool)) == cutoff
     assert logits.tolist() == list(logits)
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("seed", range(4))
+def test_cutoff_at_a_precision_by_brute_force(seed, ties):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(400) < 0.3
+    logits = (rng.normal(size=400) + 1.5 * truth).astype(np.float32)
+    logits = (3 * logits).round() if ties else logits
+    for precision in (0.3, 0.5, 0.8, 0.9):
+        fit = []
+        for cutoff in set(logits.tolist()):
+            called = logits >= cutoff
+            hits = (called & truth).sum()
+            if hits >= 20 and hits >= precision * called.sum():
+                fit.append(cutoff)
+        assert cutoff_at_precision(logits, truth, precision) == min(fit, default=np.inf)
+
+
+def test_a_precision_that_few_windows_reach_is_out_of_reach():
+    truth = np.repeat([True, False, True], [19, 100, 1])
+    logits = -np.arange(120.0)
+    assert cutoff_at_precision(logits, truth, 0.5) == np.inf
+    assert cutoff_at_precision(logits, truth, 0.5, min_hits=19) == -37
+    assert cutoff_at_precision(np.array([]), np.array([], bool), 0.5) == np.inf
+
+
+def test_thresholds_at_a_precision_are_chosen_on_validation_and_measured_on_test():
+    rng = np.random.default_rng(7)
+    parts = []
+    for shift in (0.0, -1.0):  # test is harder
+        truth = rng.random(4_000) < 0.2
+        logits = (rng.normal(size=4_000) + (3 + shift) * truth - 2).astype(np.float32)
+        parts.append((column(logits), column(truth.astype(np.uint8))))
+    (valid, chosen), (test, seen) = parts
+    row = make_thresholds(["a"], *parts)["a"]
+    assert list(row.at_precision) == [0.5, 0.9]
+    for precision, cutoff in row.at_precision.items():
+        called = sigmoid(valid) >= cutoff.threshold
+        assert chosen[called].mean() == pytest.approx(precision, abs=0.01)
+        called = sigmoid(test) >= cutoff.threshold
+        assert cutoff.precision == pytest.approx(seen[called].mean())
+        assert cutoff.recall == pytest.approx(seen[called].sum() / seen.sum())
+        assert cutoff.precision < precision
+    assert row.at_precision[0.9].threshold > row.at_precision[0.5].threshold
+
+
+def test_a_precision_out_of_reach_has_no_threshold():
+    logits = column(np.linspace(-1, 1, 200).astype(np.float32))
+    targets = column((np.arange(200) % 4 == 0).astype(np.uint8))  # the logits say nothing
+    assert make_thresholds(["a"], (logits, targets), (logits, targets))["a"].at_precision == {
+        0.5: None,
+        0.9: None,
+    }
 
 
 def test_thresholds_by_hand():

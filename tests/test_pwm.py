@@ -1,4 +1,5 @@
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from tcnfast.baselines import pwm
+from tcnfast.baselines.floors import measure_floors
 from tcnfast.baselines.pwm import (
     TargetRanking,
     best_motifs,
@@ -252,3 +254,37 @@ def test_jaspar_reads_whole():
     assert len(motifs) == 879
     assert {len(motif.probabilities) for motif in motifs} <= set(range(5, 36))
     assert [m.id for m in motifs if m.is_named("CTCF")] == ["MA0139.2", "MA1929.2", "MA1930.2"]
+
+
+def test_floors_of_each_label():
+    rng = np.random.default_rng(5)
+    sites = {"CTCF": b"CCACCAGGGGGCGC", "REST": b"TTCAGCACCATGGAC"}
+    codes = rng.integers(0, 4, 40_000).astype(np.uint8)
+    starts, targets = np.arange(0, 39_801, 100), np.zeros((399, 4), np.uint8)
+    motifs = []
+    for column, (name, site) in enumerate(sites.items()):
+        letters = encode(site)
+        motifs.append(Motif(name, f"M{column}", np.eye(4)[letters] * 0.96 + 0.01))
+        for row in range(10 + 20 * column, 399, 40):
+            codes[starts[row] + 90 : starts[row] + 90 + len(letters)] = letters
+            targets[row, column] = BOUND
+    targets[:, 2] = targets[:, 0]  # of a factor without a motif
+    targets[::7][targets[::7] == 0] = AMBIGUOUS
+    targets[:, 3] = np.where(targets[:, 3] == BOUND, 0, targets[:, 3])
+    labels = ["CTCF@x", "REST", "OTHER@x", "CTCF@y"]
+    got = measure_floors(labels, motifs, [(codes, starts)], targets, 200)
+    assert got.named_motif == ["M0 CTCF", "M1 REST", "M0 CTCF", ""]
+    assert got.best_motif == got.named_motif
+    for index, motif in enumerate((0, 1, 0)):
+        known = targets[:, index] != AMBIGUOUS
+        truth = targets[known, index] == BOUND
+        score = bin_scores(codes, log_odds(motifs[motif]), starts, 200)
+        want = average_precision_score(truth, score[known])
+        assert got.named_ap[index] == pytest.approx(want) == got.best_ap[index]
+        want = average_precision_score(truth, cpg_content(codes, starts, 200)[known])
+        assert got.cpg_ap[index] == pytest.approx(want)
+    assert np.isnan([got.named_ap[3], got.best_ap[3], got.cpg_ap[3]]).all()
+    swapped = [replace(motifs[0], name="REST"), replace(motifs[1], name="CTCF")]
+    got = measure_floors(labels, swapped, [(codes, starts)], targets, 200)
+    assert got.named_motif[:3] == ["M1 CTCF", "M0 REST", "M0 REST"]
+    assert got.best_motif[:2] == ["M0 REST", "M1 CTCF"] and got.named_ap[0] < got.best_ap[0]

@@ -8,8 +8,10 @@ equal sites are equal ties, and every score is a float32 without rounding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 
 from ..codes import N
 from ..errors import TcnfastError
@@ -72,11 +74,14 @@ def motif_precisions(
     uint8 (all n, labels) holds their bins one region after the other.
     """
     ranking = TargetRanking(targets)
-    precisions = []
-    for motif in motifs:
+
+    def one(motif: Motif) -> np.ndarray:
         matrix = log_odds(motif)
         scores = [bin_scores(codes, matrix, starts, bin_width) for codes, starts in regions]
-        precisions.append(ranking.average_precision(np.concatenate(scores)))
+        return ranking.average_precision(np.concatenate(scores))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        precisions = list(pool.map(one, motifs))
     return np.array(precisions).reshape(-1, ranking.n_labels)
 
 

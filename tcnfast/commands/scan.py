@@ -20,6 +20,8 @@ def add(commands) -> None:
     add("--tracks", type=names, metavar="LABELS", help="also write bigWig tracks of these, or all")
     add("--track-floor", type=float, default=0.01, metavar="P", help=(
         "tracks hold probabilities of at least P; 0: all (default 0.01)"))  # fmt: skip
+    words = "call at f1 (the best F1), precision=P, fdr=P or a probability P (default f1)"
+    add("--cutoff", default="f1", metavar="RULE", help=words)
     add("--within", metavar="BED", help="call only inside these regions, e.g. open chromatin")
     add("--min-length", type=positive, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
     add("--max-gap", type=int, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
         within=args.within,
         min_length=args.min_length,
         max_gap=args.max_gap,
+        cutoff=args.cutoff,
         batch_size=args.batch_size,
         device=args.device,
         precision=args.precision,

@@ -1,0 +1,45 @@
+"""The small files of a model folder: read whole, written whole, with errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import TcnfastError
+
+
+def read_bytes(path: Path) -> bytes:
+    """Contents of a file of a model folder; TcnfastError where it is missing or unreadable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise TcnfastError(f"{path.parent}: no model folder, {path.name} is missing") from None
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Rows of a tab-separated table with a header that holds at least ``columns``."""
+    try:
+        lines = read_bytes(path).decode().splitlines()
+    except UnicodeDecodeError:
+        raise TcnfastError(f"{path}: not a text table") from None
+    header = lines[0].split("\t") if lines else []
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise TcnfastError(f"{path}: column {missing[0]!r} is missing from its first line")
+    rows = [line.split("\t") for line in lines[1:] if line]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise TcnfastError(f"{path}:{number}: {len(row)} columns, its header has {len(header)}")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write ``data`` under a temporary name, then rename: a reader never sees half a file."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TcnfastError(f"{path}: cannot be written ({error.strerror})") from None
