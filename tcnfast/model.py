@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from . import reference, store, training
+from .ensemble import Ensemble
 from .errors import TcnfastError
 from .grid import BlockGrid, StackGrid, stack_grid
 
@@ -176,6 +177,11 @@ class TCN(nn.Module):
         """Bases that one score depends on; odd."""
         return self.config.receptive_field
 
+    @property
+    def members(self) -> list[TCN]:
+        """The networks whose logits are averaged: itself alone."""
+        return [self]
+
     def unfused(self) -> TCN:
         """The same modules and weights, not copies, that never run on the C++ engine."""
         plain = copy(self)
@@ -215,16 +221,11 @@ class TCN(nn.Module):
             )
         if training.runs_on_engine(self, x):
             return training.dense(self, x, grid)
-        h = self._input(x)
+        h = network_input(x, self.head.weight.dtype)
         for block, block_grid in zip(self.blocks, grid.blocks, strict=True):
             h = block(h, block_grid)
         features = h[..., :: grid.sample].squeeze(2).transpose(1, 2)
         return self.head(features).transpose(1, 2)
-
-    def _input(self, x: Tensor) -> Tensor:
-        if _is_codes(x):
-            return reference.one_hot(x, self.head.weight.dtype)
-        return reference.channels_last(x)
 
     def folded(self) -> reference.StackWeights:
         """The weights with norms folded into the convolutions, in the model's dtype."""
@@ -246,7 +247,7 @@ class TCN(nn.Module):
         store.write_folder(folder, self.state_dict(), config, labels, self.thresholds)
 
 
-def load_model(name: str | Path) -> TCN:
+def load_model(name: str | Path) -> TCN | Ensemble:
     """The model of a folder, or a bundled one by name, in evaluation mode.
 
     Raises TcnfastError that says which file of a broken folder is at fault, and why.
@@ -255,7 +256,7 @@ def load_model(name: str | Path) -> TCN:
     state, config, labels, thresholds = store.read_folder(folder)
     path = folder / store.CONFIG
     try:
-        model = TCN(TCNConfig(labels=labels, **config))
+        model = _build(config, labels)
     except TypeError as error:
         raise TcnfastError(f"{path}: {str(error).split('() ')[-1]}") from None
     except TcnfastError as error:
@@ -274,6 +275,22 @@ def load_model(name: str | Path) -> TCN:
     model.load_state_dict(state)
     model.thresholds = thresholds
     return model.eval()
+
+
+def _build(config: dict, labels: list[str]) -> TCN | Ensemble:
+    """A model of config.json: a network's shape, or ``{"members": [shape, ...]}``."""
+    if "members" not in config:
+        return TCN(TCNConfig(labels=labels, **config))
+    shapes = config["members"]
+    whole = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
+    if not whole or not shapes or len(config) > 1:
+        raise TcnfastError('"members" must be a list of configurations, with nothing beside it')
+    return Ensemble([TCN(TCNConfig(labels=labels, **shape)) for shape in shapes])
+
+
+def network_input(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 codes (N, L), or float one-hot (N, 4, L) as it is -> (N, 4, 1, L) channels-last."""
+    return reference.one_hot(x, dtype) if _is_codes(x) else reference.channels_last(x)
 
 
 def _is_codes(x: Tensor) -> bool:

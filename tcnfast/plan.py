@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import backend as backends
+from .ensemble import Ensemble
 from .errors import TcnfastError
 from .model import TCN
 
@@ -18,7 +19,8 @@ class Plan:
 
     ``strand``: "+" scores the codes, "-" their reverse complement (in the same order: position j
     is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
-    strand is a mirrored plan on the same codes, so it is exact for every length and stride.
+    strand is a mirrored plan on the same codes, so it is exact for every length and stride. Of an
+    ensemble every member is scored, all on one backend, and the mean of their logits taken.
 
     ``backend``, ``instructions`` (of the C++ engine, else None), ``precision`` and ``device`` tell
     what really runs, ``passed_over`` why backends that "auto" would rather have taken do not. A
@@ -30,7 +32,7 @@ class Plan:
 
     def __init__(
         self,
-        model: TCN,
+        model: TCN | Ensemble,
         device: str = "auto",
         precision: str = "auto",
         stride: int = 32,
@@ -40,22 +42,29 @@ class Plan:
         if strand not in STRANDS:
             raise TcnfastError(f"strand {strand!r}: must be one of {', '.join(STRANDS)}")
         self.labels = list(model.labels)
-        self.grid = model.config.grid(stride)
+        self.receptive_field = model.receptive_field
         self.stride, self.strand = stride, strand
         self.device = backends.choose_device(device)
-        choice = backends.choose(backend, self.device, precision, self.grid)
+        wanted = [
+            backends.choose(backend, self.device, precision, member.config.grid(stride))
+            for member in model.members
+        ]
+        # one for all members: where "auto" differs, the least preferred that one of them needs
+        choice = max(wanted, key=lambda choice: backends.BACKENDS.index(choice.backend))
         chosen, spec, self.passed_over = choice
         self.backend, self.precision = chosen.name, spec.precision
         self.instructions = chosen.instructions  # the engine's instruction set
         self.segment_bases = chosen.segment_bases  # bases of scores that suit one call
-        plus = model.folded()
-        weights = {"+": [plus], "-": [plus.mirrored(self.grid)]}
-        weights["both"] = weights["+"] + weights["-"]
-        self._runs = [chosen.prepare(w, spec) for w in weights[strand]]
+        self._runs = [run for member in model.members for run in self._prepare(member)]
 
-    @property
-    def receptive_field(self) -> int:
-        return self.grid.receptive_field
+    def _prepare(self, member: TCN) -> list[backends.Run]:
+        """A run of each wanted strand, on the plan's backend."""
+        grid = member.config.grid(self.stride)
+        chosen, spec, _ = backends.choose(self.backend, self.device, self.precision, grid)
+        plus = member.folded()
+        weights = {"+": [plus], "-": [plus.mirrored(grid)]}
+        weights["both"] = weights["+"] + weights["-"]
+        return [chosen.prepare(w, spec) for w in weights[self.strand]]
 
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:

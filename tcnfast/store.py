@@ -1,18 +1,20 @@
 """The model folder: model.safetensors, config.json, labels.tsv, thresholds.tsv, README.md.
 
 No pickle anywhere: opening a stranger's folder runs none of the stranger's code. thresholds.tsv and
-README.md (the card) are there once a model is calibrated and published.
+README.md (the card) are there once a model is calibrated and published. An ensemble is one such
+folder: config.json lists the shapes of its members, model.safetensors holds the tensors of all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 
 from .errors import TcnfastError
+from .tables import read_bytes, read_table, replace_file
+from .thresholds import Threshold, read_thresholds, write_thresholds
 
 FORMAT = 1
 WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
@@ -21,18 +23,6 @@ WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
     "labels.tsv",
     "thresholds.tsv",
 )
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """How to call one label. ``precision``, ``recall`` and ``positives`` (bound windows) were
-    measured at ``threshold`` on held-out regions that chose nothing."""
-
-    label: str
-    threshold: float  # probability
-    precision: float
-    recall: float
-    positives: int
 
 
 def bundled_models() -> list[str]:
@@ -77,23 +67,15 @@ def write_folder(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    _replace(folder / WEIGHTS, save(contiguous))
+    replace_file(folder / WEIGHTS, save(contiguous))
     text = json.dumps({"format": FORMAT, **config}, indent=2) + "\n"
-    _replace(folder / CONFIG, text.encode())
+    replace_file(folder / CONFIG, text.encode())
     rows = ["label\ttf\tcell"] + ["\t".join([x, *_tf_and_cell(x)]) for x in labels]
-    _replace(folder / LABELS, ("\n".join(rows) + "\n").encode())
+    replace_file(folder / LABELS, ("\n".join(rows) + "\n").encode())
     if thresholds is None:
         (folder / THRESHOLDS).unlink(missing_ok=True)
         return
-    names = [field.name for field in fields(Threshold)]
-    rows = ["\t".join(names)]
-    for label in labels:
-        row = thresholds[label]
-        rows.append(
-            f"{row.label}\t{row.threshold:.6g}\t{row.precision:.4f}\t{row.recall:.4f}"
-            f"\t{row.positives}"
-        )
-    _replace(folder / THRESHOLDS, ("\n".join(rows) + "\n").encode())
+    write_thresholds(folder / THRESHOLDS, labels, thresholds)
 
 
 def read_folder(folder: Path) -> tuple[dict, dict, list[str], dict[str, Threshold] | None]:
@@ -104,28 +86,19 @@ def read_folder(folder: Path) -> tuple[dict, dict, list[str], dict[str, Threshol
     config = _read_config(folder)
     labels = _read_labels(folder / LABELS)
     try:
-        state = load(_read(folder / WEIGHTS))
+        state = load(read_bytes(folder / WEIGHTS))
     except SafetensorError as error:
         raise TcnfastError(f"{folder / WEIGHTS}: no safetensors file ({error})") from None
     thresholds = None
     if (folder / THRESHOLDS).exists():
-        thresholds = _read_thresholds(folder / THRESHOLDS, labels)
+        thresholds = read_thresholds(folder / THRESHOLDS, labels)
     return state, config, labels, thresholds
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise TcnfastError(f"{path.parent}: no model folder, {path.name} is missing") from None
-    except OSError as error:
-        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _read_config(folder: Path) -> dict:
     path = folder / CONFIG
     try:
-        config = json.loads(_read(path))
+        config = json.loads(read_bytes(path))
     except ValueError as error:
         raise TcnfastError(f"{path}: not JSON ({error})") from None
     if not isinstance(config, dict) or "format" not in config:
@@ -135,24 +108,8 @@ def _read_config(folder: Path) -> dict:
     return config
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        lines = _read(path).decode().splitlines()
-    except UnicodeDecodeError:
-        raise TcnfastError(f"{path}: not a text table") from None
-    header = lines[0].split("\t") if lines else []
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise TcnfastError(f"{path}: column {missing[0]!r} is missing from its first line")
-    rows = [line.split("\t") for line in lines[1:] if line]
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise TcnfastError(f"{path}:{number}: {len(row)} columns, its header has {len(header)}")
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
 def _read_labels(path: Path) -> list[str]:
-    labels = [row["label"] for row in _read_table(path, ("label",))]
+    labels = [row["label"] for row in read_table(path, ("label",))]
     if not labels:
         raise TcnfastError(f"{path}: holds no label")
     for number, label in enumerate(labels, 2):
@@ -161,39 +118,6 @@ def _read_labels(path: Path) -> list[str]:
     return labels
 
 
-def _read_thresholds(path: Path, labels: list[str]) -> dict[str, Threshold]:
-    thresholds = {}
-    names = tuple(field.name for field in fields(Threshold))
-    for number, row in enumerate(_read_table(path, names), 2):
-        try:
-            entry = Threshold(
-                row["label"],
-                float(row["threshold"]),
-                float(row["precision"]),
-                float(row["recall"]),
-                int(row["positives"]),
-            )
-        except ValueError as error:
-            raise TcnfastError(f"{path}:{number}: {error}") from None
-        if not 0 < entry.threshold < 1:
-            raise TcnfastError(f"{path}:{number}: threshold {entry.threshold} is no probability")
-        thresholds[entry.label] = entry
-    absent = [label for label in labels if label not in thresholds]
-    if absent:
-        raise TcnfastError(f"{path}: no threshold for label {absent[0]!r}")
-    return thresholds
-
-
 def _tf_and_cell(label: str) -> tuple[str, str]:
     tf, _, cell = label.partition("@")
     return tf, cell
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TcnfastError(f"{path}: cannot be written ({error.strerror})") from None

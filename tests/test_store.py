@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from tcnfast.errors import TcnfastError
 from tcnfast.model import load_model
-from tcnfast.store import Threshold
+from tcnfast.thresholds import Threshold
 
 FILES = {"model.safetensors", "config.json", "labels.tsv", "thresholds.tsv"}
 
