@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test lint aot bench model clean
+.PHONY: demo test lint aot bench gpu-check model clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,11 @@ aot: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest -q benchmarks
+
+# on a bare GPU machine: installs for $(PYTHON) itself, tests and times the kernels. In a copy of the tree
+# without git: make gpu-check CHECK="--commit abc1234 --out DIR"
+gpu-check:
+	$(PYTHON) benchmarks/gpu_check.py $(CHECK)
 
 # trains the bundled model again, from the data that its card names
 model: $(INSTALLED)

@@ -85,7 +85,8 @@ class Step:
     def __init__(self, side: str, case: str) -> None:
         tiles, steps, labels = CASES[case]
         torch.manual_seed(0)
-        self.model = TCN(TCNConfig(labels=[f"label{i}" for i in range(labels)], first_kernel=15))
+        names = [f"label{i}" for i in range(labels)]
+        self.model = TCN(TCNConfig(labels=names, first_kernel=15, dropout=0.1))
         self.model.train()
         length = self.model.receptive_field + (steps - 1) * STRIDE
         self.codes = torch.randint(0, 4, (tiles, length), dtype=torch.uint8)

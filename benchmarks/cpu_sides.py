@@ -18,18 +18,18 @@ from unittest import mock
 import torch
 import torch._dynamo
 import torch._inductor.config
-from torch import Tensor, nn
+from torch import Tensor
 
-from tcnfast import engine, reference
+from tcnfast import engine
 from tcnfast.backend import DTYPES
 from tcnfast.model import TCN
+from tcnfast.plain_stack import LAYOUTS, FoldedStack
 from tcnfast.plan import Plan
 
 STRIDE = 32
 WINDOWS = 256  # of a batch, where windows are evaluated one by one
 SEGMENTS = tuple(2**k for k in range(13, 18))  # long ones fall out of the cache, short overlap
 UNIT = 2**16  # our sides take any length, in multiples of this
-LAYOUTS = ("Conv1d", "channels-last")
 
 
 @dataclass
@@ -55,64 +55,10 @@ class Side:
         return f"{self.form} {self.name} {self.precision}"
 
 
-class Block(nn.Module):
-    def __init__(self, weights: reference.BlockWeights, geometry, layout: str) -> None:
-        super().__init__()
-        d, self.stride = geometry.dilation, geometry.stride
-        self.start = weights.tap // geometry.grid_in
-        self.conv1 = convolution(weights.weight1, weights.bias1, layout, d)
-        self.conv2 = convolution(weights.weight2, weights.bias2, layout, d, self.stride)
-        self.residual = None
-        if weights.residual is not None:
-            weight, bias = weights.residual
-            self.residual = convolution(weight.unsqueeze(-1), bias, layout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(self.conv1(x).relu_()).relu_()
-        last = self.start + (h.shape[-1] - 1) * self.stride
-        shortcut = x[..., self.start : last + 1 : self.stride]
-        if self.residual is not None:
-            shortcut = self.residual(shortcut)
-        return h.add_(shortcut).relu_()
-
-
-def convolution(weight: Tensor, bias: Tensor, layout: str, dilation=1, stride=1) -> nn.Module:
-    outputs, inputs, taps = weight.shape
-    if layout == "Conv1d":
-        conv = nn.Conv1d(inputs, outputs, taps, stride, dilation=dilation)
-    else:
-        conv = nn.Conv2d(inputs, outputs, (1, taps), (1, stride), dilation=(1, dilation))
-        weight = weight.unsqueeze(2)
-    conv.weight.data, conv.bias.data = weight.detach().clone(), bias.detach().clone()
-    return conv
-
-
-class FoldedStack(nn.Module):
-    """The folded stack as a user of PyTorch writes it, in place where that is safe: uint8 codes
-    (N, T) to float32 logits (N, P, labels). Channels-last is Conv2d on (N, C, 1, L)."""
-
-    def __init__(self, model: TCN, form: str, layout: str, precision: str) -> None:
-        super().__init__()
-        weights = model.folded()
-        grid = model.config.grid(STRIDE if form == "pruned" else 1)
-        self.sample = STRIDE if form == "sampled" else grid.sample
-        self.layout = layout
-        pairs = zip(weights.blocks, grid.blocks, strict=True)
-        self.blocks = nn.Sequential(*(Block(block, geometry, layout) for block, geometry in pairs))
-        self.head = nn.Linear(*weights.head_weight.T.shape)
-        self.head.weight.data = weights.head_weight.detach().clone()
-        self.head.bias.data = weights.head_bias.detach().clone()
-        self.register_buffer("table", torch.eye(reference.N_CODES, 4))
-        self.to(DTYPES[precision]).eval().requires_grad_(False)
-        if layout == "channels-last":
-            self.to(memory_format=torch.channels_last)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        x = self.table[codes.int()].transpose(1, 2)
-        x = self.blocks(x.unsqueeze(2) if self.layout == "channels-last" else x)
-        x = x[..., :: self.sample]
-        x = x.squeeze(2) if self.layout == "channels-last" else x
-        return self.head(x.transpose(1, 2)).float()
+def folded(model: TCN, form: str, layout: str, precision: str) -> FoldedStack:
+    grid = model.config.grid(STRIDE if form == "pruned" else 1)
+    sample = STRIDE if form == "sampled" else None
+    return FoldedStack(model.folded(), grid, layout, DTYPES[precision], sample)
 
 
 def ours(model: TCN, form: str, isa: str, precision: str) -> Side:
@@ -125,13 +71,13 @@ def ours(model: TCN, form: str, isa: str, precision: str) -> Side:
 
 
 def eager(model: TCN, form: str, layout: str, precision: str) -> Side:
-    stack = FoldedStack(model, form, layout, precision)
+    stack = folded(model, form, layout, precision)
     return Side(f"eager {layout}", form, precision, lambda _: stack, segments=SEGMENTS)
 
 
 def windows(model: TCN, layout: str, precision: str) -> Side:
     """Every window by itself, in batches, as a loop over BED intervals does."""
-    stack = FoldedStack(model, "dense", layout, precision)
+    stack = folded(model, "dense", layout, precision)
 
     def run(codes):
         batches = codes[0].unfold(0, model.receptive_field, STRIDE).split(WINDOWS)
@@ -148,7 +94,7 @@ def compiled(model: TCN, form: str, layout: str, precision: str) -> Side:
     torch._inductor.config.freezing = True
 
     def make(_):
-        stack = FoldedStack(model, form, layout, precision)
+        stack = folded(model, form, layout, precision)
         return torch.compile(stack, dynamic=False, fullgraph=True)
 
     twin = f"{form} eager {layout} {precision}"
@@ -159,7 +105,7 @@ def onnx(model: TCN, form: str, layout: str, length: int) -> bytes:
     """The fp32 stack from codes (1, length) on."""
     buffer = io.BytesIO()
     codes = torch.zeros(1, length, dtype=torch.uint8)
-    stack = FoldedStack(model, form, layout, "fp32")
+    stack = folded(model, form, layout, "fp32")
     torch.onnx.export(stack, (codes,), buffer, dynamo=False, input_names=["codes"])
     return buffer.getvalue()
 

@@ -36,20 +36,27 @@ def record(name: str, case: str, medians: dict[str, float], baseline: str) -> No
     )
 
 
-def append(name: str, case: str, rows: list[dict]) -> None:
-    """Append ``rows`` to results/``name``.csv, with when, where and with what; the first row has
-    all columns. Raises ValueError where the file has others."""
+def append(
+    name: str,
+    case: str,
+    rows: list[dict],
+    folder: Path = RESULTS,
+    machine: str | None = None,
+) -> None:
+    """Append ``rows`` to ``folder``/``name``.csv, with when, where and with what; the first row has
+    all columns. ``machine``: by default the processor. Raises ValueError where the file has other
+    columns."""
     where = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
         "command": _command(),
-        "machine": _machine(),
+        "machine": machine or _machine(),
         "versions": _versions(),
         "case": case,
     }
     columns = [*where, *rows[0]]
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.csv"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.csv"
     new = not path.exists()
     if not new:
         with open(path, newline="") as file:
@@ -72,15 +79,19 @@ def _command() -> str:
 
 
 def _commit() -> str:
-    """Short hash, with "+dirty" if what is measured has changes that are not committed."""
-    head = _git("rev-parse", "--short", "HEAD")
+    """Short hash, with "+dirty" if what is measured has changes that are not committed. A copy of
+    the tree that git knows nothing of is what TCNFAST_COMMIT says it is."""
+    head = _git("rev-parse", "--short", "HEAD") or os.environ.get("TCNFAST_COMMIT")
     changed = _git("status", "--porcelain", "--", "tcnfast", "kernels", "csrc")
     return (head or "none") + ("+dirty" if changed else "")
 
 
 def _git(*arguments: str) -> str:
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return ""
     return done.stdout.strip()
 
 
@@ -90,7 +101,7 @@ def _machine() -> str:
 
 def _versions() -> str:
     found = [f"python {platform.python_version()}"]
-    for package in ("numpy", "numba", "torch", "onnxruntime", "openvino"):
+    for package in ("numpy", "numba", "torch", "triton", "onnxruntime", "openvino"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

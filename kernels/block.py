@@ -35,15 +35,15 @@ def block(
     XS: tl.constexpr = max(K - 1, AGE + 1 - S)  # inputs carried from step to step
     WARM: tl.constexpr = 2 * (K - 1) // S  # steps whose outputs lack inputs, and are not stored
     xs, hs = (), ()
-    for i in tl.static_range(XS):
+    for _i in tl.static_range(XS):
         xs = xs + (tl.zeros((M, C), dtype),)
-    for i in tl.static_range(K - S):
+    for _i in tl.static_range(K - S):
         hs = hs + (tl.zeros((M, C), dtype),)
     out = first_output(row, dilation, steps)
     at = out * S + (2 * (K - 1) + 1 - S - WARM * S) * dilation
     out -= WARM * dilation
     for t in range(-WARM, steps):
-        for s in tl.static_range(S):
+        for _s in tl.static_range(S):
             if RELOAD:
                 now = ()
                 for m in tl.static_range(K):

@@ -48,17 +48,17 @@ def first_block(
     REACH: tl.constexpr = K1 + K - 2  # bases from the first input of an output to the last
     WARM: tl.constexpr = (K - 1) // S  # steps whose outputs lack inputs, and are not stored
     hs = ()
-    for i in tl.static_range(K - S):
+    for _i in tl.static_range(K - S):
         hs = hs + (tl.zeros((M, C), dtype),)
     out = row.to(tl.int64) * steps
     at = out * S
     window = tl.zeros((M,), tl.int64)
-    for base in range(REACH + 1 - S - WARM * S):
+    for _base in range(REACH + 1 - S - WARM * S):
         window = next_code(window, codes, at, length, inside, WINDOW)
         at += 1
     out -= WARM
     for t in range(-WARM, steps):
-        for s in tl.static_range(S):
+        for _s in tl.static_range(S):
             window = next_code(window, codes, at, length, inside, WINDOW)
             letter = one_hot(window >> (BITS * (WINDOW - K1)), LETTERS, dtype)
             hs = hs + (convolve((letter,), letters, bias1, 1, INPUTS).to(dtype),)

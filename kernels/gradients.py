@@ -37,9 +37,9 @@ def input_gradient(
 ):  # fmt: skip
     """Gradient ``dx`` (N, length, CX) of the rows that a convolution of stride S read.
 
-    ``dn``, ``a`` (N, outputs, C): see above; ``w`` (K up to a multiple of S, C, CX), transposed. Input u = S v + phase
-    was read by outputs v - j dilation through taps S j + phase alone: a gather, one phase a
-    program (axis 1), ``places`` values of v a sequence.
+    ``dn``, ``a`` (N, outputs, C): see above; ``w`` (K, C, CX), transposed, with zeros up to a K
+    that is a multiple of S. Input u = S v + phase was read by outputs v - j dilation through taps
+    S j + phase alone: a gather, one phase a program (axis 1), ``places`` values of v a sequence.
     ACTIVATED: the rows were relu(before * scale + shift) * masks; ``dx`` is then the gradient of
     the argument, and ``statistics`` gets its sums (see ``back_through``).
     RESIDUAL: plus what the block's residual gives back to rows ``tap + RESIDUAL_STRIDE j``:

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands import evaluate, info, scan, train
+from .commands import average, bench, evaluate, info, prepare, scan, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_LazyVersion("%(prog)s"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (scan, train, evaluate, info):
+    for module in (prepare, train, evaluate, scan, average, bench, info):
         module.add(commands)
     return parser
 

@@ -35,7 +35,7 @@ class TCNConfig:
     first_kernel: int | None = None  # None: kernel_size
     norm: str = "batch"
     alignment: str = "centred"
-    dropout: float = 0.1
+    dropout: float = 0.0
     label_bin: int = 200
 
     def __post_init__(self) -> None:

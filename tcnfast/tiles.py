@@ -17,6 +17,8 @@ from .labels import AMBIGUOUS, BOUND, sweep
 # label rule asks for and all
 WELL_COVERED = 0.75
 
+MUTATED = 0.9  # share of the batches in which bases are drawn anew, where that is asked for
+
 
 class Batch(NamedTuple):
     """``codes`` uint8 (tiles, bases); ``targets`` uint8 (tiles, steps, labels), UNBOUND, BOUND or
@@ -55,6 +57,10 @@ class TileSampler:
     tiles are reverse-complemented; with ``paired``, the second half of a batch holds the other
     strands of the first.
 
+    ``mutate``: share of bases that are drawn anew, evenly from ACGT, in the first of ``batches``
+    batches; the mean over tiles, each of which has a share of its own from none to twice the mean.
+    It falls linearly to none, so that training ends on true sequence. N stays N.
+
     ``edge``: see TrainConfig. ``sampler.batch(index)`` depends on the seed, the index and the hard
     places alone.
     """
@@ -73,10 +79,13 @@ class TileSampler:
         hard: float = 0.0,
         edge: str = "hard",
         paired: bool = False,
+        mutate: float = 0.0,
+        batches: int = 0,
     ) -> None:
         self.dataset, self.tiles, self.stride, self.seed = dataset, tiles, stride, seed
         self.tile_steps, self.enriched, self.hard = tile_steps, enriched, hard
         self.edge, self.paired = edge, paired
+        self.mutate, self.mutated = mutate, MUTATED * batches
         self.half = receptive_field // 2
         self.tile_length = receptive_field + (tile_steps - 1) * stride
         self.bin_reach = max(0, dataset.label_bin // 2 - self.half)
@@ -136,6 +145,8 @@ class TileSampler:
                 *self._tables[chrom], region == area, start + self.half, flip, self.stride,
                 *label_bin, self.edge == "mask", targets, cover,
             )  # fmt: skip
+        if self.mutate and index < self.mutated:
+            _mutate(rng, 2 * self.mutate * (1 - index / self.mutated), codes)
         return Batch(codes, targets, cover if self.edge == "soft" else None)
 
 
@@ -198,6 +209,16 @@ def _cut(area, area_start, chosen, start, flip, codes):
                 codes[tile, length - 1 - base] = 3 - code if code < 4 else code
             else:
                 codes[tile, base] = code
+
+
+@jit
+def _mutate(rng, most, codes):
+    """Draw bases of ``codes`` anew, of each tile a share between 0 and ``most``."""
+    for tile in range(codes.shape[0]):
+        share = most * rng.random()
+        for base in range(codes.shape[1]):
+            if rng.random() < share and codes[tile, base] < 4:
+                codes[tile, base] = rng.integers(0, 4)
 
 
 @jit

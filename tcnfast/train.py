@@ -160,6 +160,8 @@ class Training:
             config.hard,
             config.edge,
             paired=config.strands != "one",
+            mutate=config.mutate,
+            batches=config.steps * config.accumulate,
         )
         options = dict(device=device, precision=config.precision, stride=config.stride)
         self._plan = partial(make_plan, **options)

@@ -23,6 +23,8 @@ class TrainConfig:
     tiles, each with its own loss; "mean", the same, with the loss of the mean of their logits.
     ``strand_loss`` weighs the mean squared difference of the two strands' logits.
     ``hard``: share of tiles laid over the worst false positives of the epoch before (hard.py).
+    ``mutate``: share of a tile's bases that are drawn anew at first; falls to none (tiles.py); its
+    default and those of the other options were chosen on validation (docs/training.md).
     ``ema``: decay of the moving average of weights (ema.py), 0 for none.
     ``accumulate``: batches of ``tiles`` tiles whose gradients are averaged for one step; batch norm
     takes its statistics from each batch alone. ``patience``: epochs without a better one after
@@ -52,6 +54,7 @@ class TrainConfig:
     strands: str = "one"
     strand_loss: float = 0.0
     hard: float = 0.0
+    mutate: float = 0.05
     ema: float = 0.0
     accumulate: int = 1
     patience: int = 0
@@ -70,7 +73,7 @@ class TrainConfig:
         for name, choices in (("loss", LOSSES), ("edge", EDGES), ("strands", STRANDS)):
             if getattr(self, name) not in choices:
                 return f"{name} {getattr(self, name)!r}: must be one of {', '.join(choices)}"
-        for name in ("enriched", "warmup", "hard"):
+        for name in ("enriched", "warmup", "hard", "mutate"):
             if not 0 <= getattr(self, name) <= 1:
                 return f"{name} {getattr(self, name)}: must be within 0 and 1"
         for name in ("strand_loss", "patience", "gamma", "gamma_positive", "gamma_negative"):

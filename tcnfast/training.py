@@ -69,7 +69,7 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
         norm2.bias if batch_norm else conv2.bias,
         mask1,
         mask2,
-        _code_residual(block) if x.dtype == torch.uint8 else None,
+        _code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
         grid.dilation,
         grid.stride,
         block.tap // grid.grid_in,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from . import triton_engine
-from .triton_engine import DTYPES, INPUTS, letters_of
+from .triton_engine import DTYPES, FUSION, INPUTS, letters_of
 
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
@@ -59,7 +59,8 @@ class Geometry:
 
     @property
     def options(self) -> dict:
-        return dict(C=self.padded, M=TILE, INPUTS=self.inputs, num_warps=4, num_stages=2)
+        shape = dict(C=self.padded, M=TILE, INPUTS=self.inputs)
+        return shape | dict(num_warps=4, num_stages=2) | FUSION
 
     @property
     def code_options(self) -> dict:
@@ -103,8 +104,11 @@ def forward(
     precision: str,
 ) -> None:
     """Compute ``outputs``, named as ``ops.block`` returns them, of ``x`` and ``tensors``."""
-    g = Geometry(**shape, precision=precision)
-    x = x.contiguous()
+    with torch.cuda.device_of(x):  # where Triton launches
+        _forward(x.contiguous(), tensors, outputs, Geometry(**shape, precision=precision))
+
+
+def _forward(x, tensors, outputs, g: Geometry) -> None:
     a1 = outputs["a1"] if not g.codes else g.rows(x, g.length1)
     statistics = _convolve_first(x, tensors["weight1"], a1, g)
     norm1 = _norm(statistics, 1, g.length1, tensors, outputs, g)
@@ -117,6 +121,7 @@ def forward(
         a2, x, _table(tensors, g), outputs["y"], norm2.scale, norm2.shift,
         _padded(tensors["mask2"], g), g.length, g.length2, g.sequences * g.length2, g.tap, g.stride,
         C=g.padded, M=TILE, DROPOUT=tensors["mask2"] is not None, CODES=g.codes, num_warps=4,
+        **FUSION,
     )  # fmt: skip
 
 
@@ -131,7 +136,11 @@ def backward(
 ) -> None:
     """Fill ``gradients``, named as the arguments of ``ops.block``; or of codes "one_hot" alone."""
     g = Geometry(**shape, precision=precision)
-    dy, x = dy.contiguous(), x.contiguous()
+    with torch.cuda.device_of(x):
+        _backward(dy.contiguous(), x.contiguous(), saved, tensors, gradients, g)
+
+
+def _backward(dy, x, saved, tensors, gradients, g: Geometry) -> None:
     a1 = saved["a1"]
     if g.codes:
         a1 = g.rows(x, g.length1)
@@ -217,6 +226,7 @@ def _norm(statistics, i: int, length: int, tensors, outputs, g: Geometry) -> Nor
     batch_statistics[(1,)](
         statistics, len(statistics), g.sequences * length, _padded(tensors[f"gain{i}"], g),
         _padded(tensors[f"shift{i}"], g), g.eps, out, C=g.padded, M=TILE, B=SUMMED, num_warps=4,
+        **FUSION,
     )  # fmt: skip
     mean, var, inverse, scale, shift = out
     outputs[f"mean{i}"].copy_(mean[: g.channels])
@@ -253,6 +263,7 @@ def _start(dy, x, saved, norm2: Norm, tensors, g: Geometry):
         dy, saved["y"], saved["a2"], dn2, norm2.scale, norm2.shift, norm2.mean, norm2.inverse, mask,
         sums, x if g.codes else None, code_sums, g.length, g.length2, g.sequences * g.length2,
         g.tap, g.stride, C=g.padded, M=TILE, DROPOUT=mask is not None, CODES=g.codes, num_warps=4,
+        **FUSION,
     )  # fmt: skip
     return dn2, sums, code_sums
 
@@ -265,6 +276,7 @@ def _back(sums, i: int, length: int, norm: Norm, gradients, g: Geometry):
     norm_gradients[(1,)](
         sums, len(sums), g.sequences * length, norm.scale, norm.mean, norm.inverse, out,
         C=g.padded, B=SUMMED, num_warps=4,
+        **FUSION,
     )  # fmt: skip
     if f"shift{i}" in gradients:
         gradients[f"shift{i}"].copy_(out[1, : g.channels])
@@ -278,8 +290,9 @@ def _gradient_of_rows(dn2, a2, back2, a1, norm1: Norm, tensors, dn1, g: Geometry
     places = -(-g.length1 // g.stride)
     sums = torch.empty(g.tiles(places) * g.stride, 2, g.padded, device=dn1.device)
     mask = _padded(tensors["mask1"], g)
+    taps = _backward_taps(tensors["weight2"], g, g.padded, g.stride)
     _input_gradient(
-        g, places, g.stride, dn2, a2, *back2, _backward_taps(tensors["weight2"], g, g.padded, g.stride), dn1,
+        g, places, g.stride, dn2, a2, *back2, taps, dn1,
         a1, norm1.scale, norm1.shift, norm1.mean, norm1.inverse, mask, sums, None, None, None,
         g.length2, g.length1, 0, dropout=mask is not None, activated=True,
     )  # fmt: skip

@@ -24,7 +24,10 @@ DTYPES = {
     "tf32": torch.float32,
     "fp32": torch.float32,
 }
-INPUTS = {"tf32": "tf32"}  # how a product of float32 is taken; "ieee" where nothing is said
+# how a product is taken. fp32: as three of tf32, exact to a bit or two of float32; by float32's own
+# arithmetic registers overflow a hundredfold and compilation takes half a minute
+INPUTS = {"tf32": "tf32", "fp32": "tf32x3"}
+FUSION = {"enable_fp_fusion": True}  # Triton 3.9 warns where nobody says
 MAX_FIRST = 21  # codes of the first block's window: three bits each of an integer of 64
 H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
 INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
@@ -100,9 +103,9 @@ def why_not_fused(geometry: BlockGrid, channels: int, precision: str, chip: Chip
     """Why a block above the first cannot run as one kernel; None if it can. Then it runs as two,
     a convolution each."""
     k, padded = geometry.kernel_sizes[1], padded_channels(channels)
-    if k * padded > 5 * 64:
-        return f"kernel {k} of {padded} channels overflows the registers"
     size = DTYPES[precision].itemsize
+    if k * padded * size > 5 * 64 * 2:
+        return f"kernel {k} of {padded} channels in {precision} overflows the registers"
     # both weights, and the tiles on their way to the matrix units: as compiled by Triton 3.6
     needed = (2 * k * padded + (2 * k - 1) * chip.tile_rows) * padded * size
     if needed > chip.shared:
@@ -110,10 +113,26 @@ def why_not_fused(geometry: BlockGrid, channels: int, precision: str, chip: Chip
     return None
 
 
-def row_steps(outputs: int, dilation: int, sequences: int, chip: Chip) -> int:
-    """Outputs of a row: as many as leave every multiprocessor four tiles, and at least 32, of which
+@dataclass(frozen=True)
+class Tiling:
+    """How a block's kernel cuts its work; what is best is for benchmarks/tune_kernels.py to say."""
+
+    rows: int  # of a tile
+    warps: int = 4
+    stages: int = 1
+    reload: bool = False  # taps of the first convolution: from the cache, not from registers
+    tiles: int = 4  # that every multiprocessor gets, at least
+
+    @classmethod
+    def of(cls, chip: Chip, kernel_size: int) -> Tiling:
+        return cls(chip.tile_rows, reload=kernel_size > 3)
+
+
+def row_steps(outputs: int, dilation: int, sequences: int, chip: Chip, tiling: Tiling) -> int:
+    """Outputs of a row: as many as leave every multiprocessor its tiles, and at least 32, of which
     warm-up takes an eighth."""
-    wanted = max(1, 4 * chip.multiprocessors * chip.tile_rows // (sequences * dilation))
+    rows = tiling.tiles * chip.multiprocessors * tiling.rows
+    wanted = max(1, rows // (sequences * dilation))
     return max(32, -(-outputs // (dilation * wanted)))
 
 
@@ -134,10 +153,11 @@ def prepare(
     head = Head(weights, grid.sample, dtype, precision)
 
     def run(codes: Tensor) -> Tensor:
-        x = first(codes.contiguous())
-        for block in blocks:
-            x = block(x)
-        return head(x, grid.n_scores(codes.shape[1]))
+        with torch.cuda.device_of(codes):  # where Triton launches
+            x = first(codes.contiguous())
+            for block in blocks:
+                x = block(x)
+            return head(x, grid.n_scores(codes.shape[1]))
 
     return run
 
@@ -145,8 +165,9 @@ def prepare(
 class _Block:
     """Weights (K, C in, C out) and biases of a block, padded with zeros to a row's channels."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip) -> None:
+    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
         self.geometry, self.dtype, self.chip = geometry, dtype, chip
+        self.tiling = tiling or Tiling.of(chip, geometry.kernel_sizes[1])
         self.inputs = INPUTS.get(precision, "ieee")
         self.padded = padded_channels(len(weights.weight1))
         self.tap = weights.tap // geometry.grid_in
@@ -175,8 +196,8 @@ class _Block:
 class FirstBlock(_Block):
     """Codes (N, L) to rows (N, L', C')."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip) -> None:
-        super().__init__(weights, geometry, dtype, precision, chip)
+    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
+        super().__init__(weights, geometry, dtype, precision, chip, tiling)
         self.weight1 = letters_of(weights.weight1, self.padded, dtype)
         exact = self.pad(code_residual(weights.residual).to(self.bias1.device))
         rounded = exact.to(dtype)
@@ -189,15 +210,16 @@ class FirstBlock(_Block):
         n, length = codes.shape
         outputs = self.outputs(length)
         y = self.empty(codes, outputs)
-        steps = row_steps(outputs, 1, n, self.chip)
+        cut = self.tiling
+        steps = row_steps(outputs, 1, n, self.chip, cut)
         rows = -(-outputs // steps)
         k1, k = self.geometry.kernel_sizes
-        tile = self.chip.tile_rows
-        first_block[(-(-rows // tile) * n,)](
+        first_block[(-(-rows // cut.rows) * n,)](
             codes, y, self.weight1, self.bias1, self.weight2, self.bias2, self.table,
             length, outputs, rows, steps,
             K1=k1, K=k, S=self.geometry.stride, AGE=self.age, LETTERS=len(self.weight1),
-            C=self.padded, M=tile, INPUTS=self.inputs, num_warps=4, num_stages=1,
+            C=self.padded, M=cut.rows, INPUTS=self.inputs,
+            num_warps=cut.warps, num_stages=cut.stages, **FUSION,
         )  # fmt: skip
         return y
 
@@ -205,8 +227,8 @@ class FirstBlock(_Block):
 class FusedBlock(_Block):
     """Rows (N, L, C') to rows (N, L', C'), both convolutions in one kernel."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip) -> None:
-        super().__init__(weights, geometry, dtype, precision, chip)
+    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
+        super().__init__(weights, geometry, dtype, precision, chip, tiling)
         self.weight1 = self.pack(weights.weight1, self.padded)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -216,14 +238,16 @@ class FusedBlock(_Block):
         dilation = self.geometry.dilation
         outputs = self.outputs(length)
         y = self.empty(x, outputs)
-        steps = row_steps(outputs, dilation, n, self.chip)
+        cut = self.tiling
+        steps = row_steps(outputs, dilation, n, self.chip, cut)
         rows = -(-outputs // (dilation * steps)) * dilation
-        k, tile = self.geometry.kernel_sizes[1], self.chip.tile_rows
-        block[(-(-rows // tile) * n,)](
+        k = self.geometry.kernel_sizes[1]
+        block[(-(-rows // cut.rows) * n,)](
             x, y, self.weight1, self.bias1, self.weight2, self.bias2,
             length, outputs, rows, steps, dilation,
-            K=k, S=self.geometry.stride, AGE=self.age, C=self.padded, M=tile,
-            RELOAD=k > 3, INPUTS=self.inputs, num_warps=4, num_stages=1,
+            K=k, S=self.geometry.stride, AGE=self.age, C=self.padded, M=cut.rows,
+            RELOAD=cut.reload, INPUTS=self.inputs,
+            num_warps=cut.warps, num_stages=cut.stages, **FUSION,
         )  # fmt: skip
         return y
 
@@ -250,7 +274,7 @@ class TwoConvolutions(FusedBlock):
             0 if residual is None else residual.shape[1], self.tap, self.geometry.dilation, stride,
             K=len(weight), C=channels, M=tile, INPUTS=self.inputs, NORMALISE=False, DROPOUT=False,
             RELU=True, RESIDUAL=residual is not None, RESIDUAL_STRIDE=stride, STATISTICS=False,
-            num_warps=4, num_stages=2,
+            num_warps=4, num_stages=2, **FUSION,
         )  # fmt: skip
 
 
@@ -277,6 +301,6 @@ class Head:
         head[(-(-outputs // self.TILE) * n, len(self.bias) // self.TILE)](
             x, y, self.weight, self.bias, length, outputs, self.labels, self.sample,
             C=channels, LABELS=self.TILE, M=self.TILE, INPUTS=self.inputs,
-            num_warps=4, num_stages=1,
+            num_warps=4, num_stages=1, **FUSION,
         )  # fmt: skip
         return y

@@ -41,6 +41,7 @@ TYPES = {
     torch.float32: "*fp32",
     torch.uint8: "*u8",
 }
+OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 LENGTH = 100_003  # bases, of no special form
 
 
@@ -49,7 +50,7 @@ def launches(target):
     seen = []
 
     def record(kernel, *args, grid, warmup, **given):
-        options = {name: given.pop(name) for name in ("num_warps", "num_stages") if name in given}
+        options = {name: given.pop(name) for name in OPTIONS if name in given}
         seen.append((kernel, dict(zip(kernel.arg_names, args, strict=False)) | given, options))
 
     chip = triton_engine.Chip(132, SHARED[target], target == "sm_90")

@@ -266,7 +266,7 @@ def test_bad_splits_are_known_before_training(run, lesson, tmp_path, split, word
 
 PEAKS = {
     "missing": (None, "no such file"),
-    "no header": ("chr1\t1\t200\tCTCF\n", "the first line must name the columns"),
+    "no header": ("chr1\t1\t200\tCTCF\t0\n", "the first line must name the columns"),
     "no label": ("#chrom\tstart\tend\n", "the first line must name the columns"),
     "none in training": (
         "#chrom\tstart\tend\tlabel\n" + "chr1\t70000\t70200\tCTCF\n" * 20,

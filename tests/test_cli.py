@@ -25,6 +25,7 @@ from tcnfast import store
 
 PACKAGE = Path(tcnfast.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples" / "data"
+SCORES = ["scores.test.tsv", "scores.valid.tsv"]
 MODEL_FILES = [store.WEIGHTS, store.CONFIG, store.LABELS, store.THRESHOLDS]
 SCRIPT = Path(sys.executable).with_name("tcnfast")
 
@@ -190,7 +191,7 @@ def test_train_makes_a_model_that_scans_and_evaluates(run, lesson, tmp_path):
     assert "3 labels, 1 dropped for want of peaks" in err and "validation macro-AP" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == sorted(
-        ["README.md", "run.json", "train.tsv", *MODEL_FILES]
+        ["README.md", "run.json", "train.tsv", *SCORES, *MODEL_FILES]
     )
     card = (tmp_path / "made" / "README.md").read_text()
     assert card.startswith("# made\n") and "rare (1)" in card and "chr1:60001-90000" in card
@@ -207,11 +208,13 @@ def test_train_makes_a_model_that_scans_and_evaluates(run, lesson, tmp_path):
         "other",
     ]
 
-    code, out, err = run("evaluate", *data_words(lesson), "-m", "made", "--part", "test")
+    exact = ("--precision", "fp32", "--device", "cpu")
+    code, out, err = run("evaluate", *data_words(lesson), "-m", "made", "--part", "test", *exact)
     header, *rows = (line.split("\t") for line in out.splitlines())
-    assert code == 0 and header == ["label", "AP", "AUROC", "positives", "chance"]
+    assert code == 0 and header[:5] == ["label", "AP", "AUROC", "positives", "chance"]
     assert [row[0] for row in rows] == ["CTCF@here", "MAX@here", "other"]
-    for _, ap, auroc, positives, chance in rows:
+    assert read_rows(tmp_path / "made" / "scores.test.tsv") == [header, *rows]
+    for _, ap, auroc, positives, chance, *_ in rows:
         assert 0 <= float(ap) <= 1 and 0 <= float(auroc) <= 1
         assert int(positives) > 0 and 0 < float(chance) < 1
     assert "macro-AP" in err and run("evaluate", *data_words(lesson), "-m", "made", "-q")[2] == ""

@@ -32,7 +32,8 @@ from tcnfast.thresholds import Threshold
 # of one receptive field, 61, and different in all that may differ
 SHAPES = (dict(), dict(channels=8, alignment="causal"), dict(kernel_size=2, first_kernel=32,
           blocks=4, norm="weight"), dict(kernel_size=5, blocks=3, first_kernel=9))  # fmt: skip
-BACKENDS = [backend.name for backend in backends.BACKENDS]
+# not the kernels in Triton's interpreter, which takes minutes: test_triton_stack.py has small plans
+BACKENDS = [backend.name for backend in backends.BACKENDS if "cpu" in backend.devices]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def compiled(target):
         target,
     ]
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {"TCNFAST_BACKEND": "triton", "TRITON_DEFAULT_FP_FUSION": "1"}
+    environment |= {"TCNFAST_BACKEND": "triton"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return [tuple(line.split("\t")) for line in done.stdout.splitlines()[1:]]

@@ -25,7 +25,8 @@ from tcnfast.model import TCN, TCNConfig
 
 pytestmark = needs_engine
 
-PRECISIONS = [precision for precision in ("fp32", "bf16") if ops.why_not(torch.device("cpu"), precision) is None]
+CPU = torch.device("cpu")
+PRECISIONS = [name for name in ("fp32", "bf16") if ops.why_not(CPU, name) is None]
 CASES = {
     "codes": Case(0, 5, 3, 3, 2, "batch", "centred", 2, 5, 1, 0.3),
     "rows": Case(1, 5, 3, 3, 2, "batch", "centred", 2, 5, 0, 0.3),

@@ -246,6 +246,28 @@ def test_a_pair_is_a_tile_and_its_other_strand(genome, dataset):
     np.testing.assert_array_equal(targets[20:], targets[:20, ::-1])
 
 
+def changed(dataset, index, mutate, batches=100):
+    """Share of the bases of each tile (tiles,) of a batch that drawing anew changed."""
+    plain = sampler_of(dataset).batch(index)
+    sampler = sampler_of(dataset, mutate=mutate, batches=batches)
+    mutated = sampler.batch(index)
+    np.testing.assert_array_equal(mutated.targets, plain.targets)
+    np.testing.assert_array_equal(mutated.codes == 4, plain.codes == 4)
+    np.testing.assert_array_equal(mutated.codes, sampler.batch(index).codes)
+    assert mutated.codes.max() <= 4
+    return (mutated.codes != plain.codes).mean(1)
+
+
+def test_bases_drawn_anew_at_first_and_never_in_the_end(dataset):
+    # a quarter of those drawn anew stay what they were
+    share = changed(dataset, 0, 0.2)
+    assert abs(share.mean() - 0.15) < 0.02
+    assert share.min() < 0.03 and 0.25 < share.max() < 0.35, "each tile has a share of its own"
+    assert abs(changed(dataset, 45, 0.2).mean() - 0.075) < 0.015
+    assert not changed(dataset, 90, 0.2).any()
+    assert not changed(dataset, 0, 0.0).any()
+
+
 def test_n_stays_n_on_both_strands(tmp_path, rows):
     rng = np.random.default_rng(8)
     letters = np.frombuffer(b"ACGTN", np.uint8)[rng.integers(0, 5, 30_000)]

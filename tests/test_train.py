@@ -128,6 +128,7 @@ def test_a_planted_motif_is_learned(dataset):
         tile_steps=8,
         learning_rate=1e-2,
         precision="fp32",
+        mutate=0.0,
     )
     epochs = fit(model, dataset, TRAIN, VALID, config, device="cpu", progress=False)
     trained = score(model, dataset)

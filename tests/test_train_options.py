@@ -144,7 +144,7 @@ def test_strand_loss_brings_the_strands_together(dataset):
         model = new_model(1)
         config = TrainConfig(
             steps=120, epoch_steps=120, tiles=16, tile_steps=8, learning_rate=1e-2,
-            precision="fp32", strands="both", **options,
+            precision="fp32", mutate=0.0, strands="both", **options,
         )  # fmt: skip
         epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
         codes = dataset.genome.codes("chr1", 140_000, 180_000)

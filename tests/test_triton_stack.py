@@ -109,7 +109,9 @@ def test_why_not_says_what_is_missing(monkeypatch):
         (64, 3, "bf16", triton_engine.Chip(132, 232_448, True), None),
         (64, 5, "bf16", triton_engine.Chip(132, 232_448, True), None),
         (64, 3, "bf16", triton_engine.Chip(84, 101_376, False), None),
-        (64, 3, "fp32", triton_engine.Chip(84, 101_376, False), "shared memory"),
+        (128, 2, "bf16", triton_engine.Chip(84, 101_376, False), "shared memory"),
+        (64, 3, "fp32", triton_engine.Chip(132, 232_448, True), "registers"),
+        (32, 3, "fp32", triton_engine.Chip(132, 232_448, True), None),
         (128, 3, "bf16", triton_engine.Chip(132, 232_448, True), "registers"),
         (64, 7, "bf16", triton_engine.Chip(132, 232_448, True), "registers"),
     ],
@@ -130,7 +132,8 @@ def test_a_backend_named_runs_or_raises(monkeypatch):
 @pytest.mark.parametrize("dilation, sequences", [(1, 1), (128, 1), (1, 64), (128, 1000)])
 def test_rows_are_long_enough_and_cover_all(outputs, dilation, sequences):
     chip = triton_engine.Chip(132, 232_448, True)
-    steps = triton_engine.row_steps(outputs, dilation, sequences, chip)
+    tiling = triton_engine.Tiling.of(chip, 3)
+    steps = triton_engine.row_steps(outputs, dilation, sequences, chip, tiling)
     assert steps >= 32
     rows = -(-outputs // (dilation * steps)) * dilation
     assert rows * steps >= outputs > (rows - dilation) * steps

@@ -11,8 +11,8 @@ _SHAPE = ("channels", "kernel_size", "blocks", "first_kernel", "norm", "alignmen
 _CONFIG = (
     "steps", "epoch_steps", "tile_steps", "enriched", "label_power", "stride", "learning_rate",
     "weight_decay", "seed", "precision", "loss", "gamma", "gamma_positive", "gamma_negative",
-    "margin", "positive_weight", "edge", "strands", "strand_loss", "hard", "ema", "accumulate",
-    "patience",
+    "margin", "positive_weight", "edge", "strands", "strand_loss", "hard", "mutate", "ema",
+    "accumulate", "patience",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def _shape_flags(add) -> None:
     add("--first-kernel", type=positive, default=15, metavar="N", help="default 15")
     add("--norm", default="batch", help="batch or weight (default batch)")
     add("--alignment", default="centred", help="centred or causal (default centred)")
-    add("--dropout", type=float, default=0.1, metavar="P", help="default 0.1")
+    add("--dropout", type=float, default=0.0, metavar="P", help="default 0")
     words = "MEME file: first filters start at the motifs named for the labels' factors"
     add("--motifs", metavar="MEME", help=words)
 
@@ -64,6 +64,8 @@ def _tile_flags(add) -> None:
     add("--label-power", type=float, default=0.5, metavar="P", help=words)
     words = "share of tiles laid over the worst false positives of the last epoch (default 0)"
     add("--hard", type=float, default=0.0, metavar="SHARE", help=words)
+    words = "share of a tile's bases drawn anew at random at first; falls to none (default 0.05)"
+    add("--mutate", type=float, default=0.05, metavar="SHARE", help=words)
     words = (
         "bound bins that no peak covers whole: hard, bound; soft, target is the share covered; "
         "mask, left out if under 3/4 (default hard)"
