@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .conv import positions, tile_statistics
+from .conv import positions, store_statistics
 from .letters import one_hot, windows
 
 
@@ -23,7 +23,4 @@ def code_conv(
     index = n * outputs + out
     tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])
     if STATISTICS:
-        mean, squares = tile_statistics(stored.to(tl.float32), inside, M)
-        base = statistics + tl.program_id(0).to(tl.int64) * 2 * C
-        tl.store(base + columns, mean)
-        tl.store(base + C + columns, squares)
+        store_statistics(stored, inside, statistics, C)

@@ -27,12 +27,15 @@ def activated(rows, scale, shift, masks, n, inside, C: tl.constexpr, DROPOUT: tl
 
 
 @triton.jit
-def tile_statistics(tile, inside, M: tl.constexpr):
-    """Mean of the rows of ``tile`` (M, C) that exist, and the squares about it: (C,) each."""
-    count = tl.sum(inside.to(tl.float32), 0)
-    mean = tl.sum(tl.where(inside[:, None], tile, 0.0), 0) / count
+def store_statistics(tile, inside, statistics, C: tl.constexpr):
+    """Store the mean of the rows of ``tile`` (M, C) that exist, and their squares about it, as this
+    program's of ``statistics`` (tiles, 2, C)."""
+    tile = tile.to(tl.float32)
+    mean = tl.sum(tl.where(inside[:, None], tile, 0.0), 0) / tl.sum(inside.to(tl.float32), 0)
     off = tl.where(inside[:, None], tile - mean[None, :], 0.0)
-    return mean, tl.sum(off * off, 0)
+    base = statistics + tl.program_id(0).to(tl.int64) * 2 * C + tl.arange(0, C)
+    tl.store(base, mean)
+    tl.store(base + C, tl.sum(off * off, 0))
 
 
 @triton.jit
@@ -76,7 +79,4 @@ def conv(
     index = n * outputs + out
     tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])
     if STATISTICS:
-        mean, squares = tile_statistics(stored.to(tl.float32), inside, M)
-        base = statistics + tl.program_id(0).to(tl.int64) * 2 * C
-        tl.store(base + columns, mean)
-        tl.store(base + C + columns, squares)
+        store_statistics(stored, inside, statistics, C)
