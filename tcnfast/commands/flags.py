@@ -28,11 +28,11 @@ def _output_flags(add) -> None:
 
 def _device_flags(add) -> None:
     add("--device", default="auto", help="auto, cpu, cuda[:i], mps (default auto)")
-    add("--precision", default="auto", help="auto, fp32, bf16, fp64 (default auto)")
+    add("--precision", default="auto", help="auto, bf16, fp16, tf32, fp32, fp64 (default auto)")
 
 
 def _plan_flags(add) -> None:
-    add("--backend", default="auto", help="auto, cpu or reference (default auto)")
+    add("--backend", default="auto", help="auto, triton, cpu or reference (default auto)")
     words = "plus strand only, or the mean or maximum of both strands' logits (default mean)"
     add("--rc", choices=("none", "mean", "max"), default="mean", help=words)
 
