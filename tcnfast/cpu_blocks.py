@@ -8,8 +8,8 @@ from torch import Tensor
 from . import engine
 
 
-def why_not(device: torch.device, precision: str) -> str | None:
-    """Why a block cannot run in ``precision``; None if it can."""
+def why_not(device: torch.device, precision: str, first_kernel: int) -> str | None:
+    """Why blocks cannot run in ``precision``; None if they can. Kernels may have any width."""
     return engine.why_not(precision)
 
 

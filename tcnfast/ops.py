@@ -37,14 +37,15 @@ def implementation(device: torch.device) -> ModuleType:
 
 
 @torch.compiler.assume_constant_result
-def why_not(device: torch.device, precision: str) -> str | None:
-    """Why a block cannot run on ``device`` in ``precision``; None if it can."""
-    return implementation(device).why_not(device, precision)
+def why_not(device: torch.device, precision: str, first_kernel: int = 1) -> str | None:
+    """Why blocks cannot run on ``device`` in ``precision``, the one that reads codes with a first
+    kernel of ``first_kernel`` taps; None if they can."""
+    return implementation(device).why_not(device, precision, first_kernel)
 
 
-def require(device: torch.device, precision: str) -> None:
+def require(device: torch.device, precision: str, first_kernel: int = 1) -> None:
     """Raise TcnfastError where ``why_not`` has a reason."""
-    reason = why_not(device, precision)
+    reason = why_not(device, precision, first_kernel)
     if reason:
         raise TcnfastError(f"tcnfast's operators cannot run: {reason}")
 
@@ -233,11 +234,11 @@ def _fresh(x: Tensor) -> Tensor:
 
 def check_block(x, tensors, dilation, stride, tap, precision) -> None:
     """Raise TcnfastError where arguments of ``block`` do not fit: kernels trust their callers."""
-    require(x.device, precision)
     codes = x.dtype == torch.uint8
     weight1, weight2 = tensors["weight1"], tensors["weight2"]
     if weight1.ndim != 3 or weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
+    require(x.device, precision, weight1.shape[2] if codes else 1)
     channels, n = len(weight1), len(x)
     padded = implementation(x.device).padded_channels(channels, precision)
     rows = "(N, L) uint8 codes" if codes else f"(N, L, {padded}) {ROWS[precision]}"

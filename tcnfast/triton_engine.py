@@ -28,6 +28,7 @@ DTYPES = {
 # arithmetic registers overflow a hundredfold and compilation takes half a minute
 INPUTS = {"tf32": "tf32", "fp32": "tf32x3"}
 FUSION = {"enable_fp_fusion": True}  # Triton 3.9 warns where nobody says
+MAX_LETTERS = 20  # taps of a convolution of codes: ten in each half of a one-hot tile's integer
 MAX_FIRST = 21  # codes of the first block's window: three bits each of an integer of 64
 H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
 INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be

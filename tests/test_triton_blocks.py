@@ -11,6 +11,7 @@ from test_ops import LONG, TABLE, name
 from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
 
 from tcnfast import ops, reference, training
+from tcnfast.errors import TcnfastError
 from tcnfast.gradients import input_gradient
 from tcnfast.model import TCN, TCNConfig
 
@@ -20,6 +21,7 @@ FEW = [
     Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
     Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
     Case(0, 17, 2, 4, 1, "batch", "causal", 2, 40),
+    Case(0, 4, 2, 20, 2, "batch", "centred", 2, 12),
     Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
     Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
     Case(2, 33, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
@@ -28,7 +30,7 @@ FEW = [
 ]
 CASES = TABLE + LONG if GPU else FEW
 # the interpreter multiplies alike in both
-CASES = [(case, p) for p in PRECISIONS for case in CASES if GPU or p == "fp32" or case in FEW[1:4]]
+CASES = [(case, p) for p in PRECISIONS for case in CASES if GPU or p == "fp32" or case in FEW[1:5]]
 
 
 def words(value):
@@ -56,6 +58,14 @@ def model_and_codes(**config):
     config = dict(labels=["a", "b"], channels=5, blocks=3, first_kernel=5, dropout=0.2) | config
     model = TCN(TCNConfig(**config)).train().to(DEVICE)
     return model, torch.randint(5, (3, model.receptive_field + 20), dtype=torch.uint8).to(DEVICE)
+
+
+def test_wider_first_kernels_run_as_plain_modules_or_raise():
+    model, codes = model_and_codes(first_kernel=21)
+    assert not training.runs_on_engine(model, codes)
+    weights, grid = model.eval().folded(), model.config.grid(2)
+    with pytest.raises(TcnfastError, match="20 taps at most, not 21"):
+        input_gradient(weights, grid, codes, torch.zeros(3, grid.n_scores(codes.shape[1]), 2))
 
 
 @pytest.mark.parametrize("norm", ["batch", "weight"])

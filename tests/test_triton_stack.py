@@ -23,6 +23,8 @@ TABLE = [
     (16, 4, 3, 14, 1, "causal", 1, 50),
     (64, 7, 2, 7, 4, "centred", 1, 20),  # too wide for one kernel a block
     (1, 3, 5, 3, 64, "centred", 2, 3),  # stride beyond the stack's
+    (16, 3, 2, 19, 2, "causal", 1, 20),  # the longest window; mirrored, all of it
+    (16, 2, 2, 20, 2, "centred", 1, 20),  # the most letters
 ]
 
 
