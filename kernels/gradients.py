@@ -114,21 +114,24 @@ def weight_gradient(
 @triton.jit
 def code_weight_gradient(
     codes, dn, a, p, q, r, partial, length, outputs, total, chunk,
-    K: tl.constexpr, LETTERS: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
-    INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr,
+    K: tl.constexpr, LETTERS: tl.constexpr, PART: tl.constexpr, C: tl.constexpr,
+    M: tl.constexpr, INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr,
 ):  # fmt: skip
-    """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b."""
-    columns, letters = tl.arange(0, C), tl.arange(0, LETTERS)
+    """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b;
+    PART letters a program (axis 1)."""
+    TAPS: tl.constexpr = min(K, PART // 4)
+    first = tl.program_id(1) * TAPS
+    columns, letters = tl.arange(0, C), tl.program_id(1) * PART + tl.arange(0, PART)
     part = tl.program_id(0).to(tl.int64)
-    acc = tl.zeros((LETTERS, C), tl.float32)
+    acc = tl.zeros((PART, C), tl.float32)
     for start in range(0, chunk, M):
         index = part * chunk + start + tl.arange(0, M)
         inside = index < total
-        window = windows(codes, index // outputs, index % outputs, length, inside, K)
+        window = windows(codes, index // outputs, index % outputs + first, length, inside, TAPS)
         pointers = index[:, None] * C + columns[None, :]
         known = inside[:, None]
         da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
-        letter = one_hot(window, LETTERS, da.dtype)
+        letter = one_hot(window, PART, da.dtype)
         acc = tl.dot(tl.trans(letter), da, acc, input_precision=INPUTS)
     pointers = partial + part * LETTERS * C + letters[:, None] * C + columns[None, :]
     tl.store(pointers, acc)

@@ -29,9 +29,11 @@ def one_hot(codes, LETTERS: tl.constexpr, dtype: tl.constexpr):
 
 @triton.jit
 def windows(codes, n, at, length, inside, K: tl.constexpr):
-    """Codes ``at`` .. ``at + K - 1`` of sequences ``n`` (M,), three bits each, the first lowest."""
+    """Codes ``at`` .. ``at + K - 1`` of sequences ``n`` (M,), three bits each, the first lowest; N
+    beyond the sequence."""
     window = tl.zeros_like(at)
     for m in tl.static_range(K):
-        code = tl.load(codes + n * length + at + m, mask=inside, other=N_CODE).to(tl.int64)
+        there = inside & (at + m < length)
+        code = tl.load(codes + n * length + at + m, mask=there, other=N_CODE).to(tl.int64)
         window |= code << (BITS * m)
     return window

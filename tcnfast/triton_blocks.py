@@ -15,6 +15,7 @@ from .triton_engine import DTYPES, FUSION, INPUTS, MAX_LETTERS, letters_of
 
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
+PART = 64  # letters of a one-hot tile in training: 128 overflow the registers
 PARTS = 64  # partial sums of the gradient of a weight
 
 
@@ -195,7 +196,8 @@ def _convolve_first(x, weight, a1, g: Geometry, statistics: bool = True) -> Tens
     letters = letters_of(weight, g.padded, g.dtype)
     code_conv[(g.tiles(g.length1),)](
         x, a1, letters, sums, g.length, g.length1, g.sequences * g.length1,
-        K=g.taps1, LETTERS=len(letters), STATISTICS=statistics, **g.code_options,
+        K=g.taps1, LETTERS=len(letters), PART=min(PART, len(letters)), STATISTICS=statistics,
+        **g.code_options,
     )  # fmt: skip
     return sums
 
@@ -347,9 +349,10 @@ def _weight_gradients(x, a1, norm1: Norm, dn1, back1, dn2, a2, back2, tensors, g
     total = g.sequences * g.length1
     chunk = _chunk(total)
     partial = torch.empty(-(-total // chunk), letters, g.padded, device=x.device)
-    code_weight_gradient[(len(partial),)](
+    code_weight_gradient[(len(partial), letters // min(PART, letters))](
         x, dn1, a1, *back1, partial, g.length, g.length1, total, chunk,
-        K=g.taps1, LETTERS=letters, BATCH_NORM=g.batch_norm, **g.code_options,
+        K=g.taps1, LETTERS=letters, PART=min(PART, letters), BATCH_NORM=g.batch_norm,
+        **g.code_options,
     )  # fmt: skip
     dw1 = partial.sum(0)[: 4 * g.taps1, : g.channels].unflatten(0, (g.taps1, 4))
     gradients["weight1"].copy_(dw1.permute(2, 1, 0))
