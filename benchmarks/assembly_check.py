@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tcnfast import assembly_check
-from tcnfast.assembly_check import MIN_Z, contrasts
+from tcnfast.data import assembly_check
+from tcnfast.data.assembly_check import MIN_Z, contrasts
 from tcnfast.dataset import Dataset, open_dataset
 from tcnfast.genome import Genome, Region
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from record import record
 
-from tcnfast import engine
+from tcnfast.engines import cpu_engine
 from tcnfast.model import TCN, TCNConfig
 
 CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
@@ -19,14 +19,14 @@ CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("stride", [1, 32])
 def test_chunk(benchmark, stride, precision):
-    if reason := engine.why_not(precision):
+    if reason := cpu_engine.why_not(precision):
         pytest.skip(reason)
     torch.manual_seed(0)
     model = TCN(TCNConfig(labels=["a"], first_kernel=15)).eval()
     grid = model.config.grid(stride)
     bases = 2**18 if stride > 1 else 2**15
     codes = torch.randint(0, 4, (1, bases + model.receptive_field - stride), dtype=torch.uint8)
-    runs = {c: engine.prepare(model.folded(), grid, precision, chunk=c) for c in CHUNKS}
+    runs = {c: cpu_engine.prepare(model.folded(), grid, precision, chunk=c) for c in CHUNKS}
     seconds = {chunk: [] for chunk in CHUNKS}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

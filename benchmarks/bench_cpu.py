@@ -31,8 +31,8 @@ import torch
 from cpu_sides import STRIDE, Side, all_sides, missing, where_time_goes
 from record import append
 
-from tcnfast import engine
 from tcnfast.backend import DTYPES
+from tcnfast.engines import cpu_engine
 from tcnfast.model import TCN, TCNConfig
 from tcnfast.plan import Plan
 
@@ -178,9 +178,9 @@ def check(entry: Measured, codes, wanted) -> None:
 
 def loop(side: Side) -> float:
     """FLOP/s of the register-only loop of a side's precision, for others on the best there is."""
-    isa = side.isa or next(name for name, reason in engine.isas().items() if reason is None)
-    precision = side.precision if isa in engine.BF16_ISAS else "fp32"
-    return engine._C.peak(isa, precision, LOOP, torch.get_num_threads())
+    isa = side.isa or next(name for name, reason in cpu_engine.isas().items() if reason is None)
+    precision = side.precision if isa in cpu_engine.BF16_ISAS else "fp32"
+    return cpu_engine._C.peak(isa, precision, LOOP, torch.get_num_threads())
 
 
 def product(operands) -> float:

@@ -7,8 +7,8 @@ import pytest
 from pyfaidx import Faidx, Fasta
 from record import record
 
-from tcnfast.fasta_index import load_index
 from tcnfast.genome import Genome, encode
+from tcnfast.sequence.fasta_index import load_index
 
 SIZE = 120_000_000
 

@@ -43,8 +43,8 @@ from record import RESULTS, append
 from torch_stacks import EAGER, OURS
 
 from tcnfast import backend as backends
-from tcnfast import triton_engine
 from tcnfast.backend import DTYPES
+from tcnfast.engines import triton_engine
 from tcnfast.run_record import device_words
 from tcnfast.speed import Clock, Roofline, Timing, peak_memory, take_turns
 

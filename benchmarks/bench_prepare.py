@@ -14,7 +14,7 @@ from pathlib import Path
 
 from record import append
 
-from tcnfast.source import open_source
+from tcnfast.data.source import open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3

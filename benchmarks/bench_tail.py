@@ -16,10 +16,10 @@ import pytest
 from record import record
 
 import tcnfast
-from tcnfast.peaks import PeakCaller, run_bases
 from tcnfast.scanner import Scorer, scan_contig
-from tcnfast.track_bigwig import Track, TrackReader
-from tcnfast.track_processes import write_bigwigs
+from tcnfast.scanning.peaks import PeakCaller, run_bases
+from tcnfast.scanning.track_bigwig import Track, TrackReader
+from tcnfast.scanning.track_processes import write_bigwigs
 from tcnfast.tracks import TrackShard, logit, probability
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"

@@ -25,11 +25,11 @@ import torch
 from record import append
 from torch_stacks import conv1d_dense
 
-from tcnfast import engine
+from tcnfast.engines import cpu_engine
 from tcnfast.labels import BOUND
-from tcnfast.losses import masked_bce
 from tcnfast.model import TCN, TCNConfig
 from tcnfast.train import decay_groups
+from tcnfast.training.losses import masked_bce
 
 STRIDE = 32
 REST = 0.05  # seconds in which the threads of the side before stop spinning
@@ -182,7 +182,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.memory:
         return print_memory(*args.memory)
-    engine.keep_freed_memory()  # as tcnfast.train does; it helps every side
+    cpu_engine.keep_freed_memory()  # as tcnfast.train does; it helps every side
     gc.freeze()
     for case in CASES:
         if not re.search(args.cases, case):

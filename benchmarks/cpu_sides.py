@@ -20,10 +20,10 @@ import torch._dynamo
 import torch._inductor.config
 from torch import Tensor
 
-from tcnfast import engine
 from tcnfast.backend import DTYPES
+from tcnfast.engines import cpu_engine
 from tcnfast.model import TCN
-from tcnfast.plain_stack import LAYOUTS, FoldedStack
+from tcnfast.network.plain_stack import LAYOUTS, FoldedStack
 from tcnfast.plan import Plan
 
 STRIDE = 32
@@ -63,7 +63,7 @@ def folded(model: TCN, form: str, layout: str, precision: str) -> FoldedStack:
 
 def ours(model: TCN, form: str, isa: str, precision: str) -> Side:
     def make(_):
-        with mock.patch.dict(os.environ, {engine.ISA_VARIABLE: isa}):
+        with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: isa}):
             stride = STRIDE if form == "pruned" else 1
             return Plan(model, "cpu", precision, stride, backend="cpu")
 
@@ -170,9 +170,9 @@ def openvino(model: TCN, form: str, precision: str, streams: bool) -> Side:
 
 def our_runs(every: bool) -> list[tuple[str, str]]:
     """Instruction set and precision of ours: the best of each precision, or each there is."""
-    here = [name for name, reason in engine.isas().items() if reason is None]
+    here = [name for name, reason in cpu_engine.isas().items() if reason is None]
     fp32 = [(isa, "fp32") for isa in ("avx512", "avx2") if isa in here] or [(here[0], "fp32")]
-    bf16 = [(isa, "bf16") for isa in engine.BF16_ISAS if isa in here]
+    bf16 = [(isa, "bf16") for isa in cpu_engine.BF16_ISAS if isa in here]
     return fp32 + bf16 if every else fp32[:1] + bf16[:1]
 
 
@@ -207,8 +207,8 @@ def missing(side: Side) -> str | None:
 
 def where_time_goes(model: TCN, side: Side, codes: Tensor) -> dict[str, float]:
     """Shares of all threads' time in the parts of the engine, for one of our sides."""
-    with mock.patch.dict(os.environ, {engine.ISA_VARIABLE: side.isa}):
-        stack = engine.pack(model.folded(), model.config.grid(side.stride), side.precision)
+    with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: side.isa}):
+        stack = cpu_engine.pack(model.folded(), model.config.grid(side.stride), side.precision)
     codes = codes[: UNIT + model.receptive_field - side.stride]
     out = torch.empty(UNIT // side.stride, len(model.labels))
     threads = torch.get_num_threads()

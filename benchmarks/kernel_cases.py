@@ -15,8 +15,9 @@ import torch
 import torch_stacks
 from torch import Tensor
 
-from tcnfast import reference, triton_engine
+from tcnfast import reference
 from tcnfast.backend import DTYPES
+from tcnfast.engines import triton_engine
 from tcnfast.grid import BlockGrid
 from tcnfast.model import TCNConfig
 from tcnfast.speed import Work

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tcnfast.backend import DTYPES
 from tcnfast.labels import BOUND
-from tcnfast.losses import masked_bce
 from tcnfast.speed import Work
+from tcnfast.training.losses import masked_bce
 
 
 class BlockStep(BlockForward):

@@ -18,9 +18,9 @@ from study_training import MOTIFS, SPLIT, arguments
 from tcnfast.cli import build_parser
 from tcnfast.meme import read_meme
 from tcnfast.model import TCN, TCNConfig
-from tcnfast.motif_init import set_motif_filters
 from tcnfast.train import fit
-from tcnfast.train_config import TrainConfig
+from tcnfast.training.motif_init import set_motif_filters
+from tcnfast.training.train_config import TrainConfig
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ from tcnfast.cli import build_parser
 from tcnfast.evaluate import evaluate
 from tcnfast.meme import read_meme
 from tcnfast.model import TCN, TCNConfig
-from tcnfast.motif_init import set_motif_filters
 from tcnfast.plan import Plan
 from tcnfast.train import TrainConfig, fit
+from tcnfast.training.motif_init import set_motif_filters
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
 RESULTS = ROOT / "benchmarks/results"

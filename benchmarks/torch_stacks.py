@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcnfast import ops, training, triton_engine
+from tcnfast import ops
 from tcnfast.backend import DTYPES
+from tcnfast.engines import triton_engine
 from tcnfast.grid import BlockGrid
 from tcnfast.model import TCN, Block, TCNConfig
-from tcnfast.plain_stack import Block as PlainBlock
-from tcnfast.plain_stack import FoldedStack
+from tcnfast.network import training_pass
+from tcnfast.network.plain_stack import Block as PlainBlock
+from tcnfast.network.plain_stack import FoldedStack
 from tcnfast.plan import Plan
 
 OURS = "tcnfast"
@@ -161,7 +163,7 @@ def why_not_training(device, precision: str) -> str | None:
 
 
 def require_ours(model: TCN, codes: Tensor) -> None:
-    if not training.runs_on_engine(model, codes):
+    if not training_pass.runs_on_engine(model, codes):
         raise RuntimeError("the model would train in plain PyTorch here")
 
 
@@ -175,7 +177,7 @@ def block_forward(side: str, block: Block, geometry: BlockGrid, precision: str) 
     """Rows as ``rows_for`` gives them to those of a block in training."""
     device = next(block.parameters()).device
     if side == OURS:
-        return lambda x: training._block(block, x, geometry, precision)
+        return lambda x: training_pass._block(block, x, geometry, precision)
     if layout_of(side) == "Conv1d":
         run = compiled(lambda x: conv1d_block(block, x, geometry), side)
     else:

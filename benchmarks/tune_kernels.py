@@ -4,8 +4,8 @@ For the first block and blocks above it of the default model, dense and pruned, 
 number of warps and of pipeline stages, and taps loaded again or kept, is run; what gives other
 numbers than the tiling that is in use is wrong, what does not fit is said so. Of the three fastest
 of each kernel the number of tiles a multiprocessor gets is tried as well. Times are the device's
-own, medians, the L2 cache flushed before each call. ``Tiling.of`` in tcnfast/triton_engine.py is
-what to set by it.
+own, medians, the L2 cache flushed before each call. ``Tiling.of`` in
+tcnfast/engines/triton_engine.py is what to set by it.
 
 Kernels are compiled by several processes first, into Triton's cache. `--out FILE` keeps all rows.
 With TRITON_INTERPRET=1 it goes the way with toys.
@@ -30,12 +30,12 @@ import torch
 import torch_stacks
 from kernel_cases import random_codes
 
-from tcnfast import triton_engine
 from tcnfast.backend import DTYPES
+from tcnfast.engines import triton_engine
+from tcnfast.engines.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
 from tcnfast.errors import TcnfastError
 from tcnfast.model import TCNConfig
 from tcnfast.speed import Clock
-from tcnfast.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
 
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
 TILES = (1, 2, 4, 8, 16)

@@ -150,7 +150,7 @@ bool keep_freed_memory() {
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
-  m.doc() = "The C++ engine; tcnfast/engine.py says how it is called.";
+  m.doc() = "The C++ engine; tcnfast/engines/cpu_engine.py says how it is called.";
   m.def("isas", list_isas, "(name, reason why not or '') of every instruction set, best first");
   m.def("peak", peak, py::arg("isa"), py::arg("precision"), py::arg("seconds"), py::arg("threads"));
   m.def("keep_freed_memory", keep_freed_memory);

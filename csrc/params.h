@@ -1,4 +1,4 @@
-// A folded stack as plain data, fp32, as tcnfast/engine.py hands it over. All arrays are C-ordered
+// A folded stack as plain data, fp32, as tcnfast/engines/cpu_engine.py hands it over. All arrays are C-ordered
 // and only read while a backend packs them.
 #pragma once
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import engine, reference, triton_engine
+from . import reference
+from .engines import cpu_engine, triton_engine
 from .errors import TcnfastError
 from .grid import StackGrid
 
@@ -38,18 +39,18 @@ class Cpu:
 
     @property
     def instructions(self) -> str:
-        return engine.isa()
+        return cpu_engine.isa()
 
     def auto_precision(self, device: torch.device) -> str:
-        return "fp32" if engine.why_not("bf16") else "bf16"
+        return "fp32" if cpu_engine.why_not("bf16") else "bf16"
 
     def why_not(self, spec: Spec) -> str | None:
         if spec.device.type not in self.devices:
             return f"it runs on the processor, not on {spec.device}"
-        return engine.why_not(spec.precision)
+        return cpu_engine.why_not(spec.precision)
 
     def prepare(self, weights: reference.StackWeights, spec: Spec) -> Run:
-        return engine.prepare(weights, spec.grid, spec.precision)
+        return cpu_engine.prepare(weights, spec.grid, spec.precision)
 
 
 class Triton:

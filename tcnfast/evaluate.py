@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .assessment import Windows
-from .bootstrap import block_ids
-from .cpg import in_cpg_islands
 from .dataset import Dataset
 from .errors import TcnfastError
+from .evaluation.assessment import Windows
+from .evaluation.bootstrap import block_ids
+from .evaluation.cpg import in_cpg_islands
 from .genome import Region
 from .metrics import LabelScores, score_labels
 from .plan import Plan

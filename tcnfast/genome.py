@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .codes import N, encode, one_hot, reverse_complement
-from .fasta import FastaFile, GenomeError
+from .sequence.codes import N, encode, one_hot, reverse_complement
+from .sequence.fasta import FastaFile, GenomeError
 
 __all__ = [
     "Genome", "GenomeError", "Region", "encode", "match_chroms", "one_hot", "parse_region",

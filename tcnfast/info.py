@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from .backend import BACKENDS, Spec, choose_device
-from .engine import isas
+from .engines.cpu_engine import isas
 from .grid import stack_grid
 from .model import load_model
+from .network.store import bundled_models, model_folder
+from .network.thresholds import choose_cutoffs, held_cutoffs
 from .run_record import device_words, unused_gpu, versions
-from .store import bundled_models, model_folder
-from .thresholds import choose_cutoffs, held_cutoffs
 
 
 def show_system() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .evaluation.ranking import Ranking
 from .labels import AMBIGUOUS, BOUND
-from .ranking import Ranking
 
 MIN_POSITIVES = 20  # bound windows from which a label enters the means
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from . import reference, store, training
-from .ensemble import Ensemble
+from . import reference
 from .errors import TcnfastError
 from .grid import BlockGrid, StackGrid, stack_grid
+from .network import store, training_pass
+from .network.ensemble import Ensemble
 
 NORMS = ("batch", "weight")
 ALIGNMENTS = ("centred", "causal")
@@ -219,8 +220,8 @@ class TCN(nn.Module):
                 f"dense: {x.shape[-1]} bases are under the receptive field of "
                 f"{self.receptive_field}; add context, or N (code 4)"
             )
-        if training.runs_on_engine(self, x):
-            return training.dense(self, x, grid)
+        if training_pass.runs_on_engine(self, x):
+            return training_pass.dense(self, x, grid)
         h = network_input(x, self.head.weight.dtype)
         for block, block_grid in zip(self.blocks, grid.blocks, strict=True):
             h = block(h, block_grid)

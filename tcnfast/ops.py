@@ -15,8 +15,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import cpu_blocks, reference, triton_blocks
+from . import reference
 from .backend import forced
+from .engines import cpu_blocks, triton_blocks
 from .errors import TcnfastError
 
 ROWS = {

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from . import backend as backends
-from .ensemble import Ensemble
 from .errors import TcnfastError
 from .model import TCN
+from .network.ensemble import Ensemble
 
 STRANDS = ("+", "-", "both")
 

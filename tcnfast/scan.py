@@ -11,15 +11,15 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ensemble import Ensemble
 from .errors import TcnfastError
 from .genome import Genome
 from .model import TCN, load_model
+from .network.ensemble import Ensemble
+from .network.store import folder_hash, model_folder
 from .outputs import OutputFolder
 from .run_record import state_hash
-from .scan_job import ScanJob, ScanOptions, read_summary
 from .scanner import Scorer
-from .store import folder_hash, model_folder
+from .scanning.scan_job import ScanJob, ScanOptions, read_summary
 
 log = logging.getLogger(__name__)
 

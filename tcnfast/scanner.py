@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .codes import N
 from .errors import TcnfastError
 from .genome import Genome
 from .jit import jit
 from .model import TCN
 from .plan import Plan
+from .sequence.codes import N
 
 RCS = ("none", "mean", "max")
 SEGMENT_LOGITS = 2**22  # at most in one segment: 16 MiB

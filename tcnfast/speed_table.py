@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from . import backend as backends
-from . import reference, triton_engine
+from . import reference
+from .engines import triton_engine
 from .errors import TcnfastError
 from .model import TCN, load_model
-from .plain_stack import LAYOUTS, FoldedStack
+from .network.plain_stack import LAYOUTS, FoldedStack
 from .plan import Plan
 from .run_record import device_words
 from .speed import Clock, Timing, take_turns

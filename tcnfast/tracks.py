@@ -1,5 +1,5 @@
 """Probability tracks of a scan: rounded and sparse; kept on disk while a contig is scored, from
-where :mod:`tcnfast.track_bigwig` makes one bigWig a label.
+where :mod:`tcnfast.scanning.track_bigwig` makes one bigWig a label.
 
 A track is a step function: the rounded probability of each step, or nothing where there is no score
 or the score is below the floor. Only its changes are kept.
@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import TcnfastError
 from .jit import jit
-from .track_bigwig import NOTHING, VALUES
+from .scanning.track_bigwig import NOTHING, VALUES
 
 CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
 

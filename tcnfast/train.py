@@ -15,22 +15,23 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from . import checkpoint, engine
+from .data.hard import find_hard
+from .data.tiles import TileSampler
 from .dataset import Dataset
-from .ema import WeightAverage
-from .epochs import Epoch
+from .engines import cpu_engine
 from .errors import TcnfastError
 from .evaluate import evaluate
 from .genome import Region
-from .hard import find_hard
 from .labels import AMBIGUOUS, BOUND
-from .losses import batch_loss
 from .metrics import MIN_POSITIVES
 from .model import TCN
 from .plan import Plan
 from .progress import Progress
-from .tiles import TileSampler
-from .train_config import TrainConfig
+from .training import checkpoint
+from .training.ema import WeightAverage
+from .training.epochs import Epoch
+from .training.losses import batch_loss
+from .training.train_config import TrainConfig
 
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ def fit(
         log.info("going on after step %d of %d", training.step, config.steps)
         if on_resume is not None:
             on_resume(training.epochs)
-    engine.keep_freed_memory()
+    cpu_engine.keep_freed_memory()
     gc.freeze()  # what start-up left behind is not looked through again at every collection
     try:
         with Progress(config.steps - training.step, "step", progress) as bar:

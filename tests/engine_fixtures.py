@@ -7,16 +7,16 @@ import pytest
 import torch
 from truth import in_precision, truth
 
-from tcnfast import engine
+from tcnfast.engines import cpu_engine
 from tcnfast.grid import stack_grid
 from tcnfast.reference import BlockWeights, StackWeights
 
 # Scores do not depend on the rest of the machine, but the tests need the engine.
-needs_engine = pytest.mark.skipif(engine._C is None, reason=str(engine.why_not("fp32")))
+needs_engine = pytest.mark.skipif(cpu_engine._C is None, reason=str(cpu_engine.why_not("fp32")))
 
-ISAS = [name for name, reason in engine.isas().items() if reason is None]
+ISAS = [name for name, reason in cpu_engine.isas().items() if reason is None]
 ENGINES = [(isa, "fp32") for isa in ISAS]
-ENGINES += [(isa, "bf16") for isa in ISAS if isa in engine.BF16_ISAS]
+ENGINES += [(isa, "bf16") for isa in ISAS if isa in cpu_engine.BF16_ISAS]
 
 every_engine = pytest.mark.parametrize("isa, precision", ENGINES, ids=map("-".join, ENGINES))
 
@@ -88,7 +88,7 @@ def score(weights, grid, codes, precision, strand="+", chunk=0):
     """Logits of the engine on the instruction set that TCNFAST_CPU_ISA names."""
     strands = {"+": weights, "-": weights.mirrored(grid)}
     runs = [strands[s] for s in ("+", "-") if strand in (s, "both")]
-    return sum(engine.prepare(w, grid, precision, chunk=chunk)(codes) for w in runs) / len(runs)
+    return sum(cpu_engine.prepare(w, grid, precision, chunk=chunk)(codes) for w in runs) / len(runs)
 
 
 @cache  # several engines are compared with one truth

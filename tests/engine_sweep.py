@@ -60,11 +60,11 @@ def main(build):
     from block_fixtures import Case, compare, train_once
     from engine_fixtures import ENGINES, Shape, expected, score
 
-    from tcnfast import engine
+    from tcnfast.engines import cpu_engine
 
-    assert engine._C.__file__ == build
+    assert cpu_engine._C.__file__ == build
     for isa, precision in ENGINES:
-        os.environ[engine.ISA_VARIABLE] = isa
+        os.environ[cpu_engine.ISA_VARIABLE] = isa
         for shape in shapes(Shape):
             weights, codes, want, pt = expected(shape, precision)
             outs = []

@@ -21,7 +21,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from tcnfast import ops, triton_blocks, triton_engine
+from tcnfast import ops
+from tcnfast.engines import triton_blocks, triton_engine
 from tcnfast.model import TCN, TCNConfig
 
 VERSION = ".".join(triton.__version__.split(".")[:2])

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import tcnfast.train_run  # noqa: F401
 from tcnfast import cli
 
 PATIENCE = 60.0  # seconds

@@ -13,11 +13,12 @@ import torch
 from conftest import random_model
 
 import tcnfast
-from tcnfast import scan_job, scanner
+from tcnfast import scanner
 from tcnfast.cli import main
+from tcnfast.network.thresholds import Threshold
 from tcnfast.plan import Plan
 from tcnfast.scanner import scan_contig
-from tcnfast.thresholds import Threshold
+from tcnfast.scanning import scan_job
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]

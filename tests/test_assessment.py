@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tcnfast.assessment import (
+from tcnfast.errors import TcnfastError
+from tcnfast.evaluation.assessment import (
     EDGES,
     WITH_REPLICATES,
     Windows,
@@ -13,8 +14,7 @@ from tcnfast.assessment import (
     compare,
     left_out,
 )
-from tcnfast.bootstrap import draw_blocks
-from tcnfast.errors import TcnfastError
+from tcnfast.evaluation.bootstrap import draw_blocks
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
 
 LABELS = ["a", "b", "c"]

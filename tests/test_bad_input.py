@@ -18,7 +18,7 @@ from cli_fixtures import (  # noqa: F401
 )
 from scan_fixtures import calling_model, files_in
 
-from tcnfast import store
+from tcnfast.network import store
 
 PROTEIN = b">sp|P49711|CTCF_HUMAN\nMEGDAVEAIVEESETFIKGKERKTYQRRREGGQEEDACHLPQNQTDGGEVVQDVNSSVQMV\n"
 DNA = b">chr1\n" + b"ACGTTGCA" * 100 + b"\n"
@@ -255,7 +255,7 @@ def test_bad_splits_are_known_before_training(run, lesson, tmp_path, split, word
     def fit(*_, **__):
         raise AssertionError("training began")
 
-    import tcnfast.train_run as train_run
+    import tcnfast.training.train_run as train_run
 
     monkeypatch.setattr(train_run, "fit", fit)
     path = tmp_path / "split.json"

@@ -12,7 +12,7 @@ from conftest import random_model
 from tcnfast import reference, speed_table
 from tcnfast.cli import main
 from tcnfast.grid import stack_grid
-from tcnfast.plain_stack import LAYOUTS, FoldedStack
+from tcnfast.network.plain_stack import LAYOUTS, FoldedStack
 from tcnfast.speed import Clock, Roofline, Timing, Work, peak_memory, take_turns
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tcnfast.bootstrap import block_ids, draw_blocks, interval, p_value
+from tcnfast.evaluation.bootstrap import block_ids, draw_blocks, interval, p_value
 
 
 def test_blocks_are_megabases_of_one_contig():

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.calibrate import (
+from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
+from tcnfast.model import load_model
+from tcnfast.training.calibrate import (
     best_f1_cutoff,
     cutoff_at_precision,
     fit_scaling,
     make_thresholds,
     scale_head,
 )
-from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.model import load_model
 
 
 def sigmoid(x):

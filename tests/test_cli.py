@@ -21,7 +21,7 @@ from cli_fixtures import (  # noqa: F401
 from scan_fixtures import LABELS, calls_of, files_in, read_rows, run_record_of, write_fasta
 
 import tcnfast
-from tcnfast import store
+from tcnfast.network import store
 
 PACKAGE = Path(tcnfast.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples" / "data"
@@ -237,7 +237,7 @@ def test_an_existing_model_is_not_trained_over(run, lesson, tmp_path):
 
 
 def test_an_interrupted_training_exits_with_130(run, lesson, tmp_path, monkeypatch):
-    import tcnfast.train_run as train_run
+    import tcnfast.training.train_run as train_run
 
     def fit(*_, **__):
         raise KeyboardInterrupt

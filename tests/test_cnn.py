@@ -8,11 +8,11 @@ from dataset_fixtures import intervals
 from scan_fixtures import random_letters, write_fasta
 
 from tcnfast.baselines.cnn import CNN, CNNConfig, CNNPlan
-from tcnfast.codes import reverse_complement
 from tcnfast.dataset import Dataset
 from tcnfast.errors import TcnfastError
 from tcnfast.evaluate import evaluate, predict
 from tcnfast.genome import Genome, Region
+from tcnfast.sequence.codes import reverse_complement
 from tcnfast.train import TrainConfig, fit
 
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tcnfast.codes import encode
-from tcnfast.cpg import WINDOW, in_cpg_islands
 from tcnfast.errors import TcnfastError
+from tcnfast.evaluation.cpg import WINDOW, in_cpg_islands
+from tcnfast.sequence.codes import encode
 
 
 def brute(codes):

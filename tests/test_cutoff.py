@@ -22,10 +22,10 @@ from scan_fixtures import (  # noqa: F401
 )
 
 import tcnfast
-from tcnfast import scan_job
 from tcnfast.errors import TcnfastError
+from tcnfast.network.thresholds import Cutoff
 from tcnfast.scanner import Scorer
-from tcnfast.thresholds import Cutoff
+from tcnfast.scanning import scan_job
 
 SILENT = "MAX@K562"  # never reached a precision of 0.9
 

@@ -17,7 +17,7 @@ from engine_fixtures import (
 from numerics import assert_close
 from truth import in_precision, truth
 
-from tcnfast.engine import ISA_VARIABLE
+from tcnfast.engines.cpu_engine import ISA_VARIABLE
 from tcnfast.plan import Plan
 
 pytestmark = needs_engine

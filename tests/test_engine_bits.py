@@ -11,8 +11,8 @@ from engine_fixtures import (
     random_weights,
 )
 
-from tcnfast import engine
-from tcnfast.engine import ISA_VARIABLE
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.cpu_engine import ISA_VARIABLE
 
 pytestmark = needs_engine
 
@@ -39,7 +39,7 @@ def prepare(monkeypatch):
 
     def prepare(isa, precision, shape, chunk=0):
         monkeypatch.setenv(ISA_VARIABLE, isa)
-        return engine.prepare(random_weights(shape), shape.grid, precision, chunk=chunk)
+        return cpu_engine.prepare(random_weights(shape), shape.grid, precision, chunk=chunk)
 
     return prepare
 
@@ -52,7 +52,7 @@ def test_bits_do_not_depend_on_the_chunk(prepare, isa, precision, shape):
     want = prepare(isa, precision, shape, chunk=10**6)(codes)
     assert want.isfinite().all() and want.std() > 1e-2
     for chunk in (1, 2, 7, 64, 1000):
-        assert engine.pack(weights, grid, precision, chunk=chunk).chunk == chunk
+        assert cpu_engine.pack(weights, grid, precision, chunk=chunk).chunk == chunk
         assert torch.equal(prepare(isa, precision, shape, chunk)(codes), want), f"chunk {chunk}"
 
 
@@ -60,7 +60,7 @@ def test_bits_do_not_depend_on_the_chunk(prepare, isa, precision, shape):
 @every_engine
 def test_bits_do_not_depend_on_whether_the_default_chunk_is_taken(prepare, isa, precision, shape):
     run = prepare(isa, precision, shape)
-    chunk = engine.pack(random_weights(shape), shape.grid, precision).chunk
+    chunk = cpu_engine.pack(random_weights(shape), shape.grid, precision).chunk
     codes = random_codes(1, 2 * chunk + chunk // 3)  # three chunks, the last one short
     want = prepare(isa, precision, shape, chunk=10**6)(codes)
     assert torch.equal(run(codes), want)

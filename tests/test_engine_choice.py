@@ -6,8 +6,8 @@ import torch
 from engine_fixtures import ISAS, needs_engine
 
 from tcnfast import backend as backends
-from tcnfast import engine
-from tcnfast.engine import BF16_ISAS, ISA_VARIABLE
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.cpu_engine import BF16_ISAS, ISA_VARIABLE
 from tcnfast.errors import TcnfastError
 from tcnfast.plan import Plan
 
@@ -26,22 +26,22 @@ def cpu_plan(model, **options):
 
 @needs_engine
 def test_instruction_sets_come_best_first_and_generic_always_runs():
-    known = list(engine.isas())
+    known = list(cpu_engine.isas())
     assert known == [name for name in ORDER if name in known]
-    assert engine.isas()["generic"] is None
+    assert cpu_engine.isas()["generic"] is None
 
 
 @needs_engine
 def test_the_best_instruction_set_is_taken():
-    assert engine.isa() == ISAS[0]
-    assert all(reason for name, reason in engine.isas().items() if name not in ISAS)
+    assert cpu_engine.isa() == ISAS[0]
+    assert all(reason for name, reason in cpu_engine.isas().items() if name not in ISAS)
 
 
 @needs_engine
 @pytest.mark.parametrize("isa", ISAS)
 def test_the_environment_makes_it_a_lesser_one(monkeypatch, isa):
     monkeypatch.setenv(ISA_VARIABLE, isa)
-    assert engine.isa() == isa
+    assert cpu_engine.isa() == isa
 
 
 @needs_engine
@@ -49,7 +49,7 @@ def test_the_environment_makes_it_a_lesser_one(monkeypatch, isa):
 @pytest.mark.parametrize("backend", ["cpu", "auto"])
 def test_an_unknown_instruction_set_raises(monkeypatch, make_model, backend, name):
     monkeypatch.setenv(ISA_VARIABLE, name)
-    known = ", ".join(engine.isas())
+    known = ", ".join(cpu_engine.isas())
     with pytest.raises(TcnfastError, match=f"^{ISA_VARIABLE}={name}: must be one of {known}$"):
         cpu_plan(make_model(), backend=backend)
 
@@ -57,12 +57,12 @@ def test_an_unknown_instruction_set_raises(monkeypatch, make_model, backend, nam
 @needs_engine
 @pytest.mark.parametrize("backend", ["cpu", "auto"])
 def test_an_instruction_set_that_is_not_here_raises(monkeypatch, make_model, backend):
-    here = [*engine._C.isas()]
+    here = [*cpu_engine._C.isas()]
     lacking = [
         ("amx", "this processor does not have it"),
         *[pair for pair in here if "amx" not in pair],
     ]
-    monkeypatch.setattr(engine._C, "isas", lambda: lacking)
+    monkeypatch.setattr(cpu_engine._C, "isas", lambda: lacking)
     monkeypatch.setenv(ISA_VARIABLE, "amx")
     with pytest.raises(
         TcnfastError, match=f"^{ISA_VARIABLE}=amx: this processor does not have it$"
@@ -73,7 +73,7 @@ def test_an_instruction_set_that_is_not_here_raises(monkeypatch, make_model, bac
 @needs_engine
 @pytest.mark.parametrize("isa", [isa for isa in ORDER if isa not in ISAS])
 def test_what_this_processor_lacks_raises_with_the_reason(monkeypatch, make_model, isa):
-    if isa not in engine.isas():
+    if isa not in cpu_engine.isas():
         pytest.skip(f"{isa} belongs to another architecture")
     monkeypatch.setenv(ISA_VARIABLE, isa)
     with pytest.raises(
@@ -81,7 +81,7 @@ def test_what_this_processor_lacks_raises_with_the_reason(monkeypatch, make_mode
     ):
         cpu_plan(make_model())
     with pytest.raises(ValueError, match=isa):  # and if Python did not look
-        engine._C.peak(isa=isa, precision="fp32", seconds=0, threads=1)
+        cpu_engine._C.peak(isa=isa, precision="fp32", seconds=0, threads=1)
 
 
 @needs_engine
@@ -135,8 +135,8 @@ def test_the_environment_is_read_when_a_plan_is_made(monkeypatch, make_model, ma
 
 @pytest.fixture
 def not_built(monkeypatch):
-    monkeypatch.setattr(engine, "_C", None)
-    monkeypatch.setattr(engine, "_IMPORT_ERROR", ImportError("no _C here"), raising=False)
+    monkeypatch.setattr(cpu_engine, "_C", None)
+    monkeypatch.setattr(cpu_engine, "_IMPORT_ERROR", ImportError("no _C here"), raising=False)
 
 
 @pytest.mark.parametrize("forced", [None, "avx2", "nonsense"])
@@ -158,4 +158,4 @@ def test_without_the_engine_auto_takes_the_reference_and_says_why(
 def test_without_the_engine_asking_for_it_raises(not_built, make_model, precision):
     with pytest.raises(TcnfastError, match=r"^backend cpu cannot run: .* not built \(no _C here\)"):
         cpu_plan(make_model(), backend="cpu", precision=precision)
-    assert engine.isas() == {}
+    assert cpu_engine.isas() == {}

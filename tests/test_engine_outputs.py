@@ -18,8 +18,8 @@ from engine_fixtures import (
     random_weights,
 )
 
-from tcnfast import engine
-from tcnfast.engine import ISA_VARIABLE
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.cpu_engine import ISA_VARIABLE
 from tcnfast.errors import TcnfastError
 from tcnfast.plan import Plan
 
@@ -35,7 +35,7 @@ def packed():
     """packed(precision, shape, **options): a ``_C.Stack`` of random weights."""
 
     def pack(precision="fp32", shape=SHAPE, **options):
-        return engine.pack(random_weights(shape), shape.grid, precision, **options)
+        return cpu_engine.pack(random_weights(shape), shape.grid, precision, **options)
 
     return pack
 
@@ -74,7 +74,7 @@ def test_every_logit_is_written_and_nothing_beside_them(
 @every_engine
 def test_a_code_over_4_raises(monkeypatch, isa, precision, place, code):
     monkeypatch.setenv(ISA_VARIABLE, isa)
-    run = engine.prepare(random_weights(SHAPE), SHAPE.grid, precision, chunk=50)
+    run = cpu_engine.prepare(random_weights(SHAPE), SHAPE.grid, precision, chunk=50)
     codes = random_codes(1, RF + 500 * SHAPE.stride)  # pieces for many threads; a last whole window
     want = run(codes)
     bad = codes.clone()
@@ -106,7 +106,7 @@ def test_an_empty_batch_has_no_logits(packed, threads):
 
 
 def test_views_of_codes_give_the_scores_of_their_copies():
-    run = engine.prepare(random_weights(SHAPE), SHAPE.grid, "fp32")
+    run = cpu_engine.prepare(random_weights(SHAPE), SHAPE.grid, "fp32")
     codes = random_codes(4, 400)
     for view in (codes[:, ::2], codes[::2, 3:], codes[:, 1:300], codes[:1].expand(3, 400)):
         assert torch.equal(run(view), run(view.clone()))
@@ -136,10 +136,10 @@ def test_the_binding_refuses_what_it_cannot_score(packed, length, threads):
     ids=lambda change: "".join(change),
 )
 def test_the_binding_refuses_a_stack_that_does_not_fit(monkeypatch, change):
-    real = engine._C.Stack
-    monkeypatch.setattr(engine._C, "Stack", lambda **options: real(**{**options, **change}))
+    real = cpu_engine._C.Stack
+    monkeypatch.setattr(cpu_engine._C, "Stack", lambda **options: real(**{**options, **change}))
     with pytest.raises(ValueError):
-        engine.pack(random_weights(SHAPE), SHAPE.grid, "fp32")
+        cpu_engine.pack(random_weights(SHAPE), SHAPE.grid, "fp32")
 
 
 def test_two_threads_may_call_one_plan_at_once():

@@ -18,16 +18,16 @@ from test_scanner import contig, scorer_of, scores
 
 import tcnfast
 from tcnfast import backend as backends
-from tcnfast.calibrate import scale_head
-from tcnfast.ensemble import Ensemble, mean_weights
+from tcnfast.data.source import open_source
 from tcnfast.errors import TcnfastError
 from tcnfast.evaluate import predict
 from tcnfast.model import TCN, TCNConfig, load_model
+from tcnfast.network.ensemble import Ensemble, mean_weights
+from tcnfast.network.store import folder_hash
+from tcnfast.network.thresholds import Threshold
 from tcnfast.plan import Plan
 from tcnfast.run_record import state_hash
-from tcnfast.source import open_source
-from tcnfast.store import folder_hash
-from tcnfast.thresholds import Threshold
+from tcnfast.training.calibrate import scale_head
 
 # of one receptive field, 61, and different in all that may differ
 SHAPES = (dict(), dict(channels=8, alignment="causal"), dict(kernel_size=2, first_kernel=32,

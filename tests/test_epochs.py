@@ -6,8 +6,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tcnfast.epochs import Epoch, EpochLog
 from tcnfast.metrics import LabelScores
+from tcnfast.training.epochs import Epoch, EpochLog
 
 
 def epoch(number):
@@ -39,7 +39,7 @@ def events(monkeypatch):
 
 def test_train_tsv(tmp_path, caplog):
     log = EpochLog(tmp_path)
-    with caplog.at_level("INFO", logger="tcnfast.epochs"):
+    with caplog.at_level("INFO", logger="tcnfast.training.epochs"):
         log.add(epoch(1), True)
         log.add(epoch(3), False)
     want = "step\tloss\tvalid_macro_ap\tvalid_macro_auroc\tseconds\n"

@@ -16,17 +16,17 @@ from cli_fixtures import (  # noqa: F401
 from scan_fixtures import calling_model, files_in, read_rows, run_record_of
 from sklearn.metrics import average_precision_score
 
-from tcnfast import bootstrap, plots
-from tcnfast.assessment import Windows, assess
 from tcnfast.baselines.floors import Floors
-from tcnfast.calibrate import make_thresholds
 from tcnfast.dataset import open_dataset
 from tcnfast.evaluate import predict
-from tcnfast.evaluation_report import Evaluation
+from tcnfast.evaluation import bootstrap, plots
+from tcnfast.evaluation.assessment import Windows, assess
+from tcnfast.evaluation.evaluation_report import Evaluation
 from tcnfast.genome import Genome, Region
 from tcnfast.model import load_model
+from tcnfast.network.thresholds import Threshold
 from tcnfast.plan import Plan
-from tcnfast.thresholds import Threshold
+from tcnfast.training.calibrate import make_thresholds
 
 LABELS = ["CTCF@here", "MAX@here", "other"]
 PNGS = ["labels.png", "precision_recall.png", "reliability.png"]

@@ -12,9 +12,9 @@ import pytest
 from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
 from pyfaidx import Faidx, Fasta
 
-from tcnfast import fasta_index
-from tcnfast.fasta_index import build_index
 from tcnfast.genome import Genome
+from tcnfast.sequence import fasta_index
+from tcnfast.sequence.fasta_index import build_index
 
 
 def test_index_is_samtools_format_and_reused(write):

@@ -22,7 +22,8 @@ from scan_fixtures import (  # noqa: F401
     write_fasta,
 )
 
-from tcnfast import track_bigwig, tracks
+from tcnfast import tracks
+from tcnfast.scanning import track_bigwig
 
 
 def full_disk(*_, **__):

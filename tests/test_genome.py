@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
 
-from tcnfast import fasta, fasta_index
 from tcnfast.genome import Genome, Region, match_chroms, parse_region, split_chroms
+from tcnfast.sequence import fasta, fasta_index
 
 CHR20 = Path(__file__).resolve().parents[2] / "shared/data/genome/hg19.chr20.fa.gz"
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 from numerics import assert_close
 
-from tcnfast import engine, reference
+from tcnfast import reference
+from tcnfast.engines import cpu_engine
 from tcnfast.errors import TcnfastError
-from tcnfast.gradients import input_gradient
+from tcnfast.network.gradients import input_gradient
 
-ISAS = [name for name, reason in engine.isas().items() if reason is None]
+ISAS = [name for name, reason in cpu_engine.isas().items() if reason is None]
 SHAPES = {
     "pruned": (dict(channels=17, first_kernel=7), 4),
     "identity-residual-causal-dense": (
@@ -48,7 +49,7 @@ def case(request, make_model, make_codes):
 @pytest.mark.parametrize("strand", ["+", "-"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_fp32_obeys_the_rule(case, monkeypatch, isa, strand):
-    monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+    monkeypatch.setenv(cpu_engine.ISA_VARIABLE, isa)
     model, grid, codes, dlogits = case
     weights = model.folded() if strand == "+" else model.folded().mirrored(grid)
     got = input_gradient(weights, grid, codes, dlogits)
@@ -57,7 +58,7 @@ def test_fp32_obeys_the_rule(case, monkeypatch, isa, strand):
     assert_close(got, ref, by_autograd(weights, grid, codes, dlogits, torch.float32))
 
 
-@pytest.mark.skipif(engine.why_not("bf16") is not None, reason=str(engine.why_not("bf16")))
+@pytest.mark.skipif(cpu_engine.why_not("bf16") is not None, reason=str(cpu_engine.why_not("bf16")))
 def test_bf16_is_as_near_as_pytorch_is(case):
     """In the mean: a ReLU whose argument bf16 rounds over zero moves single elements anywhere."""
     model, grid, codes, dlogits = case
@@ -92,7 +93,7 @@ def test_one_logit_depends_on_its_window_alone(make_model, make_codes):
 
 
 def test_where_the_engine_cannot_run_it_says_why(make_model, make_codes, monkeypatch):
-    monkeypatch.setenv(engine.ISA_VARIABLE, "generic")
+    monkeypatch.setenv(cpu_engine.ISA_VARIABLE, "generic")
     model = make_model()
     grid = model.config.grid(4)
     dlogits = torch.zeros(1, grid.n_scores(100), len(model.labels))

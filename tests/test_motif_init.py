@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.codes import encode, one_hot
 from tcnfast.meme import Motif
-from tcnfast.motif_init import set_motif_filters
 from tcnfast.reference import channels_last, conv
+from tcnfast.sequence.codes import encode, one_hot
+from tcnfast.training.motif_init import set_motif_filters
 
 
 def motif(name, site, id=None):

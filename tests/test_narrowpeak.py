@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tcnfast.narrowpeak import narrowpeak_lines
-from tcnfast.peaks import RUN
+from tcnfast.scanning.narrowpeak import narrowpeak_lines
+from tcnfast.scanning.peaks import RUN
 
 
 def sigmoid(logit):

@@ -20,7 +20,8 @@ from block_fixtures import (
 )
 from engine_fixtures import every_engine, needs_engine
 
-from tcnfast import engine, reference
+from tcnfast import reference
+from tcnfast.engines import cpu_engine
 
 pytestmark = needs_engine
 
@@ -69,7 +70,7 @@ def name(case):
 
 @pytest.fixture
 def on(monkeypatch):
-    return lambda isa: monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+    return lambda isa: monkeypatch.setenv(cpu_engine.ISA_VARIABLE, isa)
 
 
 @every_engine

@@ -20,7 +20,8 @@ from block_fixtures import (
 from engine_fixtures import needs_engine, random_codes
 from torch import nn
 
-from tcnfast import engine, ops
+from tcnfast import ops
+from tcnfast.engines import cpu_engine
 from tcnfast.model import TCN, TCNConfig
 
 pytestmark = needs_engine
@@ -41,7 +42,7 @@ def arguments(case, precision):
     if case.index == 0:
         residual = code_residual(block).detach().requires_grad_()
     else:
-        padded = engine.padded_channels(case.channels, precision)
+        padded = cpu_engine.padded_channels(case.channels, precision)
         x = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
     parameters = [
         p if p is None else p.detach().requires_grad_() for p in parameters_of(block).values()

@@ -14,7 +14,7 @@ from block_fixtures import (
 )
 from engine_fixtures import ENGINES, needs_engine
 
-from tcnfast import engine
+from tcnfast.engines import cpu_engine
 
 pytestmark = needs_engine
 
@@ -27,7 +27,7 @@ ON_CODES = Case(0, 5, 3, 15, 1, "weight", "centred", 2, 1100, 0, 0.3, 16.0)
 def on_best(monkeypatch):
     def on_best(precision):
         isa = next(isa for isa, has in ENGINES if has == precision)
-        monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+        monkeypatch.setenv(cpu_engine.ISA_VARIABLE, isa)
 
     return on_best
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tcnfast import peaks
-from tcnfast.peaks import PeakCaller, run_bases
+from tcnfast.scanning import peaks
+from tcnfast.scanning.peaks import PeakCaller, run_bases
 
 NAN = np.nan
 

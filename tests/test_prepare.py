@@ -13,10 +13,10 @@ import pytest
 from cli_fixtures import fails, fixture_run  # noqa: F401
 from prepare_fixtures import LABELS, SIZES, fixture_lab, random_rows  # noqa: F401
 
-from tcnfast.assembly_check import contrasts
+from tcnfast.data.assembly_check import contrasts
+from tcnfast.data.prepared import open_prepared
 from tcnfast.genome import Genome
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.prepared import open_prepared
 
 # bioframe, the oracle, still uses what pandas deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")

@@ -8,9 +8,9 @@ import pytest
 from cli_fixtures import fails, fixture_run  # noqa: F401
 from prepare_fixtures import fixture_lab  # noqa: F401
 
-from tcnfast.encode_metadata import read_encode
+from tcnfast.data.encode_metadata import read_encode
+from tcnfast.data.prepared import open_prepared
 from tcnfast.errors import TcnfastError
-from tcnfast.prepared import open_prepared
 
 # as the portal writes them, but for columns that decide nothing
 COLUMNS = (

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tcnfast.data.manifest import read_manifest
 from tcnfast.errors import TcnfastError
-from tcnfast.manifest import read_manifest
 
 
 @pytest.fixture

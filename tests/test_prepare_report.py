@@ -11,9 +11,9 @@ import pytest
 from cli_fixtures import fixture_run  # noqa: F401
 from prepare_fixtures import LABELS, fixture_lab  # noqa: F401
 
-from tcnfast.data_report import report_text
+from tcnfast.data.data_report import report_text
+from tcnfast.data.prepared import open_prepared
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.prepared import open_prepared
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def folder(run, lab, monkeypatch):
     text = path.read_text()
     at = text.index("\n") + 1
     path.write_text(text[: at + 30_000] + "N" * 900 + text[at + 30_900 :])
-    monkeypatch.setattr("tcnfast.label_counts._CHUNK", 17)
+    monkeypatch.setattr("tcnfast.data.label_counts._CHUNK", 17)
     words = ["--peaks", lab.folder / "peaks.bed", "--ambiguous", lab.folder / "relaxed.bed",
              "--blacklist", lab.folder / "blacklist.bed", "--min-peaks", 25]  # fmt: skip
     code, out, err = run(*lab.words("-o", "data", *words, "--report"))
@@ -95,7 +95,7 @@ def test_tables_and_text(folder):
 
 
 def test_pairs_are_those_that_share_most():
-    from tcnfast.data_report import _pairs
+    from tcnfast.data.data_report import _pairs
 
     both = np.array([[100, 60, 49, 0], [60, 80, 55, 50], [49, 55, 1000, 0], [0, 50, 0, 50]])
     pairs = [(x["a"], x["b"], x["bins"], x["jaccard"]) for x in _pairs(list("abcd"), both)]

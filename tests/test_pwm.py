@@ -15,10 +15,10 @@ from tcnfast.baselines.pwm import (
     cpg_content,
     motif_precisions,
 )
-from tcnfast.codes import encode, reverse_complement
 from tcnfast.errors import TcnfastError
 from tcnfast.labels import AMBIGUOUS, BOUND
 from tcnfast.meme import Motif, MotifError, log_odds, read_meme
+from tcnfast.sequence.codes import encode, reverse_complement
 
 MOTIFS = Path(__file__).resolve().parents[2] / "shared" / "data" / "motifs"
 

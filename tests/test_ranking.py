@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from tcnfast import ranking
-from tcnfast.ranking import FDRS, METRICS, Ranking
+from tcnfast.evaluation import ranking
+from tcnfast.evaluation.ranking import FDRS, METRICS, Ranking
 
 
 def random_case(seed, n=600, cells=7, ties=False):

@@ -30,9 +30,9 @@ from scan_fixtures import (  # noqa: F401
 )
 
 import tcnfast
-from tcnfast import scan_job
 from tcnfast.errors import TcnfastError
 from tcnfast.scanner import scan_contig
+from tcnfast.scanning import scan_job
 
 # an existing output
 

@@ -30,11 +30,11 @@ from scan_fixtures import (  # noqa: F401
 )
 
 import tcnfast
-from tcnfast import scan_job
 from tcnfast.errors import TcnfastError
 from tcnfast.genome import Genome
 from tcnfast.outputs import file_hash
 from tcnfast.scanner import Scorer, scan_contig
+from tcnfast.scanning import scan_job
 
 
 def logits_of(model, fasta, chrom, stride=32):

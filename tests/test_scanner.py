@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.codes import reverse_complement
 from tcnfast.errors import TcnfastError
 from tcnfast.scanner import (
     READ_AHEAD,
@@ -21,6 +20,7 @@ from tcnfast.scanner import (
     scan_contig,
     segment_spans,
 )
+from tcnfast.sequence.codes import reverse_complement
 
 
 class Contigs:

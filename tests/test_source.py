@@ -13,9 +13,9 @@ import pytest
 from cli_fixtures import QUICK, data_words, fixture_lesson, fixture_run  # noqa: F401
 from prepare_fixtures import LABELS, SIZES, fixture_lab  # noqa: F401
 
+from tcnfast.data.source import open_source
+from tcnfast.data.tiles import TileSampler
 from tcnfast.errors import TcnfastError
-from tcnfast.source import open_source
-from tcnfast.tiles import TileSampler
 
 RF, STRIDE = 61, 32
 

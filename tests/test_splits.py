@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from tcnfast.data.splits import SPLIT_NAMES, open_split, read_split
 from tcnfast.errors import TcnfastError
-from tcnfast.splits import SPLIT_NAMES, open_split, read_split
 
 SIZES = {"chr20": 30_000, "chrX": 9_000}
 HUMAN = {f"chr{name}": 1_000 for name in (*range(1, 23), "X", "Y", "M", "1_random")}

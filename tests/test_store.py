@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from tcnfast.errors import TcnfastError
 from tcnfast.model import load_model
-from tcnfast.thresholds import Threshold
+from tcnfast.network.thresholds import Threshold
 
 FILES = {"model.safetensors", "config.json", "labels.tsv", "thresholds.tsv"}
 
@@ -225,7 +225,7 @@ def test_names_of_no_model(tmp_path):
 
 
 def test_bundled_models_are_found_by_name(saved, monkeypatch, tmp_path):
-    from tcnfast import store
+    from tcnfast.network import store
 
     model, folder = saved
     (tmp_path / "models").mkdir()

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from tcnfast.errors import TcnfastError
-from tcnfast.store import bundled_models, model_folder
-from tcnfast.thresholds import (
+from tcnfast.network.store import bundled_models, model_folder
+from tcnfast.network.thresholds import (
     Cutoff,
     Threshold,
     choose_cutoffs,

@@ -15,11 +15,11 @@ from dataset_fixtures import (  # noqa: F401
     rows,
 )
 
+from tcnfast.data.tiles import Places, TileSampler
 from tcnfast.dataset import Dataset
 from tcnfast.errors import TcnfastError
 from tcnfast.genome import Genome, Region
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.tiles import Places, TileSampler
 
 RF, STRIDE, STEPS = 61, 32, 8
 TILE = RF + (STEPS - 1) * STRIDE

@@ -11,8 +11,9 @@ import pytest
 from full_disk import FullDisk
 from track_fixtures import rounded, shard_of
 
-from tcnfast import track_bigwig, tracks
-from tcnfast.track_bigwig import Track, TrackReader, write_bigwig
+from tcnfast import tracks
+from tcnfast.scanning import track_bigwig
+from tcnfast.scanning.track_bigwig import Track, TrackReader, write_bigwig
 
 NAN = np.nan
 

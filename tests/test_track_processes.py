@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from track_fixtures import random_logits, shard_of
 
-from tcnfast import track_bigwig, track_processes, tracks
+from tcnfast import tracks
 from tcnfast.errors import TcnfastError
-from tcnfast.track_bigwig import Track
-from tcnfast.track_processes import write_bigwigs
+from tcnfast.scanning import track_bigwig, track_processes
+from tcnfast.scanning.track_bigwig import Track
+from tcnfast.scanning.track_processes import write_bigwigs
 
 SIZES = {"a": 32_000, "b": 32, "c": 16_000}
 LABELS = 12

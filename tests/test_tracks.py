@@ -6,7 +6,7 @@ from track_fixtures import random_logits, rounded, shard_of
 
 from tcnfast import tracks
 from tcnfast.errors import TcnfastError
-from tcnfast.track_bigwig import VALUES, TrackReader
+from tcnfast.scanning.track_bigwig import VALUES, TrackReader
 from tcnfast.tracks import (
     BEGINS,
     CELLS,

@@ -5,22 +5,17 @@ import pytest
 import torch
 from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model, score  # noqa: F401
 
-from tcnfast import engine, training
+from tcnfast.data.tiles import TileSampler
 from tcnfast.dataset import Dataset
+from tcnfast.engines import cpu_engine
 from tcnfast.errors import TcnfastError
 from tcnfast.evaluate import evaluate
 from tcnfast.genome import Region
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.losses import masked_bce
+from tcnfast.network import training_pass
 from tcnfast.plan import Plan
-from tcnfast.tiles import TileSampler
-from tcnfast.train import (
-    TrainConfig,
-    decay_groups,
-    fit,
-    label_rates,
-    learning_rate_at,
-)
+from tcnfast.train import TrainConfig, decay_groups, fit, label_rates, learning_rate_at
+from tcnfast.training.losses import masked_bce
 
 # ruff: noqa: F811  (fixtures from train_fixtures)
 
@@ -213,12 +208,12 @@ def test_training_takes_no_precision_it_does_not_run():
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_steps_run_on_the_backend_that_is_named_and_say_so(dataset, monkeypatch, caplog, backend):
-    if backend == "cpu" and engine.why_not("fp32"):
-        pytest.skip(engine.why_not("fp32"))
+    if backend == "cpu" and cpu_engine.why_not("fp32"):
+        pytest.skip(cpu_engine.why_not("fp32"))
     monkeypatch.setenv("TCNFAST_BACKEND", backend)
     ran = []
-    dense = training.dense
-    monkeypatch.setattr(training, "dense", lambda *args: ran.append(1) or dense(*args))
+    dense = training_pass.dense
+    monkeypatch.setattr(training_pass, "dense", lambda *args: ran.append(1) or dense(*args))
     model, config = new_model(), TrainConfig(**SHORT | {"steps": 2, "epoch_steps": 2})
     before = model.head.weight.clone()
     with caplog.at_level("INFO", logger="tcnfast.train"):

@@ -8,16 +8,16 @@ import torch
 from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model, score  # noqa: F401
 
 from tcnfast import train
+from tcnfast.data.hard import find_hard
+from tcnfast.data.tiles import Places, TileSampler
 from tcnfast.dataset import Dataset
-from tcnfast.ema import WeightAverage
 from tcnfast.errors import TcnfastError
-from tcnfast.hard import find_hard
 from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.losses import batch_loss, masked_asymmetric, masked_bce
 from tcnfast.plan import Plan
-from tcnfast.tiles import Places, TileSampler
 from tcnfast.train import fit
-from tcnfast.train_config import TrainConfig
+from tcnfast.training.ema import WeightAverage
+from tcnfast.training.losses import batch_loss, masked_asymmetric, masked_bce
+from tcnfast.training.train_config import TrainConfig
 
 # ruff: noqa: F811  (fixtures from train_fixtures)
 
@@ -264,7 +264,7 @@ def test_hard_places_are_false_positives(dataset):
 
 
 def test_only_drawn_stretches_are_looked_through(dataset, monkeypatch):
-    monkeypatch.setattr("tcnfast.hard.STRETCH", 10_000)
+    monkeypatch.setattr("tcnfast.data.hard.STRETCH", 10_000)
     plan = Plan(new_model().eval(), device="cpu", precision="fp32")
     parts = [
         {int(m) // 10_000 for m in find_hard(plan, dataset, TRAIN, 4, [s], 30_000).middle}

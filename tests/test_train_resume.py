@@ -12,10 +12,11 @@ from cli_fixtures import QUICK, data_words, fails, fixture_lesson, fixture_run  
 from scan_fixtures import files_in
 from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model  # noqa: F401
 
-from tcnfast import checkpoint, train
+from tcnfast import train
 from tcnfast.errors import TcnfastError
 from tcnfast.train import Training, fit
-from tcnfast.train_config import TrainConfig
+from tcnfast.training import checkpoint
+from tcnfast.training.train_config import TrainConfig
 
 # ruff: noqa: F811  (fixtures from files of fixtures)
 

@@ -10,9 +10,11 @@ import torch
 from block_fixtures import Kept, Scaled, check_all, decided, looked_up, stack, to_maps
 from engine_fixtures import ENGINES, needs_engine, random_codes
 
-from tcnfast import engine, load_model, ops, training
-from tcnfast.losses import masked_bce
+from tcnfast import load_model, ops
+from tcnfast.engines import cpu_engine
 from tcnfast.model import TCN, TCNConfig
+from tcnfast.network import training_pass
+from tcnfast.training.losses import masked_bce
 
 pytestmark = needs_engine
 
@@ -49,7 +51,7 @@ def calls(monkeypatch):
 
 @pytest.fixture
 def on(monkeypatch):
-    return lambda isa: monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+    return lambda isa: monkeypatch.setenv(cpu_engine.ISA_VARIABLE, isa)
 
 
 def bf16_autocast(precision):
@@ -309,11 +311,11 @@ def check_as_plain(model, make_codes):
 
 
 def test_running_in_bf16_needs_autocast_to_bf16():
-    assert training.precision_now(torch.device("cpu")) == "fp32"
+    assert training_pass.precision_now(torch.device("cpu")) == "fp32"
     with torch.autocast("cpu", torch.bfloat16):
-        assert training.precision_now(torch.device("cpu")) == "bf16"
+        assert training_pass.precision_now(torch.device("cpu")) == "bf16"
         with torch.autocast("cpu", enabled=False):
-            assert training.precision_now(torch.device("cpu")) == "fp32"
+            assert training_pass.precision_now(torch.device("cpu")) == "fp32"
 
 
 def test_ambiguous_targets_alone_train_nothing(make_codes):

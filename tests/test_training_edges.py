@@ -9,7 +9,8 @@ import torch
 from engine_fixtures import ENGINES, needs_engine, random_codes
 from train_fixtures import TRAIN, VALID, dataset, new_model  # noqa: F401
 
-from tcnfast import engine, ops, train
+from tcnfast import ops, train
+from tcnfast.engines import cpu_engine
 from tcnfast.errors import TcnfastError
 from tcnfast.model import TCN, TCNConfig
 from tcnfast.train import TrainConfig, fit
@@ -98,7 +99,7 @@ def test_too_few_bases_raise():
 
 
 def arguments(**change):
-    padded = engine.padded_channels(4, "fp32")
+    padded = cpu_engine.padded_channels(4, "fp32")
     given = dict(
         x=torch.rand(2, 20, padded),
         weight1=torch.rand(4, 4, 3),
@@ -129,7 +130,7 @@ def with_rows(*shape, **kind):
     return dict(x=torch.zeros(*shape, **kind))
 
 
-PADDED = engine.padded_channels(4, "fp32") if engine._C else 4
+PADDED = cpu_engine.padded_channels(4, "fp32") if cpu_engine._C else 4
 NONSENSE = {
     "x-float64": with_rows(2, 20, PADDED, dtype=torch.float64),
     "x-bf16": with_rows(2, 20, PADDED, dtype=torch.bfloat16),
@@ -158,7 +159,7 @@ NONSENSE = {
 @pytest.mark.parametrize("change", NONSENSE.values(), ids=NONSENSE)
 def test_arguments_that_do_not_fit_raise(monkeypatch, change):
     """Before the engine reads what is not the tensor's."""
-    monkeypatch.setattr(engine._C, "block_forward", lambda *_: pytest.fail("it was given this"))
+    monkeypatch.setattr(cpu_engine._C, "block_forward", lambda *_: pytest.fail("it was given this"))
     with pytest.raises((ValueError, RuntimeError, TypeError, TcnfastError), match="block"):
         ops.block(**arguments(**change))
 
@@ -177,7 +178,7 @@ def test_what_the_engine_does_not_compute_raises(change):
 @pytest.mark.parametrize("isa, precision", ENGINES, ids=map("-".join, ENGINES))
 @pytest.mark.parametrize("norm", ["batch", "weight"])
 def test_nan_in_a_weight_is_seen_in_the_logits(monkeypatch, isa, precision, norm):
-    monkeypatch.setenv(engine.ISA_VARIABLE, isa)
+    monkeypatch.setenv(cpu_engine.ISA_VARIABLE, isa)
     for layer in (0, 1):
         model = small_model(norm=norm)
         conv = model.blocks[layer].conv1

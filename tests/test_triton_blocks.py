@@ -10,10 +10,11 @@ from block_fixtures import Case, compare
 from test_ops import LONG, TABLE, name
 from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
 
-from tcnfast import ops, reference, training
+from tcnfast import ops, reference
 from tcnfast.errors import TcnfastError
-from tcnfast.gradients import input_gradient
 from tcnfast.model import TCN, TCNConfig
+from tcnfast.network import training_pass
+from tcnfast.network.gradients import input_gradient
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
@@ -62,7 +63,7 @@ def model_and_codes(**config):
 
 def test_wider_first_kernels_run_as_plain_modules_or_raise():
     model, codes = model_and_codes(first_kernel=21)
-    assert not training.runs_on_engine(model, codes)
+    assert not training_pass.runs_on_engine(model, codes)
     weights, grid = model.eval().folded(), model.config.grid(2)
     with pytest.raises(TcnfastError, match="20 taps at most, not 21"):
         input_gradient(weights, grid, codes, torch.zeros(3, grid.n_scores(codes.shape[1]), 2))
@@ -71,7 +72,7 @@ def test_wider_first_kernels_run_as_plain_modules_or_raise():
 @pytest.mark.parametrize("norm", ["batch", "weight"])
 def test_a_model_trains_on_the_kernels(norm):
     model, codes = model_and_codes(norm=norm)
-    assert training.runs_on_engine(model, codes)
+    assert training_pass.runs_on_engine(model, codes)
     plain = copy.deepcopy(model).unfused()
     results = []
     for network in (model, plain):
@@ -89,7 +90,7 @@ def test_the_operators_keep_their_promises():
     block = model.blocks[0]
     given = [
         codes, block.conv1.weight, block.conv2.weight, block.norm1.weight, block.norm1.bias,
-        block.norm2.weight, block.norm2.bias, None, None, training._code_residual(block),
+        block.norm2.weight, block.norm2.bias, None, None, training_pass._code_residual(block),
         1, 2, 3, 1e-5, "fp32",
     ]  # fmt: skip
     given = [x.detach().requires_grad_() if isinstance(x, torch.nn.Parameter) else x for x in given]

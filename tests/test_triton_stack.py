@@ -6,7 +6,8 @@ from conftest import random_model
 from numerics import assert_close
 from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
 
-from tcnfast import reference, triton_engine
+from tcnfast import reference
+from tcnfast.engines import triton_engine
 from tcnfast.errors import TcnfastError
 from tcnfast.grid import stack_grid
 from tcnfast.plan import Plan

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tcnfast.track_bigwig import VALUES
+from tcnfast.scanning.track_bigwig import VALUES
 from tcnfast.tracks import BEGINS, TrackShard
 
 

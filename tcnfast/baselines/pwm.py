@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ..codes import N
 from ..errors import TcnfastError
 from ..jit import jit
 from ..labels import AMBIGUOUS, BOUND
 from ..meme import UNITS_PER_BIT, Motif, log_odds
+from ..sequence.codes import N
 
 _LARGEST = 1 << 23  # units; float32 holds all whole numbers up to twice that
 _MAX_WIDTH = 100  # columns; as many N, each minus twice _LARGEST, still fit in 32 bits

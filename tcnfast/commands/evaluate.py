@@ -29,7 +29,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> None:
     data = require_data(args)
     require(args, "model")
-    from ..evaluate_run import EvaluateOptions, evaluate_model
+    from ..evaluation.evaluate_run import EvaluateOptions, evaluate_model
 
     names = ("part", "against", "motifs", "cutoff", "resamples", "seed", "rc", "stride")
     evaluate_model(

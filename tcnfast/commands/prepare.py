@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
             args.parser.error(f"--{name.replace('_', '-')} goes with --encode")
     if args.ambiguous and not args.peaks:
         args.parser.error("--ambiguous goes with --peaks; a manifest has a column for it")
-    from ..prepare import LabelRule, PeakInputs, prepare
+    from ..data.prepare import LabelRule, PeakInputs, prepare
 
     inputs = PeakInputs(
         args.peaks or (), args.ambiguous, args.manifest, args.encode, args.assembly,

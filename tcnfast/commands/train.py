@@ -96,7 +96,7 @@ def _loss_flags(add) -> None:
 def run(args: argparse.Namespace) -> None:
     data = require_data(args)
     require(args, "output")
-    from ..train_run import train_model
+    from ..training.train_run import train_model
 
     train_model(
         args.output,

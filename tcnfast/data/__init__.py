@@ -1,0 +1,1 @@
+"""From any lab's peak files to labelled tiles."""

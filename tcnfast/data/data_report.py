@@ -1,0 +1,165 @@
+"""The report of ``tcnfast prepare``: what is in a dataset, as tables, JSON and text."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import Dataset
+from ..genome import Region
+from ..labels import BOUND, UNBOUND
+from .label_counts import CPG, GC, LabelCounts, count_labels
+from .splits import SPLIT_PARTS
+
+REPORT, LABELS, TOGETHER = "report.json", "report.labels.tsv", "report.cooccurrence.tsv"
+_PAIRS = 20  # in report.json; half of them in the text
+_FEWEST_SHARED = 50  # bins, for a pair to be named
+
+
+def make_report(
+    dataset: Dataset, split: dict[str, list[Region]], min_peaks: int, sizes: dict[str, int]
+) -> tuple[dict, LabelCounts]:
+    """The contents of report.json, and the counts behind them.
+
+    ``min_peaks``: training peaks below which ``tcnfast train`` drops a label; ``sizes``: bytes of
+    the files of the dataset.
+    """
+    counts = count_labels(dataset, split)
+    peaks = {part: dataset.count_peaks(split[part]) for part in SPLIT_PARTS}
+    rows = [
+        _label_row(i, dataset.labels, counts, peaks, min_peaks) for i in range(len(peaks["train"]))
+    ]
+    parts = {
+        part: {
+            "regions": len(split[part]),
+            "bases": sum(end - start for _, start, end in split[part]),
+            "bins": counts.bins[part],
+            "peaks": int(peaks[part].sum()),
+            "bound_bins": int(counts.bound[part].sum()),
+            "labels_with_peaks": int((peaks[part] > 0).sum()),
+        }
+        for part in SPLIT_PARTS
+    }
+    report = {
+        "bytes": sizes,
+        "label_bin": dataset.label_bin,
+        "parts": parts,
+        "labels": rows,
+        "dropped": [row["label"] for row in rows if row["dropped"]],
+        "pairs": _pairs(dataset.labels, counts.both),
+    }
+    return report, counts
+
+
+def _label_row(
+    i: int, labels: list[str], counts: LabelCounts, peaks: dict[str, np.ndarray], min_peaks: int
+) -> dict:
+    row: dict = {"label": labels[i]}
+    for part in SPLIT_PARTS:
+        bound, ambiguous = (int(x[part][i]) for x in (counts.bound, counts.ambiguous))
+        scored = counts.bins[part] - ambiguous
+        row[f"{part}_peaks"] = int(peaks[part][i])
+        row[f"{part}_bound"], row[f"{part}_ambiguous"] = bound, ambiguous
+        row[f"{part}_density"] = bound / scored if scored else None
+    for name, what in (("gc", GC), ("cpg", CPG)):
+        for kind, word in ((BOUND, "bound"), (UNBOUND, "unbound")):
+            value = float(counts.share(what, kind)[i])
+            row[f"{name}_{word}"] = None if math.isnan(value) else value
+    row["dropped"] = why_dropped(int(peaks["train"][i]), min_peaks)
+    return row
+
+
+def why_dropped(train_peaks: int, min_peaks: int) -> str:
+    """Why ``tcnfast train`` drops a label; empty if it does not."""
+    if train_peaks >= min_peaks:
+        return ""
+    return f"{train_peaks or 'no'} training peaks, fewer than {min_peaks}"
+
+
+def _pairs(labels: list[str], both: np.ndarray) -> list[dict]:
+    """The pairs of labels that share most of their bound bins (Jaccard index), best first."""
+    bound = both.diagonal()
+    either = bound[:, None] + bound[None, :] - both
+    jaccard = both / np.maximum(either, 1)
+    jaccard[(both < _FEWEST_SHARED) | np.tri(len(labels), dtype=bool)] = 0
+    order = np.argsort(-jaccard, axis=None, kind="stable")[:_PAIRS]
+    pairs = [np.unravel_index(index, jaccard.shape) for index in order]
+    return [
+        {"a": labels[a], "b": labels[b], "bins": int(both[a, b]), "jaccard": float(jaccard[a, b])}
+        for a, b in pairs
+        if jaccard[a, b] > 0
+    ]
+
+
+def write_report(folder: Path, report: dict, counts: LabelCounts) -> None:
+    """Write report.json, a table of labels and the whole matrix of bins bound by two labels."""
+    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    rows = report["labels"]
+    with (folder / LABELS).open("w", encoding="utf-8") as file:
+        print(*rows[0], sep="\t", file=file)
+        for row in rows:
+            print(*map(_cell, row.values()), sep="\t", file=file)
+    names = [row["label"] for row in rows]
+    with (folder / TOGETHER).open("w", encoding="utf-8") as file:
+        print("label", *names, sep="\t", file=file)
+        for name, line in zip(names, counts.both.tolist(), strict=True):
+            print(name, *line, sep="\t", file=file)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "nan"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def report_text(report: dict) -> str:
+    """The report for a reader."""
+    rows, kept = report["labels"], [row for row in report["labels"] if not row["dropped"]]
+    size = sum(report["bytes"].values()) / 1e6
+    lines = [f"{len(rows)} labels, {len(kept)} to train on; {size:,.1f} MB on disk", ""]
+    lines.append(f"{'part':<8}{'regions':>8}{'Mb':>10}{'bins':>12}{'bound':>12}{'peaks':>12}")
+    for part, x in report["parts"].items():
+        lines.append(
+            f"{part:<8}{x['regions']:>8,}{x['bases'] / 1e6:>10,.1f}{x['bins']:>12,}"
+            f"{x['bound_bins']:>12,}{x['peaks']:>12,}"
+        )
+    lines.append(f"(bins of {report['label_bin']} bp side by side; bound: summed over labels)")
+    lines += ["", *_spread_lines(kept or rows)]
+    if report["pairs"]:
+        lines += ["", "labels that share most of their bound bins (Jaccard index, bins):"]
+        for pair in report["pairs"][: _PAIRS // 2]:
+            lines.append(f"  {pair['jaccard']:.2f} {pair['bins']:>8,}  {pair['a']} + {pair['b']}")
+    dropped = [row for row in rows if row["dropped"]]
+    if dropped:
+        lines += ["", f"labels that tcnfast train will drop ({len(dropped)}):"]
+        lines += [f"  {row['label']}: {row['dropped']}" for row in dropped]
+    return "\n".join(lines)
+
+
+def _spread_lines(rows: list[dict]) -> list[str]:
+    """Lowest, median and highest of what the labels differ in."""
+    shown = (
+        ("peaks, train", "train_peaks", "{:,.0f}"),
+        ("peaks, valid", "valid_peaks", "{:,.0f}"),
+        ("peaks, test", "test_peaks", "{:,.0f}"),
+        ("bound share, train", "train_density", "{:.5f}"),
+        ("GC, bound bins", "gc_bound", "{:.3f}"),
+        ("GC, unbound bins", "gc_unbound", "{:.3f}"),
+        ("CpG, bound bins", "cpg_bound", "{:.4f}"),
+        ("CpG, unbound bins", "cpg_unbound", "{:.4f}"),
+    )
+    head = f"of {len(rows)} labels"
+    lines = [f"{head:<22}{'lowest':>10}{'median':>10}{'highest':>10}  label of the highest"]
+    for words, key, form in shown:
+        found = [row for row in rows if row[key] is not None]
+        if not found:
+            continue
+        values = np.array([row[key] for row in found], np.float64)
+        low, middle, high = (form.format(x) for x in np.quantile(values, [0, 0.5, 1]))
+        lines.append(
+            f"{words:<22}{low:>10}{middle:>10}{high:>10}  {found[values.argmax()]['label']}"
+        )
+    return lines

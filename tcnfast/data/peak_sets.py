@@ -1,0 +1,135 @@
+"""Peaks of many labels read from their files, checked against the genome and cut to the split."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import first_of_label
+from ..errors import TcnfastError
+from ..genome import match_chroms
+from ..intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
+from .manifest import PeakFile
+
+log = logging.getLogger(__name__)
+
+
+class _Lengths(dict):
+    """Contig lengths for the readers: rows on other contigs pass, to be counted here."""
+
+    def get(self, name: str, default: int = 1 << 62) -> int:
+        return super().get(name, default)
+
+
+@dataclass
+class PeakSets:
+    """Peaks, and relaxed peaks if there are any, of ``labels`` (sorted names) on a genome.
+
+    ``off_genome``: rows left out, by contig, because the genome lacks the contig.
+    """
+
+    bound: Intervals
+    relaxed: Intervals | None
+    labels: list[str]
+    off_genome: Counter = field(default_factory=Counter)
+
+    def on_contigs(self, chroms: Iterable[str]) -> PeakSets:
+        """The same without peaks on other contigs."""
+        chroms = set(chroms)
+        relaxed = None if self.relaxed is None else _on(self.relaxed, chroms)
+        return replace(self, bound=_on(self.bound, chroms), relaxed=relaxed)
+
+    def around_summits(self, width: int, sizes: Mapping[str, int]) -> PeakSets:
+        """The same with every peak replaced by the ``width`` bases around its summit, cut at the
+        ends of the contig; relaxed peaks stay whole. Raises TcnfastError for peaks without one."""
+        peaks = self.bound
+        without = np.flatnonzero(peaks.summit < 0)
+        if without.size:
+            label = peaks.label[without[0]]
+            raise TcnfastError(
+                f"--summits: {without.size} of {len(peaks)} peaks have no summit, the first of "
+                f"label {label!r}; give narrowPeak files or a summit column, or leave --summits out"
+            )
+        limit = np.array([sizes[chrom] for chrom in peaks.chrom], np.int64)
+        start = np.clip(peaks.summit - width // 2, 0, limit - 1)
+        end = np.clip(peaks.summit - width // 2 + width, start + 1, limit)
+        return replace(self, bound=replace(peaks, start=start, end=end))
+
+
+def read_peak_files(files: list[PeakFile], sizes: Mapping[str, int]) -> PeakSets:
+    """Peaks of files of one label each (BED or narrowPeak); those of one label are joined.
+
+    Raises TcnfastError, with path and line, for broken or empty files, for peaks beyond the end of
+    a contig and where files and genome call the contigs otherwise.
+    """
+    off_genome: Counter = Counter()
+
+    def read(path: Path, file: PeakFile) -> Intervals:
+        try:
+            rows = read_bed(path, _Lengths(sizes))
+        except IntervalError as error:
+            raise IntervalError(f"{error} (of label {file.label!r}, {file.where})") from None
+        kept = _on_genome(rows, sizes, path, off_genome)
+        return replace(kept, label=np.full(len(kept), file.label, object))
+
+    bound = [read(file.path, file) for file in files]
+    relaxed, seen = [], set()
+    for file in files:
+        # rows of one label often name the same relaxed peaks
+        if file.ambiguous and (file.label, file.ambiguous) not in seen:
+            seen.add((file.label, file.ambiguous))
+            relaxed.append(read(file.ambiguous, file))
+    labels = sorted({file.label for file in files})
+    return PeakSets(
+        concatenate(bound), concatenate(relaxed) if relaxed else None, labels, off_genome
+    )
+
+
+def read_peak_tables(peaks: list[str], ambiguous: list[str], sizes: Mapping[str, int]) -> PeakSets:
+    """Peaks of labelled tables; a label comes from the first of ``peaks`` that has it.
+
+    Raises TcnfastError as ``read_peak_files``.
+    """
+    off_genome: Counter = Counter()
+    tables = [read_labelled(path, _Lengths(sizes)) for path in peaks]
+    labels = sorted({name for table in tables for name in table.label})
+    bound = first_of_label(tables)
+    bound = _on_genome(bound, sizes, ", ".join(map(str, peaks)), off_genome)
+    relaxed = [read_labelled(path, _Lengths(sizes)) for path in ambiguous]
+    relaxed = [
+        _on_genome(table, sizes, path, off_genome)
+        for table, path in zip(relaxed, ambiguous, strict=True)
+    ]
+    return PeakSets(bound, concatenate(relaxed) if relaxed else None, labels, off_genome)
+
+
+def read_blacklist(path: str, sizes: Mapping[str, int]) -> Intervals:
+    """Regions to leave out; TcnfastError as ``read_peak_files``."""
+    off_genome: Counter = Counter()
+    return _on_genome(read_bed(path, _Lengths(sizes)), sizes, path, off_genome)
+
+
+def _on(intervals: Intervals, chroms: set[str]) -> Intervals:
+    return intervals.take(np.array([chrom in chroms for chrom in intervals.chrom], bool))
+
+
+def _on_genome(
+    intervals: Intervals, sizes: Mapping[str, int], path: str | Path, off_genome: Counter
+) -> Intervals:
+    """The intervals on contigs of the genome; counts the others.
+
+    Raises GenomeError where the genome writes 20 for chr20, or chr20 for 20.
+    """
+    missing = [name for name in intervals.chroms if name not in sizes]
+    if not missing:
+        return intervals
+    renamed = [x for x in missing if f"chr{x}" in sizes or x.removeprefix("chr") in sizes]
+    match_chroms(renamed, sizes, str(path))
+    kept = _on(intervals, set(sizes))
+    off_genome.update(name for name in intervals.chrom if name not in sizes)
+    return kept

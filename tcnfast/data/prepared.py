@@ -1,0 +1,232 @@
+"""The folder that ``tcnfast prepare`` writes: codes and peaks of one dataset, memory-mapped.
+
+``codes.npy`` holds the codes of all contigs end to end, uint8, a byte a base. ``peaks.*.npy`` are
+the columns of the peak table, contig after contig and sorted by start: 15 bytes a peak. Labels are
+worked out of the peaks when they are asked for (``labels.label_matrix``) and not stored as bits,
+because training draws tiles at any base: bits on a grid would be wrong between its points, and
+bits at every base too many. For 700 labels with 30,000 peaks each on GRCh38:
+
+    peaks, exact at every base (as much again for relaxed)     0.3 GB
+    2 bits (bound, ambiguous) per label and bin, each 200 bp   2.7 GB
+    the same, each 32 bp                                        17 GB
+    the same, each base                                        540 GB
+    codes                                                      3.1 GB
+
+Opening maps the files and reads none of them. Everything else is in ``dataset.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset import Dataset
+from ..errors import TcnfastError
+from ..genome import GenomeError, Region, match_chroms
+from ..intervals import Intervals
+from ..labels import PeakTable
+from ..sequence.codes import N
+
+DATASET = "dataset.json"
+VERSION = 1
+# start and end are int32, and their sum must be too
+MAX_CONTIG = 2**30
+COLUMNS = {
+    "start": np.int32,
+    "end": np.int32,
+    "label": np.uint16,
+    "kind": np.uint8,
+    "reach": np.int32,
+}
+
+
+class PreparedGenome:
+    """The contigs of a prepared folder; ``sizes`` and ``codes`` as those of a Genome.
+
+    Codes that lie wholly inside a contig are a view of the mapped file, without a copy; what is
+    written to them stays in memory.
+    """
+
+    def __init__(self, folder: str | Path, contigs: list[dict]) -> None:
+        self.folder = Path(folder)
+        self._contigs = contigs
+        self.sizes = {contig["name"]: contig["size"] for contig in contigs}
+        self._first = {contig["name"]: contig["first_base"] for contig in contigs}
+        self._codes = map_array(self.folder / "codes.npy", np.uint8, sum(self.sizes.values()))
+
+    def codes(self, chrom: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """Codes of [start, end) of a contig, uint8 (end - start,); 4 outside the contig.
+
+        Raises GenomeError for an unknown contig or end < start.
+        """
+        if chrom not in self.sizes:
+            match_chroms([chrom], self.sizes, "the request")
+        size, first = self.sizes[chrom], self._first[chrom]
+        end = size if end is None else end
+        if end < start:
+            raise GenomeError(f"{chrom}: end {end} lies before start {start}")
+        if start >= 0 and end <= size:
+            return self._codes[first + start : first + end]
+        out = np.full(end - start, N, np.uint8)
+        low, high = min(max(start, 0), size), max(min(end, size), 0)
+        if low < high:
+            out[low - start : high - start] = self._codes[first + low : first + high]
+        return out
+
+    def __reduce__(self) -> tuple:
+        return PreparedGenome, (self.folder, self._contigs)
+
+
+@dataclass(frozen=True)
+class MappedPeaks:
+    """The peak tables of a prepared folder. ``rows``: [first, last) of each contig."""
+
+    labels: list[str]
+    rows: dict[str, tuple[int, int]]
+    columns: dict[str, np.ndarray]
+
+    def table(self, labels: list[str], chrom: str) -> PeakTable:
+        """Table of a contig with these labels as columns; mapped as it is if they are all."""
+        if len(set(labels)) != len(labels):
+            twice = next(name for name in labels if labels.count(name) > 1)
+            raise TcnfastError(f"label {twice!r} is listed twice")
+        first, last = self.rows.get(chrom, (0, 0))
+        start, end, label, kind, reach = (self.columns[name][first:last] for name in COLUMNS)
+        if labels != self.labels:
+            column = np.full(len(self.labels), -1, np.int32)
+            column[[self.labels.index(name) for name in labels]] = np.arange(len(labels))
+            keep = column[label] >= 0
+            start, end, kind, label = start[keep], end[keep], kind[keep], column[label[keep]]
+            reach = np.maximum.accumulate(end)
+        return PeakTable(start, end, label, kind, reach, len(labels))
+
+
+@dataclass
+class PreparedDataset(Dataset):
+    """A Dataset whose peaks are mapped; ``bound`` and ``relaxed`` are None."""
+
+    peaks: MappedPeaks = field(kw_only=True)
+
+    def _build_table(self, chrom: str) -> PeakTable:
+        return self.peaks.table(self.labels, chrom)
+
+
+def open_prepared(
+    folder: str | Path, labels: list[str] | None = None
+) -> tuple[PreparedDataset, dict[str, list[Region]], dict]:
+    """Dataset, split and the contents of dataset.json of a folder of ``tcnfast prepare``.
+
+    ``labels``: which, in this order; all if None. Raises TcnfastError for a folder that is no such
+    output, is damaged, or lacks a label.
+    """
+    folder = Path(folder)
+    record = _read_record(folder)
+    try:
+        contigs, names, rule = record["contigs"], record["labels"], record["rule"]
+        rows = {contig["name"]: tuple(contig["peak_rows"]) for contig in contigs}
+        peaks = max((last for _, last in rows.values()), default=0)
+        columns = {
+            name: map_array(folder / f"peaks.{name}.npy", dtype, peaks)
+            for name, dtype in COLUMNS.items()
+        }
+        split = {part: [Region(*r) for r in regions] for part, regions in record["split"].items()}
+        dataset = PreparedDataset(
+            PreparedGenome(folder, contigs),
+            None,
+            names,
+            None,
+            _blacklist(folder, list(rows), record["blacklisted"]),
+            rule["label_bin"],
+            rule["min_overlap"],
+            rule["summits"],
+            peaks=MappedPeaks(names, rows, columns),
+        )
+    except (KeyError, TypeError) as error:
+        raise TcnfastError(f"{folder / DATASET}: damaged ({error}); prepare it again") from None
+    if labels is None:
+        return dataset, split, record
+    for name in labels:
+        if name not in names:
+            raise TcnfastError(f"{folder}: label {name!r} is not in this dataset")
+    return replace(dataset, labels=list(labels)), split, record
+
+
+def _read_record(folder: Path) -> dict:
+    path = folder / DATASET
+    try:
+        record = json.loads(path.read_text())
+    except OSError as error:
+        raise TcnfastError(
+            f"{folder}: is no folder of tcnfast prepare ({DATASET}: {error.strerror})"
+        ) from None
+    except ValueError as error:
+        raise TcnfastError(f"{path}: not JSON ({error})") from None
+    version = record.get("version") if isinstance(record, dict) else None
+    if version != VERSION:
+        raise TcnfastError(
+            f"{path}: has version {version}, this tcnfast reads {VERSION}; prepare it again"
+        )
+    return record
+
+
+def map_array(path: Path, dtype: type, size: int) -> np.ndarray:
+    """The array (size,) in a .npy file, mapped; writes to it stay in memory.
+
+    Raises TcnfastError for another shape or type, or a file that is too short.
+    """
+    try:
+        # copy-on-write: shared between processes like a read-only map, and torch takes it unasked
+        array = np.load(path, mmap_mode="c" if size else None, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise TcnfastError(f"{path}: damaged ({error}); prepare it again") from None
+    if array.shape[:1] != (size,) or array.dtype != dtype:
+        raise TcnfastError(
+            f"{path}: holds {array.dtype} {array.shape}, not {np.dtype(dtype)} ({size},); "
+            "prepare it again"
+        )
+    return np.asarray(array)
+
+
+def _blacklist(folder: Path, chroms: list[str], size: int | None) -> Intervals | None:
+    """Rows (contig, start, end) of blacklist.npy; ``size`` None: there was none."""
+    if size is None:
+        return None
+    rows = np.array(map_array(folder / "blacklist.npy", np.int64, size))
+    chrom = np.array(chroms, object)[rows[:, 0]]
+    return Intervals(chrom, rows[:, 1], rows[:, 2], np.full(size, -1))
+
+
+def write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
+    """Write codes.npy of these contigs of a Genome; returns where each begins."""
+    sizes = [genome.sizes[chrom] for chrom in chroms]
+    firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
+    out = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.uint8, (firsts[-1],))
+    for chrom, first, size in zip(chroms, firsts, sizes, strict=False):
+        out[first : first + size] = genome.codes(chrom)
+    out.flush()
+    return firsts[:-1]
+
+
+def write_peaks(folder: Path, dataset: Dataset, chroms: list[str]) -> list[tuple[int, int]]:
+    """Write the peak tables of these contigs; returns the rows [first, last) of each."""
+    tables = [dataset.table(chrom) for chrom in chroms]
+    for name, dtype in COLUMNS.items():
+        column = np.concatenate([getattr(table, name) for table in tables])
+        np.save(folder / f"peaks.{name}.npy", column.astype(dtype))
+    lasts = np.cumsum([len(table) for table in tables]).tolist()
+    return list(zip([0, *lasts], lasts, strict=False))
+
+
+def write_blacklist(folder: Path, blacklist: Intervals | None, chroms: list[str]) -> int | None:
+    """Write blacklist.npy, and return its rows, if there is a blacklist."""
+    if blacklist is None:
+        return None
+    ids = {chrom: i for i, chrom in enumerate(chroms)}
+    keep = np.array([chrom in ids for chrom in blacklist.chrom], bool)
+    contig = np.array([ids[chrom] for chrom in blacklist.chrom[keep]], np.int64)
+    rows = np.column_stack([contig, blacklist.start[keep], blacklist.end[keep]])
+    np.save(folder / "blacklist.npy", rows)
+    return len(rows)

@@ -1,0 +1,1 @@
+"""What runs a plan or a training pass: the C++ engine and the Triton one."""

@@ -1,0 +1,131 @@
+"""The C++ engine (csrc/): which instruction set it runs on, and a stack of weights made ready.
+
+TCNFAST_CPU_ISA makes the engine take the processor for a lesser one: ``amx``, ``avx512_bf16``,
+``avx512``, ``avx2`` or ``generic``; by default it is the first of these that the processor has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .. import reference
+from ..errors import TcnfastError
+from ..grid import StackGrid
+
+try:
+    from .. import _C
+except ImportError as error:
+    _C, _IMPORT_ERROR = None, error
+
+ISA_VARIABLE = "TCNFAST_CPU_ISA"
+BF16_ISAS = ("amx", "avx512_bf16")
+
+
+def isas() -> dict[str, str | None]:
+    """Instruction sets the engine knows, best first, with the reason why one cannot run here."""
+    return {} if _C is None else {name: reason or None for name, reason in _C.isas()}
+
+
+def isa() -> str:
+    """The instruction set that runs. Raises TcnfastError where TCNFAST_CPU_ISA names none here."""
+    known = isas()
+    forced = os.environ.get(ISA_VARIABLE)
+    if not forced:
+        return next(name for name, reason in known.items() if reason is None)
+    if forced not in known:
+        raise TcnfastError(f"{ISA_VARIABLE}={forced}: must be one of {', '.join(known)}")
+    if known[forced]:
+        raise TcnfastError(f"{ISA_VARIABLE}={forced}: {known[forced]}")
+    return forced
+
+
+def why_not(precision: str) -> str | None:
+    """Why the engine cannot compute in ``precision`` here; None if it can."""
+    if _C is None:
+        return f"the C++ engine is not built ({_IMPORT_ERROR}); install again with a C++17 compiler"
+    if precision not in ("fp32", "bf16"):
+        return f"it computes in fp32 and bf16, not {precision}"
+    if precision == "bf16" and isa() not in BF16_ISAS:
+        return f"{isa()} has no bf16 products (AMX and AVX512-BF16 have); fp32 runs"
+    return None
+
+
+def padded_channels(channels: int, precision: str) -> int:
+    """Channels of a row of ``precision`` on the instruction set that runs."""
+    return _C.padded_channels(isa(), precision, channels)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep large freed blocks: a training step asks for the same ones again."""
+    if _C is not None:
+        _C.keep_freed_memory()
+
+
+def prepare(
+    weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0
+) -> Callable[[Tensor], Tensor]:
+    """Pack the weights; the result maps uint8 codes (B, T) to float32 logits (B, P, labels).
+
+    ``chunk``: positions that pass through all layers at once, 0 for what fits the cache. Neither it
+    nor the number of threads (PyTorch's) changes a bit of the logits.
+    """
+    stack = pack(weights, grid, precision, chunk=chunk)
+    n_labels = len(weights.head_bias)
+
+    def run(codes: Tensor) -> Tensor:
+        codes = codes.contiguous()
+        n, length = codes.shape
+        logits = torch.empty(n, grid.n_scores(length), n_labels)
+        try:
+            stack.score(codes.data_ptr(), n, length, logits.data_ptr(), torch.get_num_threads())
+        except ValueError as error:
+            raise TcnfastError(f"plan input: {error}") from None
+        except RuntimeError as error:
+            raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
+        return logits
+
+    return run
+
+
+def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0):
+    """The ``_C.Stack`` of folded weights on the grids of ``grid``."""
+    weights = weights.to("cpu", torch.float32)
+    blocks = [
+        {
+            "taps1": geometry.kernel_sizes[0],
+            "taps2": geometry.kernel_sizes[1],
+            "dilation": geometry.dilation,
+            "stride": geometry.stride,
+            "tap": block.tap // geometry.grid_in,
+            "weight1": block.weight1.numpy(),
+            "bias1": block.bias1.numpy(),
+            "weight2": block.weight2.numpy(),
+            "bias2": block.bias2.numpy(),
+        }
+        for block, geometry in zip(weights.blocks, grid.blocks, strict=True)
+    ]
+    return _C.Stack(
+        isa=isa(),
+        precision=precision,
+        blocks=blocks,
+        code_residual=code_residual(weights.blocks[0].residual).numpy(),
+        head_weight=weights.head_weight.numpy(),
+        head_bias=weights.head_bias.numpy(),
+        stride=grid.stride,
+        sample=grid.sample,
+        receptive_field=grid.receptive_field,
+        chunk=chunk,
+    )
+
+
+def code_residual(residual: tuple[Tensor, Tensor] | None) -> Tensor:
+    """What the first block adds for each code (5, C): its 1x1 (C, 4) and bias, or one-hot DNA
+    itself; differentiable."""
+    if residual is None:
+        return torch.eye(reference.N_CODES, 4)
+    weight, bias = residual
+    return torch.nn.functional.pad(weight.T, (0, 0, 0, 1)) + bias  # N, the last, has no letter

@@ -1,0 +1,1 @@
+"""Scores of a model, their intervals, and the report about them."""
