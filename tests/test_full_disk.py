@@ -77,7 +77,7 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 
 LIMITED = """
 import resource, sys
-from tcnfast import scan_job, track_processes
+from tcnfast.scanning import scan_job, track_processes
 from tcnfast.cli import main
 
 def limit(*args):

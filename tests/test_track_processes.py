@@ -125,7 +125,7 @@ def test_an_error_in_one_track_ends_them_all(tmp_path, monkeypatch, program):
 
 INTERRUPTED = """
 import json, sys
-from tcnfast import track_bigwig, track_processes
+from tcnfast.scanning import track_bigwig, track_processes
 
 track_processes.WORTH_A_PROCESS = 0
 track_bigwig.__file__ = sys.argv[1]
@@ -150,7 +150,7 @@ def test_an_interrupt_ends_the_processes(tmp_path, program, group):
             [sys.executable, "-c", INTERRUPTED, track_bigwig.__file__],
             stdin=file, stdout=subprocess.PIPE, cwd=tmp_path, start_new_session=True, text=True,
         )  # fmt: skip
-    while len([path for path in tmp_path.glob("*.pid") if path.read_text()]) < 2:
+    while len([x for x in tmp_path.glob("*.pid") if x.read_text()]) < 2 and process.poll() is None:
         time.sleep(0.01)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
     assert process.communicate(timeout=30)[0] == "interrupted\n" and process.returncode == 0
