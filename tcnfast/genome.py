@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .sequence.codes import N, encode, one_hot, reverse_complement
-from .sequence.fasta import FastaFile, GenomeError
+from .sequence.fasta import FastaFile
+from .sequence.files import GenomeError
+from .sequence.twobit import TwoBitFile, is_twobit
+from .sequence.twobit_match import open_matching, twobit_path
 
 __all__ = [
     "Genome", "GenomeError", "Region", "encode", "match_chroms", "one_hot", "parse_region",
     "reverse_complement", "split_chroms",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 _SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
 _SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
@@ -49,28 +56,33 @@ def parse_region(text: str) -> Region:
 
 
 class Genome:
-    """The contigs of one or more FASTA files: plain, gzip or bgzip.
+    """The contigs of one or more files: FASTA (plain, gzip or bgzip) or UCSC .2bit.
 
-    ``sizes`` maps contig names to lengths in file order, ``paths`` are the files. Threads may share
-    a genome; a pickled one opens its files again. Raises GenomeError for files that are missing,
-    damaged or no nucleotide FASTA, and for contig names that occur twice.
+    Where a FASTA file has its .2bit beside it (hg38.2bit of hg38.fa or hg38.fa.gz, as ``tcnfast
+    index`` writes it), that is read instead, after a comparison of names, sizes and sampled bases;
+    not so with ``use_twobit`` False.
+    ``sizes`` maps contig names to lengths in file order. ``paths`` are the files that are read: by
+    their hashes a result says what it was made of, so that a FASTA file and its .2bit count as two
+    inputs though they give the same codes. Threads may share a genome; a pickled one opens
+    ``paths`` again. Raises GenomeError for files that are missing, damaged or no nucleotide
+    sequence, for a .2bit that is not that of its FASTA, and for contig names that occur twice.
     """
 
-    def __init__(self, *paths: str | os.PathLike[str]) -> None:
+    def __init__(self, *paths: str | os.PathLike[str], use_twobit: bool = True) -> None:
         if not paths:
-            raise GenomeError("no genome: name at least one FASTA file")
-        self._files: list[FastaFile] = []
-        self._file_of: dict[str, FastaFile] = {}
+            raise GenomeError("no genome: name at least one FASTA or .2bit file")
+        self._files: list[FastaFile | TwoBitFile] = []
+        self._file_of: dict[str, FastaFile | TwoBitFile] = {}
         try:
             for path in paths:
-                self._add(FastaFile(path))
+                self._add(_open(Path(path), use_twobit))
         except BaseException:
             self.close()
             raise
         self.paths = tuple(file.path for file in self._files)
         self.sizes = {name: file.contigs[name].size for name, file in self._file_of.items()}
 
-    def _add(self, file: FastaFile) -> None:
+    def _add(self, file: FastaFile | TwoBitFile) -> None:
         self._files.append(file)
         for name in file.contigs:
             if name in self._file_of:
@@ -78,10 +90,14 @@ class Genome:
                 raise GenomeError(f"contig {name!r} is in {other} and {file.path}; leave one out")
             self._file_of[name] = file
 
-    def codes(self, chrom: str, start: int = 0, end: int | None = None) -> np.ndarray:
+    def codes(
+        self, chrom: str, start: int = 0, end: int | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Codes of [start, end) of a contig, uint8 (end - start,); 4 outside the contig.
 
-        Raises GenomeError for an unknown contig, end < start, or a letter that is no nucleotide.
+        They are written to ``out``, uint8 (end - start,) and contiguous, if it is given. Raises
+        GenomeError for an unknown contig, end < start, or a letter that is no nucleotide, and
+        ValueError for another ``out``.
         """
         if chrom not in self.sizes:
             match_chroms([chrom], self.sizes, "the request")
@@ -89,7 +105,10 @@ class Genome:
         start, end = operator.index(start), size if end is None else operator.index(end)
         if end < start:
             raise GenomeError(f"{chrom}: end {end} lies before start {start}")
-        out = np.empty(end - start, np.uint8)
+        if out is None:
+            out = np.empty(end - start, np.uint8)
+        elif out.shape != (end - start,) or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ValueError(f"out: must be contiguous uint8 ({end - start},)")
         left = min(max(-start, 0), out.size)
         right = max(min(size, end) - start, left)
         out[:left] = N
@@ -110,10 +129,26 @@ class Genome:
         self.close()
 
     def __reduce__(self) -> tuple:
-        return Genome, self.paths
+        return _reopen, self.paths
 
     def __repr__(self) -> str:
         return f"Genome({', '.join(repr(str(path)) for path in self.paths)})"
+
+
+def _reopen(*paths: Path) -> Genome:
+    """A genome of these very files, whatever has appeared beside them."""
+    return Genome(*paths, use_twobit=False)
+
+
+def _open(path: Path, use_twobit: bool) -> FastaFile | TwoBitFile:
+    if is_twobit(path):
+        return TwoBitFile(path)
+    beside = twobit_path(path)
+    if not use_twobit or not beside.is_file():
+        return FastaFile(path)
+    twobit, compared = open_matching(path, beside)
+    log.info("%s is read in place of %s: %s agree", beside, path, compared)
+    return twobit
 
 
 def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
 
 from tcnfast.genome import Genome, Region, match_chroms, parse_region, split_chroms
-from tcnfast.sequence import fasta, fasta_index
+from tcnfast.sequence import fasta, fasta_index, fasta_text
 
 CHR20 = Path(__file__).resolve().parents[2] / "shared/data/genome/hg19.chr20.fa.gz"
 
@@ -109,8 +109,8 @@ def layouts():
     "how, pack, indexed", [pytest.param(*row[1:], id=row[0]) for row in layouts()]
 )
 def test_every_layout_reads_alike(request, write, monkeypatch, how, pack, indexed, chunk):
-    monkeypatch.setattr(fasta, "_CHUNK", chunk)
-    monkeypatch.setattr(fasta_index, "_CHUNK", chunk)
+    for module in (fasta, fasta_index, fasta_text):
+        monkeypatch.setattr(module, "_CHUNK", chunk)
     rng = random.Random(1)
     seqs = {f"c{i}": sequence(rng, n) for i, n in enumerate([1000, 1, 0, 60, 61, 377])}
     path = write(pack(wrap(seqs, **how)))
