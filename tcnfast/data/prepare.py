@@ -121,14 +121,14 @@ def prepare(
     started, rule = time.monotonic(), rule or LabelRule()
     with Genome(*genome) as opened:
         regions = open_split(split, opened.sizes)
-        chroms = _contigs(opened.sizes, regions, split)
+        chroms = contigs_in_use(opened.sizes, regions, split)
         rows, left_out = inputs.listed()
         files = [("genome", str(path)) for path in genome] + inputs.files(rows)
         files += [("blacklist", blacklist)] if blacklist else []
         files += [] if split in SPLIT_NAMES else [("split", split)]
         key = {
             "command": "prepare",
-            "inputs": _hashes(files),
+            "inputs": input_hashes(files),
             "rule": asdict(rule),
             "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
         }
@@ -184,7 +184,9 @@ def _report(
     return report_text(contents)
 
 
-def _contigs(sizes: dict[str, int], regions: dict[str, list[Region]], split: str) -> list[str]:
+def contigs_in_use(
+    sizes: dict[str, int], regions: dict[str, list[Region]], split: str
+) -> list[str]:
     """Contigs that the split uses, in the order of the genome."""
     used = {region.chrom for areas in regions.values() for region in areas}
     if not used:
@@ -216,7 +218,7 @@ def _cut(peaks: PeakSets, chroms: list[str], rule: LabelRule, sizes: dict[str, i
     return cut if rule.summits is None else cut.around_summits(rule.summits, sizes)
 
 
-def _hashes(files: list[tuple[str, str]]) -> list[dict]:
+def input_hashes(files: list[tuple[str, str]]) -> list[dict]:
     """Role, name and SHA-256 of each file; warns of peak files that are copies of each other."""
     hashes = [
         {"role": role, "name": Path(path).name, "sha256": file_hash(path)} for role, path in files
