@@ -7,6 +7,8 @@ from torch import Tensor
 
 from . import cpu_engine
 
+NAME = "cpu"  # of the backend
+
 
 def why_not(device: torch.device, precision: str, first_kernel: int) -> str | None:
     """Why blocks cannot run in ``precision``; None if they can. Kernels may have any width."""

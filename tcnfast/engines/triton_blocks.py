@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from . import triton_engine
 from .triton_engine import DTYPES, FUSION, INPUTS, MAX_LETTERS, letters_of
 
+NAME = "triton"  # of the backend
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
 PART = 64  # letters of a one-hot tile in training: 128 overflow the registers

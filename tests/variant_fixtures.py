@@ -1,0 +1,77 @@
+"""What the tests of variants share: a genome, a model that calls, windows made by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scan_fixtures import calling_model, random_letters, write_fasta
+
+from tcnfast import Genome
+from tcnfast.network.thresholds import Threshold  # noqa: F401
+from tcnfast.plan import Plan
+from tcnfast.variant_effects.records import Allele
+
+CONTIGS = {"chr1": 6_000, "chr2": 300}
+
+
+@pytest.fixture(name="letters", scope="module")
+def fixture_letters():
+    """Text of each contig; chr1 has a gap."""
+    letters = {name: random_letters(size, i) for i, (name, size) in enumerate(CONTIGS.items())}
+    letters["chr1"][2_000:2_040] = ord("N")
+    return {name: bytes(text).decode() for name, text in letters.items()}
+
+
+@pytest.fixture(name="fasta", scope="module")
+def fixture_fasta(letters, tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "genome.fa"
+    return write_fasta(path, {name: text.encode() for name, text in letters.items()})
+
+
+@pytest.fixture(name="genome", scope="module")
+def fixture_genome(fasta):
+    with Genome(fasta) as genome:
+        yield genome
+
+
+@pytest.fixture(name="model", scope="module")
+def fixture_model():
+    return calling_model(first_kernel=7)
+
+
+def logits(model, windows, rc="mean"):
+    """float64-like logits (N, labels) of windows, texts of RF letters, from plain plans."""
+    from tcnfast import encode
+
+    codes = np.stack([encode(window) for window in windows])
+    options = dict(device="cpu", precision="fp64", stride=1, backend="reference")
+    strands = {"none": ["+"], "mean": ["both"], "max": ["+", "-"]}[rc]
+    sides = [Plan(model, strand=strand, **options)(codes)[:, 0] for strand in strands]
+    return (torch.maximum(*sides) if rc == "max" else sides[0]).numpy()
+
+
+def window(text, centre, field):
+    """The window of ``text`` centred on a base, N outside."""
+    padding = "N" * field
+    start = centre + field - field // 2
+    return (padding + text + padding)[start : start + field]
+
+
+def haplotype(text, allele):
+    return text[: allele.pos] + allele.alt.decode() + text[allele.pos + len(allele.ref) :]
+
+
+def random_alleles(letters, number, seed=0):
+    """Substitutions, insertions, deletions and the like, at contig ends too; in no order."""
+    rng = np.random.default_rng(seed)
+    alleles = []
+    places = [(name, pos) for name, size in CONTIGS.items() for pos in (0, 1, size - 2, size - 1)]
+    while len(alleles) < number:
+        name = str(rng.choice(list(CONTIGS)))
+        chrom, pos = places.pop() if places else (name, int(rng.integers(CONTIGS[name])))
+        sizes = [(1, 1), (1, 1), (1, 1), (1, 7), (9, 1), (3, 3), (40, 2), (2, 50)]
+        before, after = sizes[rng.integers(len(sizes))]
+        ref = letters[chrom][pos : pos + before]
+        alt = "".join(rng.choice(list("ACGT"), after))
+        if "N" not in ref and ref != alt:
+            alleles.append(Allele(0, chrom, pos, ".", ref.encode(), alt.encode()))
+    return alleles
