@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from .errors import TcnfastError
@@ -18,18 +20,28 @@ class OutputFolder:
 
     ``key`` (JSON values, among them the ``command``) says what the results depend on. A run that
     stops early leaves its work folder; one with ``resume`` and an equal key goes on with it.
-    ``resume`` None: the command cannot do that.
+    ``resume`` None: the command cannot do that. A ``key`` that takes long to know is a function: it
+    is called only where there is something to compare with, and by :meth:`settle`; a folder that
+    was left before that is begun anew.
 
     Raises TcnfastError where the output exists and neither ``force`` nor ``resume`` was given,
     where ``force`` would delete something that is no output of ours, and where the key differs.
     """
 
-    def __init__(self, folder: str | Path, key: dict, force: bool, resume: bool | None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        key: dict | Callable[[], dict],
+        force: bool,
+        resume: bool | None,
+        command: str | None = None,
+    ) -> None:
         self.folder = Path(folder)
         if self.folder.name in ("", ".."):
             raise TcnfastError(f"output {str(folder)!r}: must be a folder of its own")
         self.work = self.folder.with_name(self.folder.name + ".partial")
-        self._key = json.loads(json.dumps(key))
+        self._know = key if callable(key) else lambda: key
+        self._command = command or key["command"]
         if force and resume:
             raise TcnfastError("--force and --resume exclude each other")
         self.complete = False
@@ -40,22 +52,41 @@ class OutputFolder:
             self._check_unfinished(force, resume)
         try:
             self.work.mkdir(parents=True, exist_ok=True)
-            (self.work / KEY).write_text(json.dumps(self._key, indent=2) + "\n")
+            if not (self.work / KEY).exists():
+                self._write_key({"command": self._command} if callable(key) else self._key)
         except OSError as error:
             raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
+
+    @cached_property
+    def _key(self) -> dict:
+        return json.loads(json.dumps(self._know()))
+
+    def _write_key(self, key: dict) -> None:
+        temporary = self.work / f"{KEY}.tmp"
+        temporary.write_text(json.dumps(key, indent=2) + "\n")
+        temporary.rename(self.work / KEY)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the key is written down, so that the work can be gone on with."""
+        return _read_json(self.work / KEY) not in ({}, {"command": self._command})
+
+    def settle(self) -> None:
+        """Write down the key."""
+        self._write_key(self._key)
 
     def _check_existing(self, force: bool, resume: bool | None) -> None:
         if not self.folder.exists():
             return
         record = _read_json(self.folder / RECORD)
         key = record.get("key") if isinstance(record.get("key"), dict) else {}
-        ours = key.get("command") == self._key["command"]
+        ours = key.get("command") == self._command
         empty = self.folder.is_dir() and not any(self.folder.iterdir())
         if empty or (ours and force):
             return
         if not ours:
             raise TcnfastError(
-                f"{self.folder}: exists and is no output of tcnfast {self._key['command']}; choose "
+                f"{self.folder}: exists and is no output of tcnfast {self._command}; choose "
                 "another -o/--output"
             )
         if not resume:
@@ -82,7 +113,10 @@ class OutputFolder:
             raise TcnfastError(
                 f"{self.work}: is left of an unfinished run; give {go_on}--force to begin anew"
             )
-        if _read_json(self.work / KEY) != self._key:
+        left = _read_json(self.work / KEY)
+        if left == {"command": self._command}:  # never settled
+            shutil.rmtree(self.work)
+        elif left != self._key:
             raise TcnfastError(
                 f"{self.work}: is left of a run with other inputs or settings; {self._mend()}"
             )

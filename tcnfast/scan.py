@@ -8,9 +8,13 @@ import os
 import sys
 import time
 import types
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .backend import choose_device
 from .errors import TcnfastError
 from .genome import Genome
 from .model import TCN, load_model
@@ -18,8 +22,14 @@ from .network.ensemble import Ensemble
 from .network.store import folder_hash, model_folder
 from .outputs import OutputFolder
 from .run_record import state_hash
-from .scanner import Scorer
-from .scanning.scan_job import ScanJob, ScanOptions, read_summary
+from .scanner import Pipeline, Scorer
+from .scanning.announce import announce
+from .scanning.assembly import assemble
+from .scanning.options import ScanOptions, chosen_devices
+from .scanning.scan_job import ScanJob
+from .scanning.scan_run import run_stretches
+from .scanning.stages import Stages
+from .scanning.summary import read_summary
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +55,14 @@ def scan(
     targets: str | list[str] | None = None,
     tracks: str | list[str] | None = None,
     track_floor: float = ScanOptions.track_floor,
+    track_format: str = ScanOptions.track_format,
     within: str | Path | None = None,
     min_length: int = ScanOptions.min_length,
     max_gap: int = ScanOptions.max_gap,
     cutoff: str | float = ScanOptions.cutoff,
     batch_size: int = 1,
     device: str = "auto",
+    devices: str | list[str] | None = None,
     precision: str = "auto",
     backend: str = "auto",
     force: bool = False,
@@ -59,13 +71,14 @@ def scan(
 ) -> ScanResult:
     """Call binding of every label along a genome and write the output folder ``out``.
 
-    ``genome``: path of a FASTA file (plain, gzip, bgzip), or several. ``model``: a TCN or an
-    Ensemble, a model folder, or a bundled name; "encode-v1" if None. ``chroms``: names, or "all";
-    None leaves out alternative, unplaced, random and mitochondrial contigs. ``targets``: labels to
-    report, all if None. ``tracks``: labels to write bigWig tracks of, or "all"; they show the
-    probability of steps at or above ``track_floor`` (0: of every scored step), or at or above the
-    label's threshold where that is lower. ``within``: BED file; only steps whose centre lies in it
-    are called.
+    ``genome``: path of a FASTA file (plain, gzip, bgzip) or a .2bit file, or several. ``model``: a
+    TCN or an Ensemble, a model folder, or a bundled name; "encode-v1" if None. ``chroms``: names,
+    or "all"; None leaves out alternative, unplaced, random and mitochondrial contigs. ``targets``:
+    labels to report, all if None. ``tracks``: labels to write tracks of, or "all";
+    ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor`` (0: of
+    every scored step), or at or above the label's threshold where that is lower; "zarr" (8 bits)
+    and "zarr-fp16" hold every score, for programs. ``within``: BED file; only steps whose centre
+    lies in it are called.
     ``rc``: "none", "mean" or "max" over strands, of logits. ``min_length`` and ``max_gap``
     (bases) as in MACS3 bdgpeakcall; two steps each by default: a lone step is mostly noise, and a
     dip of two steps does not make two sites.
@@ -73,42 +86,107 @@ def scan(
     or wrong ("fdr=0.1", which is precision=0.9), both chosen for each label on validation; or at a
     probability, the same for all labels, without an expected precision. A label that never reached
     the precision is not called: it gets no narrowPeak file, and a warning names it.
-    ``batch_size``: segments scored in one call; it changes no score.
+    ``batch_size``: segments scored in one call; it changes no score. ``devices``: several, as
+    "cuda:0,cuda:1", in place of ``device``: a process each, the same bytes. Each decodes a
+    compressed FASTA for itself; a .2bit (``tcnfast index``) is read by all.
 
-    Writes ``peaks/<label>.narrowPeak``, ``tracks/<label>.bw`` where asked for, ``summary.tsv`` and
-    ``run.json``. Memory does not grow with the contigs. Raises TcnfastError for bad input, as far
-    as it can be known before anything is written.
+    Writes ``peaks/<label>.narrowPeak``, ``tracks/<label>.bw`` or ``tracks.zarr`` where asked for,
+    ``summary.tsv`` and ``run.json``. Memory does not grow with the contigs. Raises TcnfastError for
+    bad input, as far as it can be known before anything is written. What is finished when a scan
+    stops stays in ``<out>.partial``; ``resume`` goes on with it.
     """
     started = time.monotonic()
     options = ScanOptions(
-        stride, rc, chroms, targets, tracks, track_floor, within, min_length, max_gap, cutoff
-    )
-    folder = None
-    if not isinstance(model, (TCN, Ensemble)):
-        folder = model_folder(model or DEFAULT_MODEL)
-        model = load_model(folder)
-    if model.thresholds is None and options.cutoff == "f1":
-        raise TcnfastError(f"model {folder or ''}: has no thresholds.tsv, so it cannot call peaks")
-    scorer = Scorer(model, rc, device=device, precision=precision, stride=stride, backend=backend)
+        stride, rc, chroms, targets, tracks, track_floor, track_format, within, min_length, max_gap,
+        cutoff,
+    )  # fmt: skip
+    names = chosen_devices(device, devices)
+    for name in names:
+        choose_device(name)  # raises where it is not here
+    model, model_name, model_hash = _open_model(model, options.cutoff)
+    scorer = Scorer(model, rc, device=names[0], precision=precision, stride=stride, backend=backend)
     paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)
     with Genome(*paths) as opened:
-        job = ScanJob(opened, model, scorer, options, batch_size)
-        key = job.key(folder_hash(folder) if folder else state_hash(model))
-        output = OutputFolder(out, key, force, resume)
+        job = ScanJob(opened, model, scorer, options, batch_size, names, model_hash)
+        hashes = job.inputs.hash_beside()
+        output = OutputFolder(out, lambda: job.key(hashes), force, resume, "scan")
         if output.complete:
             log.info("%s is complete already", output.folder)
             return ScanResult(output.folder, read_summary(output.folder / "summary.tsv"))
-        try:
-            job.announce(folder.name if folder else "given")
-            job.run(output.work, progress)
-            summary = job.assemble(output, started)
-        except BaseException:
-            if job.any_finished(output.work):
-                log.warning("finished contigs are kept in %s; go on with --resume", output.work)
-            else:
-                output.discard()
-            raise
+        with _what_is_finished_is_kept(output, job, hashes):
+            summary = _carry_out(job, output, hashes, model_name, progress, started)
     return ScanResult(output.folder, summary)
+
+
+def _open_model(
+    model: TCN | Ensemble | str | Path | None, cutoff: str
+) -> tuple[TCN | Ensemble, str, str]:
+    """A model with a name for it and its hash."""
+    name, folder = "given", None
+    if not isinstance(model, (TCN, Ensemble)):
+        folder = model_folder(model or DEFAULT_MODEL)
+        model, name = load_model(folder), folder.name
+    if model.thresholds is None and cutoff == "f1":
+        raise TcnfastError(f"model {folder or ''}: has no thresholds.tsv, so it cannot call peaks")
+    return model, name, folder_hash(folder) if folder else state_hash(model)
+
+
+def _carry_out(
+    job: ScanJob,
+    output: OutputFolder,
+    hashes: Future,
+    model_name: str,
+    progress: bool,
+    started: float,
+) -> list[dict]:
+    """Scan, and publish the output; returns the summary."""
+    stages, pipeline = Stages(), None
+    if len(job.devices) == 1:
+        pipeline = Pipeline(
+            job.scorer, job.genome, job.wanted, batch_size=job.batch_size, stages=stages
+        )
+    announce(job, model_name, pipeline)
+    stages.clear()
+
+    counts = run_stretches(
+        job,
+        output.work,
+        pipeline,
+        stages,
+        progress,
+        after_stretch=lambda: hashes.done() and _settle(output, job, hashes),
+    )
+    _settle(output, job, hashes)
+    summary = assemble(job, output, counts, stages, started)
+    log.info("busy, some at the same time: %s", stages)
+    return summary
+
+
+def _settle(output: OutputFolder, job: ScanJob, hashes: Future) -> None:
+    """Let the work be gone on with. Raises TcnfastError where it is not known whether what was
+    scanned is what was hashed."""
+    if not output.settled:
+        hashes.result()
+        job.inputs.check()
+        output.settle()
+
+
+@contextmanager
+def _what_is_finished_is_kept(output: OutputFolder, job: ScanJob, hashes: Future) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        kept = job.any_finished(output.work)
+        try:
+            if kept:
+                _settle(output, job, hashes)
+        except Exception:
+            kept = False
+        if kept:
+            log.warning("finished stretches are kept in %s; go on with --resume", output.work)
+        else:
+            output.discard()
+        raise
 
 
 class _CallableModule(types.ModuleType):

@@ -1,4 +1,4 @@
-"""Probability tracks of a scan: rounded and sparse; kept on disk while a contig is scored, from
+"""Probability tracks of a scan: rounded and sparse; kept on disk while a genome is scored, from
 where :mod:`tcnfast.scanning.track_bigwig` makes one bigWig a label.
 
 A track is a step function: the rounded probability of each step, or nothing where there is no score
@@ -64,27 +64,25 @@ def _level(value):
 
 
 class TrackShard:
-    """Tracks of some labels along one contig, in one file.
+    """Tracks of some labels along one contig, or a stretch of it, in one file.
 
     The file is a row of blocks. A block holds int64 (labels,) counts of changes, then the changes
     themselves, label after label: uint64 ``step << 8 | level``.
     """
 
-    def __init__(self, path: Path, floors: np.ndarray) -> None:
+    def __init__(self, path: Path, floors: np.ndarray, first_step: int = 0) -> None:
         """``floors`` (labels,) logits that a step must reach; NaN: no track of this label."""
         self.path, self.floors = path, floors.astype(np.float32)
         self._levels = np.full(len(floors), NOTHING, np.uint8)
         room = max(CHANGES_AT_ONCE, len(floors) + 1)
         self._label, self._change = np.empty(room, np.int32), np.empty(room, np.uint64)
         self._held = 0
-        self._next_step = 0
+        self._next_step = first_step
         path.write_bytes(b"")
 
     def add(self, first_step: int, logits: np.ndarray) -> None:
         """``logits`` float32 (steps, labels), in order; NaN, and steps left out, have no score."""
-        if first_step > self._next_step:
-            self._end(self._next_step)
-        self._next_step = first_step + len(logits)
+        self._skip_to(first_step, len(logits))
         row = 0
         while True:
             row, self._held = _changes(
@@ -94,6 +92,25 @@ class TrackShard:
             if row == len(logits):
                 return
             self._flush()
+
+    def add_levels(self, first_step: int, levels: np.ndarray, columns: np.ndarray) -> None:
+        """The same of what a device made of logits: ``levels`` uint8 (steps, n), NOTHING where
+        there is no value, of the labels ``columns`` int64 (n,)."""
+        self._skip_to(first_step, len(levels))
+        row = 0
+        while True:
+            row, self._held = _changes_of_levels(
+                levels, row, first_step, columns, self._levels, self._label, self._change,
+                self._held,
+            )  # fmt: skip
+            if row == len(levels):
+                return
+            self._flush()
+
+    def _skip_to(self, first_step: int, steps: int) -> None:
+        if first_step > self._next_step:
+            self._end(self._next_step)
+        self._next_step = first_step + steps
 
     def finish(self) -> None:
         """Write what is left; a shard that was not finished cannot be read."""
@@ -140,6 +157,30 @@ def _changes(logits, row, first_step, floors, levels, label_out, change_out, n):
                 n += level != levels[label]
                 levels[label] = level
         row += 1
+    return row, n
+
+
+@jit
+def _changes_of_levels(rows, row, first_step, columns, levels, label_out, change_out, n):
+    """The same of levels of the labels ``columns``."""
+    steps, tracked = rows.shape
+    now = levels[columns]
+    words = np.zeros(-(-tracked // 8), np.uint64)
+    changed = words.view(np.uint8)
+    while row < steps and n + tracked < len(change_out):
+        for column in range(tracked):
+            changed[column] = rows[row, column] != now[column]
+        for word in range(len(words)):
+            if words[word] == 0:
+                continue
+            for column in range(8 * word, min(8 * word + 8, tracked)):
+                level = rows[row, column]
+                change_out[n] = np.uint64(first_step + row) << np.uint64(8) | np.uint64(level)
+                label_out[n] = columns[column]
+                n += level != now[column]
+                now[column] = level
+        row += 1
+    levels[columns] = now
     return row, n
 
 

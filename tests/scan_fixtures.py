@@ -17,8 +17,8 @@ from tcnfast import scanner
 from tcnfast.cli import main
 from tcnfast.network.thresholds import Threshold
 from tcnfast.plan import Plan
-from tcnfast.scanner import scan_contig
-from tcnfast.scanning import scan_job
+from tcnfast.scanning import stream, stretches
+from tcnfast.scanning.devices import DenseDevice
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]
@@ -92,9 +92,12 @@ def partial(out):
 
 @pytest.fixture(name="segments", scope="module", autouse=True)
 def fixture_segments():
-    """Segments of 65,536 bases at stride 32, of which chr20 and chr21 have two each."""
+    """Stretches of 65,536 bases, of which chr20 and chr21 have two each, and at stride 32 segments
+    of half as many: four of chr20 and three of chr21."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scanner, "SEGMENT_LOGITS", 2**16 // 32 * len(LABELS))
+        patch.setattr(scanner, "SEGMENT_LOGITS", 2**15 // 32 * len(LABELS))
+        patch.setattr(stretches, "STRETCH_BASES", 2**16)
+        patch.setattr(stretches, "LEAST_STEPS", 1)
         yield
 
 
@@ -126,15 +129,35 @@ def fixture_out(tmp_path):
 @pytest.fixture(name="scored")
 def fixture_scored(monkeypatch):
     """(chrom, first step) of every segment that is scored."""
-    seen = []
+    seen, read = [], scanner.read
 
-    def spy(scorer, genome, chrom, **options):
-        for segment in scan_contig(scorer, genome, chrom, **options):
-            seen.append((chrom, segment.first_step))
-            yield segment
+    def spy(genome, chrom, spans, *rest):
+        seen.extend((chrom, first) for first, _ in spans)
+        return read(genome, chrom, spans, *rest)
 
-    monkeypatch.setattr(scan_job, "scan_contig", spy)
+    monkeypatch.setattr(scanner, "read", spy)
     return seen
+
+
+@pytest.fixture(name="interrupt")
+def fixture_interrupt(monkeypatch):
+    """interrupt(n, error): the scan stops with ``error`` when n segments were scored and taken in,
+    of which no scan of the speed is one."""
+    submit = DenseDevice.submit
+
+    def arm(n, error=KeyboardInterrupt):
+        left = [n + 2]  # the speed is measured by two
+
+        def stopping(device, batch):
+            if not left[0]:
+                raise error
+            left[0] -= 1
+            return submit(device, batch)
+
+        monkeypatch.setattr(stream, "WRITE_BEHIND", 0)
+        monkeypatch.setattr(DenseDevice, "submit", stopping)
+
+    return arm
 
 
 @pytest.fixture(name="cli")

@@ -9,13 +9,12 @@ import pytest
 from scan_fixtures import (  # noqa: F401
     FP32,
     LABELS,
-    SCANNED,
     calling_model,
     files_in,
     fixture_cli,
     fixture_fasta,
+    fixture_interrupt,
     fixture_out,
-    fixture_scored,
     fixture_segments,
     read_rows,
     run_record_of,
@@ -25,7 +24,8 @@ import tcnfast
 from tcnfast.errors import TcnfastError
 from tcnfast.network.thresholds import Cutoff
 from tcnfast.scanner import Scorer
-from tcnfast.scanning import scan_job
+from tcnfast.scanning.options import ScanOptions
+from tcnfast.scanning.scan_job import ScanJob
 
 SILENT = "MAX@K562"  # never reached a precision of 0.9
 
@@ -128,27 +128,19 @@ def test_a_model_without_thresholds_can_be_called_at_a_probability(fasta, model,
         tcnfast.scan(fasta, bare, out, chroms="chrM", cutoff="fdr=0.1", force=True, **FP32)
 
 
-def test_the_cutoff_is_part_of_what_a_result_depends_on(fasta, model, out, monkeypatch):
+def test_the_cutoff_is_part_of_what_a_result_depends_on(fasta, model, out, interrupt):
     """A scan is only gone on with at its own cutoff, however that is spelt."""
-    real, seen = scan_job.scan_contig, []
-
-    def stop_in_the_second(scorer, genome, chrom, **options):
-        seen.append(chrom)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        yield from real(scorer, genome, chrom, **options)
-
-    monkeypatch.setattr(scan_job, "scan_contig", stop_in_the_second)
+    interrupt(3)
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, cutoff="fdr=0.5", **FP32)
-    monkeypatch.setattr(scan_job, "scan_contig", real)
+    interrupt(10**6)
     for other in ("f1", "fdr=0.1", 0.5):
         with pytest.raises(TcnfastError, match="left of a run with other inputs or settings"):
             tcnfast.scan(fasta, model, out, cutoff=other, resume=True, **FP32)
     tcnfast.scan(fasta, model, out, cutoff="precision=0.5", resume=True, **FP32)
     whole = out.with_name("whole")
     tcnfast.scan(fasta, model, whole, cutoff="fdr=0.5", **FP32)
-    assert files_in(out) == files_in(whole) and seen == SCANNED
+    assert files_in(out) == files_in(whole)
     assert run_record_of(out)["key"]["cutoff"] == "precision=0.5"
     with pytest.raises(TcnfastError, match="is the result of another run"):
         tcnfast.scan(fasta, model, out, cutoff="f1", resume=True, **FP32)
@@ -173,7 +165,7 @@ def test_tracks_show_every_call_of_the_cutoff(fasta, model, out):
         kept = {x: options[x] for x in ("chroms", "tracks", "track_floor")}
         scorer = Scorer(model, "mean", stride=32, **FP32)
         with tcnfast.Genome(fasta) as genome:
-            asked = scan_job.ScanOptions(cutoff=rule, **kept)
-            job = scan_job.ScanJob(genome, model, scorer, asked, batch_size=1)
+            asked = ScanOptions(cutoff=rule, **kept)
+            job = ScanJob(genome, model, scorer, asked, batch_size=1, devices=["cpu"])
         column = model.labels.index(label)
         np.testing.assert_allclose(1 / (1 + np.exp(-job.floors[column])), floor, rtol=1e-5)

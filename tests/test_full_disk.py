@@ -77,18 +77,19 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 
 LIMITED = """
 import resource, sys
-from tcnfast.scanning import scan_job, track_processes
+from tcnfast import scan
 from tcnfast.cli import main
+from tcnfast.scanning import track_processes
 
 def limit(*args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
     return scanned(*args) if args else None
 
-scanned = scan_job.ScanJob.assemble
+scanned = scan.assemble
 if sys.argv[1] == "scan":
     limit()
 else:
-    scan_job.ScanJob.assemble = limit
+    scan.assemble = limit
 if sys.argv[1] == "processes":
     track_processes.WORTH_A_PROCESS = 0
 sys.exit(main(sys.argv[3:]))
@@ -114,7 +115,7 @@ def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, s
         [sys.executable, "-c", LIMITED, stage, str(room), *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert process.stdout == ""
     error = assert_failed(process.returncode, process.stderr.splitlines(), out)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tcnfast.scanning import peaks
-from tcnfast.scanning.peaks import PeakCaller, run_bases
+from tcnfast.scanning.peaks import RUN, PeakCaller, join_runs, run_bases
 
 NAN = np.nan
 
@@ -30,8 +30,11 @@ def oracle(logits, cutoffs, stride, size, min_length, max_gap, allowed=None):
 
 
 def called(caller):
-    runs = caller.finish()
-    start, end = run_bases(runs, caller.stride, caller.size)
+    return rows(caller.finish(), caller.stride, caller.size)
+
+
+def rows(runs, stride, size):
+    start, end = run_bases(runs, stride, size)
     columns = (runs["label"], start, end, runs["best"], runs["best_at"])
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -211,3 +214,72 @@ def test_calls_of_a_long_contig_need_64_bits():
     caller = PeakCaller(np.zeros(1), 32, 2**32, 1, 0)
     caller.add(step, np.ones((1, 1), np.float32))
     assert called(caller) == [(0, step * 32, step * 32 + 32, 1, step)]
+
+
+# stretches
+
+
+def hits_of(logits, cutoffs):
+    """Places and values of logits that reach the cutoffs."""
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero(logits >= cutoffs)
+    return at, logits.ravel()[at]
+
+
+def joined(case, edges, rng, hits=False):
+    """Calls of stretches between ``edges``, each fed in random pieces, put together."""
+    logits, allowed = np.float32(case["logits"]), case["allowed"]
+    options = [case[name] for name in ("stride", "size", "min_length", "max_gap")]
+    parts = []
+    for first, last in zip(edges, edges[1:], strict=False):
+        caller = PeakCaller(case["cutoffs"], *options, first, last)
+        cuts = np.unique([first, last, *rng.integers(first, last + 1, 2)]).tolist()
+        for begin, end in zip(cuts, cuts[1:], strict=False):
+            mask = None if allowed is None else allowed[begin:end]
+            if hits:
+                caller.add_hits(begin, *hits_of(logits[begin:end], case["cutoffs"]), mask)
+            else:
+                caller.add(begin, logits[begin:end], mask)
+        parts.append(caller.finish())
+    return parts, join_runs(parts, *options)
+
+
+@pytest.mark.parametrize("hits", [False, True])
+@pytest.mark.parametrize("seed", range(60))
+def test_calls_of_stretches_are_those_of_the_contig(seed, hits):
+    """However many seams a run, a gap or a call goes across."""
+    case, rng = random_case(1000 + seed)
+    steps = len(case["logits"])
+    want = oracle(**case)
+    for n in (0, 1, 5, 40, 400):
+        edges = [0, *np.unique(rng.integers(1, max(2, steps), n)).tolist(), steps]
+        edges = sorted({edge for edge in edges if edge <= steps})
+        _, runs = joined(case, edges, rng, hits)
+        assert rows(runs, case["stride"], case["size"]) == want
+
+
+def test_a_stretch_keeps_no_more_than_may_grow():
+    """Of what is too short, only what is within reach of a seam."""
+    rng = np.random.default_rng(0)
+    logits = np.where(rng.random((3000, 1)) < 0.05, 1, -1).astype(np.float32)
+    case = dict(logits=logits, cutoffs=np.zeros(1, np.float32), stride=32, size=96_000)
+    case |= dict(min_length=10_000, max_gap=64, allowed=None)
+    parts, runs = joined(case, [0, 1000, 2000, 3000], rng)
+    assert len(runs) == 0 and 0 < sum(map(len, parts)) <= 4
+    assert all(part["first"][0] % 1000 <= 2 or part["last"][0] % 1000 >= 997
+               for part in parts if len(part))  # fmt: skip
+
+
+def test_joining_nothing_is_nothing():
+    assert len(join_runs([], 32, 100, 1, 0)) == 0
+    assert len(join_runs([np.empty(0, RUN)] * 3, 32, 100, 1, 0)) == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 113])
+def test_more_runs_of_hits_may_close_than_leave_the_loop_together(monkeypatch, at_once):
+    monkeypatch.setattr(peaks, "RUNS_AT_ONCE", at_once)
+    logits = np.random.default_rng(9).normal(size=(700, 3)).astype(np.float32)
+    case = dict(logits=logits, cutoffs=np.zeros(3, np.float32), stride=4, size=2799)
+    case |= dict(min_length=5, max_gap=4, allowed=None)
+    _, runs = joined(case, [0, 300, 700], np.random.default_rng(0), hits=True)
+    assert rows(runs, 4, 2799) == oracle(**case)

@@ -17,6 +17,7 @@ from scan_fixtures import (  # noqa: F401
     files_in,
     fixture_cli,
     fixture_fasta,
+    fixture_interrupt,
     fixture_model,
     fixture_out,
     fixture_scanned,
@@ -31,8 +32,7 @@ from scan_fixtures import (  # noqa: F401
 
 import tcnfast
 from tcnfast.errors import TcnfastError
-from tcnfast.scanner import scan_contig
-from tcnfast.scanning import scan_job
+from tcnfast.scanning import announce, assembly, peak_files
 
 # an existing output
 
@@ -113,67 +113,52 @@ def test_the_working_folder_cannot_be_the_output(fasta, model, tmp_path, monkeyp
 # stopped, and resumed
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """interrupt(n, error): the scan stops with ``error`` when n segments were scored."""
-
-    def arm(n, error=KeyboardInterrupt):
-        left = [n]
-
-        def stopping(*args, **options):
-            for segment in scan_contig(*args, **options):
-                if not left[0]:
-                    raise error
-                left[0] -= 1
-                yield segment
-
-        monkeypatch.setattr(scan_job, "scan_contig", stopping)
-
-    return arm
+# where segments and stretches begin: two stretches a contig, of 2,048 steps at most
+SEGMENTS = [("chr20", x) for x in (0, 1024, 2048, 3072)]
+SEGMENTS += [("chr21", x) for x in (0, 1024, 2048)]
 
 
-@pytest.mark.parametrize(
-    "segments, finished",
-    [(2, ["chr20"]), (3, ["chr20"])],
-    ids=["between contigs", "in mid-contig"],
-)
+@pytest.mark.parametrize("segments, finished", [(2, 2), (3, 2), (4, 4), (6, 6)])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_a_resumed_scan_ends_with_the_same_bytes(
-    scanned, fasta, model, out, monkeypatch, interrupt, segments, finished, error
+    scanned, fasta, model, out, scored, interrupt, segments, finished, error
 ):
+    """``finished`` of the segments that were scored belong to whole stretches."""
     options = dict(tracks=TRACKS, **FP32)
     interrupt(segments, error)
     with pytest.raises(error):
         tcnfast.scan(fasta, model, out, **options)
     assert not out.exists() and partial(out).exists()
-    scored = []
-
-    def spy(scorer, genome, chrom, **options):
-        scored.append(chrom)
-        return scan_contig(scorer, genome, chrom, **options)
-
-    monkeypatch.setattr(scan_job, "scan_contig", spy)
+    scored.clear()
+    interrupt(10**6)
     result = tcnfast.scan(fasta, model, out, resume=True, **options)
-    assert scored == [chrom for chrom in SCANNED if chrom not in finished]
+    assert scored == SEGMENTS[finished:]
     assert files_in(out) == files_in(scanned.folder) and result.summary == scanned.summary
     assert not partial(out).exists()
 
 
-@pytest.mark.parametrize("step", ["narrowpeak_lines", "write_bigwigs", "write_summary"])
+@pytest.mark.parametrize(
+    "module, step, left",
+    [(peak_files, "narrowpeak_lines", SEGMENTS[4:]), (assembly, "write_bigwigs", []),
+     (assembly, "write_summary", [])],
+)  # fmt: skip
 def test_a_scan_stopped_while_files_are_made_is_resumed_without_scoring(
-    scanned, fasta, model, out, monkeypatch, scored, step
+    scanned, fasta, model, out, monkeypatch, scored, interrupt, module, step, left
 ):
+    """Calls of a contig are written when it is whole, and the rest when all are."""
+
     def stop(*_):
         raise KeyboardInterrupt
 
+    interrupt(10**6)
     with monkeypatch.context() as patch:
-        patch.setattr(scan_job, step, stop)
+        patch.setattr(module, step, stop)
         with pytest.raises(KeyboardInterrupt):
             tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
     assert not out.exists()
     scored.clear()
     tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
-    assert scored == [] and files_in(out) == files_in(scanned.folder)
+    assert scored == left and files_in(out) == files_in(scanned.folder)
 
 
 def test_a_damaged_half_written_shard_is_not_trusted(
@@ -195,11 +180,12 @@ def test_a_damaged_half_written_shard_is_not_trusted(
         patch.setattr(np, "save", second_is_half)
         with pytest.raises(KeyboardInterrupt):
             tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
+    assert len(list(partial(out).glob("calls.*.npy"))) == 1
     tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
     assert files_in(out) == files_in(scanned.folder)
 
 
-def test_stopped_before_a_contig_is_finished_nothing_is_left(fasta, model, out, interrupt):
+def test_stopped_before_a_stretch_is_finished_nothing_is_left(fasta, model, out, interrupt):
     interrupt(1)
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, tracks="all", **FP32)
@@ -207,28 +193,22 @@ def test_stopped_before_a_contig_is_finished_nothing_is_left(fasta, model, out, 
 
 
 def test_stopped_while_the_speed_is_measured_nothing_is_left(fasta, model, out, monkeypatch):
-    def stop(self):
+    def stop(pipeline):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scan_job.ScanJob, "_probe_speed", stop)
+    monkeypatch.setattr(announce, "probe_speed", stop)
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, **FP32)
     assert not out.exists() and not partial(out).exists()
 
 
 @pytest.fixture
-def stopped(fasta, model, out, monkeypatch):
+def stopped(fasta, model, out, interrupt):
     """A scan with one of two contigs finished."""
-    with monkeypatch.context() as patch:
-
-        def stopping(scorer, genome, chrom, **options):
-            if chrom == "chr21":
-                raise KeyboardInterrupt
-            return scan_contig(scorer, genome, chrom, **options)
-
-        patch.setattr(scan_job, "scan_contig", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            tcnfast.scan(fasta, model, out, **FP32)
+    interrupt(4)
+    with pytest.raises(KeyboardInterrupt):
+        tcnfast.scan(fasta, model, out, **FP32)
+    interrupt(10**6)
     return out
 
 
@@ -236,7 +216,7 @@ def test_what_is_left_is_named_with_the_mend(fasta, model, out, caplog, interrup
     interrupt(2)
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, **FP32)
-    assert f"finished contigs are kept in {partial(out)}; go on with --resume" in caplog.text
+    assert f"finished stretches are kept in {partial(out)}; go on with --resume" in caplog.text
 
 
 def test_a_leftover_without_resume_is_an_error(fasta, model, stopped):
@@ -292,7 +272,7 @@ def test_resume_with_another_model_or_bed_is_an_error(fasta, model, stopped, tmp
 
 def test_force_begins_anew(fasta, model, stopped, scored):
     tcnfast.scan(fasta, model, stopped, force=True, **FP32)
-    assert [chrom for chrom, _ in scored] == ["chr20", "chr20", "chr21", "chr21"]
+    assert scored == SEGMENTS
     assert (stopped / "run.json").exists() and not partial(stopped).exists()
 
 
@@ -319,6 +299,18 @@ def test_the_key_of_an_unfinished_scan_is_json(stopped):
 # interrupted through the command line
 
 
+def test_a_leftover_whose_inputs_were_not_known_yet_is_begun_anew(
+    scanned, fasta, model, stopped, scored
+):
+    """The genome is hashed while it is scanned: what was kept before that belongs to nothing."""
+    (partial(stopped) / "key.json").write_text('{"command": "scan"}')
+    with pytest.raises(TcnfastError, match="is left of an unfinished run; give --resume"):
+        tcnfast.scan(fasta, model, stopped, **FP32)
+    scored.clear()
+    tcnfast.scan(fasta, model, stopped, tracks=TRACKS, resume=True, **FP32)
+    assert scored == SEGMENTS and files_in(stopped) == files_in(scanned.folder)
+
+
 @pytest.mark.parametrize("segments", [0, 1, 3])
 def test_an_interrupt_exits_with_130_and_leaves_no_half_output(
     fasta, model, out, cli, interrupt, segments
@@ -329,9 +321,13 @@ def test_an_interrupt_exits_with_130_and_leaves_no_half_output(
     assert not out.exists() and partial(out).exists() == (segments >= 2)
 
 
-def test_a_real_interrupt(model, tmp_path, out):
-    """SIGINT to a process in the middle of a contig that takes longer than anyone waits."""
-    path = write_fasta(tmp_path / "long.fa", {"chr1": random_letters(30_000_000)}, 30_000_000)
+@pytest.mark.parametrize(
+    "number, code, last",
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_real_interrupt(model, tmp_path, out, number, code, last):
+    """A signal to a process in the middle of a stretch that takes longer than anyone waits."""
+    path = write_fasta(tmp_path / "long.fa", {"chr1": random_letters(10_000_000)}, 10_000_000)
     words = ["scan", path, "-m", model, "-o", out, "--stride", "1", "--threads", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tcnfast.cli", *map(str, words)],
@@ -348,10 +344,10 @@ def test_a_real_interrupt(model, tmp_path, out):
                 break
         time.sleep(0.3)
         assert partial(out).exists()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stdout, rest = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, "".join(lines) + rest
-    assert rest.splitlines()[-1] == "tcnfast: interrupted" and "Traceback" not in rest
+    assert process.returncode == code, "".join(lines) + rest
+    assert rest.splitlines()[-1] == f"tcnfast: {last}" and "Traceback" not in rest
     assert stdout == "" and not out.exists() and not partial(out).exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pyBigWig
 import pytest
 import torch
+from engine_fixtures import needs_engine
 from scan_fixtures import (  # noqa: F401
     FP32,
     GAP,
@@ -30,11 +31,14 @@ from scan_fixtures import (  # noqa: F401
 )
 
 import tcnfast
+from tcnfast import scanner
 from tcnfast.errors import TcnfastError
 from tcnfast.genome import Genome
 from tcnfast.outputs import file_hash
 from tcnfast.scanner import Scorer, scan_contig
-from tcnfast.scanning import scan_job
+from tcnfast.scanning import stretches
+from tcnfast.scanning.options import check_bigwig_lengths
+from tcnfast.scanning.stages import STAGES
 
 
 def logits_of(model, fasta, chrom, stride=32):
@@ -170,6 +174,8 @@ def test_the_run_record(scanned, fasta, model):
     assert {"tcnfast", "torch", "numpy", "python"} <= record["versions"].keys()
     assert record["device"].startswith("cpu (") and record["seconds"] >= 0
     assert record["threads"] == torch.get_num_threads()
+    assert record["devices"] == ["cpu"] and set(record["stages"]) == set(STAGES)
+    assert record["stages"]["compute"] > 0 and record["stages"]["copy"] == 0
     assert record["skipped_contigs"] == ["chrUn_x", "chr1_alt", "chrM"]
     key = record["key"]
     assert key["genome"] == [[fasta.name, file_hash(fasta)]]
@@ -207,6 +213,25 @@ def test_segments_scored_at_once_change_nothing(scanned, fasta, model, out):
     for label in LABELS:
         name = f"peaks/{label}.narrowPeak"
         assert calls_of(out / name) == calls_of(scanned.folder / name)
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    "stretch_bases, segment_steps, batch_size, threads",
+    [(2**24, 2**20, 1, 1), (2**11, 2**20, 1, 2), (2**13, 7, 1, 1), (2**14, 33, 3, 2)],
+)
+def test_neither_stretches_segments_batches_nor_threads_change_a_byte(
+    scanned, fasta, model, out, monkeypatch, stretch_bases, segment_steps, batch_size, threads
+):
+    monkeypatch.setattr(stretches, "STRETCH_BASES", stretch_bases)
+    monkeypatch.setattr(scanner, "SEGMENT_LOGITS", segment_steps * len(LABELS))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        tcnfast.scan(fasta, model, out, tracks=TRACKS, batch_size=batch_size, **FP32)
+    finally:
+        torch.set_num_threads(before)
+    assert files_in(out) == files_in(scanned.folder)
 
 
 def test_a_model_without_thresholds_cannot_call(fasta, make_model, out):
@@ -265,6 +290,7 @@ def test_a_contig_alone_is_scored_as_in_company(scanned, fasta, model, out):
         (dict(track_floor=-0.1), "track-floor -0.1: must be at least 0 and below 1"),
         (dict(track_floor=float("nan")), "track-floor nan: must be at least 0 and below 1"),
         (dict(track_floor=1.0), "track-floor 1.0: must be at least 0 and below 1"),
+        (dict(track_format="wig"), "track-format 'wig': must be one of bigwig, zarr, zarr-fp16"),
         (dict(rc="sum"), "rc 'sum': must be one of none, mean, max"),
         (dict(stride=33), "stride 33: must be a power of two"),
         (dict(within="nowhere.bed"), "nowhere.bed: no such file"),
@@ -292,9 +318,9 @@ def test_an_empty_contig_among_others(model, tmp_path, out):
 
 
 def test_a_contig_too_long_for_a_bigwig_is_known_beforehand():
-    scan_job._check_lengths({"a": 2**32 - 1})
+    check_bigwig_lengths({"a": 2**32 - 1})
     with pytest.raises(TcnfastError, match="--tracks: b has 4294967296 bases, a bigWig at most"):
-        scan_job._check_lengths({"a": 5, "b": 2**32})
+        check_bigwig_lengths({"a": 5, "b": 2**32})
 
 
 def test_targets_are_reported_in_the_order_of_the_model(scanned, fasta, model, out):
@@ -367,6 +393,7 @@ def test_nothing_is_scored_outside_when_no_tracks_are_asked_for(fasta, model, be
     bed.write_text("chr20\t65540\t70000\nchr21\t10\t20\n")
     tcnfast.scan(fasta, model, out, within=bed, **FP32)
     assert scored == [("chr20", 2048), ("chr21", 0)]
+    assert run_record_of(out)["stages"]["compute"] > 0
 
 
 def test_tracks_are_whole_even_within_regions(scanned, fasta, model, bed, out):

@@ -1,4 +1,4 @@
-"""The streaming pipeline against windows cut by hand, and its threads."""
+"""The streaming pipeline against windows cut by hand, and what it keeps in memory."""
 
 import threading
 import time
@@ -10,16 +10,9 @@ import pytest
 import torch
 
 from tcnfast.errors import TcnfastError
-from tcnfast.scanner import (
-    READ_AHEAD,
-    WRITE_BEHIND,
-    Scorer,
-    Segment,
-    Writer,
-    n_steps,
-    scan_contig,
-    segment_spans,
-)
+from tcnfast.scanner import Scorer, scan_contig
+from tcnfast.scanning.stream import look_ahead
+from tcnfast.scanning.stretches import n_steps, segment_spans
 from tcnfast.sequence.codes import reverse_complement
 
 
@@ -169,22 +162,22 @@ def test_scores_do_not_depend_on_what_else_is_wanted(make_model):
     want = scores(scorer, codes, segment_bases=640)
     genome, asked = Contigs(chr=codes), []
 
-    def wanted(start, end):
-        asked.append((start, end))
-        return (start // 640) % 3 == 1
+    def wanted(first, last):
+        asked.append((first, last))
+        return (first // 20) % 3 == 1
 
     some = list(scan_contig(scorer, genome, "chr", segment_bases=640, wanted=wanted, batch_size=2))
     assert [segment.first_step for segment in some] == [20, 80, 140, 200, 260]
     for first, logits in some:
         assert_scores(logits, want[first : first + 20])
-    assert asked[0] == (0, 640) and len(asked) == 16
+    assert asked[0] == (0, 20) and len(asked) == 16
 
 
-def test_segments_are_a_function_of_the_length_alone():
-    assert segment_spans(100, 32, None, 64) == [(0, 2), (2, 4)]
-    assert segment_spans(129, 32, None, 64) == [(0, 2), (2, 4), (4, 5)]
-    assert segment_spans(100, 32, None, 1) == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    assert segment_spans(0, 32, None, 64) == []
+def test_segments_are_a_function_of_the_stretch_alone():
+    assert segment_spans(0, 4, 2) == [(0, 2), (2, 4)]
+    assert segment_spans(8, 13, 2) == [(8, 10), (10, 12), (12, 13)]
+    assert segment_spans(0, 3, 0) == [(0, 1), (1, 2), (2, 3)]
+    assert segment_spans(0, 0, 64) == []
 
 
 # unknown sequence
@@ -261,8 +254,8 @@ def test_a_long_contig_is_streamed_with_a_bounded_look_ahead(batch_size):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     segments.close()
-    assert outstanding <= (READ_AHEAD + 1) * batch_size
-    assert genome.reads <= seen + (READ_AHEAD + 1) * batch_size
+    ahead = (look_ahead(readers=1) + 1) * batch_size
+    assert outstanding <= ahead and genome.reads <= seen + ahead
     assert genome.longest <= 2**16 + 2 * 1021
     assert peak < 4e6 * batch_size + 4e6  # of 300 Mb
 
@@ -273,9 +266,9 @@ def test_reading_runs_ahead_of_scoring():
     segments = scan_contig(scorer, genome, "chr")
     next(segments)
     deadline = time.monotonic() + 10
-    while genome.reads < 1 + READ_AHEAD and time.monotonic() < deadline:
+    while genome.reads < 1 + look_ahead(1) and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert genome.reads == 1 + READ_AHEAD
+    assert genome.reads == 1 + look_ahead(1)
     segments.close()
 
 
@@ -315,80 +308,4 @@ def test_a_failing_scorer_surfaces():
 
     with pytest.raises(RuntimeError, match="out of memory"):
         next(scan_contig(Broken(), CountingGenome(), "chr"))
-    assert not reader_threads()
-
-
-# the writer
-
-
-def segment(step):
-    return Segment(step, np.zeros((1, 1), np.float32))
-
-
-def test_the_writer_takes_everything_in_order_in_its_own_thread():
-    taken, threads = [], set()
-
-    def consume(segment):
-        threads.add(threading.get_ident())
-        taken.append(segment.first_step)
-
-    with Writer(consume) as writer:
-        for step in range(100):
-            writer.put(segment(step))
-    assert taken == list(range(100))
-    assert len(threads) == 1 and threading.get_ident() not in threads
-    assert not reader_threads()
-
-
-def test_the_writer_lags_a_bounded_number_behind():
-    gate, taken = threading.Semaphore(0), []
-
-    def consume(segment):
-        assert gate.acquire(timeout=10)
-        taken.append(segment.first_step)
-
-    def fill():
-        with Writer(consume) as writer:
-            for step in range(10):
-                put.append(step)
-                writer.put(segment(step))
-
-    put = []
-    filler = threading.Thread(target=fill)
-    filler.start()
-    for done in range(10):
-        time.sleep(0.01)
-        assert len(put) - done <= WRITE_BEHIND + 1
-        gate.release()
-        deadline = time.monotonic() + 10
-        while len(taken) <= done and time.monotonic() < deadline:
-            time.sleep(0.001)
-    filler.join(10)
-    assert taken == list(range(10))
-
-
-@pytest.mark.parametrize("bad", [0, 50, 99])
-def test_a_failing_consumer_surfaces(bad):
-    def consume(segment):
-        if segment.first_step == bad:
-            raise OSError(28, "No space left on device")
-
-    put = []
-    with pytest.raises(OSError, match="No space left"):
-        with Writer(consume) as writer:
-            for step in range(100):
-                put.append(step)
-                writer.put(segment(step))
-    assert put[-1] <= bad + WRITE_BEHIND + 1
-    assert not reader_threads()
-
-
-def test_an_error_in_the_body_is_not_hidden_by_the_writer():
-    def consume(segment):
-        raise OSError("late")
-
-    with pytest.raises(KeyboardInterrupt):
-        with Writer(consume) as writer:
-            writer.put(segment(0))
-            raise KeyboardInterrupt
     assert not reader_threads()

@@ -23,7 +23,7 @@ def bigwig(tmp_path, sizes, logits, stride=32, floor=-np.inf):
     shards = []
     for index, values in enumerate(logits.values()):
         both = np.stack([np.full(len(values), 9.0), values], 1)
-        shards.append(str(shard_of(tmp_path / f"{index}", both, [0, floor])))
+        shards.append([str(shard_of(tmp_path / f"{index}", both, [0, floor]))])
     path = tmp_path / "x.bw"
     write_bigwig(Track(str(path), sizes, shards, 2, 1, stride))
     return path
@@ -109,7 +109,7 @@ def test_positions_beyond_31_bits(tmp_path):
     shard.add(first // 32, np.ones((1, 1), np.float32))
     shard.add(size // 32, np.zeros((1, 1), np.float32))
     shard.finish()
-    write_bigwig(Track(str(tmp_path / "x.bw"), {"a": size}, [str(tmp_path / "s")], 1, 0, 32))
+    write_bigwig(Track(str(tmp_path / "x.bw"), {"a": size}, [[str(tmp_path / "s")]], 1, 0, 32))
     with pyBigWig.open(str(tmp_path / "x.bw")) as file:
         for start, end, logit in [(0, 64, 2), (first, first + 32, 1), (size - 31, size, 0)]:
             ((begin, stop, value),) = file.intervals("a", start, end)

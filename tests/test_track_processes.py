@@ -26,7 +26,7 @@ def many(folder, floors=(-2,) * LABELS):
     """Twelve tracks over three contigs."""
     folder.mkdir(exist_ok=True)
     shards = [
-        str(shard_of(folder / chrom, random_logits(size // 32, LABELS, index), floors))
+        [str(shard_of(folder / chrom, random_logits(size // 32, LABELS, index), floors))]
         for index, (chrom, size) in enumerate(SIZES.items())
     ]
     paths = [str(folder / f"{label}.bw") for label in range(LABELS)]

@@ -6,7 +6,7 @@ from track_fixtures import random_logits, rounded, shard_of
 
 from tcnfast import tracks
 from tcnfast.errors import TcnfastError
-from tcnfast.scanning.track_bigwig import VALUES, TrackReader
+from tcnfast.scanning.track_bigwig import NOTHING, VALUES, TrackReader
 from tcnfast.tracks import (
     BEGINS,
     CELLS,
@@ -27,13 +27,19 @@ def sigmoid(logit):
 
 def dense(path, labels, label, steps):
     """Values of a track step by step; checks that its runs are sorted, apart and longest."""
+    paths = path if isinstance(path, list) else [path]
     out, end, value = np.full(steps, NAN, np.float32), 0, NAN
-    for columns in TrackReader(path, labels).runs(label):
+    for columns in TrackReader(paths, labels).runs(label):
         for first, last, x in zip(*(column.tolist() for column in columns), strict=True):
             assert end <= first < last <= steps and (end < first or x != value)
             out[first:last] = x
             end, value = last, x
     return out
+
+
+def joined(runs):
+    """Blocks of runs as one."""
+    return [np.concatenate(columns) for columns in zip(*runs, strict=True)]
 
 
 # probabilities
@@ -126,9 +132,9 @@ def test_cuts_do_not_change_the_bytes(tmp_path):
 
 def test_a_run_may_span_many_segments(tmp_path):
     path = shard_of(tmp_path / "s", np.zeros((1000, 2)), [-1, 1], cuts=range(1, 1000))
-    ((first, end, value),) = TrackReader(path, 2).runs(0)
+    first, end, value = joined(TrackReader([path], 2).runs(0))
     assert (first.tolist(), end.tolist(), value.tolist()) == ([0], [1000], [0.5])
-    assert all(len(first) == 0 for first, _, _ in TrackReader(path, 2).runs(1))
+    assert all(len(first) == 0 for first, _, _ in TrackReader([path], 2).runs(1))
     assert path.stat().st_size == 2 * 8 + 2 * 8  # two counts, two changes
 
 
@@ -161,5 +167,47 @@ def test_steps_beyond_32_bits(tmp_path):
     shard, first = TrackShard(tmp_path / "s", np.array([0.0])), 2**33
     shard.add(first, np.ones((2, 1), np.float32))
     shard.finish()
-    ((start, end, _),) = TrackReader(tmp_path / "s", 1).runs(0)
+    start, end, _ = joined(TrackReader([tmp_path / "s"], 1).runs(0))
     assert (start[0], end[0]) == (first, first + 2)
+
+
+# stretches
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("room", [2**20, 1])
+def test_stretches_are_read_as_one_track(tmp_path, monkeypatch, seed, room):
+    """Runs go on over seams, however short the stretches are and whatever was skipped in them."""
+    monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", room)
+    rng, steps, labels = np.random.default_rng(seed), 200, 3
+    logits = random_logits(steps, labels, seed)
+    if seed % 2:
+        logits = np.round(logits / 4) * 4  # long runs
+    floors = [-1, -np.inf, 0.5]
+    whole = shard_of(tmp_path / "whole", logits, floors)
+    edges = [0, *np.unique(rng.integers(1, steps, int(rng.integers(1, 60)))).tolist(), steps]
+    paths = []
+    for first, last in zip(edges, edges[1:], strict=False):
+        path = tmp_path / str(first)
+        paths.append(shard_of(path, logits[first:last], floors, first_step=first))
+    for label in range(labels):
+        want = joined(TrackReader([whole], labels).runs(label))
+        got = joined(TrackReader(paths, labels).runs(label))
+        for one, other in zip(got, want, strict=True):
+            np.testing.assert_array_equal(one, other)
+        dense(paths, labels, label, steps)
+
+
+def test_levels_of_a_device_make_the_same_shard(tmp_path):
+    """Whatever is fed at once; steps left out have no score."""
+    logits, floors, columns = random_logits(150, 5), np.array([0, NAN, -1, NAN, -2]), [0, 2, 4]
+    with np.errstate(invalid="ignore"):
+        levels = np.searchsorted(BEGINS[:-1], logits, side="right").astype(np.uint8)
+        levels = np.where(logits >= floors, levels, NOTHING)[:, columns]
+    want, got = (TrackShard(tmp_path / name, floors, 7) for name in "ab")
+    for first, last in ((0, 1), (1, 60), (70, 71), (71, 150)):
+        want.add(7 + first, logits[first:last])
+        got.add_levels(7 + first, levels[first:last], np.array(columns))
+    want.finish()
+    got.finish()
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -20,12 +20,12 @@ def random_logits(steps, labels, seed=0):
     return logits
 
 
-def shard_of(path, logits, floors, cuts=()):
-    """A finished shard of ``logits`` cut at ``cuts``."""
+def shard_of(path, logits, floors, cuts=(), first_step=0):
+    """A finished shard of the steps from ``first_step`` on, fed cut at ``cuts``."""
     logits = np.float32(logits)
-    shard = TrackShard(path, np.array(floors, float))
+    shard = TrackShard(path, np.array(floors, float), first_step)
     edges = [0, *cuts, len(logits)]
     for first, last in zip(edges, edges[1:], strict=False):
-        shard.add(first, logits[first:last])
+        shard.add(first_step + first, logits[first:last])
     shard.finish()
     return path

@@ -52,7 +52,7 @@ def _data_flags(add) -> None:
 
 def peak_flags(add) -> None:
     """Genome and peaks, where they are files."""
-    add("-g", "--genome", nargs="+", metavar="FASTA", help="FASTA files")
+    add("-g", "--genome", nargs="+", metavar="FASTA", help="FASTA or .2bit files")
     words = (
         "peak tables with a #chrom start end header and a label, or tf and cell, column, "
         "or of the four columns chrom start end label; "

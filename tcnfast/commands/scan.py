@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .flags import command, flags, names, positive
 
@@ -11,20 +15,24 @@ from .flags import command, flags, names, positive
 def add(commands) -> None:
     parents = [flags("output", "device", "plan", "stride")]
     parser = command(commands, "scan", run, parents, help="call binding along a genome")
-    parser.add_argument("genome", nargs="+", metavar="FASTA", help="plain, gzip or bgzip")
+    parser.add_argument("genome", nargs="+", metavar="FASTA", help="plain, gzip or bgzip; or .2bit")
     add = parser.add_argument
     add("-m", "--model", help="model folder or bundled name (default encode-v1)")
     add("-c", "--chroms", type=names, metavar="NAMES", help=(
         "comma-separated, or all (default: no _alt, _random, Un, M contigs)"))  # fmt: skip
     add("-t", "--targets", type=names, metavar="LABELS", help="labels to report (default all)")
-    add("--tracks", type=names, metavar="LABELS", help="also write bigWig tracks of these, or all")
+    add("--tracks", type=names, metavar="LABELS", help="also write tracks of these, or all")
+    words = "bigwig for browsers; zarr (8 bits) or zarr-fp16 for programs (default bigwig)"
+    add("--track-format", default="bigwig", metavar="FORMAT", help=words)
     add("--track-floor", type=float, default=0.01, metavar="P", help=(
-        "tracks hold probabilities of at least P; 0: all (default 0.01)"))  # fmt: skip
+        "bigWigs hold probabilities of at least P; 0: all (default 0.01)"))  # fmt: skip
     words = "call at f1 (the best F1), precision=P, fdr=P or a probability P (default f1)"
     add("--cutoff", default="f1", metavar="RULE", help=words)
     add("--within", metavar="BED", help="call only inside these regions, e.g. open chromatin")
     add("--min-length", type=positive, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
     add("--max-gap", type=int, default=64, metavar="BP", help="as in MACS3 bdgpeakcall")
+    add("--devices", type=names, metavar="NAMES", help=(
+        "several at once, in place of --device: cuda:0,cuda:1, or 0,1; or cpu,cpu"))  # fmt: skip
     add("--batch-size", type=positive, default=1, metavar="N", help="segments scored at once")
     add("--resume", action="store_true", help="go on with an unfinished scan")
 
@@ -32,27 +40,50 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..scan import scan
 
-    result = scan(
-        args.genome,
-        args.model,
-        args.output or "scan",
-        stride=args.stride,
-        rc=args.rc,
-        chroms=args.chroms,
-        targets=args.targets,
-        tracks=args.tracks,
-        track_floor=args.track_floor,
-        within=args.within,
-        min_length=args.min_length,
-        max_gap=args.max_gap,
-        cutoff=args.cutoff,
-        batch_size=args.batch_size,
-        device=args.device,
-        precision=args.precision,
-        backend=args.backend,
-        force=args.force,
-        resume=args.resume,
-        progress=not (args.quiet or args.no_progress),
-    )
+    with _terminated_is_an_exit():
+        result = scan(
+            args.genome,
+            args.model,
+            args.output or "scan",
+            stride=args.stride,
+            rc=args.rc,
+            chroms=args.chroms,
+            targets=args.targets,
+            tracks=args.tracks,
+            track_floor=args.track_floor,
+            track_format=args.track_format,
+            within=args.within,
+            min_length=args.min_length,
+            max_gap=args.max_gap,
+            cutoff=args.cutoff,
+            batch_size=args.batch_size,
+            device=args.device,
+            devices=args.devices,
+            precision=args.precision,
+            backend=args.backend,
+            force=args.force,
+            resume=args.resume,
+            progress=not (args.quiet or args.no_progress),
+        )
     calls = sum(row["calls"] for row in result.summary if row["chrom"] == "all")
     logging.info("%d calls in %s", calls, result.folder)
+
+
+@contextmanager
+def _terminated_is_an_exit() -> Iterator[None]:
+    """SIGTERM stops a scan as Ctrl-C does: what is finished is kept, processes of it end."""
+
+    def leave(*_) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except SystemExit:
+        logging.warning("terminated")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""The bigWig of one track, made by pyBigWig of the shards of its contigs.
+"""The bigWig of one track, made by pyBigWig of the shards of its contigs' stretches.
 
 Also a program: ``python track_bigwig.py`` writes the track that a JSON object on stdin describes
 (:class:`Track`), see :mod:`tcnfast.scanning.track_processes`. So that it starts fast it needs
@@ -11,12 +11,11 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyBigWig
 
 # what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
 # a track of 100 pixels, and the rare labels, whose calls begin at 0.005, keep their shape
@@ -32,48 +31,68 @@ FAILED = 3  # exit status after an OSError, told on stdout
 class Track:
     """What one bigWig is made of: plain values, that go through JSON.
 
-    ``sizes``: contig to bases, for the header; ``shards``: a finished shard of ``labels`` labels of
-    each, in that order, of which this is the track of number ``label``; ``stride``: bases of a
-    step.
+    ``sizes``: contig to bases, for the header; ``shards``: of each, in that order, the finished
+    shards of its stretches, of ``labels`` labels, of which this is the track of number ``label``;
+    ``stride``: bases of a step.
     """
 
     path: str
     sizes: dict[str, int]
-    shards: list[str]
+    shards: list[list[str]]
     labels: int
     label: int
     stride: int
 
 
 class TrackReader:
-    """The tracks of a finished :class:`tcnfast.tracks.TrackShard` of ``labels`` labels."""
+    """The tracks of a contig: of finished :class:`tcnfast.tracks.TrackShard` files of ``labels``
+    labels, its stretches in their order."""
 
-    def __init__(self, path: str | Path, labels: int) -> None:
-        self.path = path
-        self._blocks: list[tuple[int, np.ndarray]] = []  # where its changes lie, first of a label
-        at, size = 0, os.path.getsize(path)
-        while at < size:
-            counts = np.fromfile(path, np.int64, labels, offset=at)
-            at += counts.nbytes
-            firsts = np.concatenate([[0], np.cumsum(counts)])
-            self._blocks.append((at, firsts))
-            at += 8 * int(firsts[-1])
+    def __init__(self, paths: Sequence[str | Path], labels: int) -> None:
+        # of each block its file, where its changes lie, and the first of each label among them
+        self._blocks: list[tuple[str | Path, int, np.ndarray]] = []
+        for path in paths:
+            at, size = 0, os.path.getsize(path)
+            while at < size:
+                counts = np.fromfile(path, np.int64, labels, offset=at)
+                at += counts.nbytes
+                firsts = np.concatenate([[0], np.cumsum(counts)])
+                self._blocks.append((path, at, firsts))
+                at += 8 * int(firsts[-1])
 
     def changes(self, label: int) -> int:
         """How many there are: no fewer than runs."""
-        return sum(int(firsts[label + 1] - firsts[label]) for _, firsts in self._blocks)
+        return sum(int(firsts[label + 1] - firsts[label]) for _, _, firsts in self._blocks)
 
     def runs(self, label: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """First step, last step + 1 and value of the runs of equal value, a block at a time."""
-        before = np.empty(0, np.uint64)
-        for at, firsts in self._blocks:
+        held = np.empty(0, np.uint64)
+        for path, at, firsts in self._blocks:
             first, n = int(firsts[label]), int(firsts[label + 1] - firsts[label])
-            changes = np.fromfile(self.path, np.uint64, n, offset=at + 8 * first)
-            changes = np.concatenate([before, changes])
-            before = changes[-1:]
-            step, level = (changes >> 8).astype(np.int64), (changes & 255).astype(np.uint8)
-            valued = np.flatnonzero(level[:-1] != NOTHING)
-            yield step[valued], step[valued + 1], VALUES[level[valued]]
+            changes = np.fromfile(path, np.uint64, n, offset=at + 8 * first)
+            changes = _seamless(np.concatenate([held, changes]))
+            # the last may yet be taken back, and then what is before it goes on
+            held = changes[-2:]
+            yield _runs(changes[:-1])
+        yield _runs(held)
+
+
+def _seamless(changes: np.ndarray) -> np.ndarray:
+    """Changes without those at a seam that are none: one that another at the same step takes back,
+    and one to the level that was there."""
+    if not len(changes):
+        return changes
+    step = changes >> np.uint64(8)
+    changes = changes[np.append(step[1:] != step[:-1], True)]
+    level = changes & np.uint64(255)
+    return changes[np.append(True, level[1:] != level[:-1])]
+
+
+def _runs(changes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What lies between changes and has a value."""
+    step, level = (changes >> np.uint64(8)).astype(np.int64), changes & np.uint64(255)
+    valued = np.flatnonzero(level[:-1] != NOTHING)
+    return step[valued], step[valued + 1], VALUES[level[valued].astype(np.int64)]
 
 
 def write_bigwig(track: Track) -> None:
@@ -83,7 +102,9 @@ def write_bigwig(track: Track) -> None:
     anything is written, and its end is looked for after. Raises OSError where the disk is full or
     the file may not grow.
     """
-    readers = [TrackReader(shard, track.labels) for shard in track.shards]
+    import pyBigWig  # here, for nothing else of a scan needs it
+
+    readers = [TrackReader(shards, track.labels) for shards in track.shards]
     n_intervals = sum(reader.changes(track.label) for reader in readers)
     room = _most_bytes(n_intervals, track.sizes, track.stride)
     _hold(track.path, room, "wb")  # so that no full disk is met once libBigWig has begun

@@ -29,7 +29,7 @@ def write_bigwigs(tracks: Sequence[Track], processes: int) -> None:
     hold less than WORTH_A_PROCESS a track. Raises OSError when the disk is full and TcnfastError
     when a process was killed; the others are ended then, as they are when this is interrupted.
     """
-    size = sum(os.path.getsize(shard) for shard in tracks[0].shards)
+    size = sum(os.path.getsize(path) for shards in tracks[0].shards for path in shards)
     if min(processes, len(tracks)) == 1 or size < WORTH_A_PROCESS * len(tracks):
         for track in tracks:
             write_bigwig(track)
