@@ -1,0 +1,157 @@
+"""What a motif does to a label where that label really binds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ..errors import TcnfastError
+from ..meme import Motif
+from ..progress import Progress
+from .interaction import LEVEL
+from .scrambles import find_hits, scrambled, scrambled_elsewhere
+from .window_scores import WindowScorer
+
+HEADER = (
+    "motif\tlabel\town\tsites\twith_motif\tmotif_change\tcontrol_change\tdifference\tlow\thigh\t"
+    "p\tq"
+)
+
+
+@dataclass(frozen=True)
+class Influence:
+    """One motif at the sites of one label; changes are of that label's logit, means over sites.
+
+    ``sites`` were looked at, ``with_motif`` have it. ``motif_change``: the motif's letters
+    permuted; ``control_change``: those of random pieces as wide, of the same sites. ``low`` to
+    ``high`` is the interval of their ``difference``, ``p`` that of Wilcoxon's signed-rank test over
+    the sites, two-sided. NaN where fewer sites than asked for have the motif.
+    """
+
+    motif: Motif
+    label: str
+    sites: int
+    with_motif: int
+    motif_change: float = np.nan
+    control_change: float = np.nan
+    difference: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+
+    @property
+    def own(self) -> bool:
+        """Whether the motif is named for the label's factor."""
+        return self.motif.is_named(self.label.partition("@")[0])
+
+
+@dataclass(frozen=True)
+class InfluenceOptions:
+    """``max_sites`` of a label, drawn at random; ``draws`` of each scramble and control; ``reach``
+    in bases on either side of a summit; ``min_sites`` that must have a motif."""
+
+    max_sites: int = 200
+    draws: int = 5
+    reach: int = 100
+    min_sites: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.min_sites < 6:
+            raise TcnfastError(f"min-sites {self.min_sites}: fewer than 6 pairs can prove nothing")
+
+
+def measure_influence(
+    scorer: WindowScorer,
+    sites: Mapping[str, np.ndarray],
+    motifs: Sequence[Motif],
+    options: InfluenceOptions,
+    progress: bool = False,
+) -> list[Influence]:
+    """Every motif at the sites of every label; ``sites``: label to windows uint8 (n, RF), with the
+    summit in the middle.
+
+    Raises TcnfastError for a motif that leaves no room within the reach for a control piece.
+    """
+    for motif in motifs:
+        width = len(motif.probabilities)
+        if 3 * width > 2 * options.reach + 1:
+            raise TcnfastError(
+                f"motif {motif.id} ({width} bp) is too wide for a reach of {options.reach} bp "
+                "around a summit; a control piece needs room beside it"
+            )
+    if 2 * options.reach + 1 > scorer.width:
+        raise TcnfastError(f"reach {options.reach}: the model's window has {scorer.width} bp")
+    found = []
+    with Progress(len(sites) * len(motifs), "test", progress) as bar:
+        for number, (label, windows) in enumerate(sites.items()):
+            column = scorer.labels.index(label)
+            before = scorer(windows)[:, column]
+            for motif in motifs:
+                rng = np.random.default_rng([options.seed, number, _number(motif)])
+                found.append(_one(scorer, column, windows, before, motif, options, rng))
+                bar.update(1, label)
+    return found
+
+
+def _number(motif: Motif) -> int:
+    """A number of the motif's own, so that its draws do not depend on the other motifs."""
+    return int.from_bytes(motif.id.encode()[:12], "big")
+
+
+def _one(
+    scorer: WindowScorer,
+    column: int,
+    windows: np.ndarray,
+    before: np.ndarray,
+    motif: Motif,
+    options: InfluenceOptions,
+    rng: np.random.Generator,
+) -> Influence:
+    label = scorer.labels[column]
+    hits = find_hits(windows, motif, options.reach, rng)
+    n = int(hits.found.sum())
+    if n < options.min_sites:
+        return Influence(motif, label, len(windows), n)
+    here, start, width = windows[hits.found], hits.start[hits.found], len(motif.probabilities)
+
+    def change(copies: np.ndarray) -> np.ndarray:
+        """Mean over the copies (draws, n, RF), float64 (n,)."""
+        logits = scorer(copies.reshape(-1, scorer.width))[:, column]
+        return logits.reshape(len(copies), n).mean(0, dtype=np.float64) - before[hits.found]
+
+    motif_change = change(scrambled(here, start, motif, options.draws, rng))
+    control = change(scrambled_elsewhere(here, start, width, options.reach, options.draws, rng))
+    difference = motif_change - control
+    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * difference.std(ddof=1) / np.sqrt(n)
+    mean = float(difference.mean())
+    p = 1.0 if not difference.any() else float(stats.wilcoxon(difference).pvalue)
+    changes = float(motif_change.mean()), float(control.mean())
+    return Influence(motif, label, len(windows), n, *changes, mean, mean - reach, mean + reach, p)
+
+
+def q_values(found: Sequence[Influence]) -> np.ndarray:
+    """Benjamini-Hochberg over the tests that were made; NaN for the others."""
+    p = np.array([row.p for row in found])
+    q = np.full(len(p), np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        q[tested] = stats.false_discovery_control(p[tested])
+    return q
+
+
+def influence_rows(found: Sequence[Influence]) -> list[str]:
+    """Lines of influence.tsv, the strongest falls first."""
+    q = q_values(found)
+    lines = [HEADER]
+    order = np.argsort([row.difference for row in found], kind="stable")  # NaN last
+    for index in order.tolist():
+        row = found[index]
+        numbers = (row.motif_change, row.control_change, row.difference, row.low, row.high)
+        cells = [row.motif.name, row.label, str(int(row.own)), str(row.sites), str(row.with_motif)]
+        cells += [f"{value:.4f}" for value in numbers]
+        lines.append("\t".join([*cells, f"{row.p:.3g}", f"{q[index]:.3g}"]))
+    return lines
