@@ -79,7 +79,10 @@ class BuildEngine(build_ext):
 setup(
     packages=find_packages(include=["tcnfast", "tcnfast.*"]) + ["tcnfast.kernels"],
     package_dir={"tcnfast.kernels": "kernels"},
-    package_data={"tcnfast": ["models/*/*"], "tcnfast.kernels": ["README.md"]},
+    package_data={
+        "tcnfast": ["models/*/*", "databases/*", "explain/templates/*"],
+        "tcnfast.kernels": ["README.md"],
+    },
     ext_modules=[
         Pybind11Extension(
             "tcnfast._C",

@@ -8,6 +8,7 @@ called, 7 % are at or above the default floor of a track.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tcnfast.scanner import Scorer, scan_contig
 from tcnfast.scanning.peaks import PeakCaller, run_bases
 from tcnfast.scanning.track_bigwig import Track, TrackReader
 from tcnfast.scanning.track_processes import write_bigwigs
+from tcnfast.scanning.zarr_tracks import ZarrStretch, ZarrTracks
 from tcnfast.tracks import TrackShard, logit, probability
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
@@ -93,9 +95,18 @@ def write_sparse(folder, logits, size, floor):
     write_bigwigs(tracks_of(folder, logits.shape[1], size), processes=1)
 
 
+def write_zarr(folder, logits, size, kind):
+    shutil.rmtree(folder / kind, ignore_errors=True)
+    labels = [str(label) for label in range(logits.shape[1])]
+    stretch = ZarrStretch(ZarrTracks.create(folder / kind, {"c": size}, labels, STRIDE, kind), "c")
+    for first, part in segments(logits):
+        stretch.add(first, part)
+    stretch.finish()
+
+
 def tracks_of(folder, labels, size):
     """Every track of the shard in ``folder``."""
-    shards = [str(folder / "shard")]
+    shards = [[str(folder / "shard")]]
     return [
         Track(str(folder / f"{label}.bw"), {"c": size}, shards, labels, label, STRIDE)
         for label in range(labels)
@@ -147,17 +158,24 @@ def test_shard_of_all_labels(benchmark, scored, tmp_path):
     measure(benchmark, case, "tcnfast", add_shard, args, logits.size, "logits", True)
 
 
-@pytest.mark.parametrize("side", ["dense, pyBigWig", "floor 0", "floor 0.01"])
+TRACK_SIDES = {
+    "dense, pyBigWig": (write_dense, ()),
+    "floor 0": (write_sparse, (0.0,)),
+    "floor 0.01": (write_sparse, (FLOOR,)),
+    "zarr uint8": (write_zarr, ("uint8",)),
+    "zarr fp16": (write_zarr, ("fp16",)),
+}
+
+
+@pytest.mark.parametrize("side", TRACK_SIDES)
 def test_tracks(benchmark, scored, tmp_path, side):
     logits = np.ascontiguousarray(scored[0][:, :: scored[0].shape[1] // TRACKED])
-    args = (tmp_path, logits, scored[2])
-    if side.startswith("dense"):
-        function = write_dense
-    else:
-        function, args = write_sparse, (*args, float(side.split()[1]))
-    case, last = f"tracks of {TRACKED} labels", side == "floor 0.01"
+    function, more = TRACK_SIDES[side]
+    args = (tmp_path, logits, scored[2], *more)
+    case, last = f"tracks of {TRACKED} labels", side == list(TRACK_SIDES)[-1]
     measure(benchmark, case, side, function, args, logits.size, "logits", last)
-    sizes = sum(path.stat().st_size for path in tmp_path.glob("*.bw"))
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "shard"]
+    sizes = sum(path.stat().st_size for path in files)
     benchmark.extra_info["bytes/logit"] = round(sizes / logits.size, 3)
 
 
@@ -168,7 +186,7 @@ def shard(scored, tmp_path_factory):
     logits = scored[0][: len(scored[0]) // REPEATS].T.reshape(-1, 1)
     folder = tmp_path_factory.mktemp("shard")
     add_shard(folder, np.repeat(logits, TRACKED, axis=1))
-    intervals = sum(len(first) for first, _, _ in TrackReader(folder / "shard", TRACKED).runs(0))
+    intervals = sum(len(first) for first, _, _ in TrackReader([folder / "shard"], TRACKED).runs(0))
     return folder, intervals, len(logits) * STRIDE
 
 
