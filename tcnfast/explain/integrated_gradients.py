@@ -1,0 +1,103 @@
+"""Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365), and the gradient alone.
+
+The mean gradient G of a logit along the straight path from a baseline b to the sequence x gives
+every place the share sum_c (x_c - b_c) G_c of the difference of the two logits. Of a base that is
+not there, the hypothetical share is what that formula says with it in place of x: G_c - b . G.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import TcnfastError
+from ..network.gradients import input_gradient, path_gradient
+from .attributions import projected
+from .explained import Explained
+from .ig_baselines import baselines
+from .networks import Networks, one_hot
+
+
+def integrated_gradients(
+    networks: Networks,
+    codes: np.ndarray,
+    label: int,
+    **options,
+) -> Explained:
+    """:func:`integrated_gradients_of` one label."""
+    return integrated_gradients_of(networks, codes, [label], **options)[0]
+
+
+def integrated_gradients_of(
+    networks: Networks,
+    codes: np.ndarray,
+    labels: list[int],
+    *,
+    baseline: str = "zeros",
+    steps: int = 50,
+    shuffles: int = 10,
+    seed: int = 0,
+) -> list[Explained]:
+    """Integrated gradients of logits over uint8 windows (n, RF), for each label; their forward
+    passes are shared.
+
+    ``baseline``, ``shuffles``, ``seed``: see :func:`ig_baselines.baselines`; over several, the
+    attributions are averaged, and the gap is against the mean of their logits. ``steps``: points of
+    the path, Gauss-Legendre, as captum has it.
+    """
+    if steps < 1:
+        raise TcnfastError(f"steps {steps}: must be at least 1")
+    x = one_hot(networks.codes(codes))
+    starts = torch.from_numpy(baselines(codes, baseline, shuffles, seed)).to(x.device)
+    n, count = starts.shape[:2]
+    start, end = starts.flatten(0, 1), x.repeat_interleave(count, 0)
+    gradients = torch.zeros(len(labels), *start.shape, device=x.device)
+    for weights, grid in networks.runs:
+        dlogits = torch.eye(len(networks.labels), device=x.device)[labels]
+        gradients += path_gradient(
+            weights, grid, start, end, dlogits, path_points(steps), networks.precision
+        )
+    gradients /= len(networks.runs)
+    logits, from_logits = networks.logits(x), networks.logits(start).unflatten(0, (n, count))
+    gained = logits - from_logits.mean(1)
+    found = []
+    for label, gradient in zip(labels, gradients, strict=True):
+        shares = gradient - (start * gradient).sum(1, keepdim=True)
+        hypothetical = shares.unflatten(0, (n, count)).mean(1).cpu().numpy()
+        total = projected(hypothetical, codes).sum(1, dtype=np.float64)
+        gap = (gained[:, label].cpu().numpy() - total).astype(np.float32)
+        found.append(Explained(hypothetical, logits[:, label].cpu().numpy(), gap))
+    return found
+
+
+def corrected_gradient(networks: Networks, codes: np.ndarray, label: int) -> Explained:
+    """Gradient of one label's logit over uint8 windows (n, RF), less its mean over the four bases
+    of each place: no sequence leaves the simplex, so what points off it is noise (Majdandzic,
+    Rajesh and Koo 2023, doi 10.1186/s13059-023-02956-3)."""
+    x = networks.codes(codes)
+    gradient = torch.zeros(len(codes), 4, codes.shape[1], device=x.device)
+    for weights, grid in networks.runs:
+        dlogits = _of_label(len(codes), label, weights)
+        if networks.precision is None:
+            here, wanted = one_hot(x), dlogits[0]
+            gradient += path_gradient(weights, grid, here, here, wanted, [(0.0, 1.0)], None)[0]
+        else:
+            gradient += input_gradient(weights, grid, x, dlogits, networks.precision)
+    gradient = gradient / len(networks.runs)
+    hypothetical = (gradient - gradient.mean(1, keepdim=True)).cpu().numpy()
+    logit = networks.logits(one_hot(x))[:, label].cpu().numpy()
+    return Explained(hypothetical, logit, np.full(len(codes), np.nan, np.float32))
+
+
+def path_points(steps: int) -> list[tuple[float, float]]:
+    """Gauss-Legendre nodes on (0, 1) and their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    return list(zip(((1 + nodes) / 2).tolist(), (weights / 2).tolist(), strict=True))
+
+
+def _of_label(n: int, label: int, weights) -> Tensor:
+    """A weight for each logit (n, 1, labels): one for the label's."""
+    dlogits = torch.zeros(n, 1, len(weights.head_bias), device=weights.head_bias.device)
+    dlogits[:, :, label] = 1
+    return dlogits

@@ -1,0 +1,121 @@
+"""Sequences with planted motifs, and a small model trained on them in seconds: what attribution and
+motif discovery have to find.
+
+Three labels: SINGLE is bound where its motif stands; PAIR where FIRST and SECOND stand with GAP
+bases between them, not where one stands alone; REPRESSED where ACTIVATOR stands without REPRESSOR.
+A test file gets the set by importing ``fixture_planted``; ``planted.attributions(label)`` are the
+bound windows of a label as :class:`tcnfast.explain.attributions.Attributions`, and
+``planted.truth(label)`` says which of their bases were planted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from tcnfast.explain.attributions import Attributions
+from tcnfast.explain.integrated_gradients import integrated_gradients
+from tcnfast.explain.networks import Networks
+from tcnfast.model import TCN, TCNConfig
+from tcnfast.sequence.codes import encode, reverse_complement
+
+MOTIFS = {
+    "SINGLE": "TGACGTCATAGG",
+    "FIRST": "CCAATTAGCA",
+    "SECOND": "GGATCTTCCG",
+    "ACTIVATOR": "ACCACCTGTTGC",
+    "REPRESSOR": "TTCAGCACCGTA",
+}
+GAP = 8  # bases between the two of a pair
+LABELS = ["SINGLE", "PAIR", "REPRESSED"]
+# what stands in a window, and the labels that are bound there
+KINDS = {
+    (): [],
+    ("SINGLE",): ["SINGLE"],
+    ("FIRST",): [],
+    ("SECOND",): [],
+    ("FIRST", "SECOND"): ["PAIR"],
+    ("ACTIVATOR",): ["REPRESSED"],
+    ("REPRESSOR",): [],
+    ("ACTIVATOR", "REPRESSOR"): [],
+}
+SHAPE = dict(labels=LABELS, channels=24, blocks=5, first_kernel=15)
+REACH = 28  # bases around the centre that motifs stand in
+WINDOWS, STEPS, BATCH = 8_000, 500, 64
+
+
+@dataclass
+class Planted:
+    """``codes`` uint8 (n, RF), ``kind`` int (n,) of KINDS, ``site`` bool (n, RF): planted bases."""
+
+    model: TCN
+    codes: np.ndarray
+    kind: np.ndarray
+    site: np.ndarray
+
+    def of(self, *motifs):
+        """Rows in which these stand and no others."""
+        return np.flatnonzero(self.kind == list(KINDS).index(motifs))
+
+    def bound(self, label, count=100):
+        """The first ``count`` rows in which a label is bound."""
+        kinds = [i for i, labels in enumerate(KINDS.values()) if label in labels]
+        return np.flatnonzero(np.isin(self.kind, kinds))[:count]
+
+    def truth(self, label, count=100):
+        return self.site[self.bound(label, count)]
+
+    def attributions(self, label, count=100, steps=20):
+        """Integrated gradients of a label's bound windows, which lie one after another."""
+        rows = self.bound(label, count)
+        networks = Networks(self.model, device="cpu")
+        codes, at = self.codes[rows], self.model.labels.index(label)
+        explained = integrated_gradients(networks, codes, at, baseline="gc", steps=steps)
+        chrom, start = np.full(len(rows), "planted"), rows * codes.shape[1]
+        return Attributions(
+            label, "ig", chrom, start, codes, explained.hypothetical, explained.logit
+        )
+
+
+def plant(count, width, rng):
+    """codes (count, width), kind (count,), planted bases (count, width)."""
+    codes = rng.integers(0, 4, (count, width), np.uint8)
+    kind, site = rng.integers(0, len(KINDS), count), np.zeros((count, width), bool)
+    for row, motifs in enumerate(list(KINDS)[k] for k in kind):
+        at = width // 2 + rng.integers(-REACH, -REACH // 2)
+        for motif in motifs:
+            letters = encode(MOTIFS[motif])
+            codes[row, at : at + len(letters)] = letters
+            site[row, at : at + len(letters)] = True
+            at += len(letters) + GAP
+    flipped = rng.random(count) < 0.5
+    codes[flipped] = reverse_complement(codes[flipped])
+    site[flipped] = site[flipped, ::-1]
+    return codes, kind, site
+
+
+def trained_model(codes, kind):
+    torch.manual_seed(0)
+    model = TCN(TCNConfig(**SHAPE)).train()
+    targets = np.array([[label in labels for label in LABELS] for labels in KINDS.values()])[kind]
+    x, y = torch.from_numpy(codes), torch.from_numpy(targets).float()
+    optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, STEPS)
+    for step in range(STEPS):
+        rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(x)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return model.eval()
+
+
+@pytest.fixture(name="planted", scope="session")
+def fixture_planted():
+    width = TCNConfig(**SHAPE).receptive_field
+    codes, kind, site = plant(WINDOWS + 2_000, width, np.random.default_rng(5))
+    model = trained_model(codes[:WINDOWS], kind[:WINDOWS])
+    unseen = slice(WINDOWS, None)
+    return Planted(model, codes[unseen], kind[unseen], site[unseen])
