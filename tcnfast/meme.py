@@ -1,4 +1,4 @@
-"""Motifs: MEME motif files and log-odds matrices."""
+"""Motifs: MEME motif files, read and written, and log-odds matrices."""
 
 from __future__ import annotations
 
@@ -66,6 +66,36 @@ def read_meme(path: str | Path) -> list[Motif]:
     if not motifs:
         raise MotifError(f"{path}:1: no motif in the file")
     return list(motifs.values())
+
+
+def write_meme(path: str | Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
+    """Write a MEME motif file that :func:`read_meme` and the MEME suite read.
+
+    ``sites``: how many sites each motif was made of. Ids must be one word each, and differ:
+    MotifError otherwise.
+    """
+    ids = [motif.id for motif in motifs]
+    for id in ids:
+        if len(id.split()) != 1 or ids.count(id) > 1:
+            raise MotifError(f"{path}: motif id {id!r} must be one word, and there once")
+    lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
+    lines += ["Background letter frequencies", "A 0.25 C 0.25 G 0.25 T 0.25", ""]
+    for motif, n in zip(motifs, sites, strict=True):
+        lines.append(f"MOTIF {motif.id} {'_'.join(motif.name.split()) or motif.id}")
+        width = len(motif.probabilities)
+        lines.append(f"letter-probability matrix: alength= 4 w= {width} nsites= {n} E= 0")
+        lines += [" ".join(f"{share:.6f}" for share in row) for row in motif.probabilities]
+        lines.append("")
+    Path(path).write_text("\n".join(lines))
+
+
+def information(probabilities: np.ndarray) -> np.ndarray:
+    """Heights of a logo's letters in bits over uniform bases, float64 (width, 4): probability times
+    the information of its column (Schneider and Stephens 1990); a column holds at most 2."""
+    shares = np.asarray(probabilities, np.float64)
+    bits = np.zeros_like(shares)
+    np.log2(shares, out=bits, where=shares > 0)
+    return shares * (2 + (shares * bits).sum(1, keepdims=True))
 
 
 def log_odds(

@@ -8,6 +8,7 @@ bound windows of a label as :class:`tcnfast.explain.attributions.Attributions`, 
 ``planted.truth(label)`` says which of their bases were planted.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,11 @@ def trained_model(codes, kind):
 
 @pytest.fixture(name="planted", scope="session")
 def fixture_planted():
+    return make_planted()
+
+
+@functools.cache  # a file that imports the fixture has one of its own
+def make_planted():
     width = TCNConfig(**SHAPE).receptive_field
     codes, kind, site = plant(WINDOWS + 2_000, width, np.random.default_rng(5))
     model = trained_model(codes[:WINDOWS], kind[:WINDOWS])

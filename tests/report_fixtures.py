@@ -1,0 +1,122 @@
+"""Folders to report on, made by hand: motifs, attributions, an evaluation, a scan, a model."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import random_model
+from motif_fixtures import SITES, codes_of, planted_windows, write_genome
+
+from tcnfast.explain import motif_tables as tables
+from tcnfast.explain.patterns import Pattern, PatternSet
+from tcnfast.explain.tomtom import Match
+from tcnfast.meme import Motif, write_meme
+
+LABELS = ("ONE@x", "<b>&@y", "NONE@z")  # with motifs; with a name to be escaped; without motifs
+ROWS = 40  # windows of the first label
+
+
+def pattern_of(attributions, truth, name, motif, factor=1.0):
+    """A pattern of the known sites of ``motif``, its core the 12 bases, read on their strand."""
+    places = sorted(truth[motif])
+    start = np.array([at for at, _ in places], np.int64)
+    reverse = np.array([strand == "-" for _, strand in places])
+    window = np.searchsorted(attributions.start, start, side="right") - 1
+    shares = 0.9 * np.eye(4)[codes_of(SITES[motif])] + 0.025
+    contributions = factor * (shares - 0.025)
+    distance = start + 6 - attributions.centre[window]
+    score = np.full(len(start), factor * 10, np.float32)
+    chrom = attributions.chrom[window]
+    return Pattern(
+        name, shares, contributions, contributions, window, chrom, start, reverse, score, distance
+    )
+
+
+def match_of(motif, name, q, strand="+", offset=0):
+    shares = 0.9 * np.eye(4)[codes_of(SITES[motif])] + 0.025
+    shares = shares[::-1, ::-1] if strand == "-" else shares
+    return Match(Motif(name, f"M_{name}", shares), q / 50, q, offset, 12, strand)
+
+
+def write_folder(path, command, **more):
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "run.json").write_text(json.dumps({"key": {"command": command}, **more}))
+    return path
+
+
+@pytest.fixture(name="folders", scope="session")
+def fixture_folders(tmp_path_factory):
+    """A folder of motifs/ attributions/ evaluation/ scan/ model/ genome.fa peaks.bed."""
+    home = tmp_path_factory.mktemp("report")
+    attributions, truth, genome = planted_windows("ONE@x", {"ONE": 1.0, "TWO": 1.0}, ROWS)
+    other, their_truth, _ = planted_windows(LABELS[1], {"TWO": -1.0}, 12, seed=4)
+    folder = write_folder(home / "attributions", "attribute")
+    attributions.save(folder / "ONE@x.npz")
+    other.save(folder / "_b__@y.npz")
+    write_genome(home / "genome.fa", genome)
+    one = PatternSet("ONE@x", ROWS, [
+        pattern_of(attributions, truth, "pos_0", "ONE"),
+        pattern_of(attributions, truth, "pos_1", "TWO"),
+    ])  # fmt: skip
+    two = PatternSet(LABELS[1], 12, [pattern_of(other, their_truth, "neg_0", "TWO", -1.0)])
+    _write_motifs(write_folder(home / "motifs", "motifs", motifs="known.meme"), one, two)
+    _write_evaluation(write_folder(home / "evaluation", "evaluate"))
+    _write_scan(write_folder(home / "scan", "scan"), truth)
+    random_model(LABELS, blocks=3).save(home / "model")
+    (home / "model" / "README.md").write_text("# a card with <angles>\n")
+    start = sorted(at for at, _ in truth["ONE"])
+    lines = [f"chr1\t{at - 50}\t{at + 60}\tONE@x\n" for at in start]
+    (home / "peaks.bed").write_text("#chrom\tstart\tend\tlabel\n" + "".join(lines))
+    return home
+
+
+def _write_motifs(folder, one, two):
+    for name in ("patterns", "seqlets"):
+        (folder / name).mkdir()
+    matches = {
+        ("ONE@x", "pos_0"): [match_of("ONE", "ONE", 1e-9, "-"), match_of("TWO", "far", 0.5)],
+        ("ONE@x", "pos_1"): [match_of("TWO", "TWO", 1e-5)],
+        (LABELS[1], "neg_0"): [match_of("TWO", "near", 0.2)],
+    }
+    motif_rows, match_rows = [], []
+    for found, name in ((one, "ONE@x"), (two, "_b__@y")):
+        found.save(folder / "patterns" / f"{name}.npz")
+        for pattern in found.patterns:
+            ranked = matches[found.label, pattern.name]
+            motif_rows.append(tables.motif_row(found.label, pattern, ranked))
+            match_rows += tables.match_rows(found.label, pattern, ranked)
+    known = {match.target.id: match.target for some in matches.values() for match in some}
+    write_meme(folder / tables.KNOWN, list(known.values()), [9] * len(known))
+    tables.write_table(folder / tables.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
+    tables.write_table(folder / tables.MATCHES, tables.MATCH_COLUMNS, match_rows)
+    labels = [
+        (one.label, "40", "2", "40", ""),
+        (two.label, "12", "1", "12", ""),
+        (LABELS[2], "NA", "0", "0", "too little of everything"),
+    ]
+    tables.write_table(
+        folder / tables.LABELS,
+        tables.LABEL_COLUMNS,
+        [dict(zip(tables.LABEL_COLUMNS, row, strict=True)) for row in labels],
+    )
+
+
+def _write_evaluation(folder):
+    macro = {name: {"value": value, "low": value - 0.01, "high": value + 0.01}
+             for name, value in (("ap", 0.321), ("auroc", 0.876))}  # fmt: skip
+    summary = {"model": "made", "part": "valid", "macro": macro}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    lines = ["label\tAP\tAUROC\tchance\tAP_low\tAP_high"]
+    lines += [f"{LABELS[0]}\t0.4321\t0.91\t0.01\t0.40\t0.45", f"{LABELS[2]}\tnan\tnan\t0\tnan\tnan"]
+    (folder / "scores.tsv").write_text("\n".join(lines) + "\n")
+
+
+def _write_scan(folder, truth):
+    (folder / "peaks").mkdir()
+    at = min(at for at, _ in truth["ONE"])
+    line = f"chr1\t{at - 20}\t{at + 40}\tcall\t900\t.\t0.9\t-1\t-1\t10\n"
+    (folder / "peaks" / "ONE@x.narrowPeak").write_text(line)
+    lines = ["label\tchrom\tthreshold\texpected_precision\tcalls\tbases"]
+    lines += ["ONE@x\tall\t0.3\t0.5\t1234\t9", "ONE@x\tchr1\t0.3\t0.5\t1234\t9"]
+    lines += [f"{LABELS[1]}\tall\tnan\tnan\t0\t0"]
+    (folder / "summary.tsv").write_text("\n".join(lines) + "\n")
