@@ -1,6 +1,6 @@
 """Effects of single-base variants: tcnfast beside eager PyTorch on the same model, in one run.
 
-    python benchmarks/bench_variants.py chr20.fa [--variants 1000000] [--sample 256] [--device cpu]
+    python benchmarks/bench_variants.py chr20.fa [--variants N] [--sample N] [--rounds N] [--device D]
 
 Variants are random substitutions of known bases, spread evenly. Both strands, float32, files of
 variants apart. ``centre``: PyTorch scores the two windows of each variant with the model in its
@@ -27,7 +27,6 @@ from tcnfast.sequence.codes import reverse_complement
 from tcnfast.variant_effects.effects import EffectScorer
 from tcnfast.variant_effects.records import CHUNK_ALLELES, Allele
 
-ROUNDS = 3
 BATCHES = (16, 64, 256)  # windows
 
 
@@ -96,18 +95,18 @@ def seconds(run) -> tuple[float, object]:
     return time.perf_counter() - started, result
 
 
-def compare(name: str, model, genome, alleles, sample, scorers: dict, device: str) -> None:
+def compare(name: str, model, genome, alleles, sample, scorers: dict, args) -> None:
     """One case: eager PyTorch on ``sample`` alleles against each of ``scorers`` on all."""
     half = model.receptive_field // 2
     dense = name == "full"
     pairs = stretches(genome, sample, 2 * half if dense else half)
 
     def peer(batch: int):
-        return [eager(model, codes, batch, dense, device) for codes in pairs]
+        return [eager(model, codes, batch, dense, args.device) for codes in pairs]
 
     batch = best_batch(peer, len(sample))
     times: dict[str, list[float]] = {side: [] for side in ("PyTorch, scaled", *scorers)}
-    for _ in range(ROUNDS):
+    for _ in range(args.rounds):
         spent, want = seconds(lambda: peer(batch))
         times["PyTorch, scaled"].append(spent * len(alleles) / len(sample))
         for side, scorer in scorers.items():
@@ -147,6 +146,7 @@ def main() -> None:
     parser.add_argument("fasta", type=Path)
     parser.add_argument("--variants", type=int, default=1_000_000)
     parser.add_argument("--sample", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     model = tcnfast.load_model("encode-v1").eval()
@@ -158,14 +158,14 @@ def main() -> None:
         sample = inside[:: max(1, len(inside) // args.sample)][: args.sample]
         options = dict(device=args.device)
         centre = {"tcnfast": EffectScorer(model, "centre", **options)}
-        compare("centre", peer, genome, alleles, sample, centre, args.device)
+        compare("centre", peer, genome, alleles, sample, centre, args)
         few = sample[: max(16, args.sample // 8)]
         full = {
             f"tcnfast, stride {stride}": EffectScorer(model, "full", stride, **options)
             for stride in (32, 1)
         }
         shown = alleles if args.variants <= 20_000 else alleles[: args.variants // 10]
-        compare("full", peer, genome, shown, few, full, args.device)
+        compare("full", peer, genome, shown, few, full, args)
 
 
 if __name__ == "__main__":
