@@ -1,6 +1,6 @@
 """Effects of single-base variants: tcnfast beside eager PyTorch on the same model, in one run.
 
-    python benchmarks/bench_variants.py chr20.fa [--variants N] [--sample N] [--rounds N] [--device D]
+    python benchmarks/bench_variants.py chr20.fa [--variants N] [--sample N] [--rounds N]
 
 Variants are random substitutions of known bases, spread evenly. Both strands, float32, files of
 variants apart. ``centre``: PyTorch scores the two windows of each variant with the model in its
