@@ -142,16 +142,16 @@ def fixture_scored(monkeypatch):
 @pytest.fixture(name="interrupt")
 def fixture_interrupt(monkeypatch):
     """interrupt(n, error): the scan stops with ``error`` when n segments were scored and taken in,
-    of which no scan of the speed is one."""
+    of which no scan of the speed is one; the next scan is let be."""
     submit = DenseDevice.submit
 
     def arm(n, error=KeyboardInterrupt):
         left = [n + 2]  # the speed is measured by two
 
         def stopping(device, batch):
-            if not left[0]:
-                raise error
             left[0] -= 1
+            if left[0] == -1:
+                raise error
             return submit(device, batch)
 
         monkeypatch.setattr(stream, "WRITE_BEHIND", 0)
