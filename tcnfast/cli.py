@@ -13,7 +13,22 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands import average, bench, evaluate, info, prepare, scan, train
+from .commands import (
+    attribute,
+    average,
+    bench,
+    cobind,
+    evaluate,
+    index,
+    info,
+    motifs,
+    prepare,
+    report,
+    scan,
+    study,
+    train,
+    variants,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +74,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_LazyVersion("%(prog)s"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (prepare, train, evaluate, scan, average, bench, info):
+    for module in (
+        index,
+        prepare,
+        train,
+        evaluate,
+        study,
+        scan,
+        attribute,
+        motifs,
+        report,
+        average,
+        cobind,
+        variants,
+        bench,
+        info,
+    ):
         module.add(commands)
     return parser
 
@@ -87,7 +117,7 @@ def _with_config(args: argparse.Namespace, argv: list[str]) -> list[str]:
     for key, value in values.items():
         flag = "--" + key.replace("_", "-")
         if flag not in flags or flag in ("--config", "--help"):
-            raise TcnfastError(f"{args.config}: {key!r} is no flag of tcnfast {args.command}")
+            raise TcnfastError(f"{args.config}: {key!r} is no flag of {args.parser.prog}")
         if isinstance(value, bool):
             words += [flag] if value else []
         elif isinstance(value, list) and flags[flag].nargs == "+":

@@ -31,7 +31,7 @@ def write_plots(evaluation, folder: Path) -> None:
         draw(evaluation).savefig(folder / f"{name}.png", dpi=150)
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float):
     """A figure that no window system and no global state knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -41,14 +41,15 @@ def _figure(width: float, height: float):
     return figure
 
 
-def _bare(axes) -> None:
+def bare(axes) -> None:
+    """Take away the frame's upper and right side."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_precision_recall(evaluation):
     """Every counted label, the best, middle and worst by name, and the mean over labels."""
     a = evaluation.assessment
-    figure = _figure(5.6, 5.2)
+    figure = new_figure(5.6, 5.2)
     axes = figure.add_subplot()
     rows = np.flatnonzero(a.counted)
     for row in rows:
@@ -66,7 +67,7 @@ def draw_precision_recall(evaluation):
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall (share of bound windows called)",
              ylabel="precision (share of called windows bound)",
              title=f"{evaluation.model}, {evaluation.part}")  # fmt: skip
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -74,7 +75,7 @@ def draw_reliability(evaluation):
     """Bound share against predicted probability, each label and all together, and how many windows
     there are of each."""
     a = evaluation.assessment
-    figure = _figure(5.6, 6.4)
+    figure = new_figure(5.6, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     least = EDGES[1] / 3
     upper.plot([least, 1], [least, 1], color="black", lw=0.8, ls=":", label="perfect")
@@ -93,7 +94,7 @@ def draw_reliability(evaluation):
     lower.bar(edges[:-1], pooled[:, 0], np.diff(edges), align="edge", color=MODEL, ec="white")
     lower.set(yscale="log", xlabel="predicted probability", ylabel="windows x labels")
     for axes in (upper, lower):
-        _bare(axes)
+        bare(axes)
     return figure
 
 
@@ -111,12 +112,12 @@ def draw_labels(evaluation):
     ranked = np.argsort(-np.where(a.counted, a.values["ap"], -1), kind="stable")[: a.counted.sum()]
     columns = max(1, -(-len(ranked) // ROWS))
     rows = max(1, -(-len(ranked) // columns))
-    figure = _figure(4.4 * columns, 1.5 + 0.15 * rows)
+    figure = new_figure(4.4 * columns, 1.5 + 0.15 * rows)
     right = _right_end(a)
     for index, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         _draw_bars(axes, evaluation, ranked[index * rows : (index + 1) * rows])
         axes.set(xlim=(0, right), xlabel=f"AP, part {evaluation.part}", ylim=(rows - 0.4, -0.6))
-        _bare(axes)
+        bare(axes)
     first = figure.axes[0].get_legend_handles_labels()
     figure.legend(*first, loc="outside upper left", ncols=2 * columns, frameon=False, fontsize=8)
     return figure

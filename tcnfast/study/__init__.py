@@ -1,0 +1,1 @@
+"""Networks compared on window sets: trainings, scores, tests and tables."""

@@ -1,0 +1,30 @@
+"""A small window set with planted motifs, in which each label can be learned from its motif."""
+
+import numpy as np
+
+from tcnfast.data.window_set import PARTS, WindowSet
+from tcnfast.sequence.codes import encode
+
+MOTIFS = {"ONE@x": b"TGACGTCATTGC", "TWO@x": b"GCCAATTGGCTA", "THREE@y": b"CCACCAGGGGGCGC"}
+SIZES = {"train": 900, "valid": 300, "test": 400}
+
+
+def planted_set(labels=tuple(MOTIFS), length=100, seed=0, sizes=SIZES, masked=0.02, name="planted"):
+    """A third of the windows of a label hold its motif, on either strand; some are masked."""
+    rng, n = np.random.default_rng(seed), sum(sizes.values())
+    codes = rng.integers(0, 4, (n, length), np.uint8)
+    labels_ = (rng.random((n, len(labels))) < 0.3).astype(np.uint8)
+    for i, label in enumerate(labels):
+        motif = encode(MOTIFS[label])
+        places = 10 + 25 * i + rng.integers(0, 10, n)
+        for row in np.flatnonzero(labels_[:, i]):
+            word = motif if rng.random() < 0.5 else 3 - motif[::-1]
+            codes[row, places[row] : places[row] + len(word)] = word
+    labels_[rng.random(labels_.shape) < masked] = 2
+    part = np.repeat(np.arange(3), list(sizes.values())).astype(np.uint8)
+    start = 1000 * np.arange(n, dtype=np.int64) * 25
+    return WindowSet(name, list(labels), codes, labels_, part, np.zeros(n, np.uint8),
+                     np.zeros(n, np.int16), start, ["chr1"])  # fmt: skip
+
+
+assert PARTS == tuple(SIZES)
