@@ -164,7 +164,7 @@ def main() -> None:
             f"tcnfast, stride {stride}": EffectScorer(model, "full", stride, **options)
             for stride in (32, 1)
         }
-        shown = alleles if args.variants <= 20_000 else alleles[: args.variants // 10]
+        shown = alleles if args.variants <= 20_000 else alleles[: args.variants // 50]
         compare("full", peer, genome, shown, few, full, args)
 
 

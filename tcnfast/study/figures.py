@@ -104,6 +104,8 @@ def _precision_recall(results: Results, curves: list[dict]):
 
 def _size(results: Results):
     """AP of the binary sets against their training windows, with Pearson's r."""
+    from matplotlib.ticker import LogLocator
+
     models = results.models_of(results.binary)
     figure = new_figure(5.4, 3.8)
     axes = figure.add_subplot()
@@ -113,6 +115,8 @@ def _size(results: Results):
         words = f"{model}: r {pearson(x, y):.2f}, with log size {pearson(np.log10(x), y):.2f}"
         axes.scatter(x, y, s=18, color=COLOURS[i], label=words)
     axes.set(xscale="log", xlabel="training windows", ylabel="AP, test part")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.legend(frameon=False, fontsize=8)
     bare(axes)

@@ -49,8 +49,8 @@ def write_validation(folder: StudyFolder) -> None:
 
 
 def write_results(folder: StudyFolder) -> None:
-    """results.csv, statistics.csv, curves.csv and about.json of a study whose test parts were
-    scored."""
+    """results.csv, statistics.csv, curves.csv (of multi-label sets) and about.json of a study whose
+    test parts were scored."""
     results, statistics, curves = [], [], []
     for set_name in dict.fromkeys(cell.set_name for cell in folder.study.cells):
         cells = [cell for cell in folder.study.cells if cell.set_name == set_name]
@@ -60,7 +60,8 @@ def write_results(folder: StudyFolder) -> None:
             valid, test = _part(folder, cell, "valid", VALID), _part(folder, cell, "test", TEST)
             results += _cell_rows(folder, cell, valid, test)
         statistics += _statistics(folder, cells)
-        curves += _curves(folder, cells)
+        if len(windows.names) > 1:
+            curves += _curves(folder, cells)
         log.info("%s: %d cells scored", set_name, len(cells))
     write_rows(folder.folder / RESULTS, COLUMNS[RESULTS], results)
     write_rows(folder.folder / STATISTICS, COLUMNS[STATISTICS], statistics)
