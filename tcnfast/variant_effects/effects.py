@@ -26,6 +26,7 @@ from .tiles import CORES, Tiling
 CENTRE = ("ref_logit", "alt_logit")
 FULL = ("ref_logit", "alt_logit", "max_delta_logit", "sum_delta_logit")
 AT_ONCE = 4096  # alleles
+LOGITS_AT_ONCE = 2**24  # of steps: 64 MiB
 WINDOW_CONVOLUTIONS = 2.0  # of a window's own grid, per base of it: 1,977 in 1,037
 
 
@@ -179,21 +180,30 @@ class EffectScorer:
         step = -(-(positions - field + 1 + self.half - stride // 2) // stride)
         begins = stride * step + stride // 2 - self.half
         bases = positions - begins
-        for base in np.unique(bases):
-            mine = np.flatnonzero(bases == base)
-            n = int(base) // stride + 1
-            at = self._tensors(rows[mine], offsets[mine] - base, codes[mine])
-            exists = step[mine, None] + np.arange(n)
-            exists = torch.from_numpy((exists >= 0) & (exists * stride < size)).to(self.device)
+        for base in np.unique(bases).tolist():
+            alike = np.flatnonzero(bases == base)
+            n = base // stride + 1
+            at_once = max(1, LOGITS_AT_ONCE // (n * len(self.labels)))
+            for begin in range(0, len(alike), at_once):
+                mine = alike[begin : begin + at_once]
+                at = self._tensors(rows[mine], offsets[mine] - base, codes[mine])
+                exists = step[mine, None] + np.arange(n)
+                exists = torch.from_numpy((exists >= 0) & (exists * stride < size))
+                yield part[mine], self._over_steps(kept, at, base, n, exists)
 
-            def ref(cone: Cone, activations: Activations, at=at, n=n) -> Tensor:
-                return cone.reference_logits(activations, *at[:2], n)
+    def _over_steps(self, kept, at: list[Tensor], base: int, n: int, exists: Tensor):
+        """``at``: rows, first bases and new codes of stretches of ``n`` steps that all see
+        ``base``."""
+        rows, first, codes = at
 
-            def alt(cone: Cone, activations: Activations, at=at, n=n, base=int(base)) -> Tensor:
-                geometry = touched(cone.grid, base, field + stride * (n - 1))
-                return cone.logits(activations, *at[:2], geometry, at[2])
+        def ref(cone: Cone, activations: Activations) -> Tensor:
+            return cone.reference_logits(activations, rows, first, n)
 
-            yield part[mine], over_steps(self._mean(kept, ref), self._mean(kept, alt), exists)
+        def alt(cone: Cone, activations: Activations) -> Tensor:
+            length = self.receptive_field + self.stride * (n - 1)
+            return cone.logits(activations, rows, first, touched(cone.grid, base, length), codes)
+
+        return over_steps(self._mean(kept, ref), self._mean(kept, alt), exists)
 
     def _tensors(self, *arrays: np.ndarray) -> list[Tensor]:
         return [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
