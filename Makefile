@@ -6,10 +6,13 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test lint aot bench gpu-check model clean
+.PHONY: demo explain test lint aot bench gpu-check model clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
+
+explain: $(INSTALLED)
+	$(BIN)/python examples/explain.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q
