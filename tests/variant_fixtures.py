@@ -6,7 +6,6 @@ import torch
 from scan_fixtures import calling_model, random_letters, write_fasta
 
 from tcnfast import Genome
-from tcnfast.network.thresholds import Threshold  # noqa: F401
 from tcnfast.plan import Plan
 from tcnfast.variant_effects.records import Allele
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import TcnfastError
 from ..genome import Genome
-from ..sequence.codes import N, encode
+from ..sequence.codes import encode
 from .records import Allele
 
 CHECKED_FIRST = 1000  # alleles, before many mismatches stop a run
@@ -53,7 +53,9 @@ class ReferenceCheck:
             )
 
 
-def haplotype(genome: Genome, allele: Allele, letters: bytes, before: int, length: int):
+def haplotype(
+    genome: Genome, allele: Allele, letters: bytes, before: int, length: int
+) -> np.ndarray:
     """uint8 codes (length,) of a stretch that begins ``before`` bases left of the allele and holds
     ``letters`` in place of REF; N beyond the contig's ends."""
     left = genome.codes(allele.chrom, allele.pos - before, allele.pos)
@@ -65,7 +67,7 @@ def haplotype(genome: Genome, allele: Allele, letters: bytes, before: int, lengt
     return np.concatenate([left, middle, genome.codes(allele.chrom, start, start + after)])
 
 
-def haplotype_from_right(genome: Genome, allele: Allele, after: int, length: int):
+def haplotype_from_right(genome: Genome, allele: Allele, after: int, length: int) -> np.ndarray:
     """uint8 codes (length,) of a stretch with ALT that ends ``after`` bases right of REF's end."""
     end = allele.pos + len(allele.ref)
     right = genome.codes(allele.chrom, end, end + after)
@@ -91,8 +93,3 @@ def kind(allele: Allele) -> str:
     if ref == 1 or alt == 1:
         return "insertion" if alt > ref else "deletion"
     return "indel"
-
-
-__all__ = [
-    "N", "ReferenceCheck", "haplotype", "haplotype_from_right", "is_snv", "kind",
-]  # fmt: skip

@@ -8,7 +8,9 @@ those positions alone, from a slice of its input in which the touched part is ne
 the bundled model's window (1,037 bases) that is 97 of 1,977 wide convolutions.
 
 Activations may be kept on finer grids than those of the cone: those of a whole region at every base
-serve the window of every variant in it.
+serve the window of every variant in it. (:mod:`tcnfast.network.cone` is for mutagenesis, every base
+of one window changed in turn: on a processor alone, by the channels that move, several times faster
+for each; this one runs on any device and knows regions.)
 """
 
 from __future__ import annotations
