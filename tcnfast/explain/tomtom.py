@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from ..errors import TcnfastError
 from ..meme import Motif
@@ -76,7 +77,7 @@ def best_matches(
         )
     matches = []
     for row, p in enumerate(result[0]):
-        q = benjamini_hochberg(p)
+        q = false_discovery_control(np.clip(p, 0, 1))
         order = np.argsort(p, kind="stable").tolist()
         ranked = (_match(targets[i], i, row, result, q[i]) for i in order)
         alike = (match for match in ranked if match.similarity(queries[row]) >= ALIKE)
@@ -89,12 +90,3 @@ def _match(target: Motif, i: int, row: int, result, q: float) -> Match:
     query on the target."""
     p, _, offset, overlap, strand = (matrix[row, i] for matrix in result)
     return Match(target, float(p), float(q), -int(offset), int(overlap), "-" if strand else "+")
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q-values of p-values (n,): the least false discovery rate at which each would pass."""
-    order = np.argsort(p)[::-1]
-    ranked = np.asarray(p, np.float64)[order] * len(p) / np.arange(len(p), 0, -1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(ranked), 1)
-    return q
