@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from .errors import TcnfastError
 from .explain.attributions import Attributions
-from .explain.logo import glyph_definitions
+from .explain.pages import render_page
 from .explain.report_inputs import ReportFolders, read_record, recognise
 from .explain.report_loci import Locus, LocusSources, example_loci
 from .explain.report_model import Metrics, ModelCard, read_card, read_metrics
@@ -22,12 +21,9 @@ from .genome import Genome
 from .intervals import read_labelled
 from .model import load_model
 from .plan import Plan
-from .run_record import version
 from .tables import read_table, replace_file
 
 log = logging.getLogger(__name__)
-
-TEMPLATES = Path(__file__).parent / "explain" / "templates"
 
 
 @dataclass(frozen=True)
@@ -97,20 +93,9 @@ def render(
     runs: list[tuple[str, str]],
 ) -> str:
     """The page as text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup, escape
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    # a phone may break a label before its cell line
-    environment.filters["breakable"] = lambda text: escape(text).replace("@", Markup("<wbr>@"))
     counts = {name: sum(x.verdict == name for x in sections) for name in ("own", "other")}
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         title=title,
         card=card,
         metrics=metrics,
@@ -120,10 +105,6 @@ def render(
         runs=runs,
         counts=counts,
         significant=f"{SIGNIFICANT:g}",
-        glyphs=glyph_definitions(),
-        style=Markup((TEMPLATES / "report.css").read_text()),
-        version=version(),
-        today=date.today().isoformat(),
     )
 
 

@@ -162,6 +162,16 @@ def test_another_assembly_is_refused(run, letters, fasta, saved, tmp_path):
     assert not (tmp_path / "variants").exists()
 
 
+def test_another_assembly_is_refused_again(run, fasta, saved, tmp_path):
+    """A short file is known to be wrong only at its end; going on with it does not hide that."""
+    rows = [("chr1", p + 1, "ACGT"[p % 4], "ACGT"[(p + 1) % 4]) for p in range(0, 200)]
+    words = ["variants", vcf(tmp_path / "v.vcf", rows), "-g", fasta, "-m", saved, "-q"]
+    for more in ([], ["--resume"]):
+        _, _, err = run(*words, *more)
+        assert "of 200 REF alleles are not in the genome" in err and "another assembly" in err
+        assert not (tmp_path / "variants").exists()
+
+
 def test_names_of_another_style_are_refused(run, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", [("1", 100, "A", "C")])
     fails(run("variants", path, "-g", fasta, "-m", saved), "'1' is called 'chr1'")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from ..errors import TcnfastError
 from ..genome import Genome
 from ..model import TCN
 from ..network.ensemble import Ensemble
-from ..run_record import version
 from .alleles import haplotype
 from .records import Allele
 
@@ -68,33 +66,19 @@ def write_page(
 ) -> None:
     """Write the page. Contributions are of in-silico mutagenesis, of the mean of both strands, or
     of the plus strand where ``rc`` is "none"."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    from ..explain.logo import glyph_definitions
     from ..explain.mutagenesis import Mutagenesis
     from ..explain.networks import Networks
+    from ..explain.pages import render_page
     from ..meme import read_meme
     from ..motifs import DATABASE
-    from ..report import TEMPLATES
 
     mutagenesis = Mutagenesis(Networks(model, "none" if rc == "none" else "mean", "cpu"))
     motifs = read_meme(DATABASE)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    page = environment.get_template("variants.html").render(
+    page = render_page(
+        "variants.html",
         shown=[_show(top, model, genome, mutagenesis, motifs) for top in tops],
         reach=REACH,
         p_value=f"{P_VALUE:g}",
-        glyphs=glyph_definitions(),
-        style=Markup((TEMPLATES / "report.css").read_text()),
-        version=version(),
-        today=date.today().isoformat(),
     )
     path.write_text(page, encoding="utf-8")
 

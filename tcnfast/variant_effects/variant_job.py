@@ -30,6 +30,7 @@ from .writers import WRITERS
 log = logging.getLogger(__name__)
 
 MOST_EXPLAINED = 200  # alleles of a page
+MISMATCHES = "alleles whose REF is not in the genome"  # of the counts in run.json
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,18 @@ class VariantJob:
                  self.records, self.options.mode, single, other)  # fmt: skip
         with Progress(self.records, "records", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
-                if not _marker(work, index).exists():
+                if _marker(work, index).exists():
+                    self._remember_check(work, index)
+                else:
                     self._score_chunk(work, index, chunk)
                 bar.update(len(chunk.lines))
         self.check.stop_if_wrong(finished=True)
+
+    def _remember_check(self, work: Path, index: int) -> None:
+        """What comparing REF with the genome gave for a chunk that was finished before."""
+        counts = json.loads(_marker(work, index).read_text())["counts"]
+        self.check.mismatches += counts[MISMATCHES]
+        self.check.checked += counts[MISMATCHES] + counts["alleles scored"]
 
     def _score_chunk(self, work: Path, index: int, chunk: Chunk) -> None:
         skipped = list(chunk.skipped)
@@ -200,7 +209,7 @@ class VariantJob:
 
 def _counts(chunk: Chunk, rows: Rows, skipped: list[Skipped]) -> dict[str, int]:
     counts = Counter({"records": len(chunk.lines), "alleles scored": int(rows.matches.sum())})
-    counts["alleles whose REF is not in the genome"] = int((~rows.matches).sum())
+    counts[MISMATCHES] = int((~rows.matches).sum())
     counts["calls gained"] = int((rows.calls > 0).sum())
     counts["calls lost"] = int((rows.calls < 0).sum())
     counts["skipped"] = len(skipped)
