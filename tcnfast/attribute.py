@@ -14,12 +14,15 @@ from .engines import cpu_engine
 from .errors import TcnfastError
 from .explain.attribution_files import why_no_seqlets
 from .explain.attribution_job import AttributeJob, AttributeOptions
+from .explain.grad_cam import GradCam
 from .explain.networks import Networks
 from .explain.regions import Sites, sites_of_bed, sites_of_scan
 from .genome import Genome
-from .model import load_model
+from .model import TCN
+from .network.ensemble import Ensemble
 from .network.store import folder_hash, model_folder
 from .outputs import RECORD, OutputFolder, file_hash
+from .training.window_run import open_window_model
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,8 @@ def attribute(
     """Attribute logits to the bases of their windows and write the output folder ``out``.
 
     One window a region: the receptive field around its summit (column 10 of a narrowPeak file), or
-    around its middle; the logit there depends on nothing else. ``regions``: a BED file, explained
+    around its middle; the logit there depends on nothing else. Method "gradcam" explains a wavelet
+    network, the others a TCN. ``regions``: a BED file, explained
     for every label of ``targets`` (names; all if None); or ``scan``: the folder of a scan, each
     label's own calls, best first. ``top``: of those rows the first this many. ``rc``: "mean", the
     mean of both strands' logits as a scan has it, or "none", the plus strand's; either way values
@@ -68,9 +72,8 @@ def attribute(
     if top is not None and top < 1:
         raise TcnfastError(f"top {top}: must be at least 1")
     folder = model_folder(model)
-    network = load_model(folder)
-    labels = _chosen(network.labels, targets)
-    networks = Networks(network, rc, device)
+    networks = _networks(folder, options, rc, device)
+    labels = _chosen(networks.labels, targets)
     cpu_engine.keep_freed_memory()
     with Genome(*genome) as opened:
         model_hash = folder_hash(folder)
@@ -116,6 +119,17 @@ def _run(job: AttributeJob, output: OutputFolder, progress: bool) -> Path:
     return result
 
 
+def _networks(folder: Path, options: AttributeOptions, rc: str, device: str) -> Networks | GradCam:
+    model = open_window_model(folder)
+    if options.method == "gradcam":
+        return GradCam(model, options.layers, rc, device)
+    if not isinstance(model, (TCN, Ensemble)):
+        raise TcnfastError(
+            f"{folder}: method {options.method} explains TCNs; a wavelet network takes gradcam"
+        )
+    return Networks(model, rc, device)
+
+
 def _chosen(known: list[str], targets: list[str] | None) -> list[str]:
     unknown = [label for label in targets or [] if label not in known]
     if unknown:
@@ -144,7 +158,7 @@ def _sites(
 
 
 def _announce(
-    model: str, networks: Networks, sites: dict[str, Sites], options: AttributeOptions
+    model: str, networks: Networks | GradCam, sites: dict[str, Sites], options: AttributeOptions
 ) -> None:
     windows = sum(map(len, sites.values()))
     log.info(

@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import TcnfastError
 
+DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
 UNIFORM = (0.25, 0.25, 0.25, 0.25)
 UNITS_PER_BIT = 1 << 12  # log-odds are whole numbers of these, so that sums of them are exact
 

@@ -20,14 +20,12 @@ from .explain.tfmodisco import TooFewSeqlets, discover, require_modisco
 from .explain.tomtom import Match, best_matches
 from .genome import Genome
 from .intervals import read_bed
-from .meme import Motif, read_meme, write_meme
+from .meme import DATABASE, Motif, read_meme, write_meme
 from .outputs import OutputFolder, file_hash
 from .progress import Progress
 from .tracks import file_names
 
 log = logging.getLogger(__name__)
-
-DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
 
 
 @dataclass(frozen=True)

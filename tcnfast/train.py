@@ -59,9 +59,10 @@ def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
 
 def decay_groups(model: TCN, weight_decay: float) -> list[dict]:
     """Weight decay for kernels and the head's matrix; none for biases and norms."""
+    trained = [p for p in model.parameters() if p.requires_grad]
     # one number a channel is a bias or a gain, whatever its shape: weight norm's are (C, 1, 1)
-    decayed = [p for p in model.parameters() if p.numel() > len(p)]
-    free = [p for p in model.parameters() if p.numel() == len(p)]
+    decayed = [p for p in trained if p.numel() > len(p)]
+    free = [p for p in trained if p.numel() == len(p)]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},

@@ -2,10 +2,14 @@
 motif discovery have to find.
 
 Three labels: SINGLE is bound where its motif stands; PAIR where FIRST and SECOND stand with GAP
-bases between them, not where one stands alone; REPRESSED where ACTIVATOR stands without REPRESSOR.
+bases between them, not where one stands alone or both with another gap; REPRESSED where ACTIVATOR
+stands without REPRESSOR. Where in its window a motif stands says nothing: each has its slot, and
+stands in it alone as with the other. (Were SECOND in another place when alone, a network would
+learn that place in FIRST's stead.)
+
 A test file gets the set by importing ``fixture_planted``; ``planted.attributions(label)`` are the
-bound windows of a label as :class:`tcnfast.explain.attributions.Attributions`, and
-``planted.truth(label)`` says which of their bases were planted.
+bound windows of a label as :class:`tcnfast.explain.attributions.Attributions`, or windows in which
+other motifs stand, and ``planted.truth(label)`` says which of the bound ones' bases were planted.
 """
 
 import functools
@@ -28,22 +32,26 @@ MOTIFS = {
     "ACTIVATOR": "ACCACCTGTTGC",
     "REPRESSOR": "TTCAGCACCGTA",
 }
-GAP = 8  # bases between the two of a pair
+SLOTS = [("SINGLE",), ("FIRST", "SECOND"), ("ACTIVATOR", "REPRESSOR")]
+GAP = 8  # bases between two slots
+SHIFTS = [-6, -5, -4, -3, 3, 4, 5, 6]  # of SECOND from its slot
 LABELS = ["SINGLE", "PAIR", "REPRESSED"]
-# what stands in a window, and the labels that are bound there
+# what stands in a window, and the labels that are bound there; "moved": its last motif is shifted
 KINDS = {
     (): [],
     ("SINGLE",): ["SINGLE"],
     ("FIRST",): [],
     ("SECOND",): [],
     ("FIRST", "SECOND"): ["PAIR"],
+    ("FIRST", "SECOND", "moved"): [],
     ("ACTIVATOR",): ["REPRESSED"],
     ("REPRESSOR",): [],
     ("ACTIVATOR", "REPRESSOR"): [],
 }
 SHAPE = dict(labels=LABELS, channels=24, blocks=5, first_kernel=15)
-REACH = 28  # bases around the centre that motifs stand in
-WINDOWS, STEPS, BATCH = 8_000, 500, 64
+REACH = 34  # bases on each side of the centre that motifs stand in
+WINDOWS, STEPS, BATCH = 8_000, 700, 64
+MUTATED = 0.1  # share of a batch's bases that are drawn anew: on these, gradients are less noisy
 
 
 @dataclass
@@ -59,6 +67,10 @@ class Planted:
         """Rows in which these stand and no others."""
         return np.flatnonzero(self.kind == list(KINDS).index(motifs))
 
+    def standing(self, rows):
+        """What stands in each of ``rows``."""
+        return [list(KINDS)[kind] for kind in self.kind[rows]]
+
     def bound(self, label, count=100):
         """The first ``count`` rows in which a label is bound."""
         kinds = [i for i, labels in enumerate(KINDS.values()) if label in labels]
@@ -67,9 +79,10 @@ class Planted:
     def truth(self, label, count=100):
         return self.site[self.bound(label, count)]
 
-    def attributions(self, label, count=100, steps=20):
-        """Integrated gradients of a label's bound windows, which lie one after another."""
-        rows = self.bound(label, count)
+    def attributions(self, label, count=100, steps=20, rows=None):
+        """Integrated gradients of a label's bound windows, or of ``rows``; windows lie one after
+        another."""
+        rows = self.bound(label, count) if rows is None else rows
         networks = Networks(self.model, device="cpu")
         codes, at = self.codes[rows], self.model.labels.index(label)
         explained = integrated_gradients(networks, codes, at, baseline="gc", steps=steps)
@@ -84,11 +97,15 @@ def plant(count, width, rng):
     codes = rng.integers(0, 4, (count, width), np.uint8)
     kind, site = rng.integers(0, len(KINDS), count), np.zeros((count, width), bool)
     for row, motifs in enumerate(list(KINDS)[k] for k in kind):
-        at = width // 2 + rng.integers(-REACH, -REACH // 2)
-        for motif in motifs:
+        slots = next((slots for slots in SLOTS if set(slots) & set(motifs)), ())
+        room = 2 * REACH - sum(len(MOTIFS[motif]) + GAP for motif in slots)
+        at = width // 2 - REACH + rng.integers(room)
+        for motif in slots:
             letters = encode(MOTIFS[motif])
-            codes[row, at : at + len(letters)] = letters
-            site[row, at : at + len(letters)] = True
+            shift = rng.choice(SHIFTS) if "moved" in motifs and motif == slots[-1] else 0
+            if motif in motifs:
+                codes[row, at + shift : at + shift + len(letters)] = letters
+                site[row, at + shift : at + shift + len(letters)] = True
             at += len(letters) + GAP
     flipped = rng.random(count) < 0.5
     codes[flipped] = reverse_complement(codes[flipped])
@@ -105,7 +122,9 @@ def trained_model(codes, kind):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, STEPS)
     for step in range(STEPS):
         rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(x)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
+        drawn = torch.randint(0, 4, x[rows].shape, dtype=torch.uint8)
+        seen = torch.where(torch.rand(drawn.shape) < MUTATED, drawn, x[rows])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(seen), y[rows])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -178,8 +178,7 @@ def test_seqlets_are_the_stretches_that_stand_out(planted, tmp_path):
 
 @pytest.mark.parametrize("method", ["ig", "ism"])
 def test_planted_bases_come_first(planted, method):
-    """AUROC over the bases of bound windows; some bases of the pair hardly count, so 0.95 is asked
-    of the mean over labels."""
+    """AUROC over the bases of bound windows."""
     mutagenesis = Mutagenesis(Networks(planted.model, device="cpu"))
     found = {}
     for at, label in enumerate(LABELS):
@@ -189,7 +188,7 @@ def test_planted_bases_come_first(planted, method):
             explained = mutagenesis.explain(attributions.codes, [at])[0]
             values = projected(explained.hypothetical, attributions.codes)
         found[label] = roc_auc_score(planted.truth(label, 40).ravel(), values.ravel())
-    assert min(found.values()) >= 0.9 and np.mean(list(found.values())) >= 0.95, found
+    assert min(found.values()) >= 0.95, found
 
 
 def test_a_planted_repressor_takes_away(planted):

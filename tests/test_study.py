@@ -75,7 +75,7 @@ def mine(done, sets, tmp_path):
 def test_results_are_the_scores_of_the_cells(done, sets):
     from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-    from tcnfast.study.metrics import f1_cutoffs
+    from tcnfast.evaluation.window_metrics import f1_cutoffs
 
     rows = read_rows(done / "out" / "results.csv")
     found = {(r["set"], r["model"], r["seed"], r["label"], r["metric"]): r["value"] for r in rows}

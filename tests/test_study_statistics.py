@@ -11,7 +11,7 @@ from sklearn.metrics import (
 )
 from study_fixtures import planted_set
 
-from tcnfast.study.metrics import (
+from tcnfast.evaluation.window_metrics import (
     best_mcc_cutoff,
     calibration_error,
     cell_scores,

@@ -1,5 +1,7 @@
 """Negatives of ``tcnfast prepare --windows``: where they lie, how many, and their GC."""
 
+import shutil
+
 import bioframe
 import numpy as np
 import pytest
@@ -20,7 +22,17 @@ from window_fixtures import (
 from tcnfast.data.window_ground import MAX_N
 from tcnfast.data.window_leaks import composition
 from tcnfast.data.window_report import gc_shares
-from tcnfast.data.window_set import ELSEWHERE, FLANK, GC, KINDS, PARTS, SHUFFLE, SITE, WindowSet
+from tcnfast.data.window_set import (
+    ELSEWHERE,
+    FLANK,
+    GC,
+    KINDS,
+    OTHER,
+    PARTS,
+    SHUFFLE,
+    SITE,
+    WindowSet,
+)
 from tcnfast.genome import Genome
 
 # bioframe, the oracle, still uses what pandas deprecates
@@ -101,3 +113,30 @@ def test_peaks_off_the_genome_are_said(run, lab, made):
     code, _, err = run(*words)
     assert code == 0 and "the genome lacks their contig: 1" in err
     np.testing.assert_array_equal(WindowSet.open("set").codes, made.codes)
+
+
+def test_other_factors_of_the_same_cells_and_windows_cut_to_peaks(run, lab):
+    values = {"labels": ["A@one"], "negatives": {"other": 0.5, "elsewhere": 0.5}}
+    made, _ = built(run, lab, recipe_file(lab, trim=True, **values))
+    own = lab.peaks["A@one"] + lab.relaxed["A@one"]
+    # B@one is the only other label of the cell line
+    others = made.kind == OTHER
+    assert others.sum() > 10 and touches(spans(made, others), lab.peaks["B@one"]).all()
+    assert not touches(spans(made, others), own).any()
+    ends = {}
+    kinds = {"A@one": SITE, "B@one": OTHER, "A@two": ELSEWHERE, "A@three": ELSEWHERE}
+    for label, kind in kinds.items():
+        for chrom, start, end, summit in lab.peaks[label]:
+            ends.setdefault((kind, chrom, summit), []).append(max(summit - start, end - summit))
+    shutil.rmtree("set")
+    whole, checked = built(run, lab, recipe_file(lab, **values))[0], 0
+    np.testing.assert_array_equal(made.start, whole.start)
+    for i in range(len(made)):
+        middle = int(made.start[i]) + made.length // 2
+        far = max(ends[made.kind[i], made.chroms[made.chrom[i]], middle])
+        expected = whole.codes[i].copy()
+        expected[: max(0, made.length // 2 - far)] = 4
+        expected[made.length // 2 + far :] = 4
+        np.testing.assert_array_equal(made.codes[i], expected)
+        checked += far < made.length // 2
+    assert checked > 50

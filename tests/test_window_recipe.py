@@ -23,6 +23,16 @@ def test_the_recipes_of_the_examples():
             assert f"{len(set(tfs))}tf{len(set(cells))}cl" == name
 
 
+def test_the_recipes_of_ctcf():
+    found = {path.name.split(".")[0]: read_recipe(path) for path in EXAMPLES.glob("ctcf/*.json")}
+    assert len(found) == 19
+    for name, recipe in found.items():
+        assert recipe.name == name and recipe.about and len(recipe.labels) == 1
+        assert recipe.trim == name.endswith("article")
+        kind = name.split("-")[2]
+        assert recipe.negatives == {"other" if recipe.trim else kind: 1.0}
+
+
 def test_defaults_and_changes(tmp_path):
     (tmp_path / "r.json").write_text('{"name": "x", "labels": ["A@b"]}')
     recipe = read_recipe(tmp_path / "r.json")
@@ -51,6 +61,8 @@ def test_defaults_and_changes(tmp_path):
         ({"max_windows": 0}, "max_windows 0: must be at least 1"),
         ({"negatives": 1}, "negatives is 1, must be windows per site"),
         ({"negatives": {"gc": "1"}}, "must be windows per site"),
+        ({"trim": 1}, "trim is 1, must be true or false"),
+        ({"trim": True}, "negatives of kind 'gc' have no peak to be cut to"),
         ({"negatives": {"dnase": 1}}, "negatives of kind 'dnase': must be one of gc, flank"),
         ({"negatives": {"gc": -1}}, "negatives gc -1: must be within 0 and 100"),
     ],

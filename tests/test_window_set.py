@@ -78,7 +78,7 @@ def test_parts_and_labels_are_chosen(windows):
         ("codes", np.full((30, LENGTH), 5, np.uint8), "codes holds 5, must be 4 at most"),
         ("labels", np.full((30, 3), 3, np.uint8), "labels holds 3"),
         ("part", np.full(30, 3, np.uint8), "part holds 3"),
-        ("kind", np.full(30, 6, np.uint8), "kind holds 6"),
+        ("kind", np.full(30, 7, np.uint8), "kind holds 7"),
         ("chrom", np.full(30, 2, np.int16), "chrom holds 2"),
     ],
 )

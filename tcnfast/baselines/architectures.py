@@ -17,14 +17,24 @@ from ..sequence.codes import reverse_complement
 from .danq import DanQ
 from .deepbind import DeepBind
 from .forms import AttentionTCN, SingleTaskTCNs, window_tcn
+from .gkm_svm import GkmSVM
+from .motif_network import MotifNetwork
+from .pwm_network import PWMNetwork
 from .rnn import RNN
+from .wavelet_network import WaveletNetwork
 
 BATCH = 256  # windows scored at once
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """``build(labels, length, mapping, **shape)`` makes one; ``shape`` are its settings here."""
+    """``build(labels, length, mapping, **shape)`` makes one; ``shape`` are its settings here.
+
+    What it makes is a module of uint8 codes (N, length) -> logits (N, labels), with ``labels`` and
+    ``set_label_rates``. Trainers look for three more things: ``start(train, seed)`` prepares it
+    from the training windows; ``fit(train, valid, config)`` takes the place of gradient training;
+    and ``both_strands`` False says that it is not to be averaged over strands.
+    """
 
     build: Callable[..., nn.Module]
     shape: dict
@@ -62,6 +72,10 @@ ARCHITECTURES = {
         "DanQ-like: convolution, BiLSTM, dense layer, at two fifths of the published widths",
     ),
     "danq-full": Architecture(DanQ, {}, "DanQ at the published widths"),
+    "gkm-svm": Architecture(GkmSVM, {}, "gapped k-mer support vector machine"),
+    "wavelet": Architecture(WaveletNetwork, {}, "wavelet pictures and a ResNet-50"),
+    "pwm": Architecture(PWMNetwork, {}, "a learned matrix for each label, its best hit"),
+    "motif": Architecture(MotifNetwork, {}, "the best hit of a given motif, JASPAR's by default"),
 }
 
 
@@ -87,7 +101,8 @@ def window_scorer(
     model: nn.Module, device: str = "auto", precision: str = "auto"
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function of uint8 codes (n, L) that gives float32 logits (n, labels), the mean of both
-    strands. TCNs run as plans on the best backend, the others as they are in PyTorch."""
+    strands (of the strand given where a network says ``both_strands = False``). TCNs run as plans
+    on the best backend, the others as they are in PyTorch."""
     model.eval()
     place = backends.choose_device(device)
     run = _runner(model.to(place), place, precision)
@@ -97,13 +112,18 @@ def window_scorer(
         out = np.empty((len(codes), len(model.labels)), np.float32)
         for start in range(0, len(codes), BATCH):
             part = codes[start : start + BATCH]
-            strands = [torch.from_numpy(np.ascontiguousarray(x)).to(place)
-                       for x in (part, reverse_complement(part))]  # fmt: skip
-            plus, minus = (run(x).float() for x in strands)
-            out[start : start + BATCH] = ((plus + minus) / 2).cpu().numpy()
+            strands = [part, reverse_complement(part)] if reads_both_strands(model) else [part]
+            logits = [run(torch.from_numpy(np.ascontiguousarray(x)).to(place)) for x in strands]
+            mean = sum(x.float() for x in logits) / len(logits)
+            out[start : start + BATCH] = mean.cpu().numpy()
         return out
 
     return score
+
+
+def reads_both_strands(model: nn.Module) -> bool:
+    """Whether the logits of both strands are averaged; not where a network sees both by itself."""
+    return getattr(model, "both_strands", True)
 
 
 def training_precision(device: torch.device, precision: str) -> str:

@@ -16,11 +16,11 @@ import torch
 from ..errors import TcnfastError
 from ..jit import jit
 from ..labels import AMBIGUOUS, BOUND
-from ..meme import UNITS_PER_BIT, Motif, log_odds
+from ..meme import UNIFORM, UNITS_PER_BIT, Motif, log_odds
 from ..sequence.codes import N
 
 _LARGEST = 1 << 23  # units; float32 holds all whole numbers up to twice that
-_MAX_WIDTH = 100  # columns; as many N, each minus twice _LARGEST, still fit in 32 bits
+MAX_WIDTH = 100  # columns; as many N, each minus twice _LARGEST, still fit in 32 bits
 _WORD = 5  # bases looked up at once: 5^5 rows of 8 bytes, so that one table stays in L1
 _SPAN = 1 << 14  # bases scored at once: words, sums and scores stay in L2
 
@@ -37,8 +37,8 @@ def bin_scores(
     """
     codes, starts = _check_bins(codes, starts, bin_width)
     units = np.rint(np.asarray(log_odds, np.float64) * UNITS_PER_BIT)
-    if units.ndim != 2 or units.shape[1] != 4 or not 1 <= len(units) <= _MAX_WIDTH:
-        raise TcnfastError(f"log-odds {units.shape}: must be (width, 4), at most {_MAX_WIDTH} wide")
+    if units.ndim != 2 or units.shape[1] != 4 or not 1 <= len(units) <= MAX_WIDTH:
+        raise TcnfastError(f"log-odds {units.shape}: must be (width, 4), at most {MAX_WIDTH} wide")
     if not np.abs(units).max(1).sum() < _LARGEST:  # true of NaN as well
         raise TcnfastError("log-odds that are not finite or beyond 2,048 bits: add a pseudocount")
     if len(units) > bin_width:
@@ -67,16 +67,18 @@ def motif_precisions(
     regions: Sequence[tuple[np.ndarray, np.ndarray]],
     targets: np.ndarray,
     bin_width: int = 200,
+    background: Sequence[float] = UNIFORM,
 ) -> np.ndarray:
     """AP of every motif on every label: float64 (motifs, labels).
 
     ``regions`` are (codes uint8 (T,), starts int64 (n,)) as ``bin_scores`` takes them; ``targets``
-    uint8 (all n, labels) holds their bins one region after the other.
+    uint8 (all n, labels) holds their bins one region after the other; ``background``: shares of
+    ACGT that the log-odds are over.
     """
     ranking = TargetRanking(targets)
 
     def one(motif: Motif) -> np.ndarray:
-        matrix = log_odds(motif)
+        matrix = log_odds(motif, background)
         scores = [bin_scores(codes, matrix, starts, bin_width) for codes, starts in regions]
         return ranking.average_precision(np.concatenate(scores))
 

@@ -25,9 +25,10 @@ from .window_leaks import check_leaks, same_sequences
 from .window_negatives import elsewhere, flanks, gc_matched, how_many
 from .window_recipe import NEGATIVES, Recipe, read_recipe
 from .window_report import write_report
-from .window_set import ELSEWHERE, FLANK, GC, KINDS, PARTS, SHUFFLE, SITE, WindowSet
+from .window_set import ELSEWHERE, FLANK, GC, KINDS, OTHER, PARTS, SHUFFLE, SITE, WindowSet
 from .window_shuffle import dinucleotide_shuffles
 from .window_sites import RecipePeaks, core_labels, merged_sites, peaks_of
+from .window_trim import reaches, trim
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class _Build:
         self.every = by_contig(self.peaks.every, self.chroms)
         self.own = by_contig(self.peaks.own, self.chroms)
         self.others = merged_sites(self.peaks.others, self.chroms, recipe.merge)
+        self.neighbours = merged_sites(self.peaks.neighbours, self.chroms, recipe.merge)
         # each kind draws for itself
         self.rngs = [np.random.default_rng([recipe.seed, i]) for i in range(len(KINDS))]
 
@@ -191,14 +193,13 @@ class _Build:
         ground, rngs = self.ground, self.rngs
         wanted = {
             kind: how_many(len(sites), self.recipe.per_site(kind))
-            for kind in (GC, FLANK, ELSEWHERE, SHUFFLE)
+            for kind in (GC, FLANK, ELSEWHERE, OTHER, SHUFFLE)
         }
         found = {FLANK: flanks(ground, sites, wanted[FLANK], self.every, rngs[FLANK])}
-        found[ELSEWHERE] = elsewhere(
-            ground, self.others, part, wanted[ELSEWHERE], self.own, rngs[ELSEWHERE]
-        )
+        for kind, middles in ((ELSEWHERE, self.others), (OTHER, self.neighbours)):
+            found[kind] = elsewhere(ground, middles, part, wanted[kind], self.own, rngs[kind])
         gc, _ = ground.content(sites)
-        avoid = join([found[FLANK], found[ELSEWHERE]])
+        avoid = join(list(found.values()))
         found[GC], off = gc_matched(ground, part, gc, wanted[GC], self.every, avoid, rngs[GC])
         if off:
             self._note(f"gc windows of {PARTS[part]} of the next GC there was (in 2 %): {off}")
@@ -220,12 +221,27 @@ class _Build:
         codes = self.ground.codes(spans)
         shuffled = kind == SHUFFLE
         codes[shuffled] = dinucleotide_shuffles(codes[shuffled], self.rngs[SHUFFLE])
+        if self.recipe.trim:
+            codes = self._trimmed(codes, spans, kind)
         order = np.lexsort((spans.start, spans.chrom, kind, part))
         about = {"recipe": asdict(self.recipe), "notes": self.notes}
         return WindowSet(
             self.recipe.name, self.recipe.labels, codes, labels, part, kind, spans.chrom,
             spans.start, self.chroms, about,
         ).take(order)  # fmt: skip
+
+    def _trimmed(self, codes: np.ndarray, spans: Spans, kind: np.ndarray) -> np.ndarray:
+        middles, codes = Spans(spans.chrom, spans.start + self.recipe.length // 2), codes.copy()
+        tables = {
+            SITE: self.peaks.bound,
+            ELSEWHERE: self.peaks.others,
+            OTHER: self.peaks.neighbours,
+        }
+        for which, peaks in tables.items():
+            here = kind == which
+            reach = reaches(middles.take(here), by_contig(peaks, self.chroms), self.chroms)
+            codes[here] = trim(codes[here], reach)
+        return codes
 
     def _check_classes(self, made: WindowSet) -> None:
         """Every label needs windows of both classes in every part."""

@@ -77,7 +77,7 @@ def elsewhere(
     own: dict[str, Intervals],
     rng: np.random.Generator,
 ) -> Spans:
-    """Up to ``wanted`` windows around ``middles`` of sites of other cell lines, in a part.
+    """Up to ``wanted`` windows around ``middles`` of sites that are not the recipe's, in a part.
 
     They touch no peak of ``own``, bound or relaxed, of the labels of the recipe.
     """

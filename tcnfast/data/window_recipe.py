@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import TcnfastError
 from .window_set import KINDS
 
-NEGATIVES = ("gc", "flank", "elsewhere", "shuffle")
+NEGATIVES = ("gc", "flank", "elsewhere", "other", "shuffle")
+PEAKS = ("elsewhere", "other")  # negatives that are peaks themselves
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,12 @@ class Recipe:
     a peak of any of these cells is. Summits no further apart than ``merge`` bases, one from the
     next, form a site. ``core``: the bases around the middle of a site that decide its labels; a
     peak must cover ``fraction`` of them, or lie in them whole. ``length``: bases of a window.
-    ``negatives``: windows of each kind of NEGATIVES per site. ``max_windows``: sites are drawn at
-    random so that the set has no more. ``min_peaks``: labels with fewer training peaks are refused.
+    ``negatives``: windows of each kind of NEGATIVES per site: genome of the same GC content away
+    from all peaks, flanks of sites, sites of the same TFs in other cell lines, sites of other TFs
+    in the same cell lines, and dinucleotide shuffles of sites. ``trim``: windows end where their
+    peak does, the farther end on both sides, and are filled with N. ``max_windows``: sites are
+    drawn at random so that the set has no more. ``min_peaks``: labels with fewer training peaks are
+    refused.
 
     Raises TcnfastError for values that cannot be.
     """
@@ -35,6 +40,7 @@ class Recipe:
     fraction: float = 0.5
     merge: int = 100
     negatives: dict[str, float] = field(default_factory=lambda: {"gc": 1.0})
+    trim: bool = False
     max_windows: int | None = None
     min_peaks: int = 200
     seed: int = 1
@@ -65,6 +71,8 @@ class Recipe:
                 return f"negatives of kind {kind!r}: must be one of {', '.join(NEGATIVES)}"
             if not 0 <= per_site <= 100:
                 return f"negatives {kind} {per_site}: must be within 0 and 100 per site"
+            if self.trim and per_site and kind not in PEAKS:
+                return f"trim: negatives of kind {kind!r} have no peak to be cut to"
         return None
 
     @property
@@ -126,6 +134,8 @@ def _unlike(key: str, value: object) -> str | None:
         return None if good else "windows per site of each kind, as {'gc': 1}"
     if key == "fraction":
         return None if number(value, (int, float)) else "a number"
+    if key == "trim":
+        return None if isinstance(value, bool) else "true or false"
     if key == "max_windows" and value is None:
         return None
     return None if number(value, int) else "an integer"

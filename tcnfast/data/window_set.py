@@ -17,8 +17,8 @@ from ..sequence.codes import N
 from .splits import SPLIT_PARTS
 
 PARTS = SPLIT_PARTS
-KINDS = ("site", "gc", "flank", "elsewhere", "shuffle", "given")
-SITE, GC, FLANK, ELSEWHERE, SHUFFLE, GIVEN = range(len(KINDS))
+KINDS = ("site", "gc", "flank", "elsewhere", "shuffle", "given", "other")
+SITE, GC, FLANK, ELSEWHERE, SHUFFLE, GIVEN, OTHER = range(len(KINDS))
 
 WINDOWS, ABOUT = "windows.npz", "windows.json"
 VERSION = 1

@@ -19,12 +19,14 @@ class RecipePeaks:
     """Peaks in the words of a recipe.
 
     ``bound`` and ``relaxed``: those of its labels. ``others``: bound peaks of its TFs in other cell
-    lines. ``every``: all peaks there are, bound and relaxed, of any label.
+    lines, ``neighbours``: of other TFs in the same cell lines. ``every``: all peaks there are,
+    bound and relaxed, of any label.
     """
 
     bound: Intervals
     relaxed: Intervals | None
     others: Intervals
+    neighbours: Intervals
     every: Intervals
 
     @property
@@ -53,9 +55,13 @@ def peaks_of(recipe: Recipe, peaks: PeakSets, source: str) -> RecipePeaks:
         if cell not in cells:
             raise TcnfastError(f"{source}: no label of the peak tables is of cell line {cell!r}")
     tfs = {_tf(name) for name in recipe.labels}
-    other = [_tf(x) in tfs and _cell(x) != "" and in_recipe(x) is None for x in peaks.bound.label]
-    every = peaks.bound if peaks.relaxed is None else concatenate([peaks.bound, peaks.relaxed])
-    return RecipePeaks(bound, relaxed, peaks.bound.take(np.array(other, bool)), every)
+    own_cells = set(recipe.cells) or {_cell(name) for name in recipe.labels}
+    table = peaks.bound
+    other = [_tf(x) in tfs and _cell(x) != "" and in_recipe(x) is None for x in table.label]
+    near = [_tf(x) not in tfs and _cell(x) in own_cells for x in table.label]
+    others, neighbours = (table.take(np.array(which, bool)) for which in (other, near))
+    every = table if peaks.relaxed is None else concatenate([table, peaks.relaxed])
+    return RecipePeaks(bound, relaxed, others, neighbours, every)
 
 
 def _namer(recipe: Recipe):

@@ -17,6 +17,7 @@ from ..tracks import file_names
 from . import attribution_files as files
 from .attributions import Attributions
 from .explained import Explained
+from .grad_cam import GradCam
 from .ig_baselines import BASELINES
 from .integrated_gradients import corrected_gradient, integrated_gradients_of
 from .mutagenesis import Mutagenesis
@@ -25,11 +26,16 @@ from .regions import Sites, count_n, describe
 
 log = logging.getLogger(__name__)
 
-METHODS = ("ig", "ism", "gradient")
-BATCH = {"ig": 8, "ism": 1, "gradient": 64}  # windows at once: what of them fits the cache
+METHODS = ("ig", "ism", "gradient", "gradcam")
+BATCH = {
+    "ig": 8,
+    "ism": 1,
+    "gradient": 64,
+    "gradcam": 32,
+}  # windows at once: what of them fits the cache
 # labels of the same windows at once: all by mutagenesis, whose cost is that of one; by integrated
 # gradients so many that the forward pass hardly counts, and that a run that is stopped has some
-TOGETHER = {"ig": 8, "ism": None, "gradient": 1}
+TOGETHER = {"ig": 8, "ism": None, "gradient": 1, "gradcam": None}
 TABLE = "attributions.tsv"
 COLUMNS = ("label", "chrom", "start", "end", "summit", "logit", "completeness_gap")
 
@@ -37,13 +43,14 @@ COLUMNS = ("label", "chrom", "start", "end", "summit", "logit", "completeness_ga
 @dataclass(frozen=True)
 class AttributeOptions:
     """How logits are attributed. ``steps``, ``baseline``, ``shuffles`` and ``seed`` are of
-    integrated gradients."""
+    integrated gradients, ``layers`` of Grad-CAM (none: the last)."""
 
     method: str = "ig"
     baseline: str = "zeros"
     steps: int = 50
     shuffles: int = 10
     seed: int = 0
+    layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -56,6 +63,8 @@ class AttributeOptions:
 
     def words(self) -> str:
         """The method, as npz files have it."""
+        if self.method == "gradcam":
+            return f"Grad-CAM of {', '.join(self.layers) or 'the last layer'}"
         if self.method != "ig":
             names = {"ism": "in-silico mutagenesis", "gradient": "gradient, simplex-corrected"}
             return names[self.method]
@@ -67,7 +76,11 @@ class AttributeJob:
     """``sites``: of each label, by name, in the order they are done in."""
 
     def __init__(
-        self, genome: Genome, networks: Networks, sites: dict[str, Sites], options: AttributeOptions
+        self,
+        genome: Genome,
+        networks: Networks | GradCam,
+        sites: dict[str, Sites],
+        options: AttributeOptions,
     ) -> None:
         self.genome, self.networks, self.sites, self.options = genome, networks, sites, options
         self.names = dict(zip(sites, file_names(list(sites)), strict=True))
@@ -76,6 +89,7 @@ class AttributeJob:
             "ism": mutagenesis.explain if mutagenesis else None,
             "ig": self._integrated_gradients,
             "gradient": self._gradient,
+            "gradcam": getattr(networks, "explain", None),
         }[options.method]
 
     def run(self, work: Path, result: Path, progress: bool) -> None:
@@ -154,7 +168,8 @@ class AttributeJob:
         words = describe(sites, self.genome.sizes, attributions.width)
         if with_n := count_n(attributions.codes):
             words.append(f"{with_n} hold N, which gets nothing")
-        if not files.why_no_seqlets():
+        # Grad-CAM tells stretches from one another, not bases
+        if self.options.method != "gradcam" and not files.why_no_seqlets():
             (result / "seqlets").mkdir(exist_ok=True)
             n_seqlets = files.write_seqlets(result / "seqlets" / f"{name}.bed", attributions)
             words.append(f"{n_seqlets} seqlets")

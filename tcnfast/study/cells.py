@@ -18,7 +18,7 @@ from ..errors import TcnfastError
 from ..network.store import WEIGHTS
 from ..run_record import cpu_name, versions
 from ..training.window_config import WindowConfig
-from ..training.window_fit import fit_windows
+from ..training.window_fit import fit_windows, parts_to_fit
 from .study_config import Model, SetSource
 
 RECORD, VALID, TEST = "cell.json", "valid.npy", "test.npy"
@@ -81,8 +81,9 @@ def train_cell(folder: Path, job: Job, windows: WindowSet) -> dict:
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    valid, model = windows.select("valid"), job.build(windows)
-    result = fit_windows(model, windows.select("train"), valid, job.config, job.device)
+    train, valid = parts_to_fit(windows, job.config)
+    model = job.build(windows)
+    result = fit_windows(model, train, valid, job.config, job.device)
     score = window_scorer(model, job.device, job.config.precision)
     score(valid.codes[:64])  # what is only done once is not timed
     worked = time.process_time()
@@ -96,10 +97,14 @@ def train_cell(folder: Path, job: Job, windows: WindowSet) -> dict:
         "parameters": count_parameters(model),
         "best_epoch": result.best + 1,
         "epochs": [
-            {"loss": e.loss, "ap": e.scores.macro("ap"), "auroc": e.scores.macro("auroc")}
+            {
+                "loss": None if np.isnan(e.loss) else e.loss,
+                "ap": e.scores.macro("ap"),
+                "auroc": e.scores.macro("auroc"),
+            }
             for e in result.epochs
         ],
-        "train_windows": len(windows.select("train").codes),
+        "train_windows": len(train),
         "seconds": result.seconds,
         "cpu_seconds": result.cpu_seconds,
         "step_cpu_seconds": result.step_cpu_seconds,

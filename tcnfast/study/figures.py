@@ -14,10 +14,13 @@ COLOURS = ("#1f5fa8", "#d9601e", "#3f7a1e", "#8a4fa0", "#b8860b", "#7a7a7a", "#c
 
 
 def write_figures(folder: str | Path) -> None:
-    """Write labels.svg, frequency.svg, precision_recall.svg and, of binary sets, size.svg."""
+    """Write labels.svg, frequency.svg, precision_recall.svg and, of binary sets, size.svg and
+    auroc.svg."""
     folder = Path(folder)
     results, curves = Results(folder), read_rows(folder / CURVES)
-    figures = {"size": _size(results)} if len(results.binary) > 2 else {}
+    figures = {}
+    if len(results.binary) > 2:
+        figures = {"size": _size(results), "auroc": _auroc(results)}
     if results.multi:
         figures |= {
             "labels": _labels(results),
@@ -102,6 +105,29 @@ def _precision_recall(results: Results, curves: list[dict]):
     return figure
 
 
+def _auroc(results: Results):
+    """AUROC of every model on every binary set, with its interval."""
+    sets, models = results.binary, results.models
+    figure = new_figure(7.2, 1.2 + 0.045 * len(sets) * (len(models) + 3))
+    axes = figure.add_subplot()
+    for i, model in enumerate(models):
+        there = [j for j, name in enumerate(sets) if results.seeds(name, model)]
+        y = np.array(there) + 0.8 * ((i + 0.5) / len(models) - 0.5)
+        rows = [results.spread(sets[j], model, results.labels[sets[j]][0], "auroc") for j in there]
+        low, high = (np.array([r.get(k, np.nan) for r in rows]) for k in ("low", "high"))
+        mid = [results.mean(sets[j], model, results.labels[sets[j]][0], "auroc") for j in there]
+        colour = COLOURS[i % len(COLOURS)]
+        axes.hlines(y, low, high, color=colour, lw=1)
+        axes.plot(mid, y, "o" if i < len(COLOURS) else "s", ms=3, color=colour, label=model)
+    for j in range(1, len(sets)):
+        axes.axhline(j - 0.5, color="0.9", lw=0.7)
+    axes.set_yticks(range(len(sets)), sets, fontsize=8)
+    axes.set(xlabel="AUROC, test part", ylim=(len(sets) - 0.5, -0.5))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    bare(axes)
+    return figure
+
+
 def _size(results: Results):
     """AP of the binary sets against their training windows, with Pearson's r."""
     from matplotlib.ticker import LogLocator
@@ -113,7 +139,7 @@ def _size(results: Results):
     for i, model in enumerate(models):
         y = np.array([results.mean(s, model, results.labels[s][0], "ap") for s in results.binary])
         words = f"{model}: r {pearson(x, y):.2f}, with log size {pearson(np.log10(x), y):.2f}"
-        axes.scatter(x, y, s=18, color=COLOURS[i], label=words)
+        axes.scatter(x, y, s=18, color=COLOURS[i % len(COLOURS)], label=words)
     axes.set(xscale="log", xlabel="training windows", ylabel="AP, test part")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")

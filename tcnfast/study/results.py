@@ -16,10 +16,10 @@ from ..data.window_set import WindowSet
 from ..errors import TcnfastError
 from ..evaluation.assessment import RECALLS
 from ..evaluation.ranking import Ranking
+from ..evaluation.window_metrics import cell_scores, counted_labels, f1_cutoffs
 from ..labels import AMBIGUOUS, BOUND
 from ..tables import replace_file
 from .cells import TEST, VALID, finished
-from .metrics import cell_scores, counted_labels, f1_cutoffs
 from .runner import LEDGER, StudyFolder
 from .statistics import difference_rows, replicates, score_rows
 from .study_config import Cell
@@ -33,8 +33,8 @@ COLUMNS = {
     STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
     CURVES: ("set", "model", "recall", "precision"),
 }
-COSTS = ("parameters", "cpu_seconds", "seconds", "step_cpu_seconds", "windows_per_cpu_second",
-         "best_epoch")  # fmt: skip
+COSTS = ("parameters", "train_windows", "cpu_seconds", "seconds", "step_cpu_seconds",
+         "windows_per_cpu_second", "best_epoch")  # fmt: skip
 
 
 def write_validation(folder: StudyFolder) -> None:
@@ -43,7 +43,7 @@ def write_validation(folder: StudyFolder) -> None:
     rows = []
     for cell in folder.study.cells:
         if finished(folder.cell_folder(cell), folder.job(cell)) is not None:
-            valid = _part(folder, cell, "valid", VALID)
+            valid = _part(folder, cell, VALID)
             rows += _cell_rows(folder, cell, valid, valid)
     write_rows(folder.folder / "validation.csv", COLUMNS[RESULTS], rows)
 
@@ -57,7 +57,7 @@ def write_results(folder: StudyFolder) -> None:
         windows = folder.open_set(set_name)
         results += _set_rows(set_name, windows)
         for cell in cells:
-            valid, test = _part(folder, cell, "valid", VALID), _part(folder, cell, "test", TEST)
+            valid, test = _part(folder, cell, VALID), _part(folder, cell, TEST)
             results += _cell_rows(folder, cell, valid, test)
         statistics += _statistics(folder, cells)
         if len(windows.names) > 1:
@@ -86,8 +86,9 @@ def _write_about(folder: StudyFolder) -> None:
     replace_file(folder.folder / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
 
 
-def _part(folder: StudyFolder, cell: Cell, part: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and targets of a cell on a part of its set."""
+def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and targets of a cell on the part that its file ``name``, VALID or TEST, is of."""
+    part = "test" if name == TEST else folder.job(cell).config.choosing_part
     windows = folder.open_set(cell.set_name).select(part)
     return np.load(folder.cell_folder(cell) / name), windows.labels
 
@@ -151,7 +152,7 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
 
 def _replicates(folder: StudyFolder, cells: list[Cell], test: WindowSet):
     logits = [np.load(folder.cell_folder(cell) / TEST) for cell in cells]
-    cutoffs = [f1_cutoffs(*_part(folder, cell, "valid", VALID)) for cell in cells]
+    cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
     return replicates(test, logits, cutoffs)
 
 

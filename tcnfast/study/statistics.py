@@ -13,8 +13,8 @@ import numpy as np
 from ..data.window_set import WindowSet
 from ..evaluation.bootstrap import MIN_BLOCKS, block_ids, draw_blocks, interval, p_value
 from ..evaluation.ranking import Ranking
+from ..evaluation.window_metrics import counted_labels
 from ..labels import AMBIGUOUS, BOUND
-from .metrics import counted_labels
 
 METRICS = ("ap", "auroc", "f1")
 RESAMPLES = 2000

@@ -20,13 +20,15 @@ _KEYS = ("sets", "models", "grids", "training", "tuning", "reference")
 
 @dataclass(frozen=True)
 class Model:
-    """A network by name: ``shape`` its settings, ``learning_rate`` None where tuning decides."""
+    """A network by name: ``shape`` its settings, ``learning_rate`` None where tuning decides,
+    ``training`` fields of WindowConfig that are its own."""
 
     name: str
     arch: str
     shape: dict = field(default_factory=dict)
     mapping: str = "one-hot"
     learning_rate: float | None = None
+    training: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Tuning:
 @dataclass(frozen=True)
 class Study:
     """``sets``: where each comes from, by name. ``cells``: all trainings, in order. ``training``:
-    fields of WindowConfig for all; ``set_training``: those of a set that differ. ``reference``: the
-    model that the others are tested against."""
+    fields of WindowConfig for all; ``set_training``: those of a set that differ; those of a model
+    come last. ``reference``: the model that the others are tested against."""
 
     sets: dict[str, SetSource]
     models: dict[str, Model]
@@ -88,7 +90,8 @@ class Study:
 
     def config(self, cell: Cell, learning_rate: float) -> WindowConfig:
         """Settings of a cell's training."""
-        settings = {**self.training, **self.set_training.get(cell.set_name, {})}
+        settings = {**self.training, **self.set_training.get(cell.set_name, {}),
+                    **self.models[cell.model].training}  # fmt: skip
         return WindowConfig(**settings, learning_rate=learning_rate, seed=cell.seed)
 
 
@@ -99,7 +102,8 @@ def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
                   "USF1": {"deepbind": ["USF1_AC.seq.gz", "USF1_B.seq.gz"]},
                   "tf0": {"gue": ["tf0.train.csv", "tf0.dev.csv", "tf0.test.csv"],
                           "training": {"shift": 5}}},
-         "models": {"tcn": {"arch": "tcn", "learning_rate": 0.003}, "danq": {"arch": "danq"}},
+         "models": {"tcn": {"arch": "tcn", "learning_rate": 0.003},
+                    "danq": {"arch": "danq", "training": {"epochs": 20}}},
          "grids": [{"sets": ["e2f"], "models": ["tcn", "danq"], "seeds": [0, 1, 2]}],
          "training": {"epochs": 10}, "reference": "tcn",
          "tuning": {"set": "e2f", "learning_rates": [0.001, 0.003]}}
@@ -175,6 +179,7 @@ def _cells(grid: dict) -> list[Cell]:
 
 def _model(name: str, value: dict) -> Model:
     model = Model(name, **value)
+    _training(model.training)
     if model.arch not in ARCHITECTURES:
         words = ", ".join(ARCHITECTURES)
         raise TcnfastError(f"model {name}: arch {model.arch!r} must be one of {words}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..tables import replace_file
+from .binary_tables import costs, details
 from .results import RESULTS, STATISTICS, read_rows
 from .statistics import METRICS, holm
 
@@ -74,15 +75,22 @@ def write_tables(folder: str | Path) -> None:
     parts.append(_frequency(results))
     if results.binary:
         parts += [_binary(results), _binary_means(results)]
+        words = "Means over seeds, with their standard deviation; cutoffs chosen on validation."
+        parts.append(_table("Every score of the binary sets", *details(results), words, texts=2))
+        words = "Processor seconds, validation included; median over the sets."
+        parts.append(_table("Cost on the binary sets", *costs(results), words))
     text = "\n".join(part for part in parts if part)
     replace_file(Path(folder) / TABLES, text.encode())
 
 
-def _table(title: str, header: list[str], rows: list[list[str]], note: str = "") -> str:
+def _table(
+    title: str, header: list[str], rows: list[list[str]], note: str = "", texts: int = 1
+) -> str:
+    """A table in Markdown, the first ``texts`` columns of which are words; "" without rows."""
     if not rows:
         return ""
     head = [f"**{title}**{note and '. ' + note}", ""]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    lines = [header, ["---"] * texts + ["---:"] * (len(header) - texts), *rows]
     return "\n".join([*head, *("| " + " | ".join(line) + " |" for line in lines), ""])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ _HEADER = "step\tloss\tvalid_macro_ap\tvalid_macro_auroc\tseconds"
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave: the step it ended with, the mean loss of its steps, seconds since the
-    start of training, and the scores on validation."""
+    """What one epoch gave: the step it ended with, the mean loss of its steps (NaN where there was
+    none), seconds since the start of training, and the scores on validation."""
 
     step: int
     loss: float
@@ -52,10 +53,10 @@ class EpochLog:
         """Write one more epoch."""
         self.rows.append(_row(epoch))
         self._write()
+        loss = "no loss" if math.isnan(epoch.loss) else f"loss {epoch.loss:.4f}"
         log.info(
-            "step %d: loss %.4f, validation macro-AP %.4f, macro-AUROC %.4f%s", epoch.step,
-            epoch.loss, epoch.scores.macro("ap"), epoch.scores.macro("auroc"),
-            " (best)" if is_best else "",
+            "step %d: %s, validation macro-AP %.4f, macro-AUROC %.4f%s", epoch.step, loss,
+            epoch.scores.macro("ap"), epoch.scores.macro("auroc"), " (best)" if is_best else "",
         )  # fmt: skip
         if self._tensorboard is None:
             return

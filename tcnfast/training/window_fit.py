@@ -4,6 +4,7 @@ schedule and choice of the epoch as :mod:`tcnfast.train` has for tiles."""
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +15,17 @@ from torch import nn
 
 from .. import backend as backends
 from ..baselines.architectures import training_precision, window_scorer
-from ..data.window_set import WindowSet
+from ..data.window_set import PARTS, WindowSet
 from ..engines import cpu_engine
 from ..errors import TcnfastError
 from ..labels import AMBIGUOUS, BOUND
-from ..metrics import MIN_POSITIVES, score_labels
+from ..metrics import MIN_POSITIVES, LabelScores, score_labels
 from ..train import decay_groups, learning_rate_at
 from .ema import WeightAverage
 from .epochs import Epoch
 from .losses import batch_loss
 from .window_batches import WindowBatches
-from .window_config import WindowConfig
+from .window_config import ARTICLE, WindowConfig
 
 
 @dataclass(frozen=True)
@@ -71,25 +72,31 @@ def fit_windows(
     on_epoch: Callable[[Epoch, bool], None] | None = None,
 ) -> WindowTraining:
     """Train ``model``, of :func:`tcnfast.baselines.architectures.build`, in place; it ends with the
-    weights of the epoch whose macro-AP on ``valid``, both strands averaged, was best.
+    weights of the epoch that was best on ``valid``, both strands averaged: by macro-AP, under the
+    article's protocol by accuracy. A model with a ``fit`` of its own is fitted by that, once.
 
     ``on_epoch(epoch, is_best)`` is called after every epoch. Raises TcnfastError where the loss
     stops being finite, and for parts that cannot be trained or validated on.
     """
     check_parts(train, valid)
     cpu_engine.keep_freed_memory()
-    run = _Run(model, train, config, device)
-    epochs, best, best_state = [], 0, None
+    judge = _Judge(valid, config, device)
+    if hasattr(model, "fit"):
+        return _fitted_at_once(model, train, judge, on_epoch)
     started, worked = time.monotonic(), time.process_time()
+    run = _Run(model, train, config, device)
+    epochs, merits, best_state = [], [], None
     for _ in range(config.epochs):
         loss = run.epoch()
-        scores = score_windows(run.judged, valid, device, config.precision)
+        scores, merit = judge(run.judged)
         epochs.append(Epoch(run.step, loss, time.monotonic() - started, scores))
-        is_best = best_state is None or _ap(epochs[-1]) > _ap(epochs[best])
+        merits.append(merit)
+        is_best = best_state is None or merit > max(merits[:-1])
         if is_best:
-            best, best_state = len(epochs) - 1, copy.deepcopy(run.judged.state_dict())
+            best_state = copy.deepcopy(run.judged.state_dict())
         if on_epoch is not None:
             on_epoch(epochs[-1], is_best)
+        best = int(np.argmax(merits))
         if config.patience and len(epochs) - 1 - best >= config.patience:
             break
     model.load_state_dict(best_state)
@@ -98,14 +105,43 @@ def fit_windows(
     return WindowTraining(epochs, best, *spent, run.cpu_seconds)
 
 
-def score_windows(model: nn.Module, windows: WindowSet, device: str, precision: str):
-    """LabelScores of a model on a window set, both strands averaged."""
-    logits = window_scorer(model, device, precision)(windows.codes)
-    return score_labels(windows.names, logits, windows.labels)
+def _fitted_at_once(model: nn.Module, train: WindowSet, judge: _Judge, on_epoch) -> WindowTraining:
+    """A training of one epoch, whose loss is not known."""
+    started, worked = time.monotonic(), time.process_time()
+    model.fit(train, judge.windows, judge.config)
+    fitted = time.process_time() - worked
+    epoch = Epoch(1, float("nan"), time.monotonic() - started, judge(model)[0])
+    if on_epoch is not None:
+        on_epoch(epoch, True)
+    spent = time.monotonic() - started, time.process_time() - worked
+    return WindowTraining([epoch], 0, *spent, fitted)
 
 
-def _ap(epoch: Epoch) -> float:
-    return epoch.scores.macro("ap")
+def parts_to_fit(windows: WindowSet, config: WindowConfig) -> tuple[WindowSet, WindowSet]:
+    """The windows to train on, as many as ``config`` allows, and those to choose by."""
+    parts = [PARTS.index(part) for part in config.training_parts]
+    train = windows.take(np.isin(windows.part, parts))
+    if config.max_windows and config.max_windows < len(train):
+        order = np.random.default_rng([config.seed, 3]).permutation(len(train))
+        train = train.take(np.sort(order[: config.max_windows]))
+    return train, windows.select(config.choosing_part)
+
+
+class _Judge:
+    """Scores a model on validation: LabelScores, and the number that an epoch is chosen by."""
+
+    def __init__(self, windows: WindowSet, config: WindowConfig, device: str) -> None:
+        self.windows, self.config, self.device = windows, config, device
+
+    def __call__(self, model: nn.Module) -> tuple[LabelScores, float]:
+        windows = self.windows
+        logits = window_scorer(model, self.device, self.config.precision)(windows.codes)
+        scores = score_labels(windows.names, logits, windows.labels)
+        if self.config.protocol == ARTICLE:
+            known = windows.labels != AMBIGUOUS
+            called = logits > 0
+            return scores, float((called == (windows.labels == BOUND))[known].mean())
+        return scores, scores.macro("ap")
 
 
 class _Run:
@@ -119,9 +155,14 @@ class _Run:
         torch.manual_seed(config.seed)
         self.model = model.to(self.device)
         model.set_label_rates(window_rates(train.labels).to(self.device))
+        if hasattr(model, "start"):
+            model.start(train, config.seed)
+        article = config.protocol == ARTICLE
+        shift, mutate = (0, 0.0) if article else (config.shift, config.mutate)
         self.batches = WindowBatches(train.codes, train.labels, config.batch, config.epochs,
-                                     config.seed, config.shift, config.mutate)  # fmt: skip
+                                     config.seed, shift, mutate, not article)  # fmt: skip
         self.config = config.schedule(config.epochs * self.batches.per_epoch)
+        self.constant_rate, self.clip = article, math.inf if article else config.clip
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.optimiser = torch.optim.AdamW(
             decay_groups(model, config.weight_decay),
@@ -145,15 +186,16 @@ class _Run:
 
     def _step(self) -> float:
         codes, labels = (torch.from_numpy(x).to(self.device) for x in self.batches.batch(self.step))
+        share = 1.0 if self.constant_rate else learning_rate_at(self.step, self.config)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * learning_rate_at(self.step, self.config)
+            group["lr"] = self.config.learning_rate * share
         self.optimiser.zero_grad(set_to_none=True)
         bf16 = self.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             logits = self.model(codes)
         loss = batch_loss(logits.float()[..., None], labels[:, None], None, self.config)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimiser.step()
         if self.average is not None:
             self.average.update(self.model)

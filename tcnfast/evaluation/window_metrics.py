@@ -1,4 +1,4 @@
-"""Scores of one cell: what a study reports of every label, and of all together."""
+"""Scores of a model on windows: of every label, and of all together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..evaluation.assessment import EDGES, calibration_errors
-from ..evaluation.ranking import Ranking
 from ..labels import AMBIGUOUS, BOUND
 from ..metrics import MIN_POSITIVES
 from ..training.calibrate import best_f1_cutoff
+from .assessment import EDGES, calibration_errors
+from .ranking import Ranking
 
-LABEL_METRICS = ("ap", "auroc", "f1", "mcc", "accuracy", "ece")
+LABEL_METRICS = ("ap", "auroc", "f1", "mcc", "accuracy", "precision", "recall", "ece")
 MACRO, MICRO, ALL = "macro", "micro", "all"
 
 
@@ -60,10 +60,10 @@ def cell_scores(
 ) -> Iterator[tuple[str, str, float]]:
     """(label, metric, value) of ``test``; both are logits float32 and targets uint8 (n, labels).
 
-    Cutoffs of F1 and accuracy (best F1) and of MCC (best MCC) are those of ``valid``. Means are
-    over labels with at least 20 bound windows in ``test``; "micro" takes windows x labels as one
-    list, "all" is of the whole matrix: Hamming loss is the share of its known entries that are
-    called wrongly. The calibration error is of raw probabilities.
+    Cutoffs of F1, accuracy, precision and recall (best F1) and of MCC (best MCC) are those of
+    ``valid``. Means are over labels with at least 20 bound windows in ``test``; "micro" takes
+    windows x labels as one list, "all" is of the whole matrix: Hamming loss is the share of its
+    known entries that are called wrongly. The calibration error is of raw probabilities.
     """
     logits, targets = test
     cutoffs = f1_cutoffs(*valid)
@@ -94,6 +94,8 @@ def _label_scores(logits, truth, cutoff: float, mcc_cutoff: float) -> tuple[floa
         _f1(called, truth),
         mcc if 0 < bound < truth.size else np.nan,
         float((called == truth).sum() / total),
+        float((truth & called).sum() / called.sum()) if called.any() else np.nan,
+        float((truth & called).sum() / bound) if bound else np.nan,
         calibration_error(logits, truth),
     )
 
