@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from .backend import choose_device
 from .errors import TcnfastError
@@ -21,10 +24,14 @@ from .model import TCN, load_model
 from .network.ensemble import Ensemble
 from .network.store import folder_hash, model_folder
 from .outputs import OutputFolder
-from .run_record import state_hash
+from .run_record import state_hash, versions
 from .scanner import Pipeline, Scorer
-from .scanning.announce import announce
+from .scanning.announce import announce, announce_motifs
 from .scanning.assembly import assemble
+from .scanning.motif_files import read_summary as read_motif_summary
+from .scanning.motif_files import summary_rows, write_hits, write_summary
+from .scanning.motif_job import MotifJob, MotifScanOptions
+from .scanning.motif_run import scan_stretches
 from .scanning.options import ScanOptions, chosen_devices
 from .scanning.scan_job import ScanJob
 from .scanning.scan_run import run_stretches
@@ -118,6 +125,78 @@ def scan(
     return ScanResult(output.folder, summary)
 
 
+def scan_motifs(
+    genome: str | Path | list[str | Path],
+    motifs: str | Path,
+    out: str | Path = "scan/",
+    *,
+    p_value: float = MotifScanOptions.p_value,
+    background: Sequence[float] | None = None,
+    chroms: str | list[str] | None = None,
+    targets: str | list[str] | None = None,
+    within: str | Path | None = None,
+    force: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+) -> ScanResult:
+    """Find every hit of the motifs of a MEME file along a genome, both strands, on the processor.
+
+    A hit is a site whose score has a p-value of at most ``p_value`` on its strand, in bases drawn
+    from ``background`` (shares of A, C, G, T, averaged with their complement; None: the composition
+    of the scanned contigs). Scores are log-odds over it in bits. A site with N is none.
+    ``targets``: motifs by id or name, all if None. ``within``: BED file; only hits that lie wholly
+    in a region count. ``genome``, ``chroms``, ``force`` and ``resume`` are those of :func:`scan`.
+
+    Writes ``hits/<id>.<name>.bed.gz`` (chrom, start, end, id, score, strand, p-value, sorted),
+    ``summary.tsv`` and ``run.json``; bytes do not depend on the number of threads. Memory does not
+    grow with the contigs.
+    """
+    started, stages = time.monotonic(), Stages()
+    options = MotifScanOptions(p_value, background, chroms, targets, within)
+    paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)
+    with Genome(*paths) as opened:
+        job = MotifJob(opened, motifs, options)
+        hashes = job.inputs.hash_beside()
+        output = OutputFolder(out, lambda: job.key(hashes), force, resume, "scan")
+        if output.complete:
+            log.info("%s is complete already", output.folder)
+            return ScanResult(output.folder, read_motif_summary(output.folder / "summary.tsv"))
+        announce_motifs(job)
+        with _what_is_finished_is_kept(output, job, hashes):
+            scan_stretches(job, output.work, stages, progress,
+                           lambda: hashes.done() and _settle(output, job, hashes))  # fmt: skip
+            _settle(output, job, hashes)
+            summary = _publish_hits(job, output, stages, started)
+    log.info("busy, some at the same time: %s", stages)
+    return ScanResult(output.folder, summary)
+
+
+def _publish_hits(
+    job: MotifJob, output: OutputFolder, stages: Stages, started: float
+) -> list[dict]:
+    result = output.work / "result"
+    shutil.rmtree(result, ignore_errors=True)
+    (result / "hits").mkdir(parents=True)
+    with stages.timed("write"):
+        summary = summary_rows(job, write_hits(job, output.work, result / "hits"))
+        write_summary(result / "summary.tsv", summary)
+    job.inputs.check()
+    record = {
+        "versions": versions(),
+        "motif_file": job.meme.name,
+        "p_value": job.options.p_value,
+        "background": job.background.tolist(),
+        "background_from": "the scanned contigs" if job.options.background is None else "given",
+        "motifs_without_hits": job.without_hits,
+        "threads": torch.get_num_threads(),
+        "skipped_contigs": job.skipped,
+        "stages": stages.seconds,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    output.publish(result, record)
+    return summary
+
+
 def _open_model(
     model: TCN | Ensemble | str | Path | None, cutoff: str
 ) -> tuple[TCN | Ensemble, str, str]:
@@ -162,7 +241,7 @@ def _carry_out(
     return summary
 
 
-def _settle(output: OutputFolder, job: ScanJob, hashes: Future) -> None:
+def _settle(output: OutputFolder, job: ScanJob | MotifJob, hashes: Future) -> None:
     """Let the work be gone on with. Raises TcnfastError where it is not known whether what was
     scanned is what was hashed."""
     if not output.settled:
@@ -172,7 +251,9 @@ def _settle(output: OutputFolder, job: ScanJob, hashes: Future) -> None:
 
 
 @contextmanager
-def _what_is_finished_is_kept(output: OutputFolder, job: ScanJob, hashes: Future) -> Iterator[None]:
+def _what_is_finished_is_kept(
+    output: OutputFolder, job: ScanJob | MotifJob, hashes: Future
+) -> Iterator[None]:
     try:
         yield
     except BaseException:

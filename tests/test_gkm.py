@@ -8,6 +8,7 @@ import torch
 from sklearn.svm import SVC
 
 from tcnfast.baselines import gkm_gram
+from tcnfast.baselines.architectures import build
 from tcnfast.baselines.gkm_counts import gapped_kmer_counts
 from tcnfast.baselines.gkm_gram import gram
 from tcnfast.baselines.gkm_kernel import GkmKernel, krawtchouk, lmers
@@ -18,6 +19,7 @@ from tcnfast.errors import TcnfastError
 from tcnfast.labels import AMBIGUOUS, BOUND
 from tcnfast.sequence.codes import encode, reverse_complement
 from tcnfast.training.window_config import WindowConfig
+from tcnfast.training.window_run import load_window_model, save_window_model
 
 SMALL = {"l": 6, "k": 4, "d": 1}
 MOTIF = encode("GATTACAGGC")
@@ -130,8 +132,8 @@ def test_krawtchouk_is_its_own_inverse():
 def test_centre_weights_halve_with_distance():
     weights = GkmKernel(weighting="centre").position_weights(411)
     middle = 200
-    assert weights[middle] == 50 and weights[middle + 50] == weights[middle - 50] == 25
-    assert weights[middle + 150] == 6.25 and weights[0] == 50 / 16
+    assert weights[middle] == 50 and weights[middle + 50] == weights[middle - 50] == 26
+    assert weights[middle + 150] == 7 and weights[0] == 4  # 6.25, 3.125, each rounded up
     far = GkmKernel(weighting="centre").position_weights(1011)
     assert far[0] == 1 and np.array_equal(far, far[::-1])
 
@@ -240,6 +242,17 @@ def test_windows_of_n_score_the_intercept_and_are_left_out_of_training(caplog):
     logits = model(torch.from_numpy(blank.codes[80:]))
     assert torch.equal(logits, model.bias.expand(4, 1))
     assert not gram(blank.codes, model.kernel)[80:].any()
+
+
+def test_a_saved_machine_scores_the_same(tmp_path):
+    train = window_set(60)
+    shape = {**SMALL, "weighting": "centre"}
+    model = build("gkm-svm", train.names, train.length, shape=shape)
+    model.fit(train, train, WindowConfig())
+    kind = {"arch": "gkm-svm", "mapping": "one-hot", "length": train.length, "shape": shape}
+    save_window_model(model, tmp_path / "model", kind)
+    codes = torch.from_numpy(train.codes)
+    assert torch.equal(load_window_model(tmp_path / "model")(codes), model(codes))
 
 
 def test_a_subsample_is_seeded_and_said(caplog):

@@ -221,6 +221,8 @@ def test_the_bundled_motifs_are_the_default(parts):
 
 
 def test_clear_words(meme, parts):
+    with pytest.raises(TcnfastError, match="width 7: "):
+        PWMNetwork(LABELS, 60, width=7)
     with pytest.raises(TcnfastError, match="19 bp does not fit into windows of 18"):
         PWMNetwork(LABELS, 18)
     with pytest.raises(TcnfastError, match="one-hot"):

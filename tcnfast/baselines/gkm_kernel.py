@@ -3,7 +3,9 @@ weights of mismatches and positions, and l-mers.
 
 K(x, y) is the sum over l-mers u of x and v of y, both strands of each, of h(m): m is the number of
 letters in which u and v differ, and h(m) = C(l - m, k) counts the gapped k-mers that they share.
-Pairs of more than d mismatches count nothing. Each l-mer may carry a weight by its position.
+Pairs of more than d mismatches count nothing, for which the kernel of gapped k-mers (d = l - k) is
+no longer positive for sure; the matrices of real windows are. Each l-mer may carry a weight by its
+position.
 
 An l-mer is an integer of two bits a letter, so the xor of two has as many letters that are not A
 as they have mismatches.
@@ -29,8 +31,9 @@ class GkmKernel:
 
     ``filter``: "gapped" counts shared gapped k-mers; "estimated" compares the l-mer counts that the
     gapped k-mers let one estimate, negative estimates cut off (the article's truncated filter).
-    ``weighting``: "none", or "centre" for max(M 2^(-D / half_life), 1) at a distance of D bases
-    between the middles of l-mer and window, LS-GKM's wgkm (``peak`` is M).
+    ``weighting``: "none", or "centre" for min(M, floor(M 2^(-D / half_life) + 1)) at D bases
+    between the middles of l-mer and window; M is ``peak``. Both together are LS-GKM's wgkm, as its
+    usage text has it (where the minimum is called max).
     Raises TcnfastError for values that cannot be.
     """
 
@@ -77,7 +80,8 @@ class GkmKernel:
         if self.weighting == "none":
             return np.ones(starts, np.float32)
         distance = np.abs(np.arange(starts) - (starts - 1) / 2)
-        return np.maximum(self.peak * 2 ** (-distance / self.half_life), 1).astype(np.float32)
+        falling = np.floor(self.peak * 2 ** (-distance / self.half_life) + 1)
+        return np.minimum(self.peak, falling).astype(np.float32)
 
 
 def krawtchouk(width: int) -> np.ndarray:
@@ -100,7 +104,7 @@ def _estimated_filter(width: int, k: int) -> np.ndarray:
     to = krawtchouk(width)
     keep = (np.arange(width + 1) <= k).astype(np.float64)
     w = to @ keep / 4.0**width
-    w[np.argmax(w <= 0) if (w <= 0).any() else width + 1 :] = 0
+    w[np.cumsum(w <= 0) > 0] = 0
     h = to @ (to @ w) ** 2 / 4.0**width
     return h / h[0]
 

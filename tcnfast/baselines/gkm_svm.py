@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import TcnfastError
 from ..labels import AMBIGUOUS, BOUND
 from .gkm_gram import gram
-from .gkm_kernel import GkmKernel
+from .gkm_kernel import GkmKernel, lmers
 from .gkm_table import contributions, lmer_table
 from .network import set_rates
 
@@ -28,7 +28,8 @@ class GkmSVM(nn.Module):
 
     ``l``, ``k``, ``d``, ``filter``, ``weighting``, ``peak``, ``half_life``: see GkmKernel. ``C``:
     cost of a training window on the wrong side. ``max_windows``: training takes as many at most,
-    drawn at random; the kernel matrix takes 8 bytes a pair, 0.8 GB for ten thousand.
+    drawn at random; the kernel matrix takes 8 bytes a pair, and as many again for a label with
+    ambiguous windows: 2.4 GB in all for ten thousand.
 
     An SVM is not trained by gradient: ``fit`` does it. Of the support vectors nothing is kept but
     ``table``, the weight of every l-mer. A window without an l-mer (all hold N) scores the
@@ -96,8 +97,6 @@ class GkmSVM(nn.Module):
         return torch.cat([self.bias.new_zeros(0, len(self.labels)), *parts]).cpu().numpy()
 
     def _usable(self, train: WindowSet, seed: int) -> WindowSet:
-        from .gkm_kernel import lmers
-
         some = (lmers(train.codes, self.kernel.l) >= 0).any(1)
         if not some.any():
             raise TcnfastError(f"{train.name}: no training window has {self.kernel.l} bases "

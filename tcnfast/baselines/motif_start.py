@@ -16,6 +16,7 @@ from ..sequence.codes import N, reverse_complement
 
 _HALF = 4  # a word is two halves of so many bases, a gap between them
 _HALVES = 4**_HALF
+WORD = 2 * _HALF  # bases of a word, the shortest that it spans
 _LEAST = 20  # bound windows that are left to find another word in
 _WEIGHT = 0.5  # of the background in every column of a start, next to the bases seen there
 
@@ -29,7 +30,7 @@ class Word(NamedTuple):
 
     @property
     def span(self) -> int:
-        return 2 * _HALF + self.gap
+        return WORD + self.gap
 
 
 def enriched_words(bound: np.ndarray, unbound: np.ndarray, width: int, most: int) -> list[Word]:
@@ -42,7 +43,7 @@ def enriched_words(bound: np.ndarray, unbound: np.ndarray, width: int, most: int
     words: list[Word] = []
     while len(words) < most and len(bound) >= _LEAST and len(unbound):
         best = None
-        for gap in range(min(width, bound.shape[1]) - 2 * _HALF + 1):
+        for gap in range(min(width, bound.shape[1]) - WORD + 1):
             z = _z_scores(_windows_with(bound, gap), len(bound),
                           _windows_with(unbound, gap), len(unbound))  # fmt: skip
             index = int(z.argmax())
@@ -117,7 +118,7 @@ def _count_words(codes, gap, counts):
 
 
 def _letters(index: int) -> np.ndarray:
-    shifts = 2 * np.arange(2 * _HALF)[::-1]
+    shifts = 2 * np.arange(WORD)[::-1]
     return (index >> shifts & 3).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ from ..errors import TcnfastError
 from ..labels import AMBIGUOUS, BOUND, UNBOUND
 from ..meme import UNIFORM, Motif
 from ..sequence.codes import N
-from .motif_start import enriched_words, start_matrix
+from .motif_start import WORD, enriched_words, start_matrix
 from .network import set_rates
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class PWMNetwork(nn.Module):
         self, labels: list[str], length: int, mapping: str = "one-hot", *, width: int = 19
     ) -> None:
         super().__init__()
+        if width < WORD:
+            raise TcnfastError(
+                f"width {width}: must be at least {WORD}, the length of a first word"
+            )
         check_windows(length, width, mapping)
         self.labels, self.width = list(labels), width
         self.weight = nn.Parameter(torch.randn(len(labels), 4, width) / _GAIN)

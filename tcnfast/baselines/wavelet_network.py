@@ -32,11 +32,8 @@ AT_ONCE = 32  # pictures in the frozen layers at once; the article's batch
 TRAINABLE = ("layer4", "all")
 _MIN_SIZE = 64  # pixels: 2 x 2 places are left in the last layer
 _ARTICLE_MEAN = (0.485, 0.485, 0.406)
-_RANGE_WINDOWS, _RANGE_SHARE = (
-    256,
-    0.999,
-)  # what the range of colours is learned from; how much it holds
-_NORM_WINDOWS = 256
+_START_WINDOWS = 256  # that a start looks at
+_RANGE_SHARE = 0.999  # of their moduli, that the range of colours holds
 
 
 class WaveletNetwork(nn.Module):
@@ -111,22 +108,23 @@ class WaveletNetwork(nn.Module):
     @torch.no_grad()
     def start(self, train: WindowSet, seed: int) -> None:
         """Read ``weights``; learn the range of colours; where weights are random, the averages of
-        frozen batch norms too, so that what they pass on is normalised."""
+        batch norms too, so that what frozen ones pass on is normalised."""
         rng = np.random.default_rng([seed, 4])
-        rows = np.sort(rng.permutation(len(train))[: max(_RANGE_WINDOWS, _NORM_WINDOWS)])
+        rows = np.sort(rng.permutation(len(train))[:_START_WINDOWS])
         codes = torch.from_numpy(train.codes[rows]).to(self.values.device)
         if not self.faithful:
-            found = self._moduli(codes[:_RANGE_WINDOWS]).flatten().cpu().numpy()
+            found = self._moduli(codes).flatten().cpu().numpy()
             high = max(float(np.quantile(found, _RANGE_SHARE)), 1e-6)
             self.colour_range.copy_(torch.tensor([0.0, high]))
         if self.weights is not None:
             load_image_weights(self.trunk, self.weights)
             log.info("wavelet: starts at the weights of %s", self.weights)
             return
-        frozen = "; the layers before the last stay as they are" if self.frozen else ""
-        log.warning("wavelet: starts at random weights, no file of weights was named%s", frozen)
-        if self.frozen and not self.faithful:
-            self._average_norms(codes[:_NORM_WINDOWS])
+        frozen = "; layers before the last stay random unless trainable is all"
+        words = "wavelet: starts at random weights, no file of weights was named%s"
+        log.warning(words, frozen if self.frozen else "")
+        if not self.faithful:
+            self._average_norms(codes)
 
     def train(self, mode: bool = True) -> WaveletNetwork:
         super().train(mode)
@@ -183,18 +181,19 @@ class WaveletNetwork(nn.Module):
         return [getattr(self.trunk, name) for name in (*STEM, *self.frozen)]
 
     def _average_norms(self, codes: Tensor) -> None:
-        norms = [m for part in self._frozen_parts() for m in part.modules()
-                 if isinstance(m, nn.BatchNorm2d)]  # fmt: skip
-        momentum = [norm.momentum for norm in norms]
+        """Set the averages of all batch norms to those of ``codes``."""
+        was_training = self.training
+        norms = [m for m in self.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+        momentum = norms[0].momentum
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over all batches
             norm.train()
         for part in codes.split(AT_ONCE):
-            self._in_parts(self.images(part), (*STEM, *self.frozen))
-        for norm, before in zip(norms, momentum, strict=True):
-            norm.momentum = before
-            norm.eval()
+            self.trunk(self.images(part))
+        for norm in norms:
+            norm.momentum = momentum
+        self.train(was_training)
 
     def _signal(self, codes: Tensor) -> Tensor:
         return self.values[codes.int()]

@@ -11,6 +11,10 @@ from contextlib import contextmanager
 
 from .flags import command, flags, names, positive
 
+# flags that say nothing about motifs
+OF_MODELS = ("model", "tracks", "track_format", "track_floor", "cutoff", "min_length", "max_gap",
+             "devices", "batch_size", "stride", "rc", "precision", "backend")  # fmt: skip
+
 
 def add(commands) -> None:
     parents = [flags("output", "device", "plan", "stride")]
@@ -34,10 +38,22 @@ def add(commands) -> None:
     add("--devices", type=names, metavar="NAMES", help=(
         "several at once, in place of --device: cuda:0,cuda:1, or 0,1; or cpu,cpu"))  # fmt: skip
     add("--batch-size", type=positive, default=1, metavar="N", help="segments scored at once")
+    words = "find the hits of these motifs instead of scoring with a model; -t: ids or names"
+    add("--motifs", metavar="MEME", help=words)
+    words = "with --motifs: of a hit at most (default 1e-4)"
+    add("--p-value", type=float, metavar="P", help=words)
+    add("--background", type=background, metavar="SHARES", help=(
+        "with --motifs: A,C,G,T or uniform (default: of the scanned contigs)"))  # fmt: skip
     add("--resume", action="store_true", help="go on with an unfinished scan")
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.motifs:
+        _run_motifs(args)
+        return
+    for name in ("p_value", "background"):
+        if getattr(args, name) is not None:
+            args.parser.error(f"--{name.replace('_', '-')} needs --motifs")
     from ..scan import scan
 
     with _terminated_is_an_exit():
@@ -67,6 +83,45 @@ def run(args: argparse.Namespace) -> None:
         )
     calls = sum(row["calls"] for row in result.summary if row["chrom"] == "all")
     logging.info("%d calls in %s", calls, result.folder)
+
+
+def _run_motifs(args: argparse.Namespace) -> None:
+    for name in OF_MODELS:
+        if getattr(args, name) != args.parser.get_default(name):
+            flag = name.replace("_", "-")
+            args.parser.error(f"--{flag} is for models; it does not go with --motifs")
+    if args.device not in ("auto", "cpu"):
+        args.parser.error(f"--device {args.device}: --motifs runs on the processor")
+    from ..scan import scan_motifs
+
+    with _terminated_is_an_exit():
+        result = scan_motifs(
+            args.genome,
+            args.motifs,
+            args.output or "scan",
+            p_value=1e-4 if args.p_value is None else args.p_value,
+            background=args.background,
+            chroms=args.chroms,
+            targets=args.targets,
+            within=args.within,
+            force=args.force,
+            resume=args.resume,
+            progress=not (args.quiet or args.no_progress),
+        )
+    hits = sum(row["hits"] for row in result.summary if row["chrom"] == "all")
+    logging.info("%d hits in %s", hits, result.folder)
+
+
+def background(text: str) -> list[float]:
+    """Shares of A, C, G and T as the command line gives them."""
+    if text == "uniform":
+        return [0.25] * 4
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write four shares, as 0.3,0.2,0.2,0.3"
+        ) from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import time
 
 import numpy as np
+import torch
 
 from .. import run_record
 from ..scanner import Pipeline
@@ -32,9 +33,7 @@ def announce(job, name: str, pipeline: Pipeline | None) -> None:
     if unused:
         log.warning("WARNING: %s", unused)
     _announce_cutoffs(job)
-    if job.skipped:
-        shown = ", ".join(job.skipped[:5]) + (", ..." if len(job.skipped) > 5 else "")
-        log.info("%d contigs skipped (%s); --chroms all scans them", len(job.skipped), shown)
+    _announce_skipped(job)
     words = f"{job.bases / 1e6:.1f} Mb in {len(job.chroms)} contigs"
     if pipeline is None and plan.device.type == "cpu":  # several that share its threads
         pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.batch_size)
@@ -43,6 +42,30 @@ def announce(job, name: str, pipeline: Pipeline | None) -> None:
         return
     speed = probe_speed(pipeline)
     log.info("%s: at %.1f Mb/s about %d s", words, speed / 1e6, round(job.bases / speed))
+
+
+def announce_motifs(job) -> None:
+    """Say what a :class:`tcnfast.scanning.motif_job.MotifJob` will do."""
+    shares = ", ".join(
+        f"{base} {share:.4f}" for base, share in zip("ACGT", job.background, strict=True)
+    )
+    of = "of the scanned contigs" if job.options.background is None else "given"
+    log.info("%d motifs of %s, p-value %g, background %s (%s, both strands)", len(job.motifs),
+             job.meme.name, job.options.p_value, shares, of)  # fmt: skip
+    none = job.without_hits
+    if none:
+        shown = ", ".join(none[:5]) + (", ..." if len(none) > 5 else "")
+        log.warning("WARNING: even the best site of %d motifs has a higher p-value: no hits of %s",
+                    len(none), shown)  # fmt: skip
+    _announce_skipped(job)
+    log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms),
+             run_record.device_words(torch.device("cpu")))  # fmt: skip
+
+
+def _announce_skipped(job) -> None:
+    if job.skipped:
+        shown = ", ".join(job.skipped[:5]) + (", ..." if len(job.skipped) > 5 else "")
+        log.info("%d contigs skipped (%s); --chroms all scans them", len(job.skipped), shown)
 
 
 def _announce_cutoffs(job) -> None:

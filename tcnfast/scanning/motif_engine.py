@@ -59,8 +59,11 @@ class MotifTables:
     lacks: np.ndarray
 
 
-def build_tables(units: Sequence[np.ndarray], cutoffs: Sequence[int]) -> MotifTables:
-    """Tables of matrices int64 (width, 4), each with the lowest score that is a hit, in units."""
+def build_tables(
+    units: Sequence[np.ndarray], cutoffs: Sequence[int], bases: int = 4 ** SEEDS[-1]
+) -> MotifTables:
+    """Tables of matrices int64 (width, 4), each with the lowest score that is a hit, in units.
+    ``bases``: about how many will be scanned; few are not worth long lists."""
     if not 0 < len(units) <= MAX_MOTIFS:
         raise TcnfastError(f"{len(units)} motifs: one scan takes 1 to {MAX_MOTIFS}")
     matrices = [strand for matrix in units for strand in (matrix, matrix[::-1, ::-1])]
@@ -72,7 +75,7 @@ def build_tables(units: Sequence[np.ndarray], cutoffs: Sequence[int]) -> MotifTa
     if may_lack.max() >= 1 << min(bits, LACK_BITS):
         raise TcnfastError(f"{len(units)} motifs at this p-value: scan them in several runs")
     all_lacks = [matrix.max(1, keepdims=True) - matrix for matrix in matrices]
-    length, counts = _seed_length(all_lacks, may_lack, bits)
+    length, counts = _seed_length(all_lacks, may_lack, bits, bases)
     seeds = np.array([_seed(lacks, length)[0] for lacks in all_lacks])
     first = np.concatenate([[0], np.cumsum(counts)])
     lists, filled = np.zeros(max(1, first[-1]), np.uint32), first[:-1].copy()
@@ -89,7 +92,7 @@ def build_tables(units: Sequence[np.ndarray], cutoffs: Sequence[int]) -> MotifTa
 
 
 def _seed_length(
-    all_lacks: list[np.ndarray], may_lack: np.ndarray, bits: int
+    all_lacks: list[np.ndarray], may_lack: np.ndarray, bits: int, bases: int
 ) -> tuple[int, np.ndarray]:
     """The shortest seed with short lists, or the longest with lists that fit into memory, and the
     length of each list: int64 (4^length,)."""
@@ -100,7 +103,7 @@ def _seed_length(
             _list_words(_seed(lacks, length)[1], most, row, bits, counts, nothing)
         if chosen is None or counts.sum() <= _MOST_LISTED:
             chosen = length, counts
-        if counts.sum() <= _FEW * counts.size:
+        if counts.sum() <= _FEW * counts.size or 4 * counts.size > bases:
             break
     return chosen
 

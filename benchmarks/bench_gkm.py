@@ -1,0 +1,138 @@
+"""Gapped k-mer SVM: training and scoring, beside sparse counts and scikit-learn's LinearSVC.
+
+    python benchmarks/bench_gkm.py SET --windows 1000 --rounds 3
+    python benchmarks/bench_gkm.py SET --kernel 1000 3000 10000
+
+SET is a folder of `tcnfast prepare --windows`. Seconds are those of the processor, one thread, from
+codes in memory to a trained machine, and from codes to scores. Counts know no limit of mismatches,
+so the side "d=4" is the one to hold them against (l=11, k=7: all mismatches); "d=3" is our default.
+AUROC is of the validation part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from statistics import median
+
+import numpy as np
+import torch
+from record import append
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+
+from tcnfast.baselines.gkm_counts import gapped_kmer_counts
+from tcnfast.baselines.gkm_gram import gram
+from tcnfast.baselines.gkm_kernel import GkmKernel
+from tcnfast.baselines.gkm_svm import GkmSVM
+from tcnfast.data.window_set import WindowSet
+from tcnfast.labels import BOUND
+from tcnfast.metrics import score_labels
+from tcnfast.training.window_config import WindowConfig
+
+
+def machine(d: int):
+    def side(train: WindowSet, valid: WindowSet):
+        model = GkmSVM(train.names, train.length, d=d)
+        model.fit(train, valid.take(np.arange(0)), WindowConfig())  # no Platt scaling
+
+        def score():
+            with torch.no_grad():
+                return model(torch.from_numpy(valid.codes)).numpy()
+
+        return score
+
+    return side
+
+
+def counts(hash_bits: int | None):
+    def side(train: WindowSet, valid: WindowSet):
+        features = normalize(gapped_kmer_counts(train.codes, hash_bits=hash_bits))
+        fitted = LinearSVC(loss="hinge", max_iter=10_000).fit(features, train.labels[:, 0] == BOUND)
+
+        def score():
+            found = normalize(gapped_kmer_counts(valid.codes, hash_bits=hash_bits))
+            return fitted.decision_function(found)[:, None].astype(np.float32)
+
+        return score
+
+    return side
+
+
+SIDES = {
+    "sparse counts, LinearSVC": counts(None),
+    "counts hashed to 2^20, LinearSVC": counts(20),
+    "tcnfast, d=4": machine(4),
+    "tcnfast, d=3": machine(3),
+}
+
+
+def timed(work):
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
+
+
+def measure(train: WindowSet, valid: WindowSet, rounds: int) -> list[dict]:
+    spent = {name: ([], []) for name in SIDES}
+    aurocs = {}
+    for _ in range(rounds):
+        for name, side in SIDES.items():
+            score, fitting = timed(lambda side=side: side(train, valid))
+            logits, scoring = timed(score)
+            spent[name][0].append(fitting)
+            spent[name][1].append(scoring * 1000 / len(valid))
+            aurocs[name] = score_labels(valid.names, logits, valid.labels).auroc[0]
+    found = {name: [median(x) for x in times] for name, times in spent.items()}
+    base = found["sparse counts, LinearSVC"]
+    return [
+        {
+            "side": name,
+            "train_s": f"{fitting:.4g}",
+            "ratio": f"{base[0] / fitting:.2f}",
+            "score_s_per_1000": f"{scoring:.4g}",
+            "score_ratio": f"{base[1] / scoring:.2f}",
+            "auroc": f"{aurocs[name]:.4f}",
+        }
+        for name, (fitting, scoring) in found.items()
+    ]
+
+
+def kernel_rows(sizes: list[int], length: int) -> None:
+    rng = np.random.default_rng(0)
+    for size in sizes:
+        codes = rng.integers(0, 4, (size, length), np.uint8)
+        _, seconds = timed(lambda codes=codes: gram(codes, GkmKernel()))
+        row = {"side": "tcnfast, d=3", "train_s": f"{seconds:.4g}", "ratio": "",
+               "score_s_per_1000": "", "score_ratio": "", "auroc": ""}  # fmt: skip
+        case = f"kernel matrix alone, {size} random windows of {length} bp, processor time"
+        append("gkm", case, [row])
+        print(case, row["train_s"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("set")
+    parser.add_argument("--windows", type=int, help="for training; all by default")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--kernel", type=int, nargs="*", default=[], help="only the kernel matrix")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    windows = WindowSet.open(args.set)
+    gram(windows.codes[:4], GkmKernel())  # compiled
+    if args.kernel:
+        return kernel_rows(args.kernel, windows.length)
+    train, valid = windows.select("train"), windows.select("valid")
+    rng = np.random.default_rng(0)
+    train = train.take(rng.permutation(len(train))[: args.windows])
+    for side in SIDES.values():
+        side(train.take(np.arange(40)), valid)()  # compiled
+    rows = measure(train, valid, args.rounds)
+    case = f"{windows.name}: {len(train)} windows of {windows.length} bp, processor time"
+    append("gkm", case, rows)
+    for row in rows:
+        print(*row.values(), sep="\t")
+
+
+if __name__ == "__main__":
+    main()
