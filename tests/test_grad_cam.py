@@ -134,10 +134,15 @@ def test_the_article_s_way():
 
 
 def test_the_article_s_way_knows_where_a_stretched_window_lies():
-    codes = random_codes(1, LENGTH).numpy().copy()
-    codes[0, :20], codes[0, 90:] = N, N
-    values = profiles(tiny(("A",), faithful=True, size=128), codes)[0]
-    assert values[20:90].max() > 0 and not values[:20].any() and not values[90:].any()
+    codes = random_codes(6, LENGTH).numpy()
+    inside = np.zeros(codes.shape, bool)
+    for row in range(6):
+        inside[row, 5 * row : 70 + 8 * row] = True
+    codes[~inside] = N
+    model = tiny(("A",), faithful=True, size=128)
+    model.head.weight.data.abs_()  # no map is below 0 everywhere
+    values = profiles(model, codes)
+    assert ((values * inside).max(1) > 0).all() and not values[~inside].any()
 
 
 def test_what_is_refused():

@@ -28,15 +28,17 @@ class Epoch:
 
 
 class EpochLog:
-    """Writes each epoch to ``folder``/train.tsv, to the log, and where ``tensorboard`` names a
+    """Writes each epoch, whose scores are of ``part``, to ``folder``/train.tsv, to the log, and where ``tensorboard`` names a
     folder there as TensorBoard events.
 
     Raises TcnfastError where TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, tensorboard: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, tensorboard: str | None = None, part: str = "validation"
+    ) -> None:
         self.path = folder / TABLE
-        self.rows = [_HEADER]
+        self.part, self.rows = part, [_HEADER]
         self._events, self._tensorboard = None, tensorboard
         if tensorboard is not None:
             _summary_writer()
@@ -55,7 +57,7 @@ class EpochLog:
         self._write()
         loss = "no loss" if math.isnan(epoch.loss) else f"loss {epoch.loss:.4f}"
         log.info(
-            "step %d: %s, validation macro-AP %.4f, macro-AUROC %.4f%s", epoch.step, loss,
+            "step %d: %s, %s macro-AP %.4f, macro-AUROC %.4f%s", epoch.step, loss, self.part,
             epoch.scores.macro("ap"), epoch.scores.macro("auroc"), " (best)" if is_best else "",
         )  # fmt: skip
         if self._tensorboard is None:

@@ -71,7 +71,7 @@ def train_on_windows(
              f"{count_parameters(model):,}", len(found.names), found.length)  # fmt: skip
     try:
         result.mkdir()
-        epochs = EpochLog(result, tensorboard)
+        epochs = EpochLog(result, tensorboard, settings.choosing_part)
         trained = fit_windows(model, *parts_to_fit(found, settings), settings, device, epochs.add)
         save_window_model(model.cpu(), result, kind)
         scores = trained.epochs[trained.best].scores

@@ -1,0 +1,134 @@
+"""DNA to the pictures that a network reads, against image files: `python
+benchmarks/bench_wavelet.py`, on windows of the example genome, one core (--threads).
+
+Pictures: from codes to standardised float32 (n, 3, 224, 224). "matplotlib files" does as the
+wavelet article did: ssqueezepy's transform of one sequence, drawn by matplotlib in turbo on 12 x 8
+inches without axes, cropped and saved as PNG, read and resized by Pillow. (The article called
+ssq_cwt, which also squeezes; here it is cwt, which does less.) "tcnfast" is
+``WaveletNetwork.images`` with ``faithful``. Transform: moduli alone, where "ssqueezepy" takes all
+windows in one call. Sides take turns; moduli must agree to 1e-4 of their maximum, and how far the
+pictures differ is told. Medians, in seconds of the processor: this machine is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("SSQ_PARALLEL", "0")  # as many threads as the other side: one
+
+import numpy as np
+import ssqueezepy
+import torch
+from PIL import Image
+from record import record
+
+import tcnfast
+from tcnfast.baselines.scalogram import IMAGENET_STD
+from tcnfast.baselines.wavelet_network import WaveletNetwork
+from tcnfast.baselines.wavelets import modulus
+
+GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
+FIRST, APART = 500_000, 5_000
+MEAN = (0.485, 0.485, 0.406)  # the article's
+TOLERANCE = 1e-4
+
+
+def windows(count: int, width: int) -> np.ndarray:
+    """uint8 (count, width) of real sequence without N."""
+    with tcnfast.Genome(GENOME) as genome:
+        (chrom,) = genome.sizes
+        starts = range(FIRST, FIRST + count * APART, APART)
+        return np.stack([genome.codes(chrom, start, start + width) for start in starts])
+
+
+def through_files(codes: np.ndarray) -> np.ndarray:
+    """float32 (n, 3, 224, 224), each by way of a PNG file (in memory: no disk is waited for)."""
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    out = []
+    for window in codes:
+        transform, _ = ssqueezepy.cwt(window + 1.0)
+        figure, axes = pyplot.subplots(figsize=(12, 8))
+        axes.imshow(np.abs(transform), cmap="turbo", aspect="auto")
+        axes.axis("off")
+        file = io.BytesIO()
+        figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0)
+        pyplot.close(figure)
+        picture = Image.open(file).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+        scaled = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255
+        mean, std = (np.array(x, np.float32)[:, None, None] for x in (MEAN, IMAGENET_STD))
+        out.append((scaled - mean) / std)
+    return np.stack(out)
+
+
+def take_turns(sides: dict[str, Callable], rounds: int) -> tuple[dict, dict]:
+    """What each side gives, and its median seconds."""
+    given = {name: side() for name, side in sides.items()}  # warm
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            start = time.process_time()
+            side()
+            seconds[name].append(time.process_time() - start)
+    return given, {name: median(times) for name, times in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--windows", type=int, default=64)
+    parser.add_argument("--width", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-record", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    codes = windows(args.windows, args.width)
+    x = torch.from_numpy(codes)
+    network = WaveletNetwork(["any"], args.width, depth=10, width=1, faithful=True)
+    case = f"{args.windows} windows of {args.width} bp"
+
+    sides = {
+        "ssqueezepy": lambda: np.abs(ssqueezepy.cwt(codes + 1.0)[0]),
+        "tcnfast": lambda: modulus(x.double() + 1).numpy(),
+    }
+    given, seconds = take_turns(sides, args.rounds)
+    theirs, ours = given.values()
+    worst = np.abs(ours - theirs).max() / theirs.max()
+    if not worst <= TOLERANCE:
+        raise SystemExit(f"bench_wavelet: moduli differ by {worst:.2g} of their maximum")
+    report(f"transform, {case}", seconds, "ssqueezepy", args)
+    print(f"  largest difference {worst:.2g} of the maximum")
+
+    sides = {
+        "matplotlib files": lambda: through_files(codes),
+        "tcnfast": lambda: network.images(x).numpy(),
+    }
+    given, seconds = take_turns(sides, args.rounds)
+    report(f"pictures, {case}", seconds, "matplotlib files", args)
+    scale = np.array(IMAGENET_STD)[:, None, None] * 255
+    theirs, ours = (images * scale for images in given.values())
+    alike = np.mean(
+        [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(theirs, ours, strict=True)]
+    )
+    print(
+        f"  pictures differ by {np.abs(theirs - ours).mean():.1f} of 255 in the mean, r {alike:.4f}"
+    )
+
+
+def report(case: str, seconds: dict[str, float], baseline: str, args) -> None:
+    for name, value in seconds.items():
+        print(f"{case}: {name} {1e3 * value / args.windows:.3g} ms a window, "
+              f"{seconds[baseline] / value:.1f} x", flush=True)  # fmt: skip
+    if not args.no_record:
+        record("wavelet", case, seconds, baseline)
+
+
+if __name__ == "__main__":
+    main()
