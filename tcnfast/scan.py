@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from .backend import choose_device
 from .errors import TcnfastError
 from .genome import Genome
@@ -24,7 +22,7 @@ from .model import TCN, load_model
 from .network.ensemble import Ensemble
 from .network.store import folder_hash, model_folder
 from .outputs import OutputFolder
-from .run_record import state_hash, versions
+from .run_record import device_words, state_hash, versions
 from .scanner import Pipeline, Scorer
 from .scanning.announce import announce, announce_motifs
 from .scanning.assembly import assemble
@@ -135,11 +133,12 @@ def scan_motifs(
     chroms: str | list[str] | None = None,
     targets: str | list[str] | None = None,
     within: str | Path | None = None,
+    device: str = "auto",
     force: bool = False,
     resume: bool = False,
     progress: bool = False,
 ) -> ScanResult:
-    """Find every hit of the motifs of a MEME file along a genome, both strands, on the processor.
+    """Find every hit of the motifs of a MEME file along a genome, both strands.
 
     A hit is a site whose score has a p-value of at most ``p_value`` on its strand, in bases drawn
     from ``background`` (shares of A, C, G, T, averaged with their complement; None: the composition
@@ -148,14 +147,14 @@ def scan_motifs(
     in a region count. ``genome``, ``chroms``, ``force`` and ``resume`` are those of :func:`scan`.
 
     Writes ``hits/<id>.<name>.bed.gz`` (chrom, start, end, id, score, strand, p-value, sorted),
-    ``summary.tsv`` and ``run.json``; bytes do not depend on the number of threads. Memory does not
-    grow with the contigs.
+    ``summary.tsv`` and ``run.json``; bytes do not depend on device or number of threads. Memory
+    does not grow with the contigs.
     """
     started, stages = time.monotonic(), Stages()
     options = MotifScanOptions(p_value, background, chroms, targets, within)
     paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)
     with Genome(*paths) as opened:
-        job = MotifJob(opened, motifs, options)
+        job = MotifJob(opened, motifs, options, device)
         hashes = job.inputs.hash_beside()
         output = OutputFolder(out, lambda: job.key(hashes), force, resume, "scan")
         if output.complete:
@@ -188,7 +187,7 @@ def _publish_hits(
         "background": job.background.tolist(),
         "background_from": "the scanned contigs" if job.options.background is None else "given",
         "motifs_without_hits": job.without_hits,
-        "threads": torch.get_num_threads(),
+        "device": device_words(job.device),
         "skipped_contigs": job.skipped,
         "stages": stages.seconds,
         "seconds": round(time.monotonic() - started, 1),

@@ -16,7 +16,8 @@ from tcnfast.genome import Genome
 from tcnfast.meme import DATABASE, UNITS_PER_BIT, Motif, read_meme, write_meme
 from tcnfast.meme_pvalues import both_strands, score_tail, whole_units
 from tcnfast.scan import scan_motifs
-from tcnfast.scanning import motif_engine, motif_files, motif_run, stretches
+from tcnfast.scanning import motif_device, motif_engine, motif_files, motif_run, stretches
+from tcnfast.scanning.motif_device import MotifDevice
 from tcnfast.scanning.motif_engine import build_tables, find_hits, unpack
 from tcnfast.sequence.codes import encode, reverse_complement
 
@@ -260,7 +261,6 @@ def test_the_command(run, lab, tmp_path):  # noqa: F811
         (["--stride", "64"], "--stride is for models"),
         (["-m", "encode-v1"], "--model is for models"),
         (["--devices", "cpu,cpu"], "--devices is for models"),
-        (["--device", "cuda"], "runs on the processor"),
         (["--background", "a,b"], "write four shares"),
         (["--background", "0.5,0.5"], "needs four shares"),
         (["--p-value", "0.5"], "at most 0.01"),
@@ -326,3 +326,36 @@ def test_strands_are_mirrored():
     here = set(zip(start.tolist(), strand.tolist(), lacks.tolist(), strict=True))
     there = zip(mirrored[1].tolist(), mirrored[2].tolist(), mirrored[3].tolist(), strict=True)
     assert here == {(5_000 - 9 - s, 1 - strand, lacks) for s, strand, lacks in there} and here
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("scores", [1000, 2**26])
+def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkeypatch):
+    """It is the code of the GPU, whatever runs it."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    monkeypatch.setattr(motif_device, "_SCORES", scores)
+    with Genome(lab / "g.fa") as genome:
+        codes = genome.codes("chr2", 16_000, 21_000)
+        first = genome.codes("chr2", 0, 4_000)
+    units = [whole_units(motif, np.full(4, 0.25)) for motif in read_meme(lab / "m.meme")]
+    cutoffs = [score_tail(x, np.full(4, 0.25)).cutoff(P) for x in units]
+    scan, tables = MotifDevice(units, cutoffs, torch.device(device)), build_tables(units, cutoffs)
+    # starts whose sites reach behind them, and to the end of the codes
+    for part, starts in ((codes, len(codes) - 30), (codes, len(codes)), (first, 1), (first[:5], 5)):
+        expected = find_hits(part, starts, tables)
+        np.testing.assert_array_equal(scan.find_hits(part, starts), expected)
+        assert expected.size > 50 or starts < 10
+
+
+def test_a_scan_on_a_device_writes_the_same_bytes(lab, tmp_path, monkeypatch):
+    """Here the processor stands in for it."""
+    scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "cpu", p_value=P)
+
+    def on_device(job):
+        return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
+
+    monkeypatch.setattr(motif_run, "_finder", on_device)
+    scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "gpu", p_value=P)
+    a, b = (files_in(tmp_path / name / "hits") for name in ("cpu", "gpu"))
+    assert a == b and len(a) > 5

@@ -90,8 +90,6 @@ def _run_motifs(args: argparse.Namespace) -> None:
         if getattr(args, name) != args.parser.get_default(name):
             flag = name.replace("_", "-")
             args.parser.error(f"--{flag} is for models; it does not go with --motifs")
-    if args.device not in ("auto", "cpu"):
-        args.parser.error(f"--device {args.device}: --motifs runs on the processor")
     from ..scan import scan_motifs
 
     with _terminated_is_an_exit():
@@ -104,6 +102,7 @@ def _run_motifs(args: argparse.Namespace) -> None:
             chroms=args.chroms,
             targets=args.targets,
             within=args.within,
+            device=args.device,
             force=args.force,
             resume=args.resume,
             progress=not (args.quiet or args.no_progress),

@@ -6,7 +6,6 @@ import logging
 import time
 
 import numpy as np
-import torch
 
 from .. import run_record
 from ..scanner import Pipeline
@@ -59,7 +58,7 @@ def announce_motifs(job) -> None:
                     len(none), shown)  # fmt: skip
     _announce_skipped(job)
     log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms),
-             run_record.device_words(torch.device("cpu")))  # fmt: skip
+             run_record.device_words(job.device))  # fmt: skip
 
 
 def _announce_skipped(job) -> None:

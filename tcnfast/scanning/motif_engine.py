@@ -28,8 +28,8 @@ _MOST_LISTED = 1 << 27  # 512 MiB of lists
 # a hit is one number, so that sorting numbers sorts hits: motif, start, strand, what it lacks
 LACK_BITS, START_BITS = 24, 25
 MAX_MOTIFS = 1 << (63 - LACK_BITS - 1 - START_BITS)
-_START_SHIFT = LACK_BITS + 1
-_MOTIF_SHIFT = _START_SHIFT + START_BITS
+START_SHIFT = LACK_BITS + 1
+MOTIF_SHIFT = START_SHIFT + START_BITS
 _BLOCK = 256  # bases whose look-ups are begun together, as they wait for memory
 
 
@@ -121,19 +121,19 @@ def find_hits(codes: np.ndarray, starts: int, tables: MotifTables) -> np.ndarray
 
 def moved(hits: np.ndarray, by: int) -> np.ndarray:
     """The same hits, ``by`` bases further along."""
-    return hits + np.uint64(by << _START_SHIFT)
+    return hits + np.uint64(by << START_SHIFT)
 
 
 def motif_bounds(hits: np.ndarray, motifs: int) -> np.ndarray:
     """Where the hits of each motif begin among sorted ones: int64 (motifs + 1,)."""
-    return np.searchsorted(hits, np.arange(motifs + 1, dtype=np.uint64) << np.uint64(_MOTIF_SHIFT))
+    return np.searchsorted(hits, np.arange(motifs + 1, dtype=np.uint64) << np.uint64(MOTIF_SHIFT))
 
 
 def unpack(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Motif, start, strand (0 forward, 1 reverse), and units below the highest score: int64."""
     hits = hits.astype(np.int64)
-    motif = hits >> _MOTIF_SHIFT
-    start = (hits >> _START_SHIFT) & ((1 << START_BITS) - 1)
+    motif = hits >> MOTIF_SHIFT
+    start = (hits >> START_SHIFT) & ((1 << START_BITS) - 1)
     return motif, start, (hits >> LACK_BITS) & 1, hits & ((1 << LACK_BITS) - 1)
 
 
@@ -231,7 +231,7 @@ def _scan(
                         wider = np.empty(2 * n, np.uint64)
                         wider[:n] = hits
                         hits = wider
-                    place = (row >> 1) << _MOTIF_SHIFT | start << _START_SHIFT
+                    place = (row >> 1) << MOTIF_SHIFT | start << START_SHIFT
                     hits[n] = place | (row & 1) << LACK_BITS | (may_lack[row] - left)
                     n += 1
         begin = end

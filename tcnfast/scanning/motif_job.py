@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import run_record
+from ..backend import choose_device
 from ..errors import TcnfastError
 from ..genome import Genome
 from ..intervals import read_bed
@@ -43,10 +44,13 @@ class MotifScanOptions:
 
 
 class MotifJob:
-    """A genome, motifs with the scores that are hits, and the options."""
+    """A genome, motifs with the scores that are hits, the options, and what scans."""
 
-    def __init__(self, genome: Genome, meme: str | Path, options: MotifScanOptions) -> None:
+    def __init__(
+        self, genome: Genome, meme: str | Path, options: MotifScanOptions, device: str = "auto"
+    ) -> None:
         self.genome, self.meme, self.options = genome, Path(meme), options
+        self.device = choose_device(device)
         self.inputs = InputFiles([*genome.paths, meme])
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}

@@ -11,7 +11,8 @@ import torch
 
 from ..intervals import Intervals
 from ..progress import Progress
-from .motif_engine import MotifTables, build_tables, find_hits, moved, unpack
+from .motif_device import MotifDevice
+from .motif_engine import build_tables, find_hits, moved, unpack
 from .motif_job import MotifJob
 from .stages import Stages
 from .stream import read_ahead
@@ -28,10 +29,11 @@ def scan_stretches(
     after_stretch: Callable[[], object],
 ) -> None:
     """Find the hits of every stretch that is not finished. Segments are read and scanned by all
-    threads, a few ahead; what is in memory is those and the hits of one stretch."""
+    threads, a few ahead (by two where a GPU scans them); what is in memory is those and the hits of
+    one stretch."""
     todo = [stretch for stretch in job.stretches if not stretch.finished(work)]
-    tables = build_tables(job.units, job.cutoffs, job.bases)
-    widest = int(tables.widths.max())
+    find, threads = _finder(job)
+    widest = max(map(len, job.units))
 
     def scan(piece: tuple[Stretch, tuple[int, int] | None, bool]) -> np.ndarray:
         stretch, span, _ = piece
@@ -42,16 +44,16 @@ def scan_stretches(
         with stages.timed("read"):
             codes = job.genome.codes(stretch.chrom, first, min(last + widest - 1, size))
         with stages.timed("compute"):
-            found = moved(find_hits(codes, last - first, tables), first - stretch.first)
+            found = moved(find(codes, last - first), first - stretch.first)
         return found
 
     with Progress(job.bases, "b", progress, scale=True) as bar:
         for stretch in set(job.stretches) - set(todo):
             bar.update(stretch.last - stretch.first, f"{stretch.chrom} done before")
         kept: list[np.ndarray] = []
-        with closing(read_ahead(_pieces(job, todo), scan, torch.get_num_threads())) as stream:
+        with closing(read_ahead(_pieces(job, todo), scan, threads)) as stream:
             for (stretch, span, ends), found in stream:
-                kept.append(_inside(found, job, stretch, tables))
+                kept.append(_inside(found, job, stretch))
                 if span is not None:
                     bar.update(span[1] - span[0], stretch.chrom)
                 if ends:
@@ -59,6 +61,14 @@ def scan_stretches(
                         _save(stretch.calls_file(work), np.concatenate(kept), job)
                     kept = []
                     after_stretch()
+
+
+def _finder(job: MotifJob) -> tuple[Callable[[np.ndarray, int], np.ndarray], int]:
+    """What finds the hits of codes, and how many threads ask it."""
+    if job.device.type != "cpu":
+        return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
+    tables = build_tables(job.units, job.cutoffs, job.bases)
+    return (lambda codes, starts: find_hits(codes, starts, tables)), torch.get_num_threads()
 
 
 def _pieces(
@@ -72,7 +82,7 @@ def _pieces(
             yield stretch, span, index == len(spans) - 1
 
 
-def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch, tables: MotifTables) -> np.ndarray:
+def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
     """Of the hits of a stretch those that lie wholly in a region of ``--within``."""
     if job.within is None or not found.size:
         return found
@@ -80,7 +90,8 @@ def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch, tables: MotifTab
     motif, start, _, _ = unpack(found)
     start += stretch.first
     region = np.searchsorted(starts, start, side="right") - 1
-    return found[(region >= 0) & (start + tables.widths[2 * motif] <= ends[region])]
+    widths = np.array([len(units) for units in job.units])
+    return found[(region >= 0) & (start + widths[motif] <= ends[region])]
 
 
 def joined(regions: Intervals) -> tuple[np.ndarray, np.ndarray]:

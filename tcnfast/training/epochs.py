@@ -28,8 +28,8 @@ class Epoch:
 
 
 class EpochLog:
-    """Writes each epoch, whose scores are of ``part``, to ``folder``/train.tsv, to the log, and where ``tensorboard`` names a
-    folder there as TensorBoard events.
+    """Writes each epoch to ``folder``/train.tsv, to the log, and where ``tensorboard`` names a
+    folder there as TensorBoard events. ``part``: what the scores are of, in the log's words.
 
     Raises TcnfastError where TensorBoard is asked for and not installed.
     """
