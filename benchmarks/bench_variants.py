@@ -1,6 +1,7 @@
 """Effects of single-base variants: tcnfast beside eager PyTorch on the same model, in one run.
 
     python benchmarks/bench_variants.py chr20.fa [--variants N] [--sample N] [--rounds N]
+        [--only CASE]
 
 Variants are random substitutions of known bases, ``--variants`` of them spread evenly over the
 contig, of which the first some thousand are scored. Both strands, float32, files of
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", help="one case alone: centre, full or 'full, every base'")
     args = parser.parse_args()
     model = tcnfast.load_model("encode-v1").eval()
     peer = tcnfast.load_model("encode-v1").eval().to(args.device)
@@ -168,6 +170,8 @@ def main() -> None:
             "full, every base": (1_000, 32, {"tcnfast": EffectScorer(model, "full", 1, **options)}),
         }
         for name, (number, sampled, scorers) in parts.items():
+            if args.only not in (None, name):
+                continue
             shown = inside[:number]
             sample = shown[:: max(1, len(shown) // sampled)][:sampled]
             compare(name, peer, genome, shown, sample, scorers, args)

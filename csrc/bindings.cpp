@@ -17,6 +17,7 @@
 #include "bindings.h"
 #include "cpu/isa.h"
 #include "cpu/stack.h"
+#include "cpu/substitutions.h"
 
 namespace py = pybind11;
 using namespace tcnfast;
@@ -48,11 +49,17 @@ const float* checked(const Floats& array, std::vector<long> shape, const std::st
   return array.data();
 }
 
-std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
-                                  const std::vector<py::dict>& blocks, const Floats& code_residual,
-                                  const Floats& head_weight, const Floats& head_bias, long stride,
-                                  long sample, long receptive_field, long chunk) {
-  StackParams p;
+// A stack's parameters, and the arrays that they point into: casts may have copied.
+struct Parsed {
+  StackParams params;
+  std::vector<Floats> alive;
+};
+
+Parsed parse(const std::vector<py::dict>& blocks, const Floats& code_residual,
+             const Floats& head_weight, const Floats& head_bias, long stride, long sample,
+             long receptive_field) {
+  Parsed parsed;
+  StackParams& p = parsed.params;
   if (head_weight.ndim() != 2) throw std::invalid_argument("head_weight: must be 2-D");
   p.labels = int(head_weight.shape(0));
   p.channels = int(head_weight.shape(1));
@@ -63,11 +70,10 @@ std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& pre
   p.code_residual = checked(code_residual, {N_CODES, C}, "code_residual");
   p.head_weight = head_weight.data();
   p.head_bias = checked(head_bias, {p.labels}, "head_bias");
-  std::vector<Floats> alive;  // casts may have copied
   for (const py::dict& block : blocks) {
     const auto floats = [&](const char* name, std::vector<long> shape) {
-      alive.push_back(block[name].cast<Floats>());
-      return checked(alive.back(), shape, name);
+      parsed.alive.push_back(block[name].cast<Floats>());
+      return checked(parsed.alive.back(), shape, name);
     };
     BlockParams b;
     b.taps1 = block["taps1"].cast<int>();
@@ -82,7 +88,41 @@ std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& pre
     p.blocks.push_back(b);
   }
   if (p.blocks.empty()) throw std::invalid_argument("blocks: there must be one at least");
-  return std::make_unique<Stack>(find_kernels(isa, precision), p, chunk);
+  return parsed;
+}
+
+std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
+                                  const std::vector<py::dict>& blocks, const Floats& code_residual,
+                                  const Floats& head_weight, const Floats& head_bias, long stride,
+                                  long sample, long receptive_field, long chunk) {
+  const Parsed parsed =
+      parse(blocks, code_residual, head_weight, head_bias, stride, sample, receptive_field);
+  return std::make_unique<Stack>(find_kernels(isa, precision), parsed.params, chunk);
+}
+
+std::unique_ptr<Substitutions> make_substitutions(const std::string& isa,
+                                                  const std::vector<py::dict>& blocks,
+                                                  const Floats& code_residual,
+                                                  const Floats& head_weight,
+                                                  const Floats& head_bias, long stride, long sample,
+                                                  long receptive_field) {
+  const Parsed parsed =
+      parse(blocks, code_residual, head_weight, head_bias, stride, sample, receptive_field);
+  return std::make_unique<Substitutions>(find_kernels(isa, "fp32"), parsed.params);
+}
+
+// `codes` uint8 (length), `starts` and `places` int64 (n), `bases` uint8 (n), `before` and `after`
+// fp32 (n, labels), all C-ordered and there for the whole call.
+void substitute(const Substitutions& all, std::uintptr_t codes, long length, std::uintptr_t starts,
+                std::uintptr_t places, std::uintptr_t bases, long n, std::uintptr_t before,
+                std::uintptr_t after, int threads) {
+  if (threads < 1) throw std::invalid_argument("score: no thread");
+  py::gil_scoped_release release;
+  all.score(reinterpret_cast<const std::uint8_t*>(codes), length,
+            reinterpret_cast<const std::int64_t*>(starts),
+            reinterpret_cast<const std::int64_t*>(places),
+            reinterpret_cast<const std::uint8_t*>(bases), n, reinterpret_cast<float*>(before),
+            reinterpret_cast<float*>(after), threads);
 }
 
 // Addresses, as torch and numpy give them: `codes` uint8 (batch, length), `logits` fp32
@@ -162,5 +202,10 @@ PYBIND11_MODULE(_C, m) {
       .def("score", score)
       .def("seconds", seconds)
       .def_readonly("chunk", &Stack::chunk);
+  py::class_<Substitutions>(m, "Substitutions")
+      .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("blocks"),
+           py::arg("code_residual"), py::arg("head_weight"), py::arg("head_bias"),
+           py::arg("stride"), py::arg("sample"), py::arg("receptive_field"))
+      .def("score", substitute);
   bind_training(m);
 }

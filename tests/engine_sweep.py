@@ -59,6 +59,7 @@ def main(build):
     torch.set_num_threads(1)
     from block_fixtures import Case, compare, train_once
     from engine_fixtures import ENGINES, Shape, expected, score
+    from substitution_fixtures import SHAPES, check
 
     from tcnfast.engines import cpu_engine
 
@@ -83,6 +84,9 @@ def main(build):
             raise SystemExit(f"{isa} {precision} {COMPARED}: {error}") from None
         for case in TRAINED:
             train_once(Case(*case), precision)
+        for shape in SHAPES if precision == "fp32" else ():
+            check(shape, n=12)
+            check(shape, active=3.0, n=6)
         print(isa, precision)
 
 

@@ -51,7 +51,7 @@ KINDS = {
 SHAPE = dict(labels=LABELS, channels=24, blocks=5, first_kernel=15)
 REACH = 34  # bases on each side of the centre that motifs stand in
 WINDOWS, STEPS, BATCH = 8_000, 700, 64
-MUTATED = 0.1  # share of a batch's bases that are drawn anew: on these, gradients are less noisy
+MUTATED = 0.2  # share of a batch's bases that are drawn anew at first, falling to none at the end
 
 
 @dataclass
@@ -123,7 +123,8 @@ def trained_model(codes, kind):
     for step in range(STEPS):
         rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(x)
         drawn = torch.randint(0, 4, x[rows].shape, dtype=torch.uint8)
-        seen = torch.where(torch.rand(drawn.shape) < MUTATED, drawn, x[rows])
+        mutated = torch.rand(drawn.shape) < MUTATED * (1 - step / STEPS)
+        seen = torch.where(mutated, drawn, x[rows])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(model(seen), y[rows])
         optimiser.zero_grad()
         loss.backward()

@@ -58,13 +58,17 @@ def test_integrated_gradients_are_what_they_are_defined_to_be(model, windows, ki
     assert np.abs(wanted).max() > 0.01
 
 
-def test_plain_pytorch_gives_the_same(windows):
+@pytest.mark.parametrize("precision", ["fp32", None])
+def test_the_ways_of_other_devices_give_the_same(windows, precision):
     model = random_model(first_kernel=7)
     networks, codes = Networks(model, device="cpu"), windows(model)
-    fast = integrated_gradients(networks, codes, 0, steps=5), corrected_gradient(networks, codes, 0)
-    networks.precision = None
-    slow = integrated_gradients(networks, codes, 0, steps=5), corrected_gradient(networks, codes, 0)
-    for one, other in zip(fast, slow, strict=True):
+    here = integrated_gradients(networks, codes, 0, steps=5), corrected_gradient(networks, codes, 0)
+    networks.paths, networks.precision = None, precision
+    there = (
+        integrated_gradients(networks, codes, 0, steps=5),
+        corrected_gradient(networks, codes, 0),
+    )
+    for one, other in zip(here, there, strict=True):
         np.testing.assert_allclose(one.hypothetical, other.hypothetical, atol=1e-5)
 
 

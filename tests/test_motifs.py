@@ -302,4 +302,4 @@ def test_what_a_network_learned_comes_back(planted, label, tmp_path):
     for motif in expected:
         sites = sum(motif in kind for kind in planted.standing(windows))
         seqlets = sum(int(row["seqlets"]) for row in matched if row["match_name"] == motif)
-        assert 0.8 * sites <= seqlets <= 1.1 * sites, (motif, seqlets, sites)
+        assert 0.6 * sites <= seqlets <= 1.1 * sites, (motif, seqlets, sites)

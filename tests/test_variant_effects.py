@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from variant_fixtures import (  # noqa: F401
     fixture_fasta,
     fixture_genome,
@@ -14,7 +15,7 @@ from variant_fixtures import (  # noqa: F401
 )
 
 from tcnfast.errors import TcnfastError
-from tcnfast.variant_effects import effects, tiles
+from tcnfast.variant_effects import effects, tiles, window_pairs
 from tcnfast.variant_effects.effects import EffectScorer
 
 
@@ -40,12 +41,20 @@ def steps_by_hand(model, text, allele, stride):
 
 
 @pytest.mark.parametrize("rc", ["none", "mean", "max"])
-@pytest.mark.parametrize("cores", [(256, 1024), ()])
-def test_centre(model, letters, genome, rc, cores, monkeypatch):
-    """By tiles that variants share and by windows of their own."""
-    monkeypatch.setattr(effects, "CORES", cores)
+@pytest.mark.parametrize("way", ["pairs", (256, 1024), ()], ids=["pairs", "tiles", "windows"])
+def test_centre(model, letters, genome, rc, way, monkeypatch):
+    """By the engine's pairs, by tiles that variants share and by windows of their own."""
+    if way == "pairs":
+        reason = window_pairs.why_not(torch.device("cpu"))
+        if reason:
+            pytest.skip(reason)
+    else:
+        monkeypatch.setattr(window_pairs, "why_not", lambda _: "not here")
+        monkeypatch.setattr(effects, "CORES", way)
     alleles = random_alleles(letters, 60)
-    got = EffectScorer(model, "centre", rc=rc, device="cpu")(genome, alleles).columns
+    scorer = EffectScorer(model, "centre", rc=rc, device="cpu")
+    assert (scorer.pairs is not None) == (way == "pairs")
+    got = scorer(genome, alleles).columns
     for name, want in centre_by_hand(model, letters, alleles, rc).items():
         np.testing.assert_allclose(got[name], want, atol=1e-4)
 
@@ -86,7 +95,6 @@ def test_no_alleles(model, genome):
 
 
 def test_an_ensemble_is_the_mean_of_its_members(letters, genome):
-    import torch
     from conftest import random_model
 
     from tcnfast.network.ensemble import Ensemble

@@ -157,7 +157,8 @@ const Kernels* amx_bf16() {
                                     amx_peak,
                                     configure,
                                     release,
-                                    &train_table<Avx512Bf16>};
+                                    &train_table<Avx512Bf16>,
+                                    nullptr};
   return &table;
 }
 

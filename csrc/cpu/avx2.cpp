@@ -34,6 +34,15 @@ struct Avx2Fp32 {
   static Reg where_positive(Reg condition, Reg v) {
     return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), v);
   }
+  // place + lane of the lanes that are not 0, and how many
+  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
+    int n = 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+      out[n] = place + lane;
+      n += p[lane] != 0.f;
+    }
+    return n;
+  }
 };
 
 }  // namespace

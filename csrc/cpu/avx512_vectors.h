@@ -30,6 +30,15 @@ struct Avx512Fp32 {
   static Reg where_positive(Reg condition, Reg v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), v);
   }
+  // place + lane of the lanes that are not 0, and how many; writes a whole vector
+  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __mmask16 there =
+        _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(int(place)));
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(there, places));
+    return __builtin_popcount(there);
+  }
 };
 
 #ifdef __AVX512BF16__

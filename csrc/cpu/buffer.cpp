@@ -28,6 +28,11 @@ Buffer::Buffer(size_t bytes) : size_((bytes + CACHE_LINE - 1) / CACHE_LINE * CAC
   std::memset(data_.get(), 0, size_);
 }
 
+char* Buffer::room(size_t bytes) {
+  if (size_ < bytes) *this = Buffer(bytes);
+  return data();
+}
+
 void Buffer::Free::operator()(char* p) const { ::operator delete(p, std::align_val_t(CACHE_LINE)); }
 
 Scratch::Scratch(size_t bytes) {

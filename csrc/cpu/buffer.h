@@ -12,6 +12,7 @@ class Buffer {
   char* data() const { return data_.get(); }
   float* floats() const { return reinterpret_cast<float*>(data_.get()); }
   size_t size() const { return size_; }
+  char* room(size_t bytes);  // data(), of a new buffer where this one is smaller
 
  private:
   struct Free {

@@ -139,6 +139,72 @@ void pack(const float* weights, int outputs, int inputs, int padded, int taps, c
   }
 }
 
+// VECTORS vectors of channels of every row, from its inputs that are not 0. The processor runs
+// ahead into the next row, so one row at a time fills its units.
+template <class V, int VECTORS, Epilogue E>
+inline void sparse_panel(const SparseConv& s, int channel) {
+  const Conv& c = s.conv;
+  const ptrdiff_t inputs_row = ptrdiff_t(c.inputs) * c.outputs;
+  const float* weights = reinterpret_cast<const float*>(c.weights) + channel;
+  for (long row = 0; row < c.rows; ++row) {
+    const long from = s.first + row * s.stride;
+    const float* w = weights - from * inputs_row;
+    typename V::Reg sum[VECTORS];
+#pragma GCC unroll 8
+    for (int n = 0; n < VECTORS; ++n) sum[n] = V::load_f32(c.bias + channel + n * V::lanes);
+    const auto add = [&](size_t place) {
+      const auto input = V::broadcast(c.x + place * V::element_bytes);
+      const float* of_input = w + place * c.outputs;
+#pragma GCC unroll 8
+      for (int n = 0; n < VECTORS; ++n)
+        sum[n] = V::madd(sum[n], input, V::load_f32(of_input + n * V::lanes));
+    };
+    const uint32_t* place = s.places + s.begins[from];
+    const uint32_t* end = s.places + s.begins[from + c.taps];
+    for (; end - place >= 2; place += 2) {  // two in one load: loads bound this loop
+      uint64_t two;
+      __builtin_memcpy(&two, place, sizeof two);
+      add(uint32_t(two));
+      add(two >> 32);
+    }
+    if (place < end) add(*place);
+#pragma GCC unroll 8
+    for (int n = 0; n < VECTORS; ++n) finish<V, E>(c, sum[n], channel + n * V::lanes, row);
+  }
+}
+
+template <class V, Epilogue E>
+void sparse_conv(const SparseConv& s) {
+  constexpr int WIDE = 4;
+  int channel = 0;
+  for (; channel + WIDE * V::lanes <= s.conv.outputs; channel += WIDE * V::lanes)
+    sparse_panel<V, WIDE, E>(s, channel);
+  for (; channel < s.conv.outputs; channel += V::lanes) sparse_panel<V, 1, E>(s, channel);
+}
+
+template <class V>
+void list_nonzero(const char* x, long rows, int inputs, uint32_t* places, uint32_t* begins) {
+  const float* values = reinterpret_cast<const float*>(x);
+  uint32_t n = 0;
+  for (long row = 0; row < rows; ++row) {
+    begins[row] = n;
+    for (int k = 0; k < inputs; k += V::lanes, values += V::lanes)
+      n += V::list_nonzero(values, uint32_t(row * inputs + k), places + n);
+  }
+  begins[rows] = n;
+}
+
+template <class V>
+inline constexpr SparseKernels sparse_table = {list_nonzero<V>, sparse_conv<V, Epilogue::Relu>,
+                                               sparse_conv<V, Epilogue::Residual>,
+                                               sparse_conv<V, Epilogue::ResidualCodes>};
+
+template <class V>
+constexpr const SparseKernels* sparse_kernels() {
+  if constexpr (V::element_bytes == sizeof(float)) return &sparse_table<V>;
+  return nullptr;
+}
+
 // VECTORS vectors of channels of every row.
 template <class V, int VECTORS, Epilogue E>
 inline void lookup_panel(const Lookup& l, int channel) {
@@ -220,7 +286,8 @@ constexpr Kernels kernels() {
           peak<V>,
           nullptr,
           nullptr,
-          &train_table<V>};
+          &train_table<V>,
+          sparse_kernels<V>()};
 }
 
 }  // namespace

@@ -33,6 +33,15 @@ struct Generic {
   static Reg mul(Reg a, Reg b) { return a * b; }
   static Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }
   static Reg where_positive(Reg condition, Reg v) { return condition > 0.f ? v : Reg{}; }
+  // place + lane of the lanes that are not 0, and how many
+  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
+    int n = 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+      out[n] = place + lane;
+      n += p[lane] != 0.f;
+    }
+    return n;
+  }
 };
 
 }  // namespace

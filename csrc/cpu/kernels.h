@@ -41,6 +41,24 @@ struct Lookup {
   long rows;
 };
 
+// Rows of a convolution, of whose inputs most are 0: it goes over the others alone. Rows of x lie
+// one behind another, taps too. Bits are those of the convolution that takes all inputs.
+struct SparseConv {
+  Conv conv;               // `x`: row 0 of the list; x_row and x_tap unused; `weights`:
+                           // (taps, inputs, outputs), outputs whole vectors
+  const uint32_t* places;  // row * inputs + channel of what is not 0, in order
+  const uint32_t* begins;  // of each row of x in `places`, and the end
+  long first, stride;      // row of x at tap 0 of the first output; from one output to the next
+};
+
+struct SparseKernels {
+  // Lists what of `rows` rows is not 0; `places` has room for all of them and 16 more.
+  void (*list)(const char* x, long rows, int inputs, uint32_t* places, uint32_t* begins);
+  void (*conv_relu)(const SparseConv&);
+  void (*conv_residual)(const SparseConv&);
+  void (*conv_residual_codes)(const SparseConv&);
+};
+
 // sums[input][output] += sum over steps of b[step][input] * a[step][output]; an element of a and b
 // is 4 bytes: an fp32 number, or a pair of bf16 of neighbouring positions (see TrainKernels::pair).
 struct Outer {
@@ -121,6 +139,7 @@ struct Kernels {
   void (*leave)();                           // thread; null where there is nothing to do
 
   const TrainKernels* train;
+  const SparseKernels* sparse;  // null for bf16
 };
 
 // Null where the compiler did not know the instructions.

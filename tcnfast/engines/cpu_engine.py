@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,8 +92,43 @@ def prepare(
     return run
 
 
+def substitutions(
+    weights: reference.StackWeights, grid: StackGrid
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[Tensor, Tensor]]:
+    """Pack the weights for windows of which one base each becomes another, in fp32.
+
+    ``grid``: of one window, for scores 2^blocks apart. The result maps uint8 codes (T,), the first
+    base of each window, in ascending order, and the place in it, both int64 (n,), and the new code
+    there, uint8 (n,), to logits of the windows as they are and with the new base, both float32
+    (n, labels). Windows that overlap share what they have in common, and inputs that are 0 are left
+    out: the bits are those of whole windows. Runs on PyTorch's number of threads.
+    """
+    stack = _C.Substitutions(isa=isa(), **_parameters(weights, grid))
+    n_labels = len(weights.head_bias)
+
+    def run(codes, starts, places, bases):
+        codes, bases = (np.ascontiguousarray(x, np.uint8) for x in (codes, bases))
+        starts, places = (np.ascontiguousarray(x, np.int64) for x in (starts, places))
+        before, after = (torch.empty(len(starts), n_labels) for _ in range(2))
+        try:
+            stack.score(
+                codes.ctypes.data, len(codes), starts.ctypes.data, places.ctypes.data,
+                bases.ctypes.data, len(starts), before.data_ptr(), after.data_ptr(),
+                torch.get_num_threads(),
+            )  # fmt: skip
+        except RuntimeError as error:
+            raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
+        return before, after
+
+    return run
+
+
 def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0):
     """The ``_C.Stack`` of folded weights on the grids of ``grid``."""
+    return _C.Stack(isa=isa(), precision=precision, chunk=chunk, **_parameters(weights, grid))
+
+
+def _parameters(weights: reference.StackWeights, grid: StackGrid) -> dict:
     weights = weights.to("cpu", torch.float32)
     blocks = [
         {
@@ -108,18 +144,15 @@ def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, ch
         }
         for block, geometry in zip(weights.blocks, grid.blocks, strict=True)
     ]
-    return _C.Stack(
-        isa=isa(),
-        precision=precision,
-        blocks=blocks,
-        code_residual=code_residual(weights.blocks[0].residual).numpy(),
-        head_weight=weights.head_weight.numpy(),
-        head_bias=weights.head_bias.numpy(),
-        stride=grid.stride,
-        sample=grid.sample,
-        receptive_field=grid.receptive_field,
-        chunk=chunk,
-    )
+    return {
+        "blocks": blocks,
+        "code_residual": code_residual(weights.blocks[0].residual).numpy(),
+        "head_weight": weights.head_weight.numpy(),
+        "head_bias": weights.head_bias.numpy(),
+        "stride": grid.stride,
+        "sample": grid.sample,
+        "receptive_field": grid.receptive_field,
+    }
 
 
 def code_residual(residual: tuple[Tensor, Tensor] | None) -> Tensor:

@@ -52,13 +52,7 @@ def integrated_gradients_of(
     starts = torch.from_numpy(baselines(codes, baseline, shuffles, seed)).to(x.device)
     n, count = starts.shape[:2]
     start, end = starts.flatten(0, 1), x.repeat_interleave(count, 0)
-    gradients = torch.zeros(len(labels), *start.shape, device=x.device)
-    for weights, grid in networks.runs:
-        dlogits = torch.eye(len(networks.labels), device=x.device)[labels]
-        gradients += path_gradient(
-            weights, grid, start, end, dlogits, path_points(steps), networks.precision
-        )
-    gradients /= len(networks.runs)
+    gradients = _path_gradient(networks, start, end, labels, path_points(steps))
     logits, from_logits = networks.logits(x), networks.logits(start).unflatten(0, (n, count))
     gained = logits - from_logits.mean(1)
     found = []
@@ -76,17 +70,13 @@ def corrected_gradient(networks: Networks, codes: np.ndarray, label: int) -> Exp
     of each place: no sequence leaves the simplex, so what points off it is noise (Majdandzic,
     Rajesh and Koo 2023, doi 10.1186/s13059-023-02956-3)."""
     x = networks.codes(codes)
-    gradient = torch.zeros(len(codes), 4, codes.shape[1], device=x.device)
-    for weights, grid in networks.runs:
-        dlogits = _of_label(len(codes), label, weights)
-        if networks.precision is None:
-            here, wanted = one_hot(x), dlogits[0]
-            gradient += path_gradient(weights, grid, here, here, wanted, [(0.0, 1.0)], None)[0]
-        else:
-            gradient += input_gradient(weights, grid, x, dlogits, networks.precision)
-    gradient = gradient / len(networks.runs)
+    here = one_hot(x)
+    if networks.paths is None and networks.precision:
+        gradient = _operators_gradient(networks, x, label)
+    else:
+        gradient = _path_gradient(networks, here, here, [label], [(0.0, 1.0)])[0]
     hypothetical = (gradient - gradient.mean(1, keepdim=True)).cpu().numpy()
-    logit = networks.logits(one_hot(x))[:, label].cpu().numpy()
+    logit = networks.logits(here)[:, label].cpu().numpy()
     return Explained(hypothetical, logit, np.full(len(codes), np.nan, np.float32))
 
 
@@ -96,8 +86,25 @@ def path_points(steps: int) -> list[tuple[float, float]]:
     return list(zip(((1 + nodes) / 2).tolist(), (weights / 2).tolist(), strict=True))
 
 
-def _of_label(n: int, label: int, weights) -> Tensor:
-    """A weight for each logit (n, 1, labels): one for the label's."""
-    dlogits = torch.zeros(n, 1, len(weights.head_bias), device=weights.head_bias.device)
+def _path_gradient(
+    networks: Networks, start: Tensor, end: Tensor, labels: list[int], points: list
+) -> Tensor:
+    """float32 (labels, N, 4, L): means over the networks."""
+    dlogits = torch.eye(len(networks.labels), device=start.device)[labels]
+    total = torch.zeros(len(labels), *start.shape, device=start.device)
+    for i, (weights, grid) in enumerate(networks.runs):
+        if networks.paths:
+            total += networks.paths[i].gradients(start, end, dlogits, points)
+        else:
+            total += path_gradient(weights, grid, start, end, dlogits, points, networks.precision)
+    return total / len(networks.runs)
+
+
+def _operators_gradient(networks: Networks, codes: Tensor, label: int) -> Tensor:
+    """float32 (N, 4, L), of uint8 codes (N, L): means over the networks."""
+    dlogits = torch.zeros(len(codes), 1, len(networks.labels), device=codes.device)
     dlogits[:, :, label] = 1
-    return dlogits
+    total = 0
+    for weights, grid in networks.runs:
+        total = total + input_gradient(weights, grid, codes, dlogits, networks.precision)
+    return total / len(networks.runs)

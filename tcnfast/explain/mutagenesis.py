@@ -25,13 +25,12 @@ class Mutagenesis:
         effects = np.zeros((len(codes), 4, codes.shape[1], len(labels)), np.float32)
         for i, window in enumerate(windows):
             base, place = np.nonzero(np.arange(4)[:, None] != window)
-            first = np.zeros(len(place), np.int64)
+            first, gained = np.zeros(len(place), np.int64), 0
             for cone in self._cones:
                 kept = cone.keep(window[None])
                 logits[i] += kept.logits[0, 0, labels]
-                moved = cone.moved(kept, first, place, base.astype(np.uint8), labels)
-                effects[i, base, place] += moved.logits[:, 0]
-        effects /= len(self._cones)
+                gained += cone.moved(kept, first, place, base.astype(np.uint8), labels).logits[:, 0]
+            effects[i, base, place] = gained / len(self._cones)
         return logits / len(self._cones), effects.transpose(0, 3, 1, 2)
 
     def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..errors import TcnfastError
 from ..grid import StackGrid
 from ..model import TCN
 from ..network.ensemble import Ensemble
+from ..network.path import Path
 
 RCS = ("none", "mean")
 
@@ -30,8 +32,9 @@ class Networks:
 
     ``rc``: "mean" averages the logits of both strands, as a scan does; "none" takes the plus
     strand. The minus strand is a mirrored network on the same window, so that every attribution
-    stands on the plus strand of the genome. ``precision``: that of the operators gradients run on,
-    or None where these cannot run (``why_not``) and plain PyTorch does, slower.
+    stands on the plus strand of the genome. ``paths``: what gradients run on on the processor;
+    ``precision``: elsewhere, that of the operators, or None where these cannot run (``why_not``)
+    and plain PyTorch does, slower.
     """
 
     def __init__(self, model: TCN | Ensemble, rc: str = "mean", device: str = "auto") -> None:
@@ -40,7 +43,8 @@ class Networks:
         self.labels = list(model.labels)
         self.receptive_field = model.receptive_field
         self.device = choose_device(device)
-        self.why_not = ops.why_not(self.device, "fp32")
+        on_processor = self.device.type == "cpu"
+        self.why_not = None if on_processor else ops.why_not(self.device, "fp32")
         self.precision = None if self.why_not else "fp32"
         self.runs: list[Network] = []
         for member in model.members:
@@ -48,6 +52,13 @@ class Networks:
             weights = member.folded().to(self.device, torch.float32)
             strands = [weights, weights.mirrored(grid)] if rc == "mean" else [weights]
             self.runs += [Network(strand, grid) for strand in strands]
+
+    @cached_property
+    def paths(self) -> list[Path] | None:
+        """One for each of ``runs``; None where these are not on the processor."""
+        if self.device.type != "cpu":
+            return None
+        return [Path(weights, grid, self.receptive_field) for weights, grid in self.runs]
 
     def codes(self, codes: np.ndarray) -> Tensor:
         """uint8 (n, RF) on the device; raises TcnfastError for other windows."""

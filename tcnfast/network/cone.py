@@ -20,18 +20,22 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .. import reference
 from ..engines.cpu_engine import code_residual
 from ..errors import TcnfastError
 from ..grid import StackGrid
 from . import cone_kernels as kernels
+from .geometry import REACH1, REACH2, ROWS1, ROWS2, STRIDE, stack_geometry
+from .tiles import weight_rows, whole_tiles
 
 CHUNK = 64  # substitutions that pass through the layers together
 
 
 class Kept(NamedTuple):
-    """Sequences as they are, layer by layer: float32 (n, rows, C), a block's rows after another's.
+    """Sequences as they are, layer by layer: float32 (n, rows, C'), a block's rows after another's;
+    C' is C filled up to whole tiles with zeros.
 
     ``first``: what first convolutions give; ``second``: second ones; ``shortcut``: what they are
     added to; ``logits`` float32 (n, P, labels).
@@ -67,17 +71,18 @@ class Cone:
             raise TcnfastError(f"cone: stride {grid.stride} is above what the stack is pruned to")
         weights = weights.to("cpu", torch.float32)
         self.weights, self.grid, self.length = weights, grid, length
-        self._geometry, self._slots, self._reached = _geometry(weights, grid, length)
+        self._geometry = stack_geometry(weights, grid, length)
+        self._slots, self._reached = _reach(self._geometry)
         blocks = weights.blocks
-        table = torch.nn.functional.pad(blocks[0].weight1.permute(2, 1, 0), (0, 0, 0, 1))  # N: 0
-        second = [_rows(block.weight2) for block in blocks]
+        table = F.pad(blocks[0].weight1.permute(2, 1, 0), (0, 0, 0, 1))  # N: 0
+        second = [weight_rows(block.weight2) for block in blocks]
         # the first layer has a table; what stands in its place among the others is never read
-        above = second[:1] + [_rows(block.weight1) for block in blocks[1:]]
+        above = second[:1] + [weight_rows(block.weight1) for block in blocks[1:]]
         self._arrays = [
             array.contiguous().numpy()
             for array in (
-                table,
-                code_residual(blocks[0].residual),
+                whole_tiles(table),
+                whole_tiles(code_residual(blocks[0].residual)),
                 torch.stack(above),
                 torch.stack(second),
             )
@@ -98,7 +103,7 @@ class Cone:
                 weight, bias = block.residual
                 shortcut = reference.conv(shortcut, weight.unsqueeze(-1), bias)
             for layer, maps in zip(layers, (first, second, shortcut), strict=True):
-                layer.append(maps.squeeze(2).transpose(1, 2))
+                layer.append(whole_tiles(maps.squeeze(2).transpose(1, 2)))
             x = (second.relu() + shortcut).relu()
         features = x.squeeze(2).transpose(1, 2)
         logits = features @ self.weights.head_weight.T + self.weights.head_bias
@@ -116,7 +121,7 @@ class Cone:
         """Differences of logits, of ``labels`` or all, where the base at ``place`` of sequence
         ``window``, both int64 (m,), is ``base``, uint8 (m,) from 0 to 4, instead; each on its
         own."""
-        m, channels = len(window), self._arrays[0].shape[2]
+        m, channels = len(window), self.weights.head_weight.shape[1]
         low = np.empty(m, np.int64)
         features = np.empty((m, self._reached, channels), np.float32)
 
@@ -134,29 +139,11 @@ class Cone:
         return Moved(low, (torch.from_numpy(features) @ head.T).numpy())
 
 
-def _rows(weight: torch.Tensor) -> torch.Tensor:
-    """(C, C_in, k) -> (k, C'_in + 1, C'): what a channel adds is a row; padded with zeros to whole
-    tiles, and a row of zeros behind them."""
-    rows = weight.permute(2, 1, 0)
-    missing = [-size % kernels.TILE for size in rows.shape[1:]]
-    return torch.nn.functional.pad(rows, (0, missing[1], 0, missing[0] + 1))
-
-
-def _geometry(
-    weights: reference.StackWeights, grid: StackGrid, length: int
-) -> tuple[np.ndarray, int, int]:
-    """int64 (blocks, 9) by the columns of ``cone_kernels``; the most positions of a layer that a
-    substitution moves; and of the last one."""
-    rows, from1, from2, widest, moved = [], 0, 0, 0, 1
-    for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
-        reach1, reach2 = ((k - 1) * geometry.dilation for k in geometry.kernel_sizes)
-        rows1 = length - reach1
-        rows2 = (rows1 - reach2 - 1) // geometry.stride + 1
-        where = geometry.dilation, geometry.stride, block.tap // geometry.grid_in
-        rows.append((reach1, reach2, *where, rows1, rows2, from1, from2))
-        from1, from2, length = from1 + rows1, from2 + rows2, rows2
-        moved = min(rows1, moved + reach1)
-        widest = max(widest, moved)
-        moved = min(rows2, (moved + reach2 - 1) // geometry.stride + 1)
-        widest = max(widest, moved)
-    return np.array(rows, np.int64), widest, moved
+def _reach(geometry: np.ndarray) -> tuple[int, int]:
+    """The most positions of a layer that a substitution moves, and those of the last one."""
+    widest, moved = 0, 1
+    for g in geometry:
+        inner = min(g[ROWS1], moved + g[REACH1])
+        moved = min(g[ROWS2], (inner + g[REACH2] - 1) // g[STRIDE] + 1)
+        widest = max(widest, inner, moved)
+    return int(widest), int(moved)

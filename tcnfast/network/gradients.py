@@ -73,12 +73,14 @@ def path_gradient(
     dfeatures = dlogits.float() @ weights.head_weight
     one_hot = start.detach().float().requires_grad_()
     with torch.enable_grad():
-        from_start = _read(one_hot, first, geometry)
+        from_start = read_first_block(one_hot, first, geometry)
     steps = [
         there - here
-        for there, here in zip(_read(end.float(), first, geometry), from_start, strict=True)
+        for there, here in zip(
+            read_first_block(end.float(), first, geometry), from_start, strict=True
+        )
     ]
-    gradients = [step.new_zeros(len(dlogits), *step.shape) for step in steps]
+    gradients = [[torch.zeros_like(step) for step in steps] for _ in dlogits]
     for at in range(0, len(points), PATH_POINTS):
         place, share = torch.tensor(points[at : at + PATH_POINTS], device=start.device).T
         for i in range(len(start)):
@@ -88,19 +90,27 @@ def path_gradient(
             )
             block = _FirstBlock(read, shortcut, first, geometry)
             back = _maps_back(block.maps, above, grid.sample, precision)
-            for k, wanted in enumerate(dfeatures):
+            for totals, wanted in zip(gradients, dfeatures, strict=True):
                 parts = block.gradients(back(share.view(-1, 1, 1) * wanted))
-                for total, part in zip(gradients, parts, strict=True):
-                    total[k, i] += part.sum(0)
+                for total, part in zip(totals, parts, strict=True):
+                    total[i] += _sum(part)
     return torch.stack(
         [
-            torch.autograd.grad(from_start, one_hot, parts, retain_graph=True)[0]
-            for parts in zip(*gradients, strict=True)
+            torch.autograd.grad(from_start, one_hot, totals, retain_graph=True)[0]
+            for totals in gradients
         ]
     )
 
 
-def _read(x: Tensor, weights: reference.BlockWeights, grid: BlockGrid) -> tuple[Tensor, Tensor]:
+def _sum(maps: Tensor) -> Tensor:
+    """(P, C, 1, L) -> (C, 1, L); as a product, which takes a tenth of the time of PyTorch's sum."""
+    rows = maps.permute(0, 2, 3, 1)
+    return (rows.new_ones(len(rows)) @ rows.flatten(1)).view(rows.shape[1:]).permute(2, 0, 1)
+
+
+def read_first_block(
+    x: Tensor, weights: reference.BlockWeights, grid: BlockGrid
+) -> tuple[Tensor, Tensor]:
     """What the first block computes of float (N, 4, L) before its first ReLU, all of it linear: its
     first convolution and what it adds to its second."""
     maps = reference.channels_last(x)
@@ -115,7 +125,8 @@ def _read(x: Tensor, weights: reference.BlockWeights, grid: BlockGrid) -> tuple[
 
 
 class _FirstBlock:
-    """The rest of ``reference.block``: ``maps`` of what :func:`_read` gives, which is overwritten.
+    """The rest of ``reference.block``: ``maps`` of what :func:`read_first_block` gives, which it
+    overwrites.
 
     By hand rather than by autograd, because memory is what it takes its time from."""
 

@@ -1,7 +1,9 @@
 """Effects of alleles on every label: logits with REF and with ALT, of one window or of every step.
 
 Single bases go through the cone (:mod:`tcnfast.variant_effects.cone`), everything else through
-whole windows. All arithmetic is float32: an effect is a small difference.
+whole windows; on a processor, centre mode goes through the C++ engine's pairs of windows
+(:mod:`tcnfast.variant_effects.window_pairs`). All arithmetic is float32: an effect is a small
+difference.
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import reference
 from ..errors import TcnfastError
 from ..genome import Genome
+from ..grid import StackGrid
 from ..model import TCN
 from ..network.ensemble import Ensemble
 from ..plan import Plan
+from . import window_pairs
 from .alleles import haplotype, haplotype_from_right, is_snv
 from .cone import Activations, Cone, touched
 from .records import Allele
 from .tiles import CORES, Tiling
+from .window_pairs import WindowPairs
 
 CENTRE = ("ref_logit", "alt_logit")
 FULL = ("ref_logit", "alt_logit", "max_delta_logit", "sum_delta_logit")
@@ -90,12 +96,22 @@ class EffectScorer:
         options = dict(device=device, precision="fp32", stride=self.stride)
         self.plans = [Plan(model, strand=strand, **options) for strand in strands]
         self.device = self.plans[0].device
-        self.cones = [[_cone(m, self.stride, s, self.device) for m in members] for s in strands]
         self.members = members
+        grid = members[0].config.grid(self.stride)
+        weights = [[_weights(m, grid, s) for m in members] for s in strands]
+        self.cones: list[list[Cone]] = []
+        self.pairs: WindowPairs | None = None
+        engine = self.plans[0].backend == window_pairs.NAME  # unless another was asked for by name
+        if mode == "centre" and engine and window_pairs.why_not(self.device) is None:
+            self.pairs = WindowPairs(weights, grid, self._over_strands)
+        else:
+            self.cones = [[Cone(w, grid, self.device) for w in strand] for strand in weights]
 
     @property
     def backends(self) -> tuple[str, str]:
         """What computes activations around single bases, and whole windows of all else."""
+        if self.pairs:
+            return window_pairs.NAME, window_pairs.NAME
         return self.cones[0][0].backend, self.plans[0].backend
 
     def __call__(self, genome: Genome, alleles: list[Allele]) -> Effects:
@@ -119,9 +135,19 @@ class EffectScorer:
         for chrom in dict.fromkeys(chroms.tolist()):
             mine = np.flatnonzero(chroms == chrom)
             mine = mine[np.argsort(positions[mine], kind="stable")]
+            if self.pairs:
+                self._score_pairs(genome, chrom, positions[mine], codes[mine], where[mine], effects)
+                continue
             tiling = self._tiling(positions[mine])
             for part, values in self._tiles(genome, chrom, tiling, positions[mine], codes[mine]):
                 effects.put(where[mine[part]], values)
+
+    def _score_pairs(self, genome, chrom, positions, codes, where, effects) -> None:
+        for begin in range(0, len(positions), AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            sides = self.pairs.substitutions(genome, chrom, positions[part], codes[part])
+            sides = (side.numpy() for side in sides)
+            effects.put(where[part], dict(zip(CENTRE, sides, strict=True)))
 
     def _tiling(self, positions: np.ndarray) -> Tiling:
         """The cheapest tiles for sorted positions of one contig."""
@@ -235,7 +261,10 @@ class EffectScorer:
                 haplotype(genome, x, getattr(x, letters), self.half, self.receptive_field)
                 for x in alleles
             ]
-            sides[name] = self._score(codes)[:, 0].cpu().numpy()
+            if self.pairs:
+                sides[name] = self.pairs.windows(np.stack(codes)).numpy()
+            else:
+                sides[name] = self._score(codes)[:, 0].cpu().numpy()
         return sides
 
     def _steps(self, genome: Genome, alleles: list[Allele]) -> dict[str, np.ndarray]:
@@ -297,7 +326,6 @@ def over_steps(ref: Tensor, alt: Tensor, exists: Tensor) -> dict[str, np.ndarray
     return {name: value.cpu().numpy() for name, value in values.items()}
 
 
-def _cone(member: TCN, stride: int, strand: str, device: torch.device) -> Cone:
-    grid = member.config.grid(stride)
+def _weights(member: TCN, grid: StackGrid, strand: str) -> reference.StackWeights:
     weights = member.folded()
-    return Cone(weights if strand == "+" else weights.mirrored(grid), grid, device)
+    return weights if strand == "+" else weights.mirrored(grid)
