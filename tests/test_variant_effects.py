@@ -59,6 +59,12 @@ def test_centre(model, letters, genome, rc, way, monkeypatch):
         np.testing.assert_allclose(got[name], want, atol=1e-4)
 
 
+def test_a_backend_asked_for_by_name_scores_windows(model, monkeypatch):
+    monkeypatch.setenv("TCNFAST_BACKEND", "reference")
+    scorer = EffectScorer(model, device="cpu")
+    assert scorer.pairs is None and scorer.backends[1] == "reference"
+
+
 @pytest.mark.parametrize("stride", [1, 4, 16])
 def test_full(model, letters, genome, stride, monkeypatch):
     monkeypatch.setattr(tiles, "TILE_BYTES", 2**20)  # several batches of tiles

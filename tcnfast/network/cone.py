@@ -15,7 +15,6 @@ of its weights. Nothing is approximated: a channel that is left out differs by e
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from ..errors import TcnfastError
 from ..grid import StackGrid
 from . import cone_kernels as kernels
 from .geometry import REACH1, REACH2, ROWS1, ROWS2, STRIDE, stack_geometry
+from .threads import in_order
 from .tiles import weight_rows, whole_tiles
 
 CHUNK = 64  # substitutions that pass through the layers together
@@ -132,8 +132,7 @@ class Cone:
                 kept.first, kept.second, kept.shortcut, self._slots, low[part], features[part],
             )  # fmt: skip
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(run, range(0, m, CHUNK)))
+        list(in_order(run, range(0, m, CHUNK)))
         head = self.weights.head_weight
         head = head if labels is None else head[labels]
         return Moved(low, (torch.from_numpy(features) @ head.T).numpy())

@@ -10,7 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from .geometry import DILATION, FROM1, FROM2, REACH1, REACH2, ROWS1, ROWS2, STRIDE, TAP
-from .tiles import FLOAT, TILE, TILE_BYTES, add, jit, let_through, let_through_block, subtract
+from .tiles import (
+    FLOAT,
+    TILE,
+    TILE_BYTES,
+    add,
+    clear,
+    jit,
+    let_through,
+    let_through_block,
+    subtract,
+)
 
 
 @jit
@@ -84,7 +94,8 @@ def _convolve(out, low_out, high_out, rows, low, high, slots, stride, dilation, 
     row_bytes, panel = FLOAT * width, TILE * FLOAT * width
     from_values, to_out, from_weights = values.ctypes.data, out.ctypes.data, weights.ctypes.data
     for i in range(len(low)):
-        out[i * slots : i * slots + high_out[i] - low_out[i]] = 0
+        first = to_out + row_bytes * i * slots
+        clear(first, first + row_bytes * (high_out[i] - low_out[i]))
     for tap in range(len(weights)):
         ahead, kernel = tap * dilation, from_weights + tap * width * row_bytes
         for i in range(len(low)):
