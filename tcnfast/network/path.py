@@ -3,7 +3,7 @@
 What the first block reads the sequence with is linear: both ends are read once and whatever lies
 between follows from them, and gradients are summed over the points before they go back through it.
 At each point the stack is then followed forward and back, which is nearly all of the time. Most of
-what it would multiply is 0: in encode-v1, behind the ReLUs of a first block three channels in a
+what it would multiply is 0: in encode-v1, behind the ReLUs of a first block four channels in a
 thousand and six in a hundred are not, higher up some half; and a gradient stops where they are.
 Passing these by leaves a third of the products (:mod:`tcnfast.network.path_kernels`). One point's
 rows stay in the second-level cache. Nothing is approximated.

@@ -4,7 +4,8 @@ Behind a ReLU most channels are 0 (or have not moved). So beside the values of a
 its channels count, a bit each, TILE channels to a word, and products go from bit to bit: a row of
 weights for each. That is written in LLVM's own terms, as vectors of TILE floats that the compiler
 cuts into the processor's: of loops over arrays it cannot know whether these overlap, and keeps no
-sums in registers. All functions take addresses of TILE floats, as integers, for use within numba.
+sums in registers. All functions take addresses of TILE floats, as integers, for use within numba,
+whose cache knows a caller by its own file: who changes this one touches those that import it.
 """
 
 from __future__ import annotations
