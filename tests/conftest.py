@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ if not torch.cuda.is_available():  # before anything imports Triton: it looks on
     os.environ["TRITON_INTERPRET"] = "1"
 
 from tcnfast.model import TCN, TCNConfig
+
+# a shell starts what runs in its background deaf to Ctrl-C, and children would be so too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # tensors are tiny here: on busy cores two threads wait on each other a hundred times longer than
 # one works
