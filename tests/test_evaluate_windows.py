@@ -174,6 +174,16 @@ def test_what_does_not_fit(run, model, tmp_path):
     assert code == 2 and "--model is required" in err
 
 
+def test_every_network_knows_the_length_of_its_windows(run, tmp_path):
+    planted_set().save(tmp_path / "set")
+    planted_set(length=120).save(tmp_path / "long")
+    shape = '{"filters": 8, "hidden": 4, "hidden_layer": 8}'
+    words = ["train", "--windows", "set", "--arch", "danq", "--shape", shape, "--epochs", 1]
+    assert run(*words, "-o", "model", "--precision", "fp32")[0] == 0
+    words = "model: reads windows of 100 bp, those of long have 120"
+    fails(run("evaluate", "--windows", "long", "-m", "model"), words)
+
+
 def test_a_model_of_more_labels(run, model):
     """The set's labels are looked up among the model's."""
     planted_set().of_labels(["THREE@y", "ONE@x"]).save(model.parent / "two")

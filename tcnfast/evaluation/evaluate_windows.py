@@ -37,10 +37,10 @@ def evaluate_windows(
     """Print the scores of a model folder on a part of a window set, as TSV: a line a label.
 
     Calls are made at the cutoff of the best F1 (MCC: of the best MCC) on the validation part; on
-    that part itself they are therefore a little too good. The model may have more labels than
-    the set. With ``out`` a folder is written: the
-    same as ``scores.tsv``, ``predictions.tsv`` with the logit of every window, and ``run.json``.
-    Raises TcnfastError for a model and a set that do not fit each other.
+    that part itself they are therefore a little too good. The model may have more labels than the
+    set. With ``out`` a folder is written: the same as ``scores.tsv``, ``predictions.tsv`` with the
+    logit of every window, and ``run.json``. Raises TcnfastError for a model and a set that do not
+    fit each other.
     """
     started, folder = time.monotonic(), model_folder(model)
     network, found = open_window_model(folder), WindowSet.open(windows)
@@ -50,8 +50,8 @@ def evaluate_windows(
         raise TcnfastError(
             f"{model}: reads windows of {length} bp, those of {windows} have {found.length}"
         )
-    here = found.select(part)
-    for name, some in ((part, here), ("valid", found.select("valid"))):
+    here, valid = found.select(part), found.select("valid")
+    for name, some in ((part, here), ("valid", valid)):
         if not len(some):
             raise TcnfastError(f"{windows}: part {name} holds no window")
     key = {
@@ -67,7 +67,6 @@ def evaluate_windows(
         def score(codes: np.ndarray) -> np.ndarray:
             return every(codes)[:, columns]
 
-        valid = found.select("valid")
         tuned = score(valid.codes)
         logits = tuned if part == "valid" else score(here.codes)
         table = _scores(found.names, (tuned, valid.labels), (logits, here.labels))

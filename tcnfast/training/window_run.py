@@ -119,12 +119,14 @@ def open_window_model(folder: str | Path) -> nn.Module:
 
 def load_window_model(folder: str | Path) -> nn.Module:
     """The network of a folder that :func:`save_window_model` wrote, but for plain TCNs, which
-    ``tcnfast.load_model`` opens. Raises TcnfastError for anything else."""
+    ``tcnfast.load_model`` opens; its ``length`` is that of the windows it reads. Raises
+    TcnfastError for anything else."""
     folder = Path(folder)
     state, kind, labels, _ = store.read_folder(folder)
     if set(kind) != {"arch", "mapping", "length", "shape"}:
         raise TcnfastError(f"{folder / store.CONFIG}: is not of tcnfast train --windows --arch")
     model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
+    model.length = kind["length"]
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
