@@ -80,7 +80,7 @@ setup(
     packages=find_packages(include=["tcnfast", "tcnfast.*"]) + ["tcnfast.kernels"],
     package_dir={"tcnfast.kernels": "kernels"},
     package_data={
-        "tcnfast": ["models/*/*", "databases/*", "explain/templates/*"],
+        "tcnfast": ["model/bundled/*/*", "pwm/databases/*", "base/templates/*"],
         "tcnfast.kernels": ["README.md"],
     },
     ext_modules=[

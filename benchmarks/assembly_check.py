@@ -17,8 +17,8 @@ import numpy as np
 
 from tcnfast.data import assembly_check
 from tcnfast.data.assembly_check import MIN_Z, contrasts
-from tcnfast.dataset import Dataset, open_dataset
-from tcnfast.genome import Genome, Region
+from tcnfast.data.dataset import Dataset, open_dataset
+from tcnfast.genome.genome import Genome, Region
 
 NUMBERS = (50, 100, 200, 300, 500)
 SHIFTS = (0, 3_000, 62_000, 1_000_000)

@@ -31,11 +31,11 @@ from record import record
 from tangermeme import saturation_mutagenesis as tangermeme
 
 import tcnfast
+from tcnfast.attribute.integrated_gradients import integrated_gradients_of
+from tcnfast.attribute.mutagenesis import Mutagenesis
+from tcnfast.attribute.networks import Networks, one_hot
 from tcnfast.engines import cpu_engine
-from tcnfast.explain.integrated_gradients import integrated_gradients_of
-from tcnfast.explain.mutagenesis import Mutagenesis
-from tcnfast.explain.networks import Networks, one_hot
-from tcnfast.plan import Plan
+from tcnfast.engines.plan import Plan
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
 FIRST, APART = 500_000, 50_000

@@ -11,7 +11,7 @@ import torch
 from record import record
 
 from tcnfast.engines import cpu_engine
-from tcnfast.model import TCN, TCNConfig
+from tcnfast.model.tcn import TCN, TCNConfig
 
 CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
 

@@ -31,10 +31,10 @@ import torch
 from cpu_sides import STRIDE, Side, all_sides, missing, where_time_goes
 from record import append
 
-from tcnfast.backend import DTYPES
 from tcnfast.engines import cpu_engine
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.plan import Plan
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.plan import Plan
+from tcnfast.model.tcn import TCN, TCNConfig
 
 # torch.compile and torch.onnx warn of what they will drop
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,8 +6,8 @@ import pytest
 from record import record
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from tcnfast.evaluation.bootstrap import draw_blocks
-from tcnfast.evaluation.ranking import Ranking
+from tcnfast.evaluate.bootstrap import draw_blocks
+from tcnfast.model.ranking import Ranking
 
 # as the validation part of encode-v1: 14 Mb every 32 bp
 WINDOWS, BLOCKS, RATE = 437_000, 14, 0.004

@@ -12,9 +12,9 @@ import pytest
 from pyfaidx import Faidx, Fasta
 from record import record
 
-from tcnfast.genome import Genome, encode
-from tcnfast.sequence.fasta_index import load_index
-from tcnfast.sequence.twobit_write import write_twobit
+from tcnfast.genome.fasta_index import load_index
+from tcnfast.genome.genome import Genome, encode
+from tcnfast.genome.twobit_write import write_twobit
 
 SIZE = 120_000_000
 STRETCH = 1 << 24

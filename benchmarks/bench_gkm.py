@@ -21,14 +21,14 @@ from record import append
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
-from tcnfast.baselines.gkm_counts import gapped_kmer_counts
-from tcnfast.baselines.gkm_gram import gram
-from tcnfast.baselines.gkm_kernel import GkmKernel
-from tcnfast.baselines.gkm_svm import GkmSVM
-from tcnfast.data.window_set import WindowSet
-from tcnfast.labels import BOUND
-from tcnfast.metrics import score_labels
-from tcnfast.training.window_config import WindowConfig
+from tcnfast.genome.labels import BOUND
+from tcnfast.model.metrics import score_labels
+from tcnfast.windows.gkm_counts import gapped_kmer_counts
+from tcnfast.windows.gkm_gram import gram
+from tcnfast.windows.gkm_kernel import GkmKernel
+from tcnfast.windows.gkm_svm import GkmSVM
+from tcnfast.windows.window_config import WindowConfig
+from tcnfast.windows.window_set import WindowSet
 
 
 def machine(d: int):

@@ -42,11 +42,11 @@ from kernel_steps import BlockStep, TrainingStep
 from record import RESULTS, append
 from torch_stacks import EAGER, OURS
 
-from tcnfast import backend as backends
-from tcnfast.backend import DTYPES
+from tcnfast.base.run_record import device_words
+from tcnfast.bench.speed import Clock, Roofline, Timing, peak_memory, take_turns
+from tcnfast.engines import backend as backends
 from tcnfast.engines import triton_engine
-from tcnfast.run_record import device_words
-from tcnfast.speed import Clock, Roofline, Timing, peak_memory, take_turns
+from tcnfast.engines.backend import DTYPES
 
 ROUNDS = 1.5  # seconds that the turns of a case take, about
 

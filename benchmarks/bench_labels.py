@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from record import record
 
-from tcnfast.labels import AMBIGUOUS, BOUND, PeakTable, label_matrix
+from tcnfast.genome.labels import AMBIGUOUS, BOUND, PeakTable, label_matrix
 
 # bioframe still uses what pandas deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")

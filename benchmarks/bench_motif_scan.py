@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from record import append
 
-from tcnfast.genome import Genome, parse_region
-from tcnfast.meme import DATABASE, UNIFORM, UNITS_PER_BIT, read_meme
-from tcnfast.meme_pvalues import score_tail
-from tcnfast.scan import scan_motifs
-from tcnfast.scanning.motif_engine import build_tables, find_hits, unpack
-from tcnfast.sequence.codes import N
+from tcnfast.genome.codes import N
+from tcnfast.genome.genome import Genome, parse_region
+from tcnfast.pwm.meme import DATABASE, UNIFORM, UNITS_PER_BIT, read_meme
+from tcnfast.pwm.motif_engine import build_tables, find_hits, unpack
+from tcnfast.pwm.pvalues import score_tail
+from tcnfast.scan.scan_genome import scan_motifs
 
 Side = Callable[[], tuple[float, object]]  # seconds of preparation, and hits of any kind
 EPS = 1e-4  # memelite's pseudocount

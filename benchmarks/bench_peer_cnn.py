@@ -31,14 +31,14 @@ import torch
 from encode_data import ROOT, load_dataset
 from record import RESULTS, append
 
-from tcnfast.baselines.cnn import CNN, CNNConfig, CNNPlan
-from tcnfast.dataset import Dataset
-from tcnfast.evaluate import predict
-from tcnfast.genome import Region
-from tcnfast.metrics import LabelScores, score_labels
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.plan import Plan
-from tcnfast.train import TrainConfig, fit
+from tcnfast.data.dataset import Dataset
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.predict import predict
+from tcnfast.genome.genome import Region
+from tcnfast.model.metrics import LabelScores, score_labels
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.windows.cnn import CNN, CNNConfig, CNNPlan
 
 Split = dict[str, list[Region]]
 RATES = {"cnn": (3e-4, 1e-3, 3e-3), "tcn": (1e-3, 3e-3, 6e-3)}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from record import record
 
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.plan import Plan
+from tcnfast.engines.plan import Plan
+from tcnfast.model.tcn import TCN, TCNConfig
 
 STRIDE = 32
 SEGMENTS = [2**k for k in range(12, 19)]

@@ -33,9 +33,9 @@ from record import append, record
 from scan_peers import Peer, check_deepbind, deepbinds, error, fastest, measure, networks
 from scan_runs import TRACKS, Network, Run, same_calls, scan
 
-from tcnfast.genome import Genome, split_chroms
-from tcnfast.run_record import device_words
-from tcnfast.speed import Clock
+from tcnfast.base.run_record import device_words
+from tcnfast.bench.speed import Clock
+from tcnfast.genome.genome import Genome, split_chroms
 
 PEER_BASES = {"cpu": 2**18, "cuda": 2**23}  # of the piece that peers score
 

@@ -17,12 +17,12 @@ import pytest
 from record import record
 
 import tcnfast
-from tcnfast.scanner import Scorer, scan_contig
-from tcnfast.scanning.peaks import PeakCaller, run_bases
-from tcnfast.scanning.track_bigwig import Track, TrackReader
-from tcnfast.scanning.track_processes import write_bigwigs
-from tcnfast.scanning.zarr_tracks import ZarrStretch, ZarrTracks
-from tcnfast.tracks import TrackShard, logit, probability
+from tcnfast.scan.peaks import PeakCaller, run_bases
+from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.track_bigwig import Track, TrackReader
+from tcnfast.scan.track_processes import write_bigwigs
+from tcnfast.scan.tracks import TrackShard, logit, probability
+from tcnfast.scan.zarr_tracks import ZarrStretch, ZarrTracks
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
 STRIDE, REPEATS, SEGMENT, GAP = 32, 8, 2**15, 2

@@ -26,10 +26,10 @@ from record import append
 from torch_stacks import conv1d_dense
 
 from tcnfast.engines import cpu_engine
-from tcnfast.labels import BOUND
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.train import decay_groups
-from tcnfast.training.losses import masked_bce
+from tcnfast.genome.labels import BOUND
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.train.fit import decay_groups
+from tcnfast.train.losses import masked_bce
 
 STRIDE = 32
 REST = 0.05  # seconds in which the threads of the side before stop spinning

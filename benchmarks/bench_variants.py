@@ -25,9 +25,9 @@ import torch
 from record import record
 
 import tcnfast
-from tcnfast.sequence.codes import reverse_complement
-from tcnfast.variant_effects.effects import EffectScorer
-from tcnfast.variant_effects.records import CHUNK_ALLELES, Allele
+from tcnfast.genome.codes import reverse_complement
+from tcnfast.variants.effects import EffectScorer
+from tcnfast.variants.records import CHUNK_ALLELES, Allele
 
 BATCHES = (8, 16, 32, 64, 256)  # windows
 

@@ -29,9 +29,9 @@ from PIL import Image
 from record import record
 
 import tcnfast
-from tcnfast.baselines.scalogram import IMAGENET_STD
-from tcnfast.baselines.wavelet_network import WaveletNetwork
-from tcnfast.baselines.wavelets import modulus
+from tcnfast.windows.scalogram import IMAGENET_STD
+from tcnfast.windows.wavelet_network import WaveletNetwork
+from tcnfast.windows.wavelets import modulus
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
 FIRST, APART = 500_000, 5_000

@@ -26,11 +26,11 @@ from record import append
 from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
 
 import tcnfast
-from tcnfast.genome import Genome
-from tcnfast.scanner import Scorer, scan_contig
-from tcnfast.scanning.track_bigwig import Track, write_bigwig
-from tcnfast.scanning.zarr_tracks import NO_SCORE, ZarrTracks, encode
-from tcnfast.tracks import TrackShard, logit
+from tcnfast.genome.genome import Genome
+from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.track_bigwig import Track, write_bigwig
+from tcnfast.scan.tracks import TrackShard, logit
+from tcnfast.scan.zarr_tracks import NO_SCORE, ZarrTracks, encode
 
 STRIDE, FLOOR = 32, 0.01
 REGION = 10_000 // STRIDE  # steps

@@ -20,11 +20,11 @@ import torch._dynamo
 import torch._inductor.config
 from torch import Tensor
 
-from tcnfast.backend import DTYPES
 from tcnfast.engines import cpu_engine
-from tcnfast.model import TCN
-from tcnfast.network.plain_stack import LAYOUTS, FoldedStack
-from tcnfast.plan import Plan
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
+from tcnfast.engines.plan import Plan
+from tcnfast.model.tcn import TCN
 
 STRIDE = 32
 WINDOWS = 256  # of a batch, where windows are evaluated one by one

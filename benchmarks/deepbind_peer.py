@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcnfast.genome import encode
-from tcnfast.network.plain_stack import convolution
+from tcnfast.engines.plain_stack import convolution
+from tcnfast.genome.genome import encode
 
 WINDOW = 101  # bases: what it was trained on
 INDEX = "deepbind_db/db.tsv"

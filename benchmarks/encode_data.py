@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tcnfast.data.dataset import Dataset, open_dataset
 from tcnfast.data.splits import read_split
-from tcnfast.dataset import Dataset, open_dataset
-from tcnfast.genome import Genome, Region
+from tcnfast.genome.genome import Genome, Region
 
 ROOT = Path(__file__).resolve().parents[1]
 MIN_PEAKS = 200  # training peaks a label needs

@@ -15,12 +15,11 @@ import torch
 import torch_stacks
 from torch import Tensor
 
-from tcnfast import reference
-from tcnfast.backend import DTYPES
-from tcnfast.engines import triton_engine
-from tcnfast.grid import BlockGrid
-from tcnfast.model import TCNConfig
-from tcnfast.speed import Work
+from tcnfast.bench.speed import Work
+from tcnfast.engines import reference, triton_engine
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.grid import BlockGrid
+from tcnfast.model.tcn import TCNConfig
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from numerics import assert_close  # noqa: E402

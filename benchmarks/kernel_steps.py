@@ -14,10 +14,10 @@ import torch_stacks
 from kernel_cases import BlockForward, Case, random_codes, size
 from torch import Tensor
 
-from tcnfast.backend import DTYPES
-from tcnfast.labels import BOUND
-from tcnfast.speed import Work
-from tcnfast.training.losses import masked_bce
+from tcnfast.bench.speed import Work
+from tcnfast.engines.backend import DTYPES
+from tcnfast.genome.labels import BOUND
+from tcnfast.train.losses import masked_bce
 
 
 class BlockStep(BlockForward):

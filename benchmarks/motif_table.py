@@ -9,8 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from tcnfast.explain.logo import draw_logo, glyph_definitions
-from tcnfast.explain.report_motifs import SIGNIFICANT, LabelMotifs, MotifCard, read_motifs
+from tcnfast.base.logo import draw_logo, glyph_definitions
+from tcnfast.report.report_motifs import SIGNIFICANT, LabelMotifs, MotifCard, read_motifs
 
 # motifs of JASPAR that a person of the field would call the same, and the factors they belong to
 FAMILIES = {

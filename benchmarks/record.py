@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tcnfast.run_record import cpu_name
+from tcnfast.base.run_record import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -16,10 +16,10 @@ import torch
 from deepbind_peer import WINDOW, Archive, DeepBind, check_examples
 from torch import Tensor
 
-from tcnfast.backend import BACKENDS, DTYPES
-from tcnfast.network.plain_stack import LAYOUTS, FoldedStack
-from tcnfast.plan import Plan
-from tcnfast.speed import Clock
+from tcnfast.bench.speed import Clock
+from tcnfast.engines.backend import BACKENDS, DTYPES
+from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
+from tcnfast.engines.plan import Plan
 
 BATCHES = {"cpu": (32, 256), "cuda": (256, 1024, 4096)}  # windows evaluated at once
 SEGMENTS = {"cpu": (2**13, 2**15, 2**17), "cuda": (2**17, 2**20)}  # bases scored at once

@@ -15,11 +15,11 @@ from statistics import median
 import torch
 
 import tcnfast
-from tcnfast.backend import DTYPES
+from tcnfast.bench.speed import Clock, Roofline, Work
 from tcnfast.engines import cpu_engine
-from tcnfast.genome import Genome
-from tcnfast.plan import Plan
-from tcnfast.speed import Clock, Roofline, Work
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.plan import Plan
+from tcnfast.genome.genome import Genome
 
 LOOP = 0.03  # seconds of the register-only loop after each segment
 PRODUCT = {"cpu": 4096, "cuda": 8192}  # of the matrix product of a roofline
@@ -110,7 +110,15 @@ class Run:
 def scan(files: list[Path], out: Path, options: list[str]) -> Run:
     """``python -m tcnfast.scan`` of ``files`` into ``out``, which it replaces."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "tcnfast.scan", *map(str, files), "-o", str(out), "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "tcnfast.scan.scan_genome",
+        *map(str, files),
+        "-o",
+        str(out),
+        "-q",
+    ]
     start = time.perf_counter()
     process = subprocess.Popen([*command, *options])
     memory = Memory(process.pid)

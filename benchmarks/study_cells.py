@@ -16,11 +16,11 @@ from encode_data import ROOT, load_dataset
 from study_training import MOTIFS, SPLIT, arguments
 
 from tcnfast.cli import build_parser
-from tcnfast.meme import read_meme
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.train import fit
-from tcnfast.training.motif_init import set_motif_filters
-from tcnfast.training.train_config import TrainConfig
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.pwm.meme import read_meme
+from tcnfast.train.fit import fit
+from tcnfast.train.motif_init import set_motif_filters
+from tcnfast.train.train_config import TrainConfig
 
 
 def main() -> None:

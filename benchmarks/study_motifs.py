@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from encode_data import ROOT, load_dataset
 
-from tcnfast.dataset import Dataset
-from tcnfast.explain.attributions import Attributions
-from tcnfast.explain.integrated_gradients import integrated_gradients
-from tcnfast.explain.motif_tables import LABEL_COLUMNS
-from tcnfast.explain.networks import Networks, one_hot
-from tcnfast.explain.patterns import PatternSet
-from tcnfast.genome import Region
-from tcnfast.meme import read_meme
-from tcnfast.model import load_model
-from tcnfast.motifs import DATABASE, MotifOptions, find_motifs, write_motifs
-from tcnfast.run_record import versions
-from tcnfast.tables import read_table
+from tcnfast.attribute.attributions import Attributions
+from tcnfast.attribute.integrated_gradients import integrated_gradients
+from tcnfast.attribute.networks import Networks, one_hot
+from tcnfast.base.run_record import versions
+from tcnfast.base.tables import read_table
+from tcnfast.data.dataset import Dataset
+from tcnfast.genome.genome import Region
+from tcnfast.model.tcn import load_model
+from tcnfast.motifs.motif_tables import LABEL_COLUMNS
+from tcnfast.motifs.motifs_run import DATABASE, MotifOptions, find_motifs, write_motifs
+from tcnfast.motifs.patterns import PatternSet
+from tcnfast.pwm.meme import read_meme
 
 log = logging.getLogger("study")
 

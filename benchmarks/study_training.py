@@ -25,12 +25,12 @@ import torch
 from encode_data import ROOT, load_dataset
 
 from tcnfast.cli import build_parser
-from tcnfast.evaluate import evaluate
-from tcnfast.meme import read_meme
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.plan import Plan
-from tcnfast.train import TrainConfig, fit
-from tcnfast.training.motif_init import set_motif_filters
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.predict import evaluate
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.pwm.meme import read_meme
+from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.train.motif_init import set_motif_filters
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
 RESULTS = ROOT / "benchmarks/results"

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tcnfast.cli import main as tcnfast
-from tcnfast.genome import Genome
+from tcnfast.genome.genome import Genome
 
 # UCSC hg38.chrom.sizes
 HG38 = {

@@ -10,15 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcnfast import ops
-from tcnfast.backend import DTYPES
-from tcnfast.engines import triton_engine
-from tcnfast.grid import BlockGrid
-from tcnfast.model import TCN, Block, TCNConfig
-from tcnfast.network import training_pass
-from tcnfast.network.plain_stack import Block as PlainBlock
-from tcnfast.network.plain_stack import FoldedStack
-from tcnfast.plan import Plan
+from tcnfast.engines import ops, training_pass, triton_engine
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.grid import BlockGrid
+from tcnfast.engines.plain_stack import Block as PlainBlock
+from tcnfast.engines.plain_stack import FoldedStack
+from tcnfast.engines.plan import Plan
+from tcnfast.model.tcn import TCN, Block, TCNConfig
 
 OURS = "tcnfast"
 EAGER = ("eager Conv1d", "eager channels-last")

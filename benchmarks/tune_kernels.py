@@ -30,12 +30,12 @@ import torch
 import torch_stacks
 from kernel_cases import random_codes
 
-from tcnfast.backend import DTYPES
+from tcnfast.base.errors import TcnfastError
+from tcnfast.bench.speed import Clock
 from tcnfast.engines import triton_engine
+from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
-from tcnfast.errors import TcnfastError
-from tcnfast.model import TCNConfig
-from tcnfast.speed import Clock
+from tcnfast.model.tcn import TCNConfig
 
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
 TILES = (1, 2, 4, 8, 16)

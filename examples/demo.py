@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import tcnfast
-from tcnfast.dataset import open_dataset
-from tcnfast.evaluate import evaluate
-from tcnfast.genome import Region
-from tcnfast.intervals import Intervals, read_bed, read_labelled
-from tcnfast.labels import touched
-from tcnfast.tracks import file_names
+from tcnfast.data.dataset import open_dataset
+from tcnfast.evaluate.predict import evaluate
+from tcnfast.genome.genome import Region
+from tcnfast.genome.intervals import Intervals, read_bed, read_labelled
+from tcnfast.genome.labels import touched
+from tcnfast.scan.tracks import file_names
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"

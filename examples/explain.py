@@ -12,12 +12,12 @@ import logging
 from pathlib import Path
 
 import tcnfast
-from tcnfast.attribute import attribute
-from tcnfast.explain.attribution_job import AttributeOptions
-from tcnfast.explain.modisco_config import ModiscoConfig
-from tcnfast.motifs import MotifOptions, find_motifs
-from tcnfast.report import ReportOptions, make_report
-from tcnfast.tables import read_table
+from tcnfast.attribute.attribute_run import attribute
+from tcnfast.attribute.attribution_job import AttributeOptions
+from tcnfast.base.tables import read_table
+from tcnfast.motifs.modisco_config import ModiscoConfig
+from tcnfast.motifs.motifs_run import MotifOptions, find_motifs
+from tcnfast.report.report_run import ReportOptions, make_report
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tcnfast.baselines.gkm_svm import GkmSVM
-from tcnfast.data.window_set import WindowSet
-from tcnfast.errors import TcnfastError
-from tcnfast.evaluation.plots import bare, new_figure
-from tcnfast.labels import BOUND
-from tcnfast.metrics import score_labels
-from tcnfast.training.window_config import WindowConfig
-from tcnfast.training.window_run import parse_shape
+from tcnfast.base.errors import TcnfastError
+from tcnfast.evaluate.plots import bare, new_figure
+from tcnfast.genome.labels import BOUND
+from tcnfast.model.metrics import score_labels
+from tcnfast.windows.gkm_svm import GkmSVM
+from tcnfast.windows.window_config import WindowConfig
+from tcnfast.windows.window_run import parse_shape
+from tcnfast.windows.window_set import WindowSet
 
 MIDDLE = 50  # bases around the middle of a window, or of a site
 

@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tcnfast.baselines.architectures import build
-from tcnfast.data.window_set import WindowSet
-from tcnfast.evaluation.plots import FLOOR, GREY, MODEL, OTHER, bare, new_figure
-from tcnfast.explain.grad_cam import GradCam
-from tcnfast.genome import Genome
-from tcnfast.labels import BOUND, UNBOUND
-from tcnfast.network import store
-from tcnfast.training.window_run import load_window_model
+from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER, bare, new_figure
+from tcnfast.genome.genome import Genome
+from tcnfast.genome.labels import BOUND, UNBOUND
+from tcnfast.model import store
+from tcnfast.windows.architectures import build
+from tcnfast.windows.grad_cam import GradCam
+from tcnfast.windows.window_run import load_window_model
+from tcnfast.windows.window_set import WindowSet
 
 log = logging.getLogger("gradcam_centre")
 BATCH = 32

@@ -6,27 +6,26 @@ answer at once.
 
 from importlib import import_module
 
+from .scan import scan as scan
+
 _HOME = {
-    "TCN": "model",
-    "TCNConfig": "model",
-    "load_model": "model",
-    "Plan": "plan",
-    "Genome": "genome",
-    "encode": "genome",
-    "one_hot": "genome",
-    "label_matrix": "labels",
-    "TcnfastError": "errors",
-    "scan": None,  # the module itself, which is callable
+    "TCN": "model.tcn",
+    "TCNConfig": "model.tcn",
+    "load_model": "model.tcn",
+    "Plan": "engines.plan",
+    "Genome": "genome.genome",
+    "encode": "genome.genome",
+    "one_hot": "genome.genome",
+    "label_matrix": "genome.labels",
+    "TcnfastError": "base.errors",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(["scan", *_HOME])
 
 
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'tcnfast' has no attribute {name!r}")
-    home = _HOME[name]
-    module = import_module(f".{home or name}", __name__)
-    return getattr(module, name) if home else module
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -60,7 +60,7 @@ def _one_line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = str(error) or type(error).__name__
-    from .errors import TcnfastError
+    from .base.errors import TcnfastError
 
     if not isinstance(error, (TcnfastError, OSError)):
         text = f"{type(error).__name__}: {text} (a defect of tcnfast? -v shows where)"
@@ -103,7 +103,7 @@ class _LazyVersion(str):
 
 def _with_config(args: argparse.Namespace, argv: list[str]) -> list[str]:
     """The command line with the flags of --config in front, so that what the user typed wins."""
-    from .errors import TcnfastError
+    from .base.errors import TcnfastError
 
     try:
         with open(args.config) as file:

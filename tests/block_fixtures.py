@@ -13,9 +13,8 @@ import torch
 from numerics import assert_close, flips
 from torch import nn
 
-from tcnfast import ops, reference
-from tcnfast.engines import triton_blocks
-from tcnfast.model import Block, TCNConfig
+from tcnfast.engines import ops, reference, triton_blocks
+from tcnfast.model.tcn import Block, TCNConfig
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
 FEW = 64  # numbers

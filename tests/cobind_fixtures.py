@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.meme import Motif, write_meme
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.sequence.codes import encode, reverse_complement
+from tcnfast.genome.codes import encode, reverse_complement
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.pwm.meme import Motif, write_meme
 
 LETTERS = {"TIES": "TGACTTCG", "HELPS": "CCATTGTT", "FIRST": "GGGTTTCC", "SECOND": "ACCACAGC"}
 PAIR, SUM = "PAIR@x", "SUM@x"

@@ -11,7 +11,7 @@ import torch
 if not torch.cuda.is_available():  # before anything imports Triton: it looks once
     os.environ["TRITON_INTERPRET"] = "1"
 
-from tcnfast.model import TCN, TCNConfig
+from tcnfast.model.tcn import TCN, TCNConfig
 
 # a shell starts what runs in its background deaf to Ctrl-C, and children would be so too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tcnfast.dataset import Dataset
-from tcnfast.genome import Genome, Region
-from tcnfast.intervals import Intervals
-from tcnfast.labels import AMBIGUOUS, BOUND, UNBOUND
+from tcnfast.data.dataset import Dataset
+from tcnfast.genome.genome import Genome, Region
+from tcnfast.genome.intervals import Intervals
+from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
 
 SIZES = {"chr20": 30_000, "chrX": 9_000}
 LABELS = ["common", "rare", "never"]

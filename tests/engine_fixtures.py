@@ -8,8 +8,8 @@ import torch
 from truth import in_precision, truth
 
 from tcnfast.engines import cpu_engine
-from tcnfast.grid import stack_grid
-from tcnfast.reference import BlockWeights, StackWeights
+from tcnfast.engines.grid import stack_grid
+from tcnfast.engines.reference import BlockWeights, StackWeights
 
 # Scores do not depend on the rest of the machine, but the tests need the engine.
 needs_engine = pytest.mark.skipif(cpu_engine._C is None, reason=str(cpu_engine.why_not("fp32")))

@@ -5,8 +5,8 @@ A test file gets a fixture by importing fixture_<name>.
 
 import pytest
 
-from tcnfast.errors import TcnfastError
-from tcnfast.genome import GenomeError
+from tcnfast.base.errors import TcnfastError
+from tcnfast.genome.genome import GenomeError
 
 CODE = {"A": 0, "C": 1, "G": 2, "T": 3}
 

@@ -21,9 +21,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from tcnfast import ops
-from tcnfast.engines import triton_blocks, triton_engine
-from tcnfast.model import TCN, TCNConfig
+from tcnfast.engines import ops, triton_blocks, triton_engine
+from tcnfast.model.tcn import TCN, TCNConfig
 
 VERSION = ".".join(triton.__version__.split(".")[:2])
 TABLE = Path(__file__).with_name("kernel_resources.tsv")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scan_fixtures import write_fasta
 
-from tcnfast.explain.attributions import Attributions
-from tcnfast.explain.modisco_config import ModiscoConfig
-from tcnfast.meme import Motif, write_meme
+from tcnfast.attribute.attributions import Attributions
+from tcnfast.motifs.modisco_config import ModiscoConfig
+from tcnfast.pwm.meme import Motif, write_meme
 
 WIDTH = 121  # of a window; the middle base is the 61st
 GENOME = 120_000

@@ -8,7 +8,8 @@ stands in it alone as with the other. (Were SECOND in another place when alone, 
 learn that place in FIRST's stead.)
 
 A test file gets the set by importing ``fixture_planted``; ``planted.attributions(label)`` are the
-bound windows of a label as :class:`tcnfast.explain.attributions.Attributions`, or windows in which
+bound windows of a label as :class:`tcnfast.attribute.attributions.Attributions`, or windows in
+which
 other motifs stand, and ``planted.truth(label)`` says which of the bound ones' bases were planted.
 """
 
@@ -19,11 +20,11 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.explain.attributions import Attributions
-from tcnfast.explain.integrated_gradients import integrated_gradients
-from tcnfast.explain.networks import Networks
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.sequence.codes import encode, reverse_complement
+from tcnfast.attribute.attributions import Attributions
+from tcnfast.attribute.integrated_gradients import integrated_gradients
+from tcnfast.attribute.networks import Networks
+from tcnfast.genome.codes import encode, reverse_complement
+from tcnfast.model.tcn import TCN, TCNConfig
 
 MOTIFS = {
     "SINGLE": "TGACGTCATAGG",

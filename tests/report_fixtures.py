@@ -7,10 +7,10 @@ import pytest
 from conftest import random_model
 from motif_fixtures import SITES, codes_of, planted_windows, write_genome
 
-from tcnfast.explain import motif_tables as tables
-from tcnfast.explain.patterns import Pattern, PatternSet
-from tcnfast.explain.tomtom import Match
-from tcnfast.meme import Motif, write_meme
+from tcnfast.motifs import motif_tables as tables
+from tcnfast.motifs.patterns import Pattern, PatternSet
+from tcnfast.pwm.meme import Motif, write_meme
+from tcnfast.pwm.tomtom import Match
 
 LABELS = ("ONE@x", "<b>&@y", "NONE@z")  # with motifs; with a name to be escaped; without motifs
 ROWS = 40  # windows of the first label

@@ -13,12 +13,11 @@ import torch
 from conftest import random_model
 
 import tcnfast
-from tcnfast import scanner
 from tcnfast.cli import main
-from tcnfast.network.thresholds import Threshold
-from tcnfast.plan import Plan
-from tcnfast.scanning import stream, stretches
-from tcnfast.scanning.devices import DenseDevice
+from tcnfast.engines.plan import Plan
+from tcnfast.model.thresholds import Threshold
+from tcnfast.scan import scanner, stream, stretches
+from tcnfast.scan.devices import DenseDevice
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tcnfast.data.window_set import PARTS, WindowSet
-from tcnfast.sequence.codes import encode
+from tcnfast.genome.codes import encode
+from tcnfast.windows.window_set import PARTS, WindowSet
 
 MOTIFS = {"ONE@x": b"TGACGTCATTGC", "TWO@x": b"GCCAATTGGCTA", "THREE@y": b"CCACCAGGGGGCGC"}
 SIZES = {"train": 900, "valid": 300, "test": 400}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tcnfast.scanning.track_bigwig import VALUES
-from tcnfast.tracks import BEGINS, TrackShard
+from tcnfast.scan.track_bigwig import VALUES
+from tcnfast.scan.tracks import BEGINS, TrackShard
 
 
 def rounded(logits):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.dataset import Dataset
-from tcnfast.evaluate import evaluate
-from tcnfast.genome import Genome, Region
-from tcnfast.intervals import Intervals
-from tcnfast.model import TCN, TCNConfig
-from tcnfast.plan import Plan
+from tcnfast.data.dataset import Dataset
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.predict import evaluate
+from tcnfast.genome.genome import Genome, Region
+from tcnfast.genome.intervals import Intervals
+from tcnfast.model.tcn import TCN, TCNConfig
 
 SIZE = 200_000
 TRAIN = [Region("chr1", 0, 130_000)]

@@ -2,8 +2,8 @@
 
 import torch
 
-from tcnfast import reference
-from tcnfast.grid import stack_grid
+from tcnfast.engines import reference
+from tcnfast.engines.grid import stack_grid
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 

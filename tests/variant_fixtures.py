@@ -6,8 +6,8 @@ import torch
 from scan_fixtures import calling_model, random_letters, write_fasta
 
 from tcnfast import Genome
-from tcnfast.plan import Plan
-from tcnfast.variant_effects.records import Allele
+from tcnfast.engines.plan import Plan
+from tcnfast.variants.records import Allele
 
 CONTIGS = {"chr1": 6_000, "chr2": 300}
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tcnfast.baselines.wavelet_network import WaveletNetwork
-from tcnfast.data.window_set import SITE, WindowSet
-from tcnfast.training.window_config import WindowConfig
-from tcnfast.training.window_fit import fit_windows
+from tcnfast.windows.wavelet_network import WaveletNetwork
+from tcnfast.windows.window_config import WindowConfig
+from tcnfast.windows.window_fit import fit_windows
+from tcnfast.windows.window_set import SITE, WindowSet
 
 LENGTH, LABEL = 120, "REPEAT"
 MOTIF = np.tile(np.array([0, 3, 0, 2, 3, 2], np.uint8), 4)[:20]  # ATAGTG, again and again

@@ -12,7 +12,7 @@ import pytest
 from prepare_fixtures import Lab
 from scan_fixtures import write_fasta
 
-from tcnfast.data.window_set import WindowSet
+from tcnfast.windows.window_set import WindowSet
 
 SIZES = {"chr1": 400_000, "chr2": 120_000, "chr3": 120_000}
 SPLIT = {"train": ["chr1"], "valid": ["chr2"], "test": ["chr3:1-100000"]}

@@ -1,1 +1,1 @@
-"""The parts of ``tcnfast cobind``: which factors bind together, and through which motifs."""
+"""Which factors act together."""

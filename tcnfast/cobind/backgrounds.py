@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..baselines.pwm import bin_scores
-from ..data.window_shuffle import dinucleotide_shuffles
-from ..errors import TcnfastError
-from ..genome import Genome, split_chroms
-from ..meme import Motif, log_odds
-from ..sequence.codes import N
+from ..base.errors import TcnfastError
+from ..genome.codes import N
+from ..genome.genome import Genome, split_chroms
+from ..genome.shuffle import dinucleotide_shuffles
+from ..pwm.meme import Motif, log_odds
+from ..pwm.pwm import bin_scores
 
 KINDS = ("shuffled", "genome", "random")
 GC = 0.41  # of random sequence: about that of the human genome

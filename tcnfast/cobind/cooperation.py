@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from ..errors import TcnfastError
-from ..progress import Progress
+from ..base.errors import TcnfastError
+from ..base.progress import Progress
 from .inserted_sites import Site
 from .interaction import (
     ARRANGEMENTS,

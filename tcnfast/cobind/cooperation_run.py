@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import run_record
-from ..errors import TcnfastError
-from ..evaluation.plots import why_not
-from ..genome import Genome
-from ..meme import Motif, read_meme
-from ..model import load_model
-from ..outputs import file_hash
+from ..base import run_record
+from ..base.errors import TcnfastError
+from ..base.run_folder import file_hash
+from ..evaluate.plots import why_not
+from ..genome.genome import Genome
+from ..model.tcn import load_model
+from ..pwm.meme import Motif, read_meme
 from .backgrounds import KINDS, draw_backgrounds
 from .cooperation import CooperationTable, check_spans, measure_cooperation
 from .inserted_sites import Site, distinct, motif_file, named_motifs

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..errors import TcnfastError
-from ..meme import Motif
-from ..progress import Progress
+from ..base.errors import TcnfastError
+from ..base.progress import Progress
+from ..pwm.meme import Motif
 from .interaction import LEVEL
 from .scrambles import find_hits, scrambled, scrambled_elsewhere
 from .window_scores import WindowScorer

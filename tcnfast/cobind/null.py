@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from ..jit import jit
+from ..base.jit import jit
 from .occupancy import MIN_ACTIVE_LABELS, Occupancy
 
 NULLS = ("shift", "local", "active")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..errors import TcnfastError
-from ..genome import Region
-from ..labels import BOUND, touched
-from ..sequence.codes import N
+from ..base.errors import TcnfastError
+from ..data.dataset import Dataset
+from ..genome.codes import N
+from ..genome.genome import Region
+from ..genome.labels import BOUND, touched
 
 GC_CLASSES = 10
 DENSITY_CLASSES = 5

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import run_record
+from ..base import run_record
+from ..base.errors import TcnfastError
+from ..base.run_folder import RECORD, file_hash
+from ..data.dataset import Dataset, open_dataset
 from ..data.source import open_source
-from ..dataset import Dataset, open_dataset
-from ..errors import TcnfastError
-from ..evaluation.plots import why_not
-from ..genome import Genome, Region
-from ..intervals import read_bed
-from ..outputs import RECORD, file_hash
+from ..evaluate.plots import why_not
+from ..genome.genome import Genome, Region
+from ..genome.intervals import read_bed
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
 from .result_folder import result_folder

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import run_record
-from ..outputs import OutputFolder
+from ..base import run_record
+from ..base.run_folder import OutputFolder
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import TcnfastError
-from ..intervals import Intervals, concatenate, read_bed
-from ..outputs import RECORD
-from ..tracks import file_names
+from ..base.errors import TcnfastError
+from ..base.run_folder import RECORD
+from ..genome.intervals import Intervals, concatenate, read_bed
+from ..scan.tracks import file_names
 
 
 def scanned_labels(folder: str | Path) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.window_shuffle import dinucleotide_shuffles
-from ..meme import Motif, log_odds
-from ..sequence.codes import N
+from ..genome.codes import N
+from ..genome.shuffle import dinucleotide_shuffles
+from ..pwm.meme import Motif, log_odds
 
 HIT_RATE = 0.05  # share of shuffled sites in which a motif is found
 SHUFFLES = 5  # of each site, to find what that is

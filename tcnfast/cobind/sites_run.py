@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import run_record
-from ..dataset import first_of_label
-from ..errors import TcnfastError
-from ..evaluation.plots import why_not
-from ..genome import Genome, match_chroms
-from ..intervals import Intervals, read_labelled
-from ..meme import Motif, read_meme
-from ..model import load_model
-from ..outputs import RECORD, file_hash
+from ..base import run_record
+from ..base.errors import TcnfastError
+from ..base.run_folder import RECORD, file_hash
+from ..data.dataset import first_of_label
+from ..evaluate.plots import why_not
+from ..genome.genome import Genome, match_chroms
+from ..genome.intervals import Intervals, read_labelled
+from ..model.tcn import load_model
+from ..pwm.meme import Motif, read_meme
 from .influence import Influence, InfluenceOptions, influence_rows, measure_influence
 from .inserted_sites import motif_file, named_motifs
 from .result_folder import result_folder

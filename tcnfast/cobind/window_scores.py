@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import run_record
-from ..model import TCN
-from ..network.ensemble import Ensemble
-from ..network.store import folder_hash, model_folder
-from ..plan import Plan
+from ..base import run_record
+from ..engines.plan import Plan
+from ..model.ensemble import Ensemble
+from ..model.store import folder_hash, model_folder
+from ..model.tcn import TCN
 
 # windows of one call. Tried by hand on one core of an AMD EPYC (encode-v1, bf16, 2026-11-21): 64
 # gave 168,000 windows a minute, 512 190,000, this 237,000

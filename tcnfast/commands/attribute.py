@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("--layers is of --method gradcam")
     if (args.bed is None) == (args.scan is None):
         args.parser.error("--bed or --scan is required, one of the two")
-    from ..attribute import attribute
-    from ..explain.attribution_job import AttributeOptions
+    from ..attribute.attribute_run import attribute
+    from ..attribute.attribution_job import AttributeOptions
 
     attribute(
         args.model,

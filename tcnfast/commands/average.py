@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     require(args, "output")
     given = any((args.data, args.genome, args.peaks, args.split, args.ambiguous, args.blacklist))
     data = require_data(args) if given else {}
-    from ..training.average_run import average_models
+    from ..train.average import average_models
 
     average_models(
         args.models,

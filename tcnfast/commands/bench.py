@@ -18,6 +18,6 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..speed_table import show
+    from ..bench.speed_table import show
 
     show(args.model, args.device, args.stride)

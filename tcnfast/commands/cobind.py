@@ -49,7 +49,7 @@ def run_pairs(args: argparse.Namespace) -> None:
             args.parser.error(f"--{name}: --data has it already; give one of the two")
     if args.ambiguous:
         args.parser.error("--ambiguous: co-occurrence counts bound peaks only")
-    from ..cobinding import PairsOptions, co_occurrence
+    from ..cobind.cobinding import PairsOptions, co_occurrence
 
     data = {name: getattr(args, name) for name in ("data", *others) if getattr(args, name)}
     numbers = ("part", "bin", "block", "replicates", "seed", "min_sites", "fdr", "fold")
@@ -88,7 +88,7 @@ def _add_motifs(forms) -> None:
 
 def run_motifs(args: argparse.Namespace) -> None:
     require(args, "output")
-    from ..cobinding import CooperationOptions, motif_cooperation
+    from ..cobind.cobinding import CooperationOptions, motif_cooperation
 
     options = CooperationOptions(
         names=None if args.names is None else tuple(args.names),
@@ -152,7 +152,7 @@ def _add_sites(forms) -> None:
 
 def run_sites(args: argparse.Namespace) -> None:
     require(args, "genome", "output")
-    from ..cobinding import InfluenceOptions, motif_influence
+    from ..cobind.cobinding import InfluenceOptions, motif_influence
 
     numbers = ("max_sites", "draws", "reach", "min_sites", "seed")
     motif_influence(

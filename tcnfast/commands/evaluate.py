@@ -40,7 +40,7 @@ def _run_windows(args: argparse.Namespace) -> None:
         changed = getattr(args, action.dest, None) not in (None, action.default)
         if changed and action.dest not in _WINDOW_ALSO:
             args.parser.error(f"{action.option_strings[-1]} does not go with --windows")
-    from ..evaluation.evaluate_windows import evaluate_windows
+    from ..windows.evaluate_windows import evaluate_windows
 
     evaluate_windows(
         args.model,
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         return
     data = require_data(args)
     require(args, "model")
-    from ..evaluation.evaluate_run import EvaluateOptions, evaluate_model
+    from ..evaluate.evaluate_run import EvaluateOptions, evaluate_model
 
     names = ("part", "against", "motifs", "cutoff", "resamples", "seed", "rc", "stride")
     evaluate_model(

@@ -21,7 +21,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from ..sequence.twobit_match import twobit_path
+    from ..genome.twobit_match import twobit_path
 
     if args.output and len(args.fasta) > 1:
         args.parser.error("-o/--output names one file; give one FASTA")
@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _index(fasta, out, force: bool, progress: bool) -> None:
-    from ..genome import GenomeError
-    from ..progress import Progress
-    from ..sequence.fasta_text import look_at
-    from ..sequence.twobit import is_twobit
-    from ..sequence.twobit_match import open_matching
-    from ..sequence.twobit_write import write_twobit
+    from ..base.progress import Progress
+    from ..genome.fasta_text import look_at
+    from ..genome.genome import GenomeError
+    from ..genome.twobit import is_twobit
+    from ..genome.twobit_match import open_matching
+    from ..genome.twobit_write import write_twobit
 
     if fasta.exists() and is_twobit(fasta):
         raise GenomeError(f"{fasta}: is a .2bit file already; every command reads it")

@@ -13,6 +13,6 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from .. import info
+    from ..bench import info
 
     info.show_model(args.model) if args.model else info.show_system()

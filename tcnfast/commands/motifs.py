@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from ..explain.modisco_config import ModiscoConfig
+from ..motifs.modisco_config import ModiscoConfig
 from .flags import command, flags, names, require
 
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """1 where a label could not be searched; the others are written all the same."""
     require(args, "output")
     config = ModiscoConfig(**{x.name: getattr(args, x.name) for x in fields(ModiscoConfig)})
-    from ..motifs import MotifOptions, find_motifs
+    from ..motifs.motifs_run import MotifOptions, find_motifs
 
     options = MotifOptions(args.targets, args.motifs, args.regions, tuple(args.genome), config)
     result = find_motifs(

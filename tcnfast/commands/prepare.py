@@ -93,7 +93,7 @@ def _dataset(args: argparse.Namespace, inputs) -> None:
 
 
 def _windows(args: argparse.Namespace, inputs) -> None:
-    from ..data.window_build import prepare_windows
+    from ..windows.window_build import prepare_windows
 
     prepare_windows(
         args.output,

@@ -24,7 +24,7 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     require(args, "output")
-    from ..report import ReportOptions, make_report
+    from ..report.report_run import ReportOptions, make_report
 
     make_report(
         args.folders,

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     for name in ("p_value", "background"):
         if getattr(args, name) is not None:
             args.parser.error(f"--{name.replace('_', '-')} needs --motifs")
-    from ..scan import scan
+    from ..scan.scan_genome import scan
 
     with _terminated_is_an_exit():
         result = scan(
@@ -90,7 +90,7 @@ def _run_motifs(args: argparse.Namespace) -> None:
         if getattr(args, name) != args.parser.get_default(name):
             flag = name.replace("_", "-")
             args.parser.error(f"--{flag} is for models; it does not go with --motifs")
-    from ..scan import scan_motifs
+    from ..scan.scan_genome import scan_motifs
 
     with _terminated_is_an_exit():
         result = scan_motifs(

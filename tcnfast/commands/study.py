@@ -25,7 +25,7 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..study.study_run import run_study, write_report
+    from ..windows.study_run import run_study, write_report
 
     if args.tables:
         if args.study or args.output or args.test:

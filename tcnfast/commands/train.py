@@ -126,7 +126,7 @@ def _run_windows(args: argparse.Namespace) -> None:
         settings = (*_WINDOW_CONFIG, "shift", "batch_size")
         if changed and args.faithful and action.dest in set(settings) - set(_FAITHFUL_CONFIG):
             args.parser.error(f"{action.option_strings[-1]} does not go with --faithful")
-    from ..training.window_run import parse_shape, train_on_windows
+    from ..windows.window_run import parse_shape, train_on_windows
 
     names = (
         _FAITHFUL_CONFIG if args.faithful else (*_WINDOW_CONFIG, "epochs", "shift", "max_windows")
@@ -157,7 +157,7 @@ def run(args: argparse.Namespace) -> None:
             args.parser.error(f"--{name} needs --windows")
     data = require_data(args)
     require(args, "output")
-    from ..training.train_run import train_model
+    from ..train.train_run import train_model
 
     train_model(
         args.output,

@@ -37,7 +37,7 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     require(args, "genome")
-    from ..variants import score_variants
+    from ..variants.variants_run import score_variants
 
     options = ("mode", "stride", "rc", "targets", "cutoff", "format", "columns", "explain")
     folder = score_variants(

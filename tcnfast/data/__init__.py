@@ -1,1 +1,1 @@
-"""From any lab's peak files to labelled tiles."""
+"""Peak files of any lab to a dataset folder, and what is drawn from it."""

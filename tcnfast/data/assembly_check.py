@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..genome import Region
-from ..jit import jit
+from ..base.jit import jit
+from ..genome.genome import Region
+from .dataset import Dataset
 
 WINDOW = 200  # bases around the middle of a peak
 APART = (-2_000, -1_000, 1_000, 2_000)  # where the windows lie that it is compared with

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..genome import Region
-from ..labels import BOUND, UNBOUND
+from ..genome.genome import Region
+from ..genome.labels import BOUND, UNBOUND
+from .dataset import Dataset
 from .label_counts import CPG, GC, LabelCounts, count_labels
 from .splits import SPLIT_PARTS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import TcnfastError
+from ..base.errors import TcnfastError
 from .manifest import PeakFile, check_not_twice, read_tsv
 from .splits import ASSEMBLIES
 

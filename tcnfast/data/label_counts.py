@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..genome import Region
-from ..jit import jit
-from ..labels import AMBIGUOUS, BOUND, UNBOUND
+from ..base.jit import jit
+from ..genome.genome import Region
+from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
+from .dataset import Dataset
 
 _CHUNK = 20_000  # bins at a time: 14 MB of labels where there are 700
 

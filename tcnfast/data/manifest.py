@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import TcnfastError
+from ..base.errors import TcnfastError
 
 COLUMNS = ("label", "path", "ambiguous_path", "cell")
 

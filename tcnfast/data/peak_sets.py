@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import first_of_label
-from ..errors import TcnfastError
-from ..genome import match_chroms
-from ..intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
+from ..base.errors import TcnfastError
+from ..genome.genome import match_chroms
+from ..genome.intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
+from .dataset import first_of_label
 from .manifest import PeakFile
 
 log = logging.getLogger(__name__)

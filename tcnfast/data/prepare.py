@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ..dataset import Dataset
-from ..errors import TcnfastError
-from ..genome import Genome, Region
-from ..outputs import OutputFolder, file_hash
+from ..base.errors import TcnfastError
+from ..base.run_folder import OutputFolder, file_hash
+from ..genome.genome import Genome, Region
 from .assembly_check import contrasts
 from .data_report import make_report, report_text, why_dropped, write_report
+from .dataset import Dataset
 from .encode_metadata import LeftOut, read_encode
 from .manifest import PeakFile, read_manifest
 from .peak_sets import PeakSets, read_blacklist, read_peak_files, read_peak_tables

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import Dataset
-from ..errors import TcnfastError
-from ..genome import GenomeError, Region, match_chroms
-from ..intervals import Intervals
-from ..labels import PeakTable
-from ..sequence.codes import N
+from ..base.errors import TcnfastError
+from ..genome.codes import N
+from ..genome.genome import GenomeError, Region, match_chroms
+from ..genome.intervals import Intervals
+from ..genome.labels import PeakTable
+from .dataset import Dataset
 
 DATASET = "dataset.json"
 VERSION = 1

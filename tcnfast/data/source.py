@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..dataset import Dataset, open_dataset
-from ..errors import TcnfastError
-from ..genome import Genome, Region
-from ..outputs import file_hash
+from ..base.errors import TcnfastError
+from ..base.run_folder import file_hash
+from ..genome.genome import Genome, Region
+from .dataset import Dataset, open_dataset
 from .prepared import DATASET, open_prepared
 from .splits import SPLIT_NAMES, open_split
 

@@ -6,8 +6,8 @@ import json
 import logging
 from pathlib import Path
 
-from ..errors import TcnfastError
-from ..genome import Region, match_chroms, parse_region
+from ..base.errors import TcnfastError
+from ..genome.genome import Region, match_chroms, parse_region
 
 log = logging.getLogger(__name__)
 

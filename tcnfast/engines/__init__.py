@@ -1,1 +1,2 @@
-"""What runs a plan or a training pass: the C++ engine and the Triton one."""
+"""What computes: grids, the reference, plans and operators, the C++ engine and the Triton
+engine."""

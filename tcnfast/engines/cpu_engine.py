@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import reference
-from ..errors import TcnfastError
-from ..grid import StackGrid
+from ..base.errors import TcnfastError
+from . import reference
+from .grid import StackGrid
 
 try:
     from .. import _C

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .. import reference
-from ..grid import BlockGrid, StackGrid
+from . import reference
 from .cpu_engine import code_residual
+from .grid import BlockGrid, StackGrid
 
 DTYPES = {
     "bf16": torch.bfloat16,

@@ -1,0 +1,1 @@
+"""Which bases a score rests on."""

@@ -1,0 +1,86 @@
+"""The networks behind a logit: every member of a model on every strand that is averaged."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base.errors import TcnfastError
+from ..engines import ops, reference
+from ..engines.backend import choose_device
+from ..engines.grid import StackGrid
+from ..engines.path import Path
+from ..model.ensemble import Ensemble
+from ..model.tcn import TCN
+
+RCS = ("none", "mean")
+
+
+class Network(NamedTuple):
+    """Folded float32 weights of one member on one strand, on the grids of one score a window."""
+
+    weights: reference.StackWeights
+    grid: StackGrid
+
+
+class Networks:
+    """What the logit of a window of RF bases is the mean of; attributions are means alike.
+
+    ``rc``: "mean" averages the logits of both strands, as a scan does; "none" takes the plus
+    strand. The minus strand is a mirrored network on the same window, so that every attribution
+    stands on the plus strand of the genome. ``paths``: what gradients run on on the processor;
+    ``precision``: elsewhere, that of the operators, or None where these cannot run (``why_not``)
+    and plain PyTorch does, slower.
+    """
+
+    def __init__(self, model: TCN | Ensemble, rc: str = "mean", device: str = "auto") -> None:
+        if rc not in RCS:
+            raise TcnfastError(f"attributions are of --rc {' or '.join(RCS)}, not {rc}")
+        self.labels = list(model.labels)
+        self.receptive_field = model.receptive_field
+        self.device = choose_device(device)
+        on_processor = self.device.type == "cpu"
+        self.why_not = None if on_processor else ops.why_not(self.device, "fp32")
+        self.precision = None if self.why_not else "fp32"
+        self.runs: list[Network] = []
+        for member in model.members:
+            grid = member.config.grid(2**member.config.blocks)
+            weights = member.folded().to(self.device, torch.float32)
+            strands = [weights, weights.mirrored(grid)] if rc == "mean" else [weights]
+            self.runs += [Network(strand, grid) for strand in strands]
+
+    @cached_property
+    def paths(self) -> list[Path] | None:
+        """One for each of ``runs``; None where these are not on the processor."""
+        if self.device.type != "cpu":
+            return None
+        return [Path(weights, grid, self.receptive_field) for weights, grid in self.runs]
+
+    def codes(self, codes: np.ndarray) -> Tensor:
+        """uint8 (n, RF) on the device; raises TcnfastError for other windows."""
+        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != self.receptive_field:
+            raise TcnfastError(
+                f"windows {codes.shape} {codes.dtype}: must be uint8 codes "
+                f"(n, {self.receptive_field}), as long as the receptive field"
+            )
+        return torch.from_numpy(np.ascontiguousarray(codes)).to(self.device)
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """float32 (n, 4, RF), of any values -> float32 logits (n, labels)."""
+        total = 0
+        for weights, grid in self.runs:
+            h = reference.channels_last(x)
+            for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
+                h = reference.block(h, block, geometry)
+            total = total + h[:, :, 0, 0] @ weights.head_weight.T + weights.head_bias
+        return total / len(self.runs)
+
+
+def one_hot(codes: Tensor) -> Tensor:
+    """uint8 (n, L) -> float32 (n, 4, L); N is all zeros."""
+    return reference.one_hot(codes, torch.float32).squeeze(2).contiguous()

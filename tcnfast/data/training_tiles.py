@@ -1,0 +1,271 @@
+"""Tiles of the genome for training: over bound peaks, at random, and where a model was wrong; at
+any base, on both strands. Drawn, cut out and labelled in numba, without the interpreter lock."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+from ..base.jit import jit
+from ..genome.genome import Region
+from ..genome.labels import AMBIGUOUS, BOUND, sweep
+from .dataset import Dataset
+
+# share of a bound bin that a peak must cover where edges are masked: halfway between what the usual
+# label rule asks for and all
+WELL_COVERED = 0.75
+
+MUTATED = 0.9  # share of the batches in which bases are drawn anew, where that is asked for
+
+
+class Batch(NamedTuple):
+    """``codes`` uint8 (tiles, bases); ``targets`` uint8 (tiles, steps, labels), UNBOUND, BOUND or
+    AMBIGUOUS; ``cover`` float32, alike: the share of a bound bin that its best peak covers, which
+    is 1 where a bin holds the whole peak and 0 where nothing is bound; or None."""
+
+    codes: np.ndarray
+    targets: np.ndarray
+    cover: np.ndarray | None
+
+
+class Places(NamedTuple):
+    """Bases to lay tiles over, (places,): index of the region, the base, and the cumulative
+    probability to be drawn."""
+
+    region: np.ndarray
+    middle: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, region: np.ndarray, middle: np.ndarray, weight: np.ndarray) -> Places:
+        """Places drawn in proportion to ``weight``."""
+        share = np.cumsum(weight / weight.sum()) if len(weight) else np.zeros(0)
+        return cls(region.astype(np.int64), middle.astype(np.int64), share)
+
+
+class TileSampler:
+    """Tiles of the genome with a label at every step, for dense supervision.
+
+    A tile gives ``tile_steps`` scores ``stride`` bases apart, so it is
+    ``receptive_field + (tile_steps - 1) * stride`` bases long and lies, with its label bins, wholly
+    inside one region, at any base. A share ``enriched`` of the tiles is laid over a bound peak at a
+    random step; its label is drawn with probability proportional to (peaks of the label)^
+    ``label_power``: 1 draws peaks evenly, 0 labels evenly. A share ``hard`` is laid likewise over
+    the places of :meth:`set_hard`, once there are some. The other tiles fall evenly. Half of all
+    tiles are reverse-complemented; with ``paired``, the second half of a batch holds the other
+    strands of the first.
+
+    ``mutate``: share of bases that are drawn anew, evenly from ACGT, in the first of ``batches``
+    batches; the mean over tiles, each of which has a share of its own from none to twice the mean.
+    It falls linearly to none, so that training ends on true sequence. N stays N.
+
+    ``edge``: see TrainConfig. ``sampler.batch(index)`` depends on the seed, the index and the hard
+    places alone.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        regions: list[Region],
+        receptive_field: int,
+        stride: int,
+        tiles: int,
+        tile_steps: int = 16,
+        enriched: float = 0.7,
+        label_power: float = 0.5,
+        seed: int = 0,
+        hard: float = 0.0,
+        edge: str = "hard",
+        paired: bool = False,
+        mutate: float = 0.0,
+        batches: int = 0,
+    ) -> None:
+        self.dataset, self.tiles, self.stride, self.seed = dataset, tiles, stride, seed
+        self.tile_steps, self.enriched, self.hard = tile_steps, enriched, hard
+        self.edge, self.paired = edge, paired
+        self.mutate, self.mutated = mutate, MUTATED * batches
+        self.half = receptive_field // 2
+        self.tile_length = receptive_field + (tile_steps - 1) * stride
+        self.bin_reach = max(0, dataset.label_bin // 2 - self.half)
+        needed = self.tile_length + 2 * self.bin_reach
+        self.regions = [region for region in regions if region.end - region.start >= needed]
+        if not self.regions:
+            raise TcnfastError(f"no training region holds a tile of {self.tile_length} bases")
+        self._codes = [dataset.genome.codes(*region) for region in self.regions]
+        self._tables = {r.chrom: _label_arrays(dataset, r.chrom) for r in self.regions}
+        room = np.array([r.end - r.start - needed + 1 for r in self.regions], np.float64)
+        self._region_weight = np.cumsum(room / room.sum())
+        first = np.array([r.start for r in self.regions], np.int64) + self.bin_reach
+        self._bounds = first, first + room.astype(np.int64) - 1
+        self._peaks = self._peak_places(label_power)
+        if enriched > 0 and not len(self._peaks.middle):
+            raise TcnfastError("no bound peak lies in the training regions")
+        self.set_hard(None)
+
+    def _peak_places(self, label_power: float) -> Places:
+        peaks = [self.dataset.peak_middles(region) for region in self.regions]
+        label = np.concatenate([labels for labels, _ in peaks])
+        middle = np.concatenate([middles for _, middles in peaks])
+        region = np.repeat(np.arange(len(peaks)), [len(m) for _, m in peaks])
+        counts = np.bincount(label, minlength=len(self.dataset.labels)).astype(np.float64)
+        weight = np.maximum(counts, 1) ** (label_power - 1)
+        share = np.cumsum(weight[label] / (weight * counts).sum()) if len(label) else np.zeros(0)
+        return Places(region, middle, share)
+
+    def set_hard(self, places: Places | None) -> None:
+        """Lay the share ``hard`` of the tiles over ``places``, of regions as in ``self.regions``;
+        until the next call. Without places those tiles fall evenly."""
+        none = np.zeros(0, np.int64)
+        self.hard_places = places
+        self._hard = places or Places(none, none, np.zeros(0))
+
+    def batch(self, index: int) -> Batch:
+        """The batch of this number: ``tiles`` tiles of ``tile_length`` bases."""
+        rng = np.random.default_rng([self.seed, index])
+        shares = self.enriched, self.hard if len(self._hard.middle) else 0.0
+        distinct = self.tiles // 2 if self.paired else self.tiles
+        region, start, flip = _draw(
+            rng, distinct, *shares, *self._peaks, *self._hard, self._region_weight,
+            *self._bounds, self.half, self.tile_steps * self.stride,
+        )  # fmt: skip
+        if self.paired:
+            region, start = np.tile(region, 2), np.tile(start, 2)
+            flip = np.concatenate([flip, ~flip])
+        codes = np.empty((self.tiles, self.tile_length), np.uint8)
+        shape = self.tiles, self.tile_steps, len(self.dataset.labels)
+        targets = np.zeros(shape, np.uint8)
+        cover = np.zeros(shape if self.edge != "hard" else (0, 0, 0), np.float32)
+        label_bin = self.dataset.label_bin, self.dataset.min_overlap
+        for area in np.unique(region):
+            chrom, first, _ = self.regions[area]
+            _cut(self._codes[area], first, region == area, start, flip, codes)
+            _label(
+                *self._tables[chrom], region == area, start + self.half, flip, self.stride,
+                *label_bin, self.edge == "mask", targets, cover,
+            )  # fmt: skip
+        if self.mutate and index < self.mutated:
+            _mutate(rng, 2 * self.mutate * (1 - index / self.mutated), codes)
+        return Batch(codes, targets, cover if self.edge == "soft" else None)
+
+
+def _label_arrays(dataset: Dataset, chrom: str) -> tuple[np.ndarray, ...]:
+    """What decides the labels of a contig: the columns of its peak table, then starts of the
+    blacklist and the furthest end so far, with one entry in front that reaches nowhere."""
+    table = dataset.table(chrom)
+    start, reach = np.zeros(0, np.int64), np.full(1, np.iinfo(np.int64).min)
+    if dataset.blacklist is not None:
+        masked = dataset.blacklist.on(chrom)
+        order = np.argsort(masked.start, kind="stable")
+        start = masked.start[order].astype(np.int64)
+        reach = np.maximum.accumulate(np.append(reach, masked.end[order]))
+    return table.start, table.end, table.label, table.kind, table.reach, start, reach
+
+
+@jit
+def _pick(rng: np.random.Generator, weight: np.ndarray) -> int:
+    """An index drawn by cumulative probability."""
+    return min(np.searchsorted(weight, rng.random()), weight.size - 1)
+
+
+@jit
+def _draw(
+    rng, tiles, enriched, hard, peak_region, peak_middle, peak_weight, hard_region, hard_middle,
+    hard_weight, region_weight, first, last, half, span,
+):  # fmt: skip
+    """Region, first base and strand of each tile."""
+    region, start = np.empty(tiles, np.int64), np.empty(tiles, np.int64)
+    flip = np.empty(tiles, np.bool_)
+    for tile in range(tiles):
+        kind = rng.random()
+        if kind < enriched:
+            place = _pick(rng, peak_weight)
+            region[tile] = peak_region[place]
+            begin = peak_middle[place] - (half + rng.integers(0, span))
+        elif kind < enriched + hard:
+            place = _pick(rng, hard_weight)
+            region[tile] = hard_region[place]
+            begin = hard_middle[place] - (half + rng.integers(0, span))
+        else:
+            region[tile] = _pick(rng, region_weight)
+            begin = rng.integers(first[region[tile]], last[region[tile]] + 1)
+        start[tile] = min(max(begin, first[region[tile]]), last[region[tile]])
+        flip[tile] = rng.random() < 0.5
+    return region, start, flip
+
+
+@jit
+def _cut(area, area_start, chosen, start, flip, codes):
+    """Bases of the chosen tiles, out of the codes of their region."""
+    length = codes.shape[1]
+    for tile in range(codes.shape[0]):
+        if not chosen[tile]:
+            continue
+        offset = start[tile] - area_start
+        for base in range(length):
+            code = area[offset + base]
+            if flip[tile]:
+                codes[tile, length - 1 - base] = 3 - code if code < 4 else code
+            else:
+                codes[tile, base] = code
+
+
+@jit
+def _mutate(rng, most, codes):
+    """Draw bases of ``codes`` anew, of each tile a share between 0 and ``most``."""
+    for tile in range(codes.shape[0]):
+        share = most * rng.random()
+        for base in range(codes.shape[1]):
+            if rng.random() < share and codes[tile, base] < 4:
+                codes[tile, base] = rng.integers(0, 4)
+
+
+@jit
+def _label(
+    peak_start, peak_end, peak_label, peak_kind, reach, masked_start, masked_reach, chosen, centre,
+    flip, stride, label_bin, min_overlap, mask_edges, targets, cover,
+):  # fmt: skip
+    """Labels of the chosen tiles, whose first steps are centred on ``centre``."""
+    steps = targets.shape[1]
+    begin, end = np.empty(steps, np.int64), np.empty(steps, np.int64)
+    for tile in range(targets.shape[0]):
+        if not chosen[tile]:
+            continue
+        for step in range(steps):
+            begin[step] = centre[tile] + step * stride - label_bin // 2
+            end[step] = begin[step] + label_bin
+        out = targets[tile]
+        sweep(begin, end, peak_start, peak_end, peak_label, peak_kind, reach, min_overlap, out)
+        if cover.size:
+            columns = peak_start, peak_end, peak_label, peak_kind, reach
+            _cover(begin, end, *columns, out, cover[tile])
+        for step in range(steps):
+            before = np.searchsorted(masked_start, end[step], side="left")
+            if masked_reach[before] > begin[step]:
+                out[step] = AMBIGUOUS
+            elif mask_edges:
+                for label in range(out.shape[1]):
+                    if out[step, label] == BOUND and cover[tile, step, label] < WELL_COVERED:
+                        out[step, label] = AMBIGUOUS
+        if flip[tile]:
+            out[:] = out[::-1].copy()
+            if cover.size:
+                cover[tile] = cover[tile, ::-1].copy()
+
+
+@jit
+def _cover(begin, end, peak_start, peak_end, peak_label, peak_kind, reach, targets, cover):
+    """Share of each bound bin that its best peak covers; of a peak shorter than the bin, the share
+    of the peak."""
+    for peak in range(np.searchsorted(reach, begin[0], side="right"), peak_start.size):
+        if peak_start[peak] >= end[-1]:
+            return
+        if peak_kind[peak] != BOUND:
+            continue
+        label, length = peak_label[peak], peak_end[peak] - peak_start[peak]
+        for step in range(begin.size):
+            overlap = min(end[step], peak_end[peak]) - max(begin[step], peak_start[peak])
+            share = overlap / min(length, end[step] - begin[step])
+            if targets[step, label] == BOUND and share > cover[step, label]:
+                cover[step, label] = share

@@ -1,0 +1,104 @@
+"""A forward pass in training on the C++ engine or the Triton kernels: the same weights, norms
+and random draws as its plain modules, which run everywhere else."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from . import cpu_engine, ops
+from .grid import BlockGrid, StackGrid
+
+
+def precision_now(device: torch.device) -> str:
+    """What PyTorch's own convolutions would run in on ``device``: autocast's, else float32, whose
+    products are tf32 on a GPU where PyTorch allows it."""
+    if torch.is_autocast_enabled(device.type):
+        lesser = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+        return lesser.get(torch.get_autocast_dtype(device.type), "fp32")
+    return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "fp32"
+
+
+def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
+    """Whether a forward pass of codes ``x`` is one that the engine trains: every part of the model
+    in training, in float32. A model with hooks runs as plain modules, which alone call them."""
+    first_kernel = model.blocks[0].conv1.kernel_size[0]
+    return (
+        model.training
+        and model.engine
+        and x.dtype == torch.uint8
+        and x.device.type in ("cpu", "cuda")
+        and len(x) > 0
+        and all(module.training and not _has_hooks(module) for module in model.modules())
+        and all(parameter.dtype == torch.float32 for parameter in model.parameters())
+        and ops.why_not(x.device, precision_now(x.device), first_kernel) is None
+    )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    kinds = ("forward", "forward_pre", "backward", "backward_pre")
+    return any(getattr(module, f"_{kind}_hooks") for kind in kinds)
+
+
+def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
+    """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
+    precision = precision_now(codes.device)
+    x = codes
+    for block, geometry in zip(model.blocks, grid.blocks, strict=True):
+        x = _block(block, x, geometry, precision)
+    features = x[:, :: grid.sample, : model.config.channels]
+    return model.head(features).transpose(1, 2)
+
+
+def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
+    conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
+    batch_norm = isinstance(norm1, nn.BatchNorm2d)
+    if batch_norm:
+        length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
+        length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
+        if len(x) * length2 == 1:  # as nn.BatchNorm2d has it
+            raise ValueError("Expected more than 1 value per channel when training")
+    sizes = len(x), conv1.out_channels
+    mask1, mask2 = (_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2))
+    y, _, _, mean1, var1, mean2, var2 = ops.block(
+        x,
+        conv1.weight,
+        conv2.weight,
+        norm1.weight if batch_norm else None,
+        norm1.bias if batch_norm else conv1.bias,
+        norm2.weight if batch_norm else None,
+        norm2.bias if batch_norm else conv2.bias,
+        mask1,
+        mask2,
+        _code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
+        grid.dilation,
+        grid.stride,
+        block.tap // grid.grid_in,
+        norm1.eps if batch_norm else 0.0,
+        precision,
+    )
+    if batch_norm:
+        _move_on(norm1, mean1, var1, len(x) * length1)
+        _move_on(norm2, mean2, var2, len(x) * length2)
+    return y
+
+
+def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:
+    """What nn.Dropout2d would multiply by: the same draws of the same generator."""
+    if dropout.p == 0:
+        return None
+    return torch.empty(sizes, device=device).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
+
+
+def _code_residual(block: nn.Module) -> Tensor:
+    residual = block.residual
+    return cpu_engine.code_residual(residual and (residual.weight.squeeze(-1), residual.bias))
+
+
+@torch.no_grad()
+def _move_on(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
+    """Running statistics as nn.BatchNorm2d moves them: the variance unbiased."""
+    norm.num_batches_tracked += 1
+    share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(var * (count / (count - 1)), share)

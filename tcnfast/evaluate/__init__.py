@@ -1,0 +1,1 @@
+"""Scores of a model with intervals, and the report of them."""

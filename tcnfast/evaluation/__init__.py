@@ -1,1 +1,0 @@
-"""Scores of a model, their intervals, and the report about them."""

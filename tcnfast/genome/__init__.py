@@ -1,0 +1,1 @@
+"""Coordinates and sequence: FASTA, .2bit, codes, intervals, peaks against windows."""

@@ -1,0 +1,192 @@
+"""Genomes as codes, their contig names and their coordinates (0-based, half-open)."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .codes import N, encode, one_hot, reverse_complement
+from .fasta import FastaFile
+from .sequence_files import GenomeError
+from .twobit import TwoBitFile, is_twobit
+from .twobit_match import open_matching, twobit_path
+
+__all__ = [
+    "Genome", "GenomeError", "Region", "encode", "match_chroms", "one_hot", "parse_region",
+    "reverse_complement", "split_chroms",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+_SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
+_SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
+_UNPLACED_ACCESSION = re.compile(r"(GL000|KI27)\d")
+
+
+class Region(NamedTuple):
+    """A stretch of a contig, 0-based half-open; ``end`` None is the end of the contig."""
+
+    chrom: str
+    start: int = 0
+    end: int | None = None
+
+
+def parse_region(text: str) -> Region:
+    """Region of ``chrom:start-end`` (1-based, inclusive, commas allowed) or of a plain ``chrom``.
+
+    Raises GenomeError for anything else.
+    """
+    match = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", text.strip(), re.ASCII)
+    if match is None:
+        # HLA alleles are contigs with colons in their names, as in HLA-A*01:01
+        if not text.strip() or (":" in text and "*" not in text):
+            raise GenomeError(f"region {text!r}: write chrom or chrom:start-end, as chr20:1-5,000")
+        return Region(text.strip())
+    start, end = (int(number.replace(",", "") or 0) for number in match.groups()[1:])
+    if not 1 <= start <= end:
+        raise GenomeError(f"region {text!r}: needs 1 <= start <= end")
+    return Region(match[1], start - 1, end)
+
+
+class Genome:
+    """The contigs of one or more files: FASTA (plain, gzip or bgzip) or UCSC .2bit.
+
+    Where a FASTA file has its .2bit beside it (hg38.2bit of hg38.fa or hg38.fa.gz, as ``tcnfast
+    index`` writes it), that is read instead, after a comparison of names, sizes and sampled bases;
+    not so with ``use_twobit`` False.
+    ``sizes`` maps contig names to lengths in file order. ``paths`` are the files that are read: by
+    their hashes a result says what it was made of, so that a FASTA file and its .2bit count as two
+    inputs though they give the same codes. Threads may share a genome; a pickled one opens
+    ``paths`` again. Raises GenomeError for files that are missing, damaged or no nucleotide
+    sequence, for a .2bit that is not that of its FASTA, and for contig names that occur twice.
+    """
+
+    def __init__(self, *paths: str | os.PathLike[str], use_twobit: bool = True) -> None:
+        if not paths:
+            raise GenomeError("no genome: name at least one FASTA or .2bit file")
+        self._files: list[FastaFile | TwoBitFile] = []
+        self._file_of: dict[str, FastaFile | TwoBitFile] = {}
+        try:
+            for path in paths:
+                self._add(_open(Path(path), use_twobit))
+        except BaseException:
+            self.close()
+            raise
+        self.paths = tuple(file.path for file in self._files)
+        self.sizes = {name: file.contigs[name].size for name, file in self._file_of.items()}
+
+    def _add(self, file: FastaFile | TwoBitFile) -> None:
+        self._files.append(file)
+        for name in file.contigs:
+            if name in self._file_of:
+                other = self._file_of[name].path
+                raise GenomeError(f"contig {name!r} is in {other} and {file.path}; leave one out")
+            self._file_of[name] = file
+
+    def codes(
+        self, chrom: str, start: int = 0, end: int | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Codes of [start, end) of a contig, uint8 (end - start,); 4 outside the contig.
+
+        They are written to ``out``, uint8 (end - start,) and contiguous, if it is given. Raises
+        GenomeError for an unknown contig, end < start, or a letter that is no nucleotide, and
+        ValueError for another ``out``.
+        """
+        if chrom not in self.sizes:
+            match_chroms([chrom], self.sizes, "the request")
+        size = self.sizes[chrom]
+        start, end = operator.index(start), size if end is None else operator.index(end)
+        if end < start:
+            raise GenomeError(f"{chrom}: end {end} lies before start {start}")
+        if out is None:
+            out = np.empty(end - start, np.uint8)
+        elif out.shape != (end - start,) or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ValueError(f"out: must be contiguous uint8 ({end - start},)")
+        left = min(max(-start, 0), out.size)
+        right = max(min(size, end) - start, left)
+        out[:left] = N
+        out[right:] = N
+        if left < right:
+            self._file_of[chrom].read_into(chrom, start + left, out[left:right])
+        return out
+
+    def close(self) -> None:
+        """Release the files; harmless when done twice."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Genome:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple:
+        return _reopen, self.paths
+
+    def __repr__(self) -> str:
+        return f"Genome({', '.join(repr(str(path)) for path in self.paths)})"
+
+
+def _reopen(*paths: Path) -> Genome:
+    """A genome of these very files, whatever has appeared beside them."""
+    return Genome(*paths, use_twobit=False)
+
+
+def _open(path: Path, use_twobit: bool) -> FastaFile | TwoBitFile:
+    if is_twobit(path):
+        return TwoBitFile(path)
+    beside = twobit_path(path)
+    if not use_twobit or not beside.is_file():
+        return FastaFile(path)
+    twobit, compared = open_matching(path, beside)
+    log.info("%s is read in place of %s: %s agree", beside, path, compared)
+    return twobit
+
+
+def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> None:
+    """Raise GenomeError if ``sizes`` lacks a name in ``wanted`` (of ``what``, as in "peaks.bed").
+
+    The message says how to mend it where one side writes ``chr20`` and the other ``20``.
+    """
+    missing = [chrom for chrom in dict.fromkeys(wanted) if chrom not in sizes]
+    if not missing:
+        return
+    name, other = missing[0], _other_style(missing[0])
+    if other in sizes:
+        edit = "s/^chr//" if name.startswith("chr") else "s/^/chr/"
+        raise GenomeError(
+            f"{what}: contig {name!r} is called {other!r} in the genome; "
+            f"rename one side (for a BED file: sed '{edit}')"
+        )
+    known = ", ".join(list(sizes)[:5]) + (", ..." if len(sizes) > 5 else "")
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise GenomeError(f"{what}: no contig {name!r}{more} in the genome, which has {known}")
+
+
+def _other_style(chrom: str) -> str:
+    if chrom.startswith("chr"):
+        return {"chrM": "MT"}.get(chrom, chrom[3:])
+    return {"MT": "chrM"}.get(chrom, "chr" + chrom)
+
+
+def split_chroms(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Contig names to scan by default and names to leave out, two lists in the order of ``sizes``.
+
+    Left out are alternative loci, patches, unplaced contigs, decoys and the mitochondrion; if that
+    would leave nothing, all are kept.
+    """
+    skipped = [name for name in sizes if _SKIPPED_SUFFIX.search(name) or _SKIPPED_NAME.match(name)]
+    skipped += [name for name in sizes if _UNPLACED_ACCESSION.match(name)]
+    if len(skipped) == len(sizes):
+        return list(sizes), []
+    left_out = set(skipped)
+    kept = [name for name in sizes if name not in left_out]
+    return kept, [name for name in sizes if name in left_out]

@@ -1,0 +1,38 @@
+"""What the readers of genome files share: their error, and reading at a place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+
+
+class GenomeError(TcnfastError):
+    """A genome file, contig name or region that cannot be used."""
+
+
+def check_is_file(path: Path) -> None:
+    """Raise GenomeError for what is no regular file."""
+    if not path.exists():
+        raise GenomeError(f"{path}: no such file")
+    if path.is_dir():
+        raise GenomeError(f"{path}: is a folder; name the FASTA or .2bit file in it")
+    if not path.is_file():
+        raise GenomeError(f"{path}: is no regular file; save the sequence to disk first")
+
+
+def read_at(fd: int, path: Path, offset: int, out: np.ndarray) -> None:
+    """Fill ``out``, uint8 (bytes,), from ``offset`` on.
+
+    With ``pread``, so that threads may share ``fd`` and a file that shrinks is an error and no
+    SIGBUS, as it would be in a memory map. Raises GenomeError where the file ends too early.
+    """
+    view, done = memoryview(out), 0
+    while done < len(view):
+        n = os.preadv(fd, [view[done:]], offset + done)
+        if n == 0:
+            raise GenomeError(f"{path}: became shorter while it was read")
+        done += n

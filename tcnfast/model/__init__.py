@@ -1,0 +1,1 @@
+"""Networks and their folders: TCN, ensembles, thresholds, calibration and its metrics."""

@@ -1,0 +1,141 @@
+"""Several networks as one model: an ensemble, or the mean of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import TcnfastError
+from . import store
+
+if TYPE_CHECKING:
+    from .tcn import TCN, TCNConfig
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Shapes of the members, which agree in what a caller of a model relies on."""
+
+    members: tuple[TCNConfig, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        return self.members[0].labels
+
+    @property
+    def label_bin(self) -> int:
+        return self.members[0].label_bin
+
+    @property
+    def receptive_field(self) -> int:
+        return self.members[0].receptive_field
+
+
+class Ensemble(nn.Module):
+    """The mean of its members' logits; goes wherever a trained TCN does.
+
+    Inputs and outputs are those of :class:`tcnfast.model.tcn.TCN`. Members may differ in shape,
+    but not
+    in labels, receptive field or label bin: TcnfastError otherwise. An ensemble among them counts
+    as its members. ``thresholds`` are the ensemble's own; those of its members do not hold for
+    their mean. The members are not copied.
+    """
+
+    def __init__(self, members: Sequence[TCN | Ensemble]) -> None:
+        super().__init__()
+        members = [network for model in members for network in model.members]
+        check_members([f"member {number}" for number in range(1, len(members) + 1)], members)
+        self.members = nn.ModuleList(members)
+        self.config = EnsembleConfig(tuple(member.config for member in members))
+        self.thresholds = None
+
+    @property
+    def labels(self) -> list[str]:
+        return self.config.labels
+
+    @property
+    def receptive_field(self) -> int:
+        """Bases that one score depends on; odd."""
+        return self.config.receptive_field
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(N, labels)`` of the window around base ``L // 2``."""
+        return sum(member(x) for member in self.members) / len(self.members)
+
+    def dense(self, x: Tensor, stride: int = 1) -> Tensor:
+        """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid."""
+        return sum(member.dense(x, stride) for member in self.members) / len(self.members)
+
+    def save(self, folder: str | Path) -> None:
+        """Write one model folder (see store.py) that holds all members."""
+        members = [asdict(config) for config in self.config.members]
+        for config in members:
+            del config["labels"]
+        state = self.state_dict()
+        store.write_folder(folder, state, {"members": members}, self.labels, self.thresholds)
+
+
+def check_members(names: Sequence[str], members: Sequence[TCN]) -> None:
+    """Raise TcnfastError, which calls them by ``names``, where models cannot be averaged."""
+    if not members:
+        raise TcnfastError("an ensemble needs at least one member")
+    first, wanted = names[0], members[0].config
+    for name, member in zip(names[1:], members[1:], strict=True):
+        config = member.config
+        if config.labels != wanted.labels:
+            raise TcnfastError(f"{name}: {_other_labels(config.labels, wanted.labels, first)}")
+        for field, words in (("receptive_field", "receptive field"), ("label_bin", "label bin")):
+            here, there = getattr(config, field), getattr(wanted, field)
+            if here != there:
+                raise TcnfastError(f"{name}: its {words} is {here} bp, that of {first} {there} bp")
+
+
+def _other_labels(here: list[str], there: list[str], first: str) -> str:
+    more = [label for label in here if label not in there]
+    if more:
+        return f"its label {more[0]!r} is not in {first}; averaged models have the same labels"
+    fewer = [label for label in there if label not in here]
+    if fewer:
+        return f"lacks label {fewer[0]!r} of {first}; averaged models have the same labels"
+    return f"its labels are those of {first} in another order"
+
+
+@torch.no_grad()
+def mean_weights(names: Sequence[str], models: Sequence[TCN]) -> TCN:
+    """One network of the mean of the models' weights and buffers, in evaluation mode.
+
+    It means something for models of one training run (epochs, a moving average), or of runs that
+    set out from one; networks trained apart do the same with other channels, and their mean does
+    nothing. The running statistics of batch norm are averaged too, which is not what the averaged
+    network would have seen: see ``average_run.refresh_statistics``. Counters are the largest.
+
+    Raises TcnfastError, with ``names``, where the shapes differ; dropout may, that of the first is
+    kept.
+    """
+    check_members(names, models)
+    wanted = asdict(models[0].config)
+    for name, model in zip(names[1:], models[1:], strict=True):
+        for field, value in asdict(model.config).items():
+            if value != wanted[field] and field != "dropout":
+                raise TcnfastError(
+                    f"{name}: {field} is {value}, that of {names[0]} {wanted[field]}; weights are "
+                    "averaged over one shape: average logits instead"
+                )
+    states = [model.state_dict() for model in models]
+    mean = {}
+    for key, tensor in states[0].items():
+        stacked = torch.stack([state[key].to(tensor.device) for state in states])
+        if tensor.is_floating_point():
+            mean[key] = stacked.double().mean(0).to(tensor.dtype)
+        else:
+            mean[key] = stacked.amax(0)
+    model = deepcopy(models[0])
+    model.load_state_dict(mean)
+    model.thresholds = None
+    return model.eval()

@@ -1,0 +1,147 @@
+"""Scores of one ranking under many weightings of its windows, from one sort.
+
+Every score here - average precision, AUROC, best F1, recall at a false discovery rate - is a sum or
+a maximum down the ranks. Weighting a window by how often its block of the genome was drawn makes a
+bootstrap replicate, weighting by 0 and 1 a part of the genome, weighting by 1 the score itself. One
+walk down the ranks counts all of them side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..base.jit import jit
+
+FDRS = (0.1, 0.5)  # recall is told at these false discovery rates
+METRICS = ("ap", "auroc", "f1", *(f"recall_fdr{100 * fdr:.0f}" for fdr in FDRS))
+# replicates of one walk. With 14 blocks 512 is a third faster (0.06 s for 437,000 windows and 1,000
+# replicates, one core of an AMD EPYC, 2026-11-21), but a genome's 3,000 blocks would then leave L2
+_TILE = 256
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Windows of one label by falling score: ``score`` float, ``truth`` bool, ``cell`` int32, all
+    (n,). A cell is what is weighted as one: windows of one block, and of one part of the genome."""
+
+    score: np.ndarray
+    truth: np.ndarray
+    cell: np.ndarray
+
+    @classmethod
+    def of(cls, score: np.ndarray, truth: np.ndarray, cell: np.ndarray) -> Ranking:
+        order = np.argsort(-score)
+        return cls(score[order], truth[order], cell[order])
+
+    def scores(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Each of METRICS under each weighting: float64 (weightings,).
+
+        ``weights`` (cells, weightings), whole numbers: how often a window of a cell counts. Equal
+        scores share a rank. As scikit-learn's average_precision_score and roc_auc_score with
+        sample_weight; F1 is the best over all cutoffs, recall the largest at which no more than
+        that share of the calls is wrong (0 if there is none). NaN where either class is missing.
+        """
+        out = np.empty((len(METRICS), weights.shape[1]))
+        for first in range(0, weights.shape[1], _TILE):
+            part = np.ascontiguousarray(weights[:, first : first + _TILE], np.int32)
+            _walk(self.score, self.truth, self.cell, part, np.array(FDRS),
+                  out[:, first : first + _TILE])  # fmt: skip
+        return dict(zip(METRICS, out, strict=True))
+
+    def called(self, cutoff: float) -> int:
+        """How many windows score at or above ``cutoff``: they are the first."""
+        return int(np.searchsorted(-self.score, -np.float32(cutoff), side="right"))
+
+    def calls(self, cutoff: float, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """``precision`` and ``recall`` of the windows at or above ``cutoff`` under each weighting:
+        float64 (weightings,); NaN where nothing is called, or nothing bound."""
+        cells, n = len(weights), self.called(cutoff)
+        called = np.bincount(self.cell[:n], minlength=cells) @ weights
+        hits = np.bincount(self.cell[:n][self.truth[:n]], minlength=cells) @ weights
+        bound = np.bincount(self.cell[self.truth], minlength=cells) @ weights
+        return {"precision": _ratio(hits, called), "recall": _ratio(hits, bound)}
+
+    def precision_at(self, recalls: np.ndarray) -> np.ndarray:
+        """The best precision at a recall of at least each of ``recalls``: float64, same shape. NaN
+        without a bound window."""
+        if not self.truth.any():
+            return np.full(len(recalls), np.nan)
+        ends = np.flatnonzero(np.append(self.score[1:] != self.score[:-1], True))
+        hits = np.cumsum(self.truth)[ends]
+        best = np.maximum.accumulate((hits / (ends + 1))[::-1])[::-1]
+        return best[np.searchsorted(hits, np.ceil(recalls * hits[-1] - 1e-9))]
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+@jit
+def _walk(score, truth, cell, weights, fdrs, out):
+    """Fill ``out`` (metrics, weightings). Only cutoffs below a bound window can change a score, but
+    for the area under the ROC curve, whose trapezoids are counted at bound windows too: an unbound
+    one loses to every bound window above it, and a bound one wins over what is still to come."""
+    cells, width = weights.shape
+    bound_in, all_in = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
+    for i in range(score.size):
+        all_in[cell[i]] += 1
+        bound_in[cell[i]] += truth[i]
+    bound, unbound = np.zeros(width), np.zeros(width)
+    for c in range(cells):
+        for r in range(width):
+            bound[r] += weights[c, r] * bound_in[c]
+            unbound[r] += weights[c, r] * (all_in[c] - bound_in[c])
+    hits, wrong = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    fresh, stale = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    out[:] = 0.0
+    i = 0
+    while i < score.size:
+        if not truth[i] and (i + 1 == score.size or score[i + 1] != score[i]):
+            _add(wrong, weights[cell[i]])
+            i += 1
+            continue
+        # a group of equal scores
+        fresh[:] = 0
+        stale[:] = wrong
+        found = False
+        group = score[i]
+        while i < score.size and score[i] == group:
+            if truth[i]:
+                found = True
+                _add(fresh, weights[cell[i]])
+            else:
+                _add(wrong, weights[cell[i]])
+            i += 1
+        if found:
+            _score_group(hits, wrong, fresh, stale, bound, unbound, fdrs, out)
+    for r in range(width):
+        if bound[r] == 0 or unbound[r] == 0:
+            out[:, r] = np.nan
+        else:
+            out[0, r] /= bound[r]
+            out[1, r] /= bound[r] * unbound[r]
+
+
+@jit
+def _add(counts, more):
+    for r in range(counts.size):
+        counts[r] += more[r]
+
+
+@jit
+def _score_group(hits, wrong, fresh, stale, bound, unbound, fdrs, out):
+    """What the bound windows of one group add; ``wrong`` holds the group's unbound windows already,
+    ``stale`` does not, ``hits`` not yet the bound ones."""
+    for r in range(hits.size):
+        if fresh[r] == 0:
+            continue
+        hits[r] += fresh[r]
+        calls = hits[r] + wrong[r]
+        out[0, r] += fresh[r] * (hits[r] / calls)
+        out[1, r] += fresh[r] * (unbound[r] - 0.5 * (wrong[r] + stale[r]))
+        out[2, r] = max(out[2, r], 2 * hits[r] / (calls + bound[r]))
+        for j in range(fdrs.size):
+            if wrong[r] <= fdrs[j] * calls:
+                out[3 + j, r] = max(out[3 + j, r], hits[r] / bound[r])

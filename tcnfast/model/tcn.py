@@ -1,0 +1,313 @@
+"""TCNConfig and TCN: the multi-label network, its initialisation and its forward passes."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from ..base.errors import TcnfastError
+from ..engines import reference, training_pass
+from ..engines.grid import BlockGrid, StackGrid, stack_grid
+from . import store
+from .ensemble import Ensemble
+
+NORMS = ("batch", "weight")
+ALIGNMENTS = ("centred", "causal")
+
+# of the start under batch norm, see Block._initialise. Not searched; on the validation regions of
+# examples/encode-v1.split.json, one run each with motif filters, 750 steps gave a macro-AP of .185
+# and an AUROC of .893, and He alone .173 and .879
+RANDOM_SHARE, SMOOTHING, BRANCH_GAIN = 0.5, 0.6, 0.5
+
+
+@dataclass(frozen=True)
+class TCNConfig:
+    """Shape of a TCN. ``label_bin``: bases around a centre that decide a training label."""
+
+    labels: list[str] = field(default_factory=list)
+    channels: int = 64
+    kernel_size: int = 3
+    blocks: int = 8
+    first_kernel: int | None = None  # None: kernel_size
+    norm: str = "batch"
+    alignment: str = "centred"
+    dropout: float = 0.0
+    label_bin: int = 200
+
+    def __post_init__(self) -> None:
+        if self.first_kernel is None:
+            object.__setattr__(self, "first_kernel", self.kernel_size)
+        object.__setattr__(self, "labels", list(self.labels))
+        problem = self._problem()
+        if problem:
+            raise TcnfastError(f"TCNConfig: {problem}")
+
+    def _problem(self) -> str | None:
+        counts = ("channels", "kernel_size", "blocks", "first_kernel", "label_bin")
+        for name in counts:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                return f"{name} {value!r} must be a positive integer"
+        if self.kernel_size < 2:
+            return "kernel_size must be 2 or more"
+        if self.blocks > 20:
+            return f"blocks {self.blocks}: a receptive field of more than a megabase is a slip"
+        if self.first_kernel < self.kernel_size or (self.first_kernel - self.kernel_size) % 2:
+            return (
+                f"first_kernel {self.first_kernel} must exceed kernel_size {self.kernel_size} by "
+                "an even number, so that windows have a middle base"
+            )
+        if self.norm not in NORMS:
+            return f"norm {self.norm!r} must be one of {', '.join(NORMS)}"
+        if self.alignment not in ALIGNMENTS:
+            return f"alignment {self.alignment!r} must be one of {', '.join(ALIGNMENTS)}"
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            return f"dropout {self.dropout!r} must be in [0, 1)"
+        if not self.labels or any(not isinstance(x, str) or not x for x in self.labels):
+            return "labels must be a list of at least one name"
+        odd = [x for x in self.labels if not x.isprintable()]
+        if odd:
+            return f"label {odd[0]!r} must be printable, without tabs or line breaks"
+        if len(set(self.labels)) != len(self.labels):
+            return "labels must be distinct"
+        return None
+
+    def grid(self, stride: int) -> StackGrid:
+        """Grids of this stack for scores every ``stride`` bases."""
+        return stack_grid(self.kernel_size, self.blocks, stride, self.first_kernel)
+
+    @property
+    def receptive_field(self) -> int:
+        return self.grid(1).receptive_field
+
+
+class Block(nn.Module):
+    """Residual block of Bai, Kolter and Koltun 2018 (arXiv 1803.01271), unpadded.
+
+    Two dilated convolutions, each followed by its norm, ReLU and channel dropout, plus the
+    residual (1x1 if the widths differ), then ReLU. Every ReLU is a module of its own and used
+    once, which attribution tools that hook modules rely on.
+    """
+
+    def __init__(self, c_in: int, index: int, config: TCNConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.tap = config.grid(1).blocks[index].residual_tap(config.alignment)
+        batch = config.norm == "batch"
+        k1, k2 = config.grid(1).blocks[index].kernel_sizes
+        self.conv1 = nn.Conv1d(c_in, channels, k1, bias=not batch)
+        self.conv2 = nn.Conv1d(channels, channels, k2, bias=not batch)
+        self.norm1 = nn.BatchNorm2d(channels) if batch else nn.Identity()
+        self.norm2 = nn.BatchNorm2d(channels) if batch else nn.Identity()
+        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
+        self.drop1, self.drop2 = nn.Dropout2d(config.dropout), nn.Dropout2d(config.dropout)
+        self.residual = nn.Conv1d(c_in, channels, 1) if c_in != channels else None
+        self._initialise((2 * config.blocks) ** -0.5)
+        if not batch:
+            weight_norm(self.conv1)
+            weight_norm(self.conv2)
+
+    @torch.no_grad()
+    def _initialise(self, damping: float) -> None:
+        """He. Under batch norm, channels-to-channels kernels are mostly the identity at every tap:
+        each channel starts as a smoother of itself, so that what a first filter finds anywhere in
+        the window reaches the centre. Without it, variance is kept by damping the branch."""
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+        if isinstance(self.norm2, nn.BatchNorm2d):
+            for conv in (self.conv1, self.conv2):
+                if conv.in_channels == conv.out_channels:
+                    identity = torch.eye(conv.out_channels)[:, :, None]
+                    conv.weight.mul_(RANDOM_SHARE).add_(SMOOTHING * identity)
+            nn.init.constant_(self.norm2.weight, BRANCH_GAIN)
+        else:
+            self.conv2.weight.mul_(damping)
+        if self.residual is not None:
+            nn.init.kaiming_normal_(self.residual.weight, nonlinearity="linear")
+            nn.init.zeros_(self.residual.bias)
+
+    def forward(self, x: Tensor, grid: BlockGrid) -> Tensor:
+        """(N, C_in, 1, L) on ``grid.grid_in`` -> (N, C, 1, L') on ``grid.grid_out``."""
+        h = reference.conv(x, self.conv1.weight, self.conv1.bias, grid.dilation)
+        h = self.drop1(self.relu1(self.norm1(h)))
+        h = reference.conv(h, self.conv2.weight, self.conv2.bias, grid.dilation, grid.stride)
+        h = self.drop2(self.relu2(self.norm2(h)))
+        shortcut = reference.residual_input(x, self.tap, grid, h.shape[-1])
+        if self.residual is not None:
+            shortcut = reference.conv(shortcut, self.residual.weight, self.residual.bias)
+        return self.relu3(h + shortcut)
+
+
+class TCN(nn.Module):
+    """Multi-label temporal convolutional network over DNA.
+
+    Both forward passes take uint8 codes ``(N, L)`` (A 0, C 1, G 2, T 3, N 4) or float one-hot
+    ``(N, 4, L)`` (channel order ACGT, N all zeros) and return logits.
+
+    ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
+    model. Training on codes on the CPU runs on the C++ engine where that can (``ops.why_not``);
+    ``unfused()`` is the same network in plain modules throughout.
+    """
+
+    def __init__(self, config: TCNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.thresholds = None
+        self.engine = True
+        self.blocks = nn.ModuleList(
+            Block(4 if index == 0 else config.channels, index, config)
+            for index in range(config.blocks)
+        )
+        self.head = nn.Linear(config.channels, len(config.labels))
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def labels(self) -> list[str]:
+        return self.config.labels
+
+    @property
+    def receptive_field(self) -> int:
+        """Bases that one score depends on; odd."""
+        return self.config.receptive_field
+
+    @property
+    def members(self) -> list[TCN]:
+        """The networks whose logits are averaged: itself alone."""
+        return [self]
+
+    def unfused(self) -> TCN:
+        """The same modules and weights, not copies, that never run on the C++ engine."""
+        plain = copy(self)
+        plain.engine = False
+        return plain
+
+    @torch.no_grad()
+    def set_label_rates(self, rates: Tensor) -> None:
+        """Head bias at the log-odds of ``rates`` (labels,), the share of bound windows of each."""
+        rates = torch.as_tensor(rates, dtype=self.head.bias.dtype).clamp(1e-6, 1 - 1e-6)
+        self.head.bias.copy_(rates.logit())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(N, labels)`` of the window around base ``L // 2``.
+
+        ``x`` is cropped, or filled with N, evenly to the receptive field.
+        """
+        rf = self.receptive_field
+        start = x.shape[-1] // 2 - rf // 2
+        x = x[..., max(0, start) : max(0, start) + rf]
+        left = max(0, -start)
+        if x.shape[-1] < rf:
+            n_code = 4 if _is_codes(x) else 0
+            x = nn.functional.pad(x, (left, rf - left - x.shape[-1]), value=n_code)
+        return self.dense(x, stride=2**self.config.blocks)[..., 0]
+
+    def dense(self, x: Tensor, stride: int = 1) -> Tensor:
+        """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid.
+
+        Raises TcnfastError where L is under the receptive field or stride is no power of two.
+        """
+        grid = self.config.grid(stride)
+        if x.shape[-1] < self.receptive_field:
+            raise TcnfastError(
+                f"dense: {x.shape[-1]} bases are under the receptive field of "
+                f"{self.receptive_field}; add context, or N (code 4)"
+            )
+        if training_pass.runs_on_engine(self, x):
+            return training_pass.dense(self, x, grid)
+        h = network_input(x, self.head.weight.dtype)
+        for block, block_grid in zip(self.blocks, grid.blocks, strict=True):
+            h = block(h, block_grid)
+        features = h[..., :: grid.sample].squeeze(2).transpose(1, 2)
+        return self.head(features).transpose(1, 2)
+
+    def folded(self) -> reference.StackWeights:
+        """The weights with norms folded into the convolutions, in the model's dtype."""
+        blocks = tuple(
+            reference.BlockWeights(
+                *_fold(block.conv1, block.norm1),
+                *_fold(block.conv2, block.norm2),
+                block.residual and (block.residual.weight.squeeze(-1), block.residual.bias),
+                block.tap,
+            )
+            for block in self.blocks
+        )
+        return reference.StackWeights(blocks, self.head.weight, self.head.bias)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder (see store.py): safetensors, JSON and TSV, never pickle."""
+        config = asdict(self.config)
+        labels = config.pop("labels")
+        store.write_folder(folder, self.state_dict(), config, labels, self.thresholds)
+
+
+def load_model(name: str | Path) -> TCN | Ensemble:
+    """The model of a folder, or a bundled one by name, in evaluation mode.
+
+    Raises TcnfastError that says which file of a broken folder is at fault, and why.
+    """
+    folder = store.model_folder(name)
+    state, config, labels, thresholds = store.read_folder(folder)
+    path = folder / store.CONFIG
+    try:
+        model = _build(config, labels)
+    except TypeError as error:
+        raise TcnfastError(f"{path}: {str(error).split('() ')[-1]}") from None
+    except TcnfastError as error:
+        raise TcnfastError(f"{path}: {error}") from None
+    expected = model.state_dict()
+    for key in dict.fromkeys([*expected, *state]):  # in the model's order: one folder, one message
+        if key not in state:
+            problem = f"tensor {key} is missing"
+        elif key not in expected:
+            problem = f"tensor {key} belongs to another model"
+        elif state[key].shape != expected[key].shape:
+            problem = f"tensor {key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+        else:
+            continue
+        raise TcnfastError(f"{folder / store.WEIGHTS}: {problem} (by {path.name} and labels.tsv)")
+    model.load_state_dict(state)
+    model.thresholds = thresholds
+    return model.eval()
+
+
+def _build(config: dict, labels: list[str]) -> TCN | Ensemble:
+    """A model of config.json: a network's shape, or ``{"members": [shape, ...]}``."""
+    if "members" not in config:
+        return TCN(TCNConfig(labels=labels, **config))
+    shapes = config["members"]
+    whole = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
+    if not whole or not shapes or len(config) > 1:
+        raise TcnfastError('"members" must be a list of configurations, with nothing beside it')
+    return Ensemble([TCN(TCNConfig(labels=labels, **shape)) for shape in shapes])
+
+
+def network_input(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 codes (N, L), or float one-hot (N, 4, L) as it is -> (N, 4, 1, L) channels-last."""
+    return reference.one_hot(x, dtype) if _is_codes(x) else reference.channels_last(x)
+
+
+def _is_codes(x: Tensor) -> bool:
+    if x.dtype == torch.uint8 and x.ndim == 2:
+        return True
+    if x.is_floating_point() and x.ndim == 3 and x.shape[1] == 4:
+        return False
+    raise TcnfastError(
+        f"model input {tuple(x.shape)} {x.dtype}: must be uint8 codes (N, L) or float one-hot "
+        "(N, 4, L)"
+    )
+
+
+def _fold(conv: nn.Conv1d, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution followed by its (evaluation-mode) norm."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return conv.weight, conv.bias
+    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return conv.weight * gain[:, None, None], norm.bias - norm.running_mean * gain

@@ -1,0 +1,168 @@
+"""thresholds.tsv: how to call each label, and what to expect of the calls.
+
+A model may be called at its best F1, or so that a share of the called windows is bound: that share
+is a precision, and 1 minus it a false discovery rate (FDR). ``precision=0.5`` and ``fdr=0.5`` are
+therefore the same cutoff, and so are ``precision=0.9`` and ``fdr=0.1``; the file holds each once,
+under its precision.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..base.errors import TcnfastError
+from ..base.tables import read_table, replace_file
+
+PRECISIONS = (0.5, 0.9)  # FDR 50 % and 10 %: those that a published model has cutoffs for
+COLUMNS = ("label", "threshold", "precision", "recall", "positives")
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """A probability at or above which a label is called; ``precision`` and ``recall`` were
+    measured there on held-out regions that chose nothing (NaN: nothing to measure them by)."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How to call one label: ``threshold``, ``precision`` and ``recall`` are the :class:`Cutoff` of
+    the best F1. ``positives`` are the bound windows that precision and recall were measured on.
+
+    ``at_precision`` maps a precision to the cutoff that reached it on validation, or to None where
+    none did; it is empty for models published before those were kept.
+    """
+
+    label: str
+    threshold: float
+    precision: float
+    recall: float
+    positives: int
+    at_precision: dict[float, Cutoff | None] = field(default_factory=dict)
+
+
+def parse_cutoff(rule: str | float) -> str:
+    """One spelling of ``f1``, ``precision=P``, ``fdr=Q`` (which is precision=1-Q) or a probability;
+    TcnfastError for anything else."""
+    text = str(rule).strip().lower()
+    if text == "f1":
+        return text
+    kind, equals, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    value = round(1 - value if kind == "fdr" else value, 6)
+    if kind not in (("precision", "fdr") if equals else ("",)) or not 0 < value < 1:
+        raise TcnfastError(
+            f"cutoff {rule!r}: give f1, precision=P, fdr=P, or a probability P; 0 < P < 1"
+        )
+    return f"precision={value:g}" if kind else f"{value:g}"
+
+
+def choose_cutoffs(
+    thresholds: dict[str, Threshold] | None, labels: list[str], rule: str
+) -> dict[str, Cutoff | None]:
+    """The cutoff of each label by a rule as :func:`parse_cutoff` spells it. None where validation
+    never reached the precision; at a given probability precision and recall are NaN.
+
+    Raises TcnfastError where the model holds no such cutoffs.
+    """
+    if rule != "f1" and not rule.startswith("precision="):
+        return dict.fromkeys(labels, Cutoff(float(rule), math.nan, math.nan))
+    if thresholds is None:
+        raise TcnfastError(
+            f"cutoff {rule}: the model has no thresholds.tsv; give a probability, as 0.5"
+        )
+    rows = {label: thresholds[label] for label in labels}
+    if rule == "f1":
+        return {x: Cutoff(row.threshold, row.precision, row.recall) for x, row in rows.items()}
+    precision = float(rule.partition("=")[2])
+    if rule not in held_cutoffs(thresholds):
+        raise TcnfastError(
+            f"cutoff {rule} (fdr={1 - precision:g}): the model's thresholds.tsv holds only "
+            f"{', '.join(held_cutoffs(thresholds))}; give one of these, or a probability, as 0.5"
+        )
+    return {label: row.at_precision[precision] for label, row in rows.items()}
+
+
+def held_cutoffs(thresholds: dict[str, Threshold]) -> list[str]:
+    """The rules that a model's thresholds know, as :func:`parse_cutoff` spells them."""
+    precisions = next(iter(thresholds.values())).at_precision
+    return ["f1", *(f"precision={p:g}" for p in sorted(precisions))]
+
+
+def write_thresholds(path: Path, labels: list[str], thresholds: dict[str, Threshold]) -> None:
+    """Write the table, a row a label; cutoffs out of reach are NA."""
+    precisions = sorted({p for label in labels for p in thresholds[label].at_precision})
+    header = [*COLUMNS, *(name for p in precisions for name in _columns_at(p))]
+    rows = ["\t".join(header)]
+    for label in labels:
+        row = thresholds[label]
+        cells = [label, *_cells(Cutoff(row.threshold, row.precision, row.recall)),
+                 str(row.positives)]  # fmt: skip
+        for precision in precisions:
+            cells += _cells(row.at_precision[precision])
+        rows.append("\t".join(cells))
+    replace_file(path, ("\n".join(rows) + "\n").encode())
+
+
+def read_thresholds(path: Path, labels: list[str]) -> dict[str, Threshold]:
+    """The table of ``labels``; TcnfastError that names the line at fault."""
+    thresholds = {}
+    rows = read_table(path, COLUMNS)
+    header = rows[0] if rows else ()
+    precisions = [_precision_of(name, path) for name in header if name.startswith("threshold@")]
+    for precision in precisions:
+        read_table(path, _columns_at(precision))
+    for number, row in enumerate(rows, 2):
+        try:
+            best = _cutoff([row[name] for name in ("threshold", "precision", "recall")])
+            positives = int(row["positives"])
+            others = {p: _cutoff([row[name] for name in _columns_at(p)]) for p in precisions}
+            if best is None:
+                raise ValueError("threshold NA is no probability")
+        except ValueError as error:
+            raise TcnfastError(f"{path}:{number}: {error}") from None
+        thresholds[row["label"]] = Threshold(
+            row["label"], best.threshold, best.precision, best.recall, positives, others
+        )
+    absent = [label for label in labels if label not in thresholds]
+    if absent:
+        raise TcnfastError(f"{path}: no threshold for label {absent[0]!r}")
+    return thresholds
+
+
+def _columns_at(precision: float) -> tuple[str, ...]:
+    return tuple(f"{name}@precision={precision:g}" for name in ("threshold", "precision", "recall"))
+
+
+def _precision_of(column: str, path: Path) -> float:
+    text = column.removeprefix("threshold@precision=")
+    try:
+        precision = float(text)
+    except ValueError:
+        precision = math.nan
+    if not 0 < precision < 1 or f"{precision:g}" != text:
+        raise TcnfastError(f"{path}: column {column!r} names no precision between 0 and 1")
+    return precision
+
+
+def _cells(cutoff: Cutoff | None) -> list[str]:
+    if cutoff is None:
+        return ["NA"] * 3
+    return [f"{cutoff.threshold:.6g}", f"{cutoff.precision:.4f}", f"{cutoff.recall:.4f}"]
+
+
+def _cutoff(cells: list[str]) -> Cutoff | None:
+    if cells[0] == "NA":
+        return None
+    cutoff = Cutoff(*map(float, cells))
+    if not 0 < cutoff.threshold < 1:
+        raise ValueError(f"threshold {cutoff.threshold} is no probability")
+    return cutoff

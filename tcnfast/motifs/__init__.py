@@ -1,0 +1,1 @@
+"""TF-MoDISco motifs of attributions."""

@@ -1,0 +1,1 @@
+"""Motif files, p-values, motif hits and motif similarity."""

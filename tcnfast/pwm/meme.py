@@ -1,0 +1,163 @@
+"""Motifs: MEME motif files, read and written, and log-odds matrices."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+
+DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
+UNIFORM = (0.25, 0.25, 0.25, 0.25)
+UNITS_PER_BIT = 1 << 12  # log-odds are whole numbers of these, so that sums of them are exact
+
+
+class MotifError(TcnfastError):
+    """A motif file that cannot be used; the message begins with path:line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """Base probabilities float64 (width, 4), columns ACGT, every row summing to 1."""
+
+    name: str
+    id: str
+    probabilities: np.ndarray
+
+    def is_named(self, factor: str) -> bool:
+        """Whether the motif is named for ``factor``, alone or in a dimer such as MAX::MYC."""
+        return factor.casefold() in self.name.casefold().split("::")
+
+
+def read_meme(path: str | Path) -> list[Motif]:
+    """Motifs of a MEME motif file (DNA), plain or gzip, in file order.
+
+    A motif without a second word on its MOTIF line is named by its id. Raises MotifError with
+    path and line.
+    """
+    lines = _read_text(path).splitlines()
+    if not next((line for line in lines if line.strip()), "").startswith("MEME version"):
+        raise MotifError(f"{path}:1: no MEME motif file; its first line must be 'MEME version 4'")
+    motifs: dict[str, Motif] = {}
+    pending = None  # line number and words of a MOTIF line that still lacks its matrix
+    for number, line in enumerate(lines, 1):
+        if line.startswith("ALPHABET"):
+            if line.partition("=")[2].split()[:1] != ["ACGT"]:
+                raise MotifError(f"{path}:{number}: {line.strip()!r}: must be 'ALPHABET= ACGT'")
+        elif line.startswith("MOTIF"):
+            _check_complete(path, pending)
+            pending = number, line.split()[1:3]
+            if not pending[1]:
+                raise MotifError(f"{path}:{number}: MOTIF without an id")
+            if pending[1][0] in motifs:
+                raise MotifError(f"{path}:{number}: motif {pending[1][0]} is there twice")
+        elif line.startswith("letter-probability matrix"):
+            if pending is None:
+                raise MotifError(f"{path}:{number}: matrix without a MOTIF line")
+            words, pending = pending[1], None
+            motifs[words[0]] = Motif(words[-1], words[0], _read_matrix(path, lines, number))
+    _check_complete(path, pending)
+    if not motifs:
+        raise MotifError(f"{path}:1: no motif in the file")
+    return list(motifs.values())
+
+
+def write_meme(path: str | Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
+    """Write a MEME motif file that :func:`read_meme` and the MEME suite read.
+
+    ``sites``: how many sites each motif was made of. Ids must be one word each, and differ:
+    MotifError otherwise.
+    """
+    ids = [motif.id for motif in motifs]
+    for id in ids:
+        if len(id.split()) != 1 or ids.count(id) > 1:
+            raise MotifError(f"{path}: motif id {id!r} must be one word, and there once")
+    lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
+    lines += ["Background letter frequencies", "A 0.25 C 0.25 G 0.25 T 0.25", ""]
+    for motif, n in zip(motifs, sites, strict=True):
+        lines.append(f"MOTIF {motif.id} {'_'.join(motif.name.split()) or motif.id}")
+        width = len(motif.probabilities)
+        lines.append(f"letter-probability matrix: alength= 4 w= {width} nsites= {n} E= 0")
+        lines += [" ".join(f"{share:.6f}" for share in row) for row in motif.probabilities]
+        lines.append("")
+    Path(path).write_text("\n".join(lines))
+
+
+def information(probabilities: np.ndarray) -> np.ndarray:
+    """Heights of a logo's letters in bits over uniform bases, float64 (width, 4): probability times
+    the information of its column (Schneider and Stephens 1990); a column holds at most 2."""
+    shares = np.asarray(probabilities, np.float64)
+    bits = np.zeros_like(shares)
+    np.log2(shares, out=bits, where=shares > 0)
+    return shares * (2 + (shares * bits).sum(1, keepdims=True))
+
+
+def log_odds(
+    motif: Motif, background: Sequence[float] = UNIFORM, pseudocount: float = 0.01
+) -> np.ndarray:
+    """Log-odds in bits, float32 (width, 4): log2 of probability over background.
+
+    ``pseudocount`` is the weight of the background mixed into every column, next to a weight of 1
+    for the motif; it must be above 0 wherever the motif holds zeros.
+    """
+    background = np.asarray(background, np.float64)
+    if background.shape != (4,) or not (background > 0).all() or abs(background.sum() - 1) > 1e-3:
+        raise TcnfastError(f"background {background.tolist()}: needs four shares that sum to 1")
+    mixed = (motif.probabilities + pseudocount * background) / (1 + pseudocount)
+    if not (mixed > 0).all():
+        raise TcnfastError(f"motif {motif.id} holds zeros: use a pseudocount above 0")
+    units = np.rint(np.log2(mixed / background) * UNITS_PER_BIT)
+    return (units / UNITS_PER_BIT).astype(np.float32)
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        data = Path(path).read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return data.decode(errors="replace")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MotifError(f"{path}: damaged gzip ({error}); fetch it again") from None
+    except OSError as error:
+        raise MotifError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _check_complete(path: str | Path, pending: tuple[int, list[str]] | None) -> None:
+    if pending is not None:
+        number, words = pending
+        raise MotifError(
+            f"{path}:{number}: motif {words[0]} has no 'letter-probability matrix:' line"
+        )
+
+
+def _read_matrix(path: str | Path, lines: list[str], number: int) -> np.ndarray:
+    """The matrix under header line ``number``, counted from 1: float64 (width, 4)."""
+    words = lines[number - 1].partition(":")[2].replace("=", " ").split()
+    keys = dict(zip(words[::2], words[1::2], strict=False))
+    if keys.get("alength", "4") != "4":
+        raise MotifError(f"{path}:{number}: alength is {keys['alength']}, needs 4 (DNA)")
+    rows = list(takewhile(re.compile(r"\s*[-+]?\.?\d").match, lines[number:]))
+    if not rows or keys.get("w", str(len(rows))) != str(len(rows)):
+        width = keys.get("w", "at least 1")
+        raise MotifError(f"{path}:{number}: {len(rows)} rows of numbers follow, needs {width}")
+    matrix = np.array([_read_row(f"{path}:{number + i}", row) for i, row in enumerate(rows, 1)])
+    # files round to a few decimals
+    return matrix / matrix.sum(1, keepdims=True)
+
+
+def _read_row(where: str, line: str) -> list[float]:
+    try:
+        row = [float(word) for word in line.split()]
+    except ValueError:
+        row = []
+    if len(row) != 4:
+        raise MotifError(f"{where}: needs four numbers, not {line.strip()!r}")
+    if not (all(0 <= share <= 1 for share in row) and abs(sum(row) - 1) < 0.01):
+        raise MotifError(f"{where}: needs probabilities that sum to 1, not {line.strip()!r}")
+    return row

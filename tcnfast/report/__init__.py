@@ -1,0 +1,1 @@
+"""One page about a model and what was run with it."""

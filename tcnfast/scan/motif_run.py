@@ -1,0 +1,113 @@
+"""A scan for motifs carried out: the hits of each stretch in a file, then of each motif."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..base.progress import Progress
+from ..genome.intervals import Intervals
+from ..pwm.motif_device import MotifDevice
+from ..pwm.motif_engine import build_tables, find_hits, moved, unpack
+from .motif_job import MotifJob
+from .stages import Stages
+from .stream import read_ahead
+from .stretches import Stretch, segment_spans, touches
+
+SEGMENT_BASES = 2**20  # scanned at once by one thread
+
+
+def scan_stretches(
+    job: MotifJob,
+    work: Path,
+    stages: Stages,
+    progress: bool,
+    after_stretch: Callable[[], object],
+) -> None:
+    """Find the hits of every stretch that is not finished. Segments are read and scanned by all
+    threads, a few ahead (by two where a GPU scans them); what is in memory is those and the hits of
+    one stretch."""
+    todo = [stretch for stretch in job.stretches if not stretch.finished(work)]
+    find, threads = _finder(job)
+    widest = max(map(len, job.units))
+
+    def scan(piece: tuple[Stretch, tuple[int, int] | None, bool]) -> np.ndarray:
+        stretch, span, _ = piece
+        if span is None:
+            return np.zeros(0, np.uint64)
+        first, last = span
+        size = job.sizes[stretch.chrom]
+        with stages.timed("read"):
+            codes = job.genome.codes(stretch.chrom, first, min(last + widest - 1, size))
+        with stages.timed("compute"):
+            found = moved(find(codes, last - first), first - stretch.first)
+        return found
+
+    with Progress(job.bases, "b", progress, scale=True) as bar:
+        for stretch in set(job.stretches) - set(todo):
+            bar.update(stretch.last - stretch.first, f"{stretch.chrom} done before")
+        kept: list[np.ndarray] = []
+        with closing(read_ahead(_pieces(job, todo), scan, threads)) as stream:
+            for (stretch, span, ends), found in stream:
+                kept.append(_inside(found, job, stretch))
+                if span is not None:
+                    bar.update(span[1] - span[0], stretch.chrom)
+                if ends:
+                    with stages.timed("write"):
+                        _save(stretch.calls_file(work), np.concatenate(kept), job)
+                    kept = []
+                    after_stretch()
+
+
+def _finder(job: MotifJob) -> tuple[Callable[[np.ndarray, int], np.ndarray], int]:
+    """What finds the hits of codes, and how many threads ask it."""
+    if job.device.type != "cpu":
+        return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
+    tables = build_tables(job.units, job.cutoffs, job.bases)
+    return (lambda codes, starts: find_hits(codes, starts, tables)), torch.get_num_threads()
+
+
+def _pieces(
+    job: MotifJob, todo: list[Stretch]
+) -> Iterator[tuple[Stretch, tuple[int, int] | None, bool]]:
+    """Segments of stretches, and whether one ends its stretch; None where there is none."""
+    for stretch in todo:
+        wanted = touches(job.within.on(stretch.chrom), 1) if job.within is not None else None
+        spans = segment_spans(stretch.first, stretch.last, SEGMENT_BASES, wanted) or [None]
+        for index, span in enumerate(spans):
+            yield stretch, span, index == len(spans) - 1
+
+
+def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
+    """Of the hits of a stretch those that lie wholly in a region of ``--within``."""
+    if job.within is None or not found.size:
+        return found
+    starts, ends = joined(job.within.on(stretch.chrom))
+    motif, start, _, _ = unpack(found)
+    start += stretch.first
+    region = np.searchsorted(starts, start, side="right") - 1
+    widths = np.array([len(units) for units in job.units])
+    return found[(region >= 0) & (start + widths[motif] <= ends[region])]
+
+
+def joined(regions: Intervals) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of sorted regions of one contig, those that overlap or touch made one."""
+    if not len(regions):
+        return regions.start, regions.end
+    reach = np.maximum.accumulate(regions.end)
+    begins = np.concatenate([[True], regions.start[1:] > reach[:-1]])
+    last = np.append(np.flatnonzero(begins)[1:] - 1, len(regions) - 1)
+    return regions.start[begins], reach[last]
+
+
+def _save(path: Path, hits: np.ndarray, job: MotifJob) -> None:
+    hits.sort()
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as file:
+        np.save(file, hits)
+    job.inputs.check()
+    temporary.rename(path)

@@ -1,0 +1,190 @@
+"""The bigWig of one track, made by pyBigWig of the shards of its contigs' stretches.
+
+Also a program: ``python track_bigwig.py`` writes the track that a JSON object on stdin describes
+(:class:`Track`), see :mod:`tcnfast.scan.track_processes`. So that it starts fast it needs
+nothing but numpy and pyBigWig, no other module of this package among them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
+# a track of 100 pixels, and the rare labels, whose calls begin at 0.005, keep their shape
+VALUES = np.concatenate([np.arange(100) / 1000, np.arange(10, 101) / 100]).astype(np.float32)
+NOTHING = 255  # the level of a step without a value; the others are places in VALUES
+
+# more than libBigWig writes of random values and gaps (measured: 7.1, 19, 79)
+INTERVAL_BYTES, BIN_BYTES, CONTIG_BYTES = 9, 24, 160
+FAILED = 3  # exit status after an OSError, told on stdout
+
+
+@dataclass(frozen=True)
+class Track:
+    """What one bigWig is made of: plain values, that go through JSON.
+
+    ``sizes``: contig to bases, for the header; ``shards``: of each, in that order, the finished
+    shards of its stretches, of ``labels`` labels, of which this is the track of number ``label``;
+    ``stride``: bases of a step.
+    """
+
+    path: str
+    sizes: dict[str, int]
+    shards: list[list[str]]
+    labels: int
+    label: int
+    stride: int
+
+
+class TrackReader:
+    """The tracks of a contig: of finished :class:`tcnfast.scan.tracks.TrackShard` files of
+    ``labels`` labels, its stretches in their order."""
+
+    def __init__(self, paths: Sequence[str | Path], labels: int) -> None:
+        # of each block its file, where its changes lie, and the first of each label among them
+        self._blocks: list[tuple[str | Path, int, np.ndarray]] = []
+        for path in paths:
+            at, size = 0, os.path.getsize(path)
+            while at < size:
+                counts = np.fromfile(path, np.int64, labels, offset=at)
+                at += counts.nbytes
+                firsts = np.concatenate([[0], np.cumsum(counts)])
+                self._blocks.append((path, at, firsts))
+                at += 8 * int(firsts[-1])
+
+    def changes(self, label: int) -> int:
+        """How many there are: no fewer than runs."""
+        return sum(int(firsts[label + 1] - firsts[label]) for _, _, firsts in self._blocks)
+
+    def runs(self, label: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """First step, last step + 1 and value of the runs of equal value, a block at a time."""
+        held = np.empty(0, np.uint64)
+        for path, at, firsts in self._blocks:
+            first, n = int(firsts[label]), int(firsts[label + 1] - firsts[label])
+            changes = np.fromfile(path, np.uint64, n, offset=at + 8 * first)
+            changes = _seamless(np.concatenate([held, changes]))
+            # the last may yet be taken back, and then what is before it goes on
+            held = changes[-2:]
+            yield _runs(changes[:-1])
+        yield _runs(held)
+
+
+def _seamless(changes: np.ndarray) -> np.ndarray:
+    """Changes without those at a seam that are none: one that another at the same step takes back,
+    and one to the level that was there."""
+    if not len(changes):
+        return changes
+    step = changes >> np.uint64(8)
+    changes = changes[np.append(step[1:] != step[:-1], True)]
+    level = changes & np.uint64(255)
+    return changes[np.append(True, level[1:] != level[:-1])]
+
+
+def _runs(changes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What lies between changes and has a value."""
+    step, level = (changes >> np.uint64(8)).astype(np.int64), changes & np.uint64(255)
+    valued = np.flatnonzero(level[:-1] != NOTHING)
+    return step[valued], step[valued + 1], VALUES[level[valued].astype(np.int64)]
+
+
+def write_bigwig(track: Track) -> None:
+    """One interval for each run of equal value; gaps, and what no run covers, have no value.
+
+    libBigWig reports no failed write, and may crash over one, so room for the file is held before
+    anything is written, and its end is looked for after. Raises OSError where the disk is full or
+    the file may not grow.
+    """
+    import pyBigWig  # here, for nothing else of a scan needs it
+
+    readers = [TrackReader(shards, track.labels) for shards in track.shards]
+    n_intervals = sum(reader.changes(track.label) for reader in readers)
+    room = _most_bytes(n_intervals, track.sizes, track.stride)
+    _hold(track.path, room, "wb")  # so that no full disk is met once libBigWig has begun
+    try:
+        with pyBigWig.open(track.path, "w") as bigwig:
+            _hold(track.path, room, "r+b")  # as pyBigWig has emptied the file
+            bigwig.addHeader(list(track.sizes.items()))
+            for (chrom, size), reader in zip(track.sizes.items(), readers, strict=True):
+                for first, end, value in reader.runs(track.label):
+                    if len(first):
+                        start = (first * track.stride).astype(np.uint32)
+                        end = np.minimum(end * track.stride, size).astype(np.uint32)
+                        bigwig.addEntries([chrom] * len(start), start, ends=end, values=value)
+    except SystemError:  # all that pyBigWig makes of libBigWig's errors
+        raise _not_whole(track.path) from None
+    _trim(track.path)
+
+
+def _most_bytes(n_intervals: int, sizes: dict[str, int], stride: int) -> int:
+    """More than a bigWig takes. Bins of the finest zoom level are 16 times the mean interval, of
+    the next ones four times as wide each, and only those with a value are written."""
+    widths = 16 * max(1, stride - 1) * 4.0 ** np.arange(10)
+    bins = np.minimum(1.1 * n_intervals, sum(sizes.values()) / widths + len(sizes)).sum()
+    contig_bytes = CONTIG_BYTES + max(map(len, sizes), default=0)
+    body = INTERVAL_BYTES * n_intervals + BIN_BYTES * int(bins) + contig_bytes * len(sizes)
+    return 2**16 + body
+
+
+def _hold(path: str, n_bytes: int, mode: str) -> None:
+    """Make a file so long, with room on the disk."""
+    try:
+        with open(path, mode) as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+                # a disk that cannot promise room can be filled
+                for at in range(0, n_bytes, 2**20):
+                    file.write(bytes(min(2**20, n_bytes - at)))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def _trim(path: str) -> None:
+    """Cut the zeros of room that was not needed, after the magic number that ends a bigWig.
+
+    Raises OSError where it does not end so.
+    """
+    with open(path, "r+b") as file:
+        magic, end = file.read(4), os.path.getsize(path)
+        written = np.empty(0, int)
+        while end and not len(written):
+            begin = max(0, end - 2**20)
+            file.seek(begin)
+            written = np.flatnonzero(np.frombuffer(file.read(end - begin), np.uint8))
+            end = begin + (int(written[-1]) + 1 if len(written) else 0)
+        file.seek(max(0, end - 4))
+        if end < 64 or file.read(4) != magic:
+            raise _not_whole(path)
+        file.truncate(end)
+
+
+def _not_whole(path: str) -> OSError:
+    return OSError(errno.ENOSPC, "not written whole; is the disk full, or memory short?", path)
+
+
+def main() -> int:
+    """Write the track on stdin; an OSError goes to stdout as JSON (errno, words, file)."""
+    track = Track(**json.load(sys.stdin))
+    try:
+        write_bigwig(track)
+        return 0
+    except OSError as error:
+        words = [error.errno, error.strerror, error.filename]
+    except MemoryError:
+        words = [errno.ENOMEM, os.strerror(errno.ENOMEM), track.path]
+    json.dump(words, sys.stdout)
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

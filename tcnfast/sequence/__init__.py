@@ -1,1 +1,0 @@
-"""From letters on disk to codes: FASTA files, their index, UCSC .2bit."""

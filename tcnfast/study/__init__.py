@@ -1,1 +1,0 @@
-"""Networks compared on window sets: trainings, scores, tests and tables."""

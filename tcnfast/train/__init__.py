@@ -1,0 +1,1 @@
+"""Training: options, losses, epochs, checkpoints; from a trained network to a model folder."""

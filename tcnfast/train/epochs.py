@@ -1,0 +1,92 @@
+"""What epochs gave, and where it is written: train.tsv, the terminal, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.errors import TcnfastError
+from ..model.metrics import LabelScores
+
+log = logging.getLogger(__name__)
+
+TABLE = "train.tsv"
+_HEADER = "step\tloss\tvalid_macro_ap\tvalid_macro_auroc\tseconds"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave: the step it ended with, the mean loss of its steps (NaN where there was
+    none), seconds since the start of training, and the scores on validation."""
+
+    step: int
+    loss: float
+    seconds: float
+    scores: LabelScores
+
+
+class EpochLog:
+    """Writes each epoch to ``folder``/train.tsv, to the log, and where ``tensorboard`` names a
+    folder there as TensorBoard events. ``part``: what the scores are of, in the log's words.
+
+    Raises TcnfastError where TensorBoard is asked for and not installed.
+    """
+
+    def __init__(
+        self, folder: Path, tensorboard: str | None = None, part: str = "validation"
+    ) -> None:
+        self.path = folder / TABLE
+        self.part, self.rows = part, [_HEADER]
+        self._events, self._tensorboard = None, tensorboard
+        if tensorboard is not None:
+            _summary_writer()
+
+    def resume(self, epochs: list[Epoch]) -> None:
+        """Take up the log after ``epochs``; what was written of later ones is forgotten."""
+        self.rows = [_HEADER, *map(_row, epochs)]
+        self._write()
+        if self._tensorboard is not None:
+            after = epochs[-1].step + 1 if epochs else 0
+            self._events = _summary_writer()(self._tensorboard, purge_step=after)
+
+    def add(self, epoch: Epoch, is_best: bool) -> None:
+        """Write one more epoch."""
+        self.rows.append(_row(epoch))
+        self._write()
+        loss = "no loss" if math.isnan(epoch.loss) else f"loss {epoch.loss:.4f}"
+        log.info(
+            "step %d: %s, %s macro-AP %.4f, macro-AUROC %.4f%s", epoch.step, loss, self.part,
+            epoch.scores.macro("ap"), epoch.scores.macro("auroc"), " (best)" if is_best else "",
+        )  # fmt: skip
+        if self._tensorboard is None:
+            return
+        if self._events is None:
+            self._events = _summary_writer()(self._tensorboard)
+        self._events.add_scalar("loss", epoch.loss, epoch.step)
+        for name in ("ap", "auroc"):
+            self._events.add_scalar(f"valid/macro_{name}", epoch.scores.macro(name), epoch.step)
+            for label, value in zip(epoch.scores.labels, getattr(epoch.scores, name), strict=True):
+                self._events.add_scalar(f"{name}/{label}", value, epoch.step)
+        self._events.flush()
+
+    def _write(self) -> None:
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        temporary.write_text("\n".join(self.rows) + "\n")
+        temporary.replace(self.path)
+
+
+def _row(epoch: Epoch) -> str:
+    ap, auroc = (epoch.scores.macro(name) for name in ("ap", "auroc"))
+    return f"{epoch.step}\t{epoch.loss:.5f}\t{ap:.4f}\t{auroc:.4f}\t{round(epoch.seconds)}"
+
+
+def _summary_writer():
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TcnfastError(
+            "--tensorboard needs the tensorboard package: pip install tensorboard"
+        ) from None
+    return SummaryWriter

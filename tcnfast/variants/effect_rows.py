@@ -1,0 +1,75 @@
+"""What is told of scored alleles: differences of logits and probabilities, calls gained, lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..scan.tracks import probability
+from .alleles import kind
+from .effects import Effects
+from .records import Allele
+
+COLUMNS = {  # by mode; the first is written unless others are asked for
+    "centre": ("delta_logit", "delta_prob", "ref_prob", "alt_prob"),
+    "full": ("max_delta_logit", "sum_delta_logit", "delta_prob", "ref_prob", "alt_prob"),
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Alleles and their effects, row by row in input order.
+
+    ``matches`` bool (n,): REF is in the genome; else nothing is scored. ``effect`` float32
+    (n, labels): the difference of logits by which alleles are ranked; ``change`` the difference of
+    probabilities. ``calls`` int8 (n, labels): 1 gained, -1 lost, 0 neither or no cutoff.
+    """
+
+    alleles: list[Allele]
+    matches: np.ndarray
+    columns: dict[str, np.ndarray]
+    labels: list[str]
+    calls: np.ndarray
+
+    @property
+    def effect(self) -> np.ndarray:
+        return next(iter(self.columns.values()))
+
+    @property
+    def change(self) -> np.ndarray:
+        return self.columns["delta_prob"]
+
+    def top(self) -> np.ndarray:
+        """Index of the label with the largest effect in size, int64 (n,), -1 where not scored."""
+        size = np.abs(np.where(np.isnan(self.effect), -1, self.effect))
+        return np.where(self.matches, size.argmax(1), -1)
+
+    def kinds(self) -> list[str]:
+        return [kind(allele) for allele in self.alleles]
+
+    def named(self, row: int, call: int) -> list[str]:
+        """Labels whose call is ``call`` (1 gained, -1 lost) in a row."""
+        return [self.labels[index] for index in np.flatnonzero(self.calls[row] == call)]
+
+
+def make_rows(
+    alleles: list[Allele],
+    matches: np.ndarray,
+    effects: Effects,
+    mode: str,
+    labels: list[str],
+    keep: np.ndarray,
+    cutoffs: np.ndarray,
+) -> Rows:
+    """``keep`` int64: columns of the model's labels to tell of; ``cutoffs`` (labels kept,) logits,
+    NaN where a label is not called."""
+    raw = {name: values[:, keep] for name, values in effects.columns.items()}
+    ref, alt = raw["ref_logit"], raw["alt_logit"]
+    told = {"ref_prob": probability(ref), "alt_prob": probability(alt)}
+    told["delta_prob"] = told["alt_prob"] - told["ref_prob"]
+    told["delta_logit"] = alt - ref
+    columns = {name: raw.get(name, told.get(name)).astype(np.float32) for name in COLUMNS[mode]}
+    with np.errstate(invalid="ignore"):
+        calls = (alt >= cutoffs).astype(np.int8) - (ref >= cutoffs).astype(np.int8)
+    return Rows(alleles, matches, columns, [labels[index] for index in keep], calls)

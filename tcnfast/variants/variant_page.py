@@ -1,0 +1,129 @@
+"""One HTML page about the alleles with the largest effects: what every base around them contributes
+with REF and with ALT, and the known motifs that come or go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+from ..genome.genome import Genome
+from ..model.ensemble import Ensemble
+from ..model.tcn import TCN
+from .alleles import haplotype
+from .records import Allele
+
+REACH = 25  # bases drawn on each side
+P_VALUE = 1e-4  # of a motif that is there
+WORSE = 10  # times the p-value of one that is hardly there any more
+NAMED = 6  # motifs at most
+
+
+@dataclass(frozen=True)
+class Top:
+    """An allele, the label whose probability it changes most, and the calls it changes."""
+
+    chrom: str
+    pos: int
+    id: str
+    ref: str
+    alt: str
+    label: str
+    effect: float
+    change: float
+    ref_prob: float
+    gained: list[str]
+    lost: list[str]
+
+    @property
+    def allele(self) -> Allele:
+        return Allele(0, self.chrom, self.pos, self.id, self.ref.encode(), self.alt.encode())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A :class:`Top` with its drawings and the names of the motifs that it makes and breaks."""
+
+    top: Top
+    logos: list[tuple[str, object]]
+    made: list[str]
+    broken: list[str]
+
+
+def require_page() -> None:
+    """Raise TcnfastError where a library that the page needs is missing."""
+    for name in ("jinja2", "memelite"):
+        if find_spec(name) is None:
+            raise TcnfastError(f"--explain needs {name}: pip install 'tcnfast[motifs]'")
+
+
+def write_page(
+    path: Path, tops: Sequence[Top], model: TCN | Ensemble, genome: Genome, rc: str
+) -> None:
+    """Write the page. Contributions are of in-silico mutagenesis, of the mean of both strands, or
+    of the plus strand where ``rc`` is "none"."""
+    from ..attribute.mutagenesis import Mutagenesis
+    from ..attribute.networks import Networks
+    from ..base.pages import render_page
+    from ..motifs.motifs_run import DATABASE
+    from ..pwm.meme import read_meme
+
+    mutagenesis = Mutagenesis(Networks(model, "none" if rc == "none" else "mean", "cpu"))
+    motifs = read_meme(DATABASE)
+    page = render_page(
+        "variants.html",
+        shown=[_show(top, model, genome, mutagenesis, motifs) for top in tops],
+        reach=REACH,
+        p_value=f"{P_VALUE:g}",
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _show(top: Top, model, genome: Genome, mutagenesis, motifs) -> Shown:
+    from ..base.logo import draw_logo
+
+    field, allele = model.receptive_field, top.allele
+    half = field // 2
+    both = np.stack(
+        [haplotype(genome, allele, x, half, field) for x in (allele.ref, allele.alt)]
+    )  # centred alike: both begin at the same base
+    (explained,) = mutagenesis.explain(both, [model.labels.index(top.label)])
+    around = slice(half - REACH, half + REACH + 1)
+    codes = both[:, around]
+    one_hot = np.eye(5, 4)[codes]
+    heights = explained.hypothetical.transpose(0, 2, 1)[:, around] * one_hot
+    top_edge = max(heights.clip(0).sum(2).max(), 1e-6)
+    bottom_edge = min(heights.clip(max=0).sum(2).min(), 0)
+    logos = []
+    for name, drawn, logit in zip(("REF", "ALT"), heights, explained.logit, strict=True):
+        words = f"contributions to {top.label} with {name}"
+        logo = draw_logo(drawn, words, height=60, top=top_edge, bottom=bottom_edge)
+        logos.append((f"{name}, logit {logit:.2f}", logo))
+    lengths = len(allele.ref), len(allele.alt)
+    ref, alt = (_motifs_at(x, REACH, n, motifs) for x, n in zip(codes, lengths, strict=True))
+    return Shown(top, logos, _stronger(alt, ref), _stronger(ref, alt))
+
+
+def _stronger(here: dict[str, float], there: dict[str, float]) -> list[str]:
+    """Motifs that are here and hardly there, the best first."""
+    found = [x for x, p in here.items() if p <= P_VALUE and there.get(x, 1) >= WORSE * p]
+    return sorted(found, key=here.get)[:NAMED]
+
+
+def _motifs_at(codes: np.ndarray, at: int, length: int, motifs) -> dict[str, float]:
+    """p-values of the best fit of each known motif over bases ``at`` to ``at + length``."""
+    from memelite import fimo
+
+    matrices = {motif.id: np.ascontiguousarray(motif.probabilities.T) for motif in motifs}
+    names = {motif.id: motif.name for motif in motifs}
+    one_hot = np.ascontiguousarray(np.eye(5, 4, dtype=np.int8)[codes].T[None])
+    best: dict[str, float] = {}
+    for table in fimo(matrices, one_hot, threshold=WORSE * P_VALUE):
+        over = (table["start"] < at + length) & (table["end"] > at)
+        for id, p in zip(table["motif_name"][over], table["p-value"][over], strict=True):
+            best[names[str(id)]] = min(float(p), best.get(names[str(id)], 1.0))
+    return best

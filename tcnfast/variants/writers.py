@@ -1,0 +1,167 @@
+"""Scored alleles as a table (TSV or Parquet) or as the VCF they came from, with INFO fields."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+from .effect_rows import Rows
+from .numbers import rows_as_text
+from .records import Chunk
+
+HEAD = (
+    "chrom", "pos", "id", "ref", "alt", "kind", "ref_match", "top_label", "top_delta_logit",
+    "top_delta_prob", "gained", "lost",
+)  # fmt: skip
+INFO = (
+    ("TCN_LABEL", "A", "String", "label with the largest effect"),
+    ("TCN_DELTA", "A", "Float", "that effect: logit with ALT minus logit with REF"),
+    ("TCN_DPROB", "A", "Float", "its probability with ALT minus that with REF"),
+    ("TCN_GAINED", "A", "String", "labels that are called with ALT alone, joined by |"),
+    ("TCN_LOST", "A", "String", "labels that are called with REF alone, joined by |"),
+    ("TCN_REF_MISMATCH", "0", "Flag", "REF is not in the genome: not scored"),
+)
+_ESCAPES = str.maketrans({x: f"%{ord(x):02X}" for x in ":;=%,|\t\r\n "})
+
+
+class TsvWriter:
+    """Parts are text; ``columns`` are written of every label, ``delta_logit:CTCF@K562``."""
+
+    name = "variants.tsv"
+
+    def __init__(self, labels: Sequence[str], columns: Sequence[str], header: list[bytes]) -> None:
+        self.columns = columns
+        names = [f"{column}:{label}" for column in columns for label in labels]
+        self.head = "\t".join([*HEAD, *names]).encode() + b"\n"
+
+    def write_part(self, path: Path, chunk: Chunk, rows: Rows) -> None:
+        tails = rows_as_text(np.concatenate([rows.columns[name] for name in self.columns], 1))
+        lines = zip(_head_rows(rows), tails, strict=True)
+        path.write_bytes(b"".join("\t".join(map(str, x)).encode() + y + b"\n" for x, y in lines))
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        _join(self.head, parts, out)
+
+
+class VcfWriter:
+    """Every record of the VCF in its place; alleles that are not scored have ``.``."""
+
+    name = "variants.vcf"
+
+    def __init__(self, labels: Sequence[str], columns: Sequence[str], header: list[bytes]) -> None:
+        own = [
+            f'##INFO=<ID={name},Number={number},Type={type_},Description="tcnfast: {words}">'
+            for name, number, type_, words in INFO
+        ]
+        lines = [*header[:-1], *(line.encode() for line in own), header[-1]]
+        self.head = b"".join(line + b"\n" for line in lines)
+
+    def write_part(self, path: Path, chunk: Chunk, rows: Rows) -> None:
+        told: dict[int, dict[bytes, tuple]] = {}
+        for allele, row in zip(rows.alleles, _head_rows(rows), strict=True):
+            told.setdefault(allele.record, {})[allele.alt] = row
+        lines = [
+            _annotated(line, told[index]) if index in told else line
+            for index, line in enumerate(chunk.lines)
+        ]
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        _join(self.head, parts, out)
+
+
+class ParquetWriter:
+    """One row group a chunk: the columns of HEAD, then ``column:label`` float32."""
+
+    name = "variants.parquet"
+
+    def __init__(self, labels: Sequence[str], columns: Sequence[str], header: list[bytes]) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError:
+            raise TcnfastError(
+                "--format parquet needs pyarrow: pip install 'tcnfast[parquet]'"
+            ) from None
+        self.pyarrow = pyarrow
+        self.columns = columns
+
+    def write_part(self, path: Path, chunk: Chunk, rows: Rows) -> None:
+        heads = _head_rows(rows)
+        table = {name: [row[i] for row in heads] for i, name in enumerate(HEAD)}
+        table["pos"] = np.array(table["pos"], np.int64)
+        table["ref_match"] = rows.matches
+        for name in ("top_delta_logit", "top_delta_prob"):
+            values = [float("nan") if x == "NA" else float(x) for x in table[name]]
+            table[name] = np.array(values, np.float32)
+        for name in self.columns:
+            for index, label in enumerate(rows.labels):
+                table[f"{name}:{label}"] = rows.columns[name][:, index]
+        self.pyarrow.parquet.write_table(self.pyarrow.table(table), path)
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        parquet = self.pyarrow.parquet
+        schema = parquet.read_schema(parts[0])
+        with parquet.ParquetWriter(out, schema) as writer:
+            for part in parts:
+                writer.write_table(parquet.read_table(part, schema=schema))
+
+
+WRITERS = {"tsv": TsvWriter, "vcf": VcfWriter, "parquet": ParquetWriter}
+
+
+def _head_rows(rows: Rows) -> list[tuple]:
+    """The columns of HEAD of every row."""
+    top, kinds, out = rows.top(), rows.kinds(), []
+    for index, allele in enumerate(rows.alleles):
+        label, effect, change = "NA", "NA", "NA"
+        if top[index] >= 0:
+            label = rows.labels[top[index]]
+            effect = f"{rows.effect[index, top[index]]:.4f}"
+            change = f"{rows.change[index, top[index]]:.4f}"
+        calls = [",".join(rows.named(index, call)) or "." for call in (1, -1)]
+        place = (allele.chrom, allele.pos + 1, allele.id, allele.ref.decode(), allele.alt.decode())
+        match = "yes" if rows.matches[index] else "no"
+        out.append((*place, kinds[index], match, label, effect, change, *calls))
+    return out
+
+
+def _annotated(line: bytes, told: dict[bytes, tuple]) -> bytes:
+    """A VCF record with our INFO fields; one without an INFO column stays as it is."""
+    fields = line.split(b"\t")
+    if len(fields) < 8:
+        return line
+    alts = [told.get(alt.upper()) for alt in fields[4].split(b",")]
+    mismatch = any(row is not None and row[6] == "no" for row in alts)
+    columns = zip(*(_info(row) for row in alts), strict=True)
+    names = [name for name, number, *_ in INFO if number == "A"]
+    info = [f"{name}={','.join(values)}" for name, values in zip(names, columns, strict=True)]
+    info += ["TCN_REF_MISMATCH"] if mismatch else []
+    old = [] if fields[7] in (b".", b"") else [fields[7]]
+    fields[7] = b";".join([*old, ";".join(info).encode()])
+    return b"\t".join(fields)
+
+
+def _info(row: tuple | None) -> tuple[str, ...]:
+    """Values of one allele."""
+    if row is None or row[6] == "no":
+        return (".",) * 5
+    label, effect, change, gained, lost = row[7:]
+    calls = ["." if x == "." else "|".join(map(_escaped, x.split(","))) for x in (gained, lost)]
+    return _escaped(label), effect, change, *calls
+
+
+def _escaped(text: str) -> str:
+    """As VCF 4.3 asks of values of INFO."""
+    return text.translate(_ESCAPES)
+
+
+def _join(head: bytes, parts: list[Path], out: Path) -> None:
+    with open(out, "wb") as file:
+        file.write(head)
+        for part in parts:
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, file, 2**20)

@@ -1,0 +1,165 @@
+"""Every network that ``--arch`` names, and how each scores many windows fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import TcnfastError
+from ..engines import backend as backends
+from ..engines.plan import Plan
+from ..genome.codes import reverse_complement
+from ..model.tcn import TCN
+from .danq import DanQ
+from .deepbind import DeepBind
+from .forms import AttentionTCN, SingleTaskTCNs, window_tcn
+from .gkm_svm import GkmSVM
+from .motif_network import MotifNetwork
+from .pwm_network import PWMNetwork
+from .rnn import RNN
+from .wavelet_network import WaveletNetwork
+
+BATCH = 256  # windows scored at once
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``build(labels, length, mapping, **shape)`` makes one; ``shape`` are its settings here.
+
+    What it makes is a module of uint8 codes (N, length) -> logits (N, labels), with ``labels`` and
+    ``set_label_rates``. Trainers look for three more things: ``start(train, seed)`` prepares it
+    from the training windows; ``fit(train, valid, config)`` takes the place of gradient training;
+    and ``both_strands`` False says that it is not to be averaged over strands.
+    """
+
+    build: Callable[..., nn.Module]
+    shape: dict
+    words: str
+
+
+ARCHITECTURES = {
+    "tcn": Architecture(window_tcn, {}, "TCN, scores the centre"),
+    "tcn-causal": Architecture(
+        window_tcn, {"alignment": "causal"}, "TCN with Bai's residual, scores the last position"
+    ),
+    "tcn-attention": Architecture(AttentionTCN, {}, "TCN with an attention head"),
+    "tcn-single": Architecture(SingleTaskTCNs, {}, "a TCN for each label"),
+    "bilstm": Architecture(RNN, {"filters": 0}, "BiLSTM on single bases, last states"),
+    "bigru": Architecture(RNN, {"filters": 0, "cell": "gru"}, "BiGRU on single bases, last states"),
+    "conv-bilstm": Architecture(RNN, {}, "convolution, pooling, BiLSTM, last states"),
+    "conv-bigru": Architecture(RNN, {"cell": "gru"}, "convolution, pooling, BiGRU, last states"),
+    "conv-bilstm-attention": Architecture(
+        RNN, {"readout": "attention"}, "convolution, pooling, BiLSTM, attention over steps"
+    ),
+    "conv-bigru-attention": Architecture(
+        RNN,
+        {"readout": "attention", "cell": "gru"},
+        "convolution, pooling, BiGRU, attention over steps",
+    ),
+    "deepram": Architecture(
+        RNN,
+        {"filters": 16, "pool": 3, "pool_stride": 1, "hidden_layer": 64},
+        "deepRAM's convolution and BiLSTM: a step a base",
+    ),
+    "deepbind": Architecture(DeepBind, {}, "DeepBind-like: convolution, maximum and mean"),
+    "danq": Architecture(
+        DanQ,
+        {"filters": 128, "hidden": 128, "hidden_layer": 256},
+        "DanQ-like: convolution, BiLSTM, dense layer, at two fifths of the published widths",
+    ),
+    "danq-full": Architecture(DanQ, {}, "DanQ at the published widths"),
+    "gkm-svm": Architecture(GkmSVM, {}, "gapped k-mer support vector machine"),
+    "wavelet": Architecture(WaveletNetwork, {}, "wavelet pictures and a ResNet-50"),
+    "pwm": Architecture(PWMNetwork, {}, "a learned matrix for each label, its best hit"),
+    "motif": Architecture(MotifNetwork, {}, "the best hit of a given motif, JASPAR's by default"),
+}
+
+
+def build(
+    arch: str, labels: list[str], length: int, mapping: str = "one-hot", shape: dict | None = None
+) -> nn.Module:
+    """The network ``arch`` for windows of ``length`` bases, freshly initialised; ``shape`` changes
+    its settings. Raises TcnfastError for an unknown name or setting."""
+    if arch not in ARCHITECTURES:
+        raise TcnfastError(f"arch {arch!r}: must be one of {', '.join(ARCHITECTURES)}")
+    known = ARCHITECTURES[arch]
+    try:
+        return known.build(labels, length, mapping, **{**known.shape, **(shape or {})})
+    except TypeError as error:
+        raise TcnfastError(f"arch {arch}: {str(error).split('() ')[-1]}") from None
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def window_scorer(
+    model: nn.Module, device: str = "auto", precision: str = "auto"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of uint8 codes (n, L) that gives float32 logits (n, labels), the mean of both
+    strands (of the strand given where a network says ``both_strands = False``). TCNs run as plans
+    on the best backend, the others as they are in PyTorch."""
+    model.eval()
+    place = backends.choose_device(device)
+    run = _runner(model.to(place), place, precision)
+
+    @torch.inference_mode()
+    def score(codes: np.ndarray) -> np.ndarray:
+        out = np.empty((len(codes), len(model.labels)), np.float32)
+        for start in range(0, len(codes), BATCH):
+            part = codes[start : start + BATCH]
+            strands = [part, reverse_complement(part)] if reads_both_strands(model) else [part]
+            logits = [run(torch.from_numpy(np.ascontiguousarray(x)).to(place)) for x in strands]
+            mean = sum(x.float() for x in logits) / len(logits)
+            out[start : start + BATCH] = mean.cpu().numpy()
+        return out
+
+    return score
+
+
+def reads_both_strands(model: nn.Module) -> bool:
+    """Whether the logits of both strands are averaged; not where a network sees both by itself."""
+    return getattr(model, "both_strands", True)
+
+
+def training_precision(device: torch.device, precision: str) -> str:
+    """ "auto" is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
+    if precision == "auto":
+        return backends.Reference().auto_precision(device)
+    if precision not in ("fp32", "bf16"):
+        raise TcnfastError(f"precision {precision!r}: windows take auto, fp32 or bf16")
+    return precision
+
+
+def _runner(model: nn.Module, device: torch.device, precision: str) -> Callable[[Tensor], Tensor]:
+    if isinstance(model, TCN):
+        rf = model.receptive_field
+        plan = Plan(model, str(device), precision, stride=2**model.config.blocks)
+        return lambda codes: plan(fitted(codes, rf))[:, 0]
+    if isinstance(model, AttentionTCN):
+        plan = Plan(model.tcn, str(device), precision, stride=model.stride)
+        return lambda codes: model.pool(plan(codes).transpose(1, 2))
+    if isinstance(model, SingleTaskTCNs):
+        runs = [_runner(tcn, device, precision) for tcn in model.tcns]
+        return lambda codes: torch.cat([run(codes) for run in runs], 1)
+    bf16 = training_precision(device, precision) == "bf16"
+
+    def run(codes: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            return model(codes)
+
+    return run
+
+
+def fitted(codes: Tensor, length: int) -> Tensor:
+    """Codes (N, L) cropped, or filled with N, evenly to ``length``, as TCN.forward has it."""
+    start = codes.shape[1] // 2 - length // 2
+    codes = codes[:, max(0, start) : max(0, start) + length]
+    left = max(0, -start)
+    if codes.shape[1] < length:
+        codes = nn.functional.pad(codes, (left, length - left - codes.shape[1]), value=4)
+    return codes.contiguous()

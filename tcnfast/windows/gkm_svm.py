@@ -1,0 +1,132 @@
+"""Gapped k-mer SVM (Ghandi et al. 2014; LS-GKM, Lee 2016): one support vector machine per label."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base.errors import TcnfastError
+from ..genome.labels import AMBIGUOUS, BOUND
+from .baseline_network import set_rates
+from .gkm_gram import gram
+from .gkm_kernel import GkmKernel, lmers
+from .gkm_table import contributions, lmer_table
+
+if TYPE_CHECKING:
+    from .window_config import WindowConfig
+    from .window_set import WindowSet
+
+log = logging.getLogger(__name__)
+
+
+class GkmSVM(nn.Module):
+    """Codes (N, length) -> logits (N, labels), by the processor (numba) whatever the device.
+
+    ``l``, ``k``, ``d``, ``filter``, ``weighting``, ``peak``, ``half_life``: see GkmKernel. ``C``:
+    cost of a training window on the wrong side. ``max_windows``: training takes as many at most,
+    drawn at random; the kernel matrix takes 8 bytes a pair, and as many again for a label with
+    ambiguous windows: 2.4 GB in all for ten thousand.
+
+    An SVM is not trained by gradient: ``fit`` does it. Of the support vectors nothing is kept but
+    ``table``, the weight of every l-mer. A window without an l-mer (all hold N) scores the
+    intercept. Logits are Platt-scaled on the validation windows.
+    """
+
+    both_strands = False  # the kernel reads both
+
+    def __init__(
+        self, labels: list[str], length: int, mapping: str = "one-hot", *, l: int = 11,  # noqa: E741
+        k: int = 7, d: int = 3, C: float = 1.0, filter: str = "gapped", weighting: str = "none",
+        peak: float = 50.0, half_life: float = 50.0, max_windows: int = 10_000,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if mapping != "one-hot":
+            raise TcnfastError(f"gkm-svm reads letters: mapping {mapping!r} must be one-hot")
+        if not C > 0 or max_windows < 2:
+            raise TcnfastError(f"gkm-svm: C {C} must be above 0, max_windows {max_windows} above 1")
+        self.labels, self.length = list(labels), length
+        self.kernel = GkmKernel(l, k, d, filter, weighting, peak, half_life)
+        self.kernel.position_weights(length)  # raises where windows are too short
+        self.C, self.max_windows = C, max_windows
+        # logit = slope * (sum of the window's l-mers / norm) + bias
+        shapes = {"table": (len(labels), 4**l), "slope": (len(labels),), "bias": (len(labels),)}
+        for name, shape in shapes.items():
+            start = torch.ones(shape) if name == "slope" else torch.zeros(shape)
+            setattr(self, name, nn.Parameter(start, requires_grad=False))
+
+    @torch.no_grad()
+    def set_label_rates(self, rates: Tensor) -> None:
+        set_rates(self.bias, rates)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        scores = self.contributions(codes.cpu().numpy()).sum(2, dtype=np.float64)
+        return self.slope * torch.from_numpy(scores).to(self.bias) + self.bias
+
+    def contributions(self, codes: np.ndarray) -> np.ndarray:
+        """What the l-mer at each start adds to the score of the SVM, before Platt scaling and
+        without the intercept: uint8 codes (N, length) -> float32 (N, labels, length - l + 1)."""
+        if codes.shape[-1] != self.length:
+            raise TcnfastError(f"this gkm-svm scores {self.length} bases, not {codes.shape[-1]}")
+        return contributions(codes, self.table.detach().cpu().numpy(), self.kernel)
+
+    @torch.no_grad()
+    def fit(self, train: WindowSet, valid: WindowSet, config: WindowConfig) -> None:
+        """Train on ``train``, then scale the scores on ``valid``. Of ``config`` only the seed is
+        used. Raises TcnfastError where a label has one class only, or no window has an l-mer."""
+        from ..model.calibrate import fit_scaling
+
+        train = self._usable(train, config.seed)
+        log.info("gkm-svm: kernel of %d windows", len(train))
+        similar = gram(train.codes, self.kernel)
+        for index, label in enumerate(self.labels):
+            self._fit_label(index, train, similar)
+            log.info("gkm-svm: %s trained", label)
+        self.slope.fill_(1)
+        raw = self._scores(valid.codes)
+        slope, shift = (torch.from_numpy(x).to(self.bias) for x in fit_scaling(raw, valid.labels))
+        self.slope.copy_(slope)
+        self.bias.mul_(slope).add_(shift)
+
+    def _scores(self, codes: np.ndarray, batch: int = 1024) -> np.ndarray:
+        """float32 (N, labels)."""
+        parts = [self(torch.from_numpy(codes[i : i + batch])) for i in range(0, len(codes), batch)]
+        return torch.cat([self.bias.new_zeros(0, len(self.labels)), *parts]).cpu().numpy()
+
+    def _usable(self, train: WindowSet, seed: int) -> WindowSet:
+        some = (lmers(train.codes, self.kernel.l) >= 0).any(1)
+        if not some.any():
+            raise TcnfastError(f"{train.name}: no training window has {self.kernel.l} bases "
+                               "without N between them")  # fmt: skip
+        if not some.all():
+            log.info("gkm-svm: %d training windows of N left out", (~some).sum())
+        index = np.flatnonzero(some)
+        if len(index) > self.max_windows:
+            log.info("gkm-svm: %d of %d training windows, drawn at random (max_windows)",
+                     self.max_windows, len(index))  # fmt: skip
+            rng = np.random.default_rng(seed)
+            index = np.sort(rng.choice(index, self.max_windows, replace=False))
+        return train.take(index)
+
+    def _fit_label(self, index: int, train: WindowSet, similar: np.ndarray) -> None:
+        from sklearn.svm import SVC
+
+        label = train.labels[:, index]
+        known = np.flatnonzero(label != AMBIGUOUS)
+        bound = label[known] == BOUND
+        for wanted, word in ((bound.any(), "bound"), (not bound.all(), "unbound")):
+            if not wanted:
+                raise TcnfastError(f"{train.name}: label {self.labels[index]} has no {word} window "
+                                   f"among {len(known)} for training")  # fmt: skip
+        if len(known) < len(label):
+            similar = similar[np.ix_(known, known)]
+        machine = SVC(C=self.C, kernel="precomputed").fit(similar, bound)
+        if machine.fit_status_:
+            raise TcnfastError(f"gkm-svm: no solution found for label {self.labels[index]}")
+        support = train.codes[known[machine.support_]]
+        table = lmer_table(support, machine.dual_coef_[0], self.kernel)
+        self.table[index] = torch.from_numpy(table).to(self.table)
+        self.bias[index] = float(machine.intercept_[0])

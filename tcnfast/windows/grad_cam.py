@@ -1,0 +1,161 @@
+"""Grad-CAM (Selvaraju et al. 2017) of wavelet networks, from their pictures back to bases.
+
+A layer's map is the sum of its channels, each weighted by the mean gradient of the output for it,
+and what is above 0 of that. A column of a picture is a place of the window, its rows are scales:
+the mean of a column, interpolated to bases, is what Grad-CAM says of the bases there. With 224
+pixels the last layer has 7 columns, so that of 200 bp it tells places 29 bp apart, not bases.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..attribute.explained import Explained
+from ..base.errors import TcnfastError
+from ..engines.backend import choose_device
+from ..genome.codes import N, reverse_complement
+from .resnet import LAYERS
+from .wavelet_network import WaveletNetwork, inner_bounds
+
+RCS = ("none", "mean")
+
+
+class GradCam:
+    """Explains the outputs of ``model``; ``layers`` are names as "layer4.2" or "layer3", by default
+    the last block of the last layer; of several, profiles are averaged.
+
+    ``rc``: "mean" averages both strands where the model does, each explained by itself; "none"
+    takes the plus strand. A model made with ``faithful`` is explained as in the article: the output
+    for *unbound*, of pictures that are not standardised, every layer's map brought to 0 to 1, and
+    what is under the median of their mean cut off. Batch norms use their averages either way.
+    """
+
+    why_not = None  # what Networks says where gradients run slower than they could
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: tuple[str, ...] = (),
+        rc: str = "mean",
+        device: str = "auto",
+    ) -> None:
+        if not isinstance(model, WaveletNetwork):
+            raise TcnfastError(
+                "method gradcam explains networks of tcnfast train --windows --arch wavelet, and "
+                "this is none"
+            )
+        if rc not in RCS:
+            raise TcnfastError(f"attributions are of --rc {' or '.join(RCS)}, not {rc}")
+        self.labels, self.receptive_field = list(model.labels), model.length
+        self.device = choose_device(device)
+        self.model = model.to(self.device).eval()
+        self.model.trunk.eval()  # article's networks, too, which score by batch statistics
+        self.both_strands = rc == "mean" and model.both_strands
+        self.layers = layers or (f"{LAYERS[-1]}.{len(model.trunk.layer4) - 1}",)
+        known = _layers_of(model.trunk)
+        for name in self.layers:
+            if name not in known:
+                raise TcnfastError(f"layer {name!r}: must be one of {', '.join(known)}")
+
+    def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
+        """uint8 codes (n, L) -> what is said of each of ``labels``, indices of the model's.
+
+        Values stand at the base that is there, 0 at the three others, of which Grad-CAM knows
+        nothing; N gets nothing.
+        """
+        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != self.receptive_field:
+            raise TcnfastError(
+                f"windows {codes.shape} {codes.dtype}: must be uint8 codes "
+                f"(n, {self.receptive_field}), as long as those the model was trained on"
+            )
+        profiles, logits = self._one_strand(codes, labels)
+        if self.both_strands:
+            minus, their_logits = self._one_strand(reverse_complement(codes), labels)
+            profiles = (profiles + minus[:, :, ::-1]) / 2
+            logits = (logits + their_logits) / 2
+        there = np.arange(4)[:, None] == codes[:, None]  # (n, 4, L)
+        gap = np.full(len(codes), np.nan, np.float32)
+        return [Explained(np.where(there, profile[:, None], np.float32(0)), logit, gap)
+                for profile, logit in zip(profiles, logits, strict=True)]  # fmt: skip
+
+    def _one_strand(self, codes: np.ndarray, labels: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Profiles float32 (labels, n, L) and logits (labels, n)."""
+        x = torch.from_numpy(np.ascontiguousarray(codes)).to(self.device)
+        maps, logits = self._maps(x, labels)
+        bounds = np.tile([0, codes.shape[1]], (len(codes), 1))
+        if self.model.faithful:
+            bounds = inner_bounds(x)
+            maps = [[_as_in_the_article(found, self.model.size)] for found in maps]
+        profiles = np.zeros((len(labels), *codes.shape), np.float32)
+        for row, (start, end) in enumerate(bounds):
+            for i, found in enumerate(maps):
+                here = [_columns(layer[row : row + 1], int(end - start)) for layer in found]
+                profiles[i, row, start:end] = torch.stack(here).mean(0)[0].cpu().numpy()
+        profiles[:, codes == N] = 0
+        return profiles, logits
+
+    def _maps(self, codes: Tensor, labels: list[int]) -> tuple[list[list[Tensor]], np.ndarray]:
+        """For each label the maps (n, h, w) of each layer; logits (labels, n)."""
+        model, found = self.model, {}
+        images = model.images(codes, standardise=not model.faithful)
+        hooks = [model.trunk.get_submodule(name).register_forward_hook(_keep(found, name))
+                 for name in self.layers]  # fmt: skip
+        try:
+            with torch.enable_grad():
+                outputs = model.outputs(images, through=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        activations = [found[name] for name in self.layers]
+        maps = []
+        for i, label in enumerate(labels):
+            # the article's first number of a label is that for unbound
+            target = outputs[:, 2 * label if model.faithful else label].sum()
+            more = i + 1 < len(labels)
+            gradients = torch.autograd.grad(target, activations, retain_graph=more)
+            maps.append([class_map(a.detach(), g)
+                         for a, g in zip(activations, gradients, strict=True)])  # fmt: skip
+        return maps, model.logits(outputs.detach())[:, labels].T.float().cpu().numpy()
+
+
+def _layers_of(trunk: nn.Module) -> list[str]:
+    found = []
+    for name in LAYERS:
+        found += [name, *(f"{name}.{i}" for i in range(len(trunk.get_submodule(name))))]
+    return found
+
+
+def class_map(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Grad-CAM's map of a layer, float (n, C, h, w) both -> (n, h, w), none below 0."""
+    return F.relu((activations * gradients.mean((2, 3), keepdim=True)).sum(1))
+
+
+def _keep(found: dict[str, Tensor], name: str):
+    def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        if not output.requires_grad:  # behind frozen layers alone
+            output.requires_grad_()
+        found[name] = output
+
+    return hook
+
+
+def _columns(maps: Tensor, length: int) -> Tensor:
+    """Means of columns of (n, h, w), linearly interpolated to ``length`` places: (n, length)."""
+    return F.interpolate(maps.mean(1)[:, None], size=length, mode="linear")[:, 0]
+
+
+def _as_in_the_article(maps: list[Tensor], size: int) -> Tensor:
+    """One map (n, size, size) of those of several layers."""
+    grown = [F.interpolate(_unit(x)[:, None], (size, size), mode="bilinear") for x in maps]
+    mean = _unit(torch.stack(grown).mean(0)[:, 0])
+    middle = mean.flatten(1).median(1).values[:, None, None]
+    return torch.where(mean < middle, 0.0, mean)
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Each of (n, h, w) from 0 to 1."""
+    maps = maps - maps.amin((1, 2), keepdim=True)
+    return maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-7)

@@ -1,0 +1,126 @@
+"""``tcnfast study``: tune, train every cell, and then, as a step of its own, score the test parts.
+
+The folder of a study grows: a finished cell costs nothing, a cell that was killed starts again, a
+wider study adds cells beside those that are there. ``tests.tsv`` is the ledger of test parts: one
+line for each set and model, with the settings it was scored with. A model that was tested on a set
+cannot be tested there again with other settings: choices are made on validation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from ..base.errors import TcnfastError
+from ..base.tables import replace_file
+from .cells import Job, finished, key_hash, score_test, train_cell
+from .study_config import Cell, Study, Tuning
+from .window_set import WindowSet
+
+log = logging.getLogger(__name__)
+
+TUNING, LEDGER = "tuning.csv", "tests.tsv"
+_TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch,cpu_seconds"
+
+
+class StudyFolder:
+    """The cells of a study below ``folder``."""
+
+    def __init__(self, study: Study, folder: str | Path, device: str = "auto") -> None:
+        self.study, self.folder, self.device = study, Path(folder), device
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.open_set = lru_cache(maxsize=4)(self._open_set)
+
+    def _open_set(self, name: str) -> WindowSet:
+        return self.study.sets[name].open()
+
+    def cell_folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.path
+
+    def job(self, cell: Cell, rate: float | None = None) -> Job:
+        model = self.study.models[cell.model]
+        rate = rate or model.learning_rate
+        return Job(
+            self.study.sets[cell.set_name], model, self.study.config(cell, rate), self.device
+        )
+
+    def tuned(self) -> StudyFolder:
+        """The same with a learning rate for every model, trained for where it is not given."""
+        missing = [m for m in self.study.models.values() if m.learning_rate is None]
+        used = {cell.model for cell in self.study.cells}
+        missing = [m for m in missing if m.name in used]
+        if not missing:
+            return self
+        found, rows = {}, [_TUNING_HEADER]
+        for model in missing:
+            records = self._try_rates(model.name, self.study.tuning)
+            found[model.name] = max(records, key=lambda rate: _best_ap(records[rate]))
+            rows += [
+                f"{model.name},{rate:g},{_best_ap(r):.4f},{r['best_epoch']},{r['cpu_seconds']:.0f}"
+                for rate, r in records.items()
+            ]
+            log.info("%s: learning rate %g", model.name, found[model.name])
+        replace_file(self.folder / TUNING, ("\n".join(rows) + "\n").encode())
+        models = {
+            name: replace(model, learning_rate=found.get(name, model.learning_rate))
+            for name, model in self.study.models.items()
+        }
+        return StudyFolder(replace(self.study, models=models), self.folder, self.device)
+
+    def _try_rates(self, model: str, tuning: Tuning) -> dict[float, dict]:
+        cell = Cell(tuning.set_name, model, 0)
+        return {
+            rate: self._finish(self.folder / "tuning" / model / f"{rate:g}", cell, rate)
+            for rate in tuning.learning_rates
+        }
+
+    def train(self) -> None:
+        """Every cell that is not there yet."""
+        cells, started = self.study.cells, time.monotonic()
+        for number, cell in enumerate(cells, 1):
+            record = self._finish(self.cell_folder(cell), cell)
+            log.info(
+                "%d of %d, %s: validation macro-AP %.4f (epoch %d), %.0f s of processor time, "
+                "%.0f s gone", number, len(cells), cell.path, _best_ap(record),
+                record["best_epoch"], record["cpu_seconds"], time.monotonic() - started,
+            )  # fmt: skip
+
+    def _finish(self, folder: Path, cell: Cell, rate: float | None = None) -> dict:
+        job = self.job(cell, rate)
+        return finished(folder, job) or train_cell(folder, job, self.open_set(cell.set_name))
+
+    def test(self) -> None:
+        """Score the test part of every set with every cell, once. Raises TcnfastError where a cell
+        is not trained, and where a model was tested on a set with other settings."""
+        keys = {}
+        for cell in self.study.cells:
+            job = self.job(cell)
+            if finished(self.cell_folder(cell), job) is None:
+                raise TcnfastError(f"{cell.path} is not trained yet; run the study without --test")
+            keys[cell] = key_hash(replace(job, config=replace(job.config, seed=0)).key())
+        self._enter_ledger(keys)
+        for cell in self.study.cells:
+            score_test(self.cell_folder(cell), self.job(cell), self.open_set(cell.set_name))
+
+    def _enter_ledger(self, keys: dict[Cell, str]) -> None:
+        path = self.folder / LEDGER
+        lines = path.read_text().splitlines() if path.exists() else ["set\tmodel\tsettings\tdate"]
+        known = {tuple(row[:2]): row[2] for row in (line.split("\t") for line in lines[1:])}
+        for cell, key in keys.items():
+            place = cell.set_name, cell.model
+            if known.setdefault(place, key) != key:
+                raise TcnfastError(
+                    f"the test part of {cell.set_name} was scored for {cell.model} with other "
+                    f"settings already ({path}); choose on validation, or name the model anew"
+                )
+        new = [place for place in known if place not in {tuple(x.split("\t")[:2]) for x in lines}]
+        date = time.strftime("%Y-%m-%d")
+        lines += ["\t".join([*place, known[place], date]) for place in new]
+        replace_file(path, ("\n".join(lines) + "\n").encode())
+
+
+def _best_ap(record: dict) -> float:
+    return record["epochs"][record["best_epoch"] - 1]["ap"]

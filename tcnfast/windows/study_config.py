@@ -1,0 +1,213 @@
+"""A study on paper: which sets, which networks, which seeds, how they are trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from ..base.errors import TcnfastError
+from ..base.run_folder import file_hash
+from .architectures import ARCHITECTURES
+from .binary_sets import read_deepbind, read_gue
+from .mapping import MAPPINGS
+from .window_config import WindowConfig
+from .window_set import WINDOWS, WindowSet
+
+_KEYS = ("sets", "models", "grids", "training", "tuning", "reference")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network by name: ``shape`` its settings, ``learning_rate`` None where tuning decides,
+    ``training`` fields of WindowConfig that are its own."""
+
+    name: str
+    arch: str
+    shape: dict = field(default_factory=dict)
+    mapping: str = "one-hot"
+    learning_rate: float | None = None
+    training: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """Where a set comes from: a folder of ``tcnfast prepare --windows``, the two files of a
+    DeepBind set, or the three of a GUE set."""
+
+    kind: str
+    paths: tuple[Path, ...]
+
+    def open(self) -> WindowSet:
+        if self.kind == "windows":
+            return WindowSet.open(*self.paths)
+        if self.kind == "deepbind":
+            return read_deepbind(*self.paths)
+        return read_gue(*self.paths)
+
+    def hashes(self) -> list[str]:
+        """SHA-256 of what the windows are made from."""
+        files = [self.paths[0] / WINDOWS] if self.kind == "windows" else self.paths
+        return [file_hash(path) for path in files]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a network on a set from one seed."""
+
+    set_name: str
+    model: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.set_name}/{self.model}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Every model without a learning rate is trained on ``set_name`` with each of
+    ``learning_rates``, seed 0, and takes the best by validation macro-AP."""
+
+    set_name: str
+    learning_rates: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """``sets``: where each comes from, by name. ``cells``: all trainings, in order. ``training``:
+    fields of WindowConfig for all; ``set_training``: those of a set that differ; those of a model
+    come last. ``reference``: the model that the others are tested against."""
+
+    sets: dict[str, SetSource]
+    models: dict[str, Model]
+    cells: tuple[Cell, ...]
+    training: dict
+    set_training: dict[str, dict]
+    tuning: Tuning | None
+    reference: str
+
+    def config(self, cell: Cell, learning_rate: float) -> WindowConfig:
+        """Settings of a cell's training."""
+        settings = {**self.training, **self.set_training.get(cell.set_name, {}),
+                    **self.models[cell.model].training}  # fmt: skip
+        return WindowConfig(**settings, learning_rate=learning_rate, seed=cell.seed)
+
+
+def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
+    """The study of a JSON file::
+
+        {"sets": {"e2f": {"windows": "sets/e2f"},
+                  "USF1": {"deepbind": ["USF1_AC.seq.gz", "USF1_B.seq.gz"]},
+                  "tf0": {"gue": ["tf0.train.csv", "tf0.dev.csv", "tf0.test.csv"],
+                          "training": {"shift": 5}}},
+         "models": {"tcn": {"arch": "tcn", "learning_rate": 0.003},
+                    "danq": {"arch": "danq", "training": {"epochs": 20}}},
+         "grids": [{"sets": ["e2f"], "models": ["tcn", "danq"], "seeds": [0, 1, 2]}],
+         "training": {"epochs": 10}, "reference": "tcn",
+         "tuning": {"set": "e2f", "learning_rates": [0.001, 0.003]}}
+
+    Paths are looked for in the folders ``data``, then where the file lies. Raises TcnfastError
+    that says what is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_text())
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise TcnfastError(f"{path}: not JSON ({error})") from None
+    try:
+        return _study(raw, [*map(Path, data), path.parent])
+    except TcnfastError as error:
+        raise TcnfastError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise TcnfastError(f"{path}: {words}") from None
+
+
+def _study(raw: dict, folders: list[Path]) -> Study:
+    unknown = [key for key in raw if key not in _KEYS]
+    if unknown:
+        raise TcnfastError(f"{unknown[0]!r} is unknown; a study has {', '.join(_KEYS)}")
+    sets, set_training = {}, {}
+    for name, value in raw["sets"].items():
+        sets[name] = _source(name, value, folders)
+        set_training[name] = _training(value.get("training", {}))
+    models = {name: _model(name, value) for name, value in raw["models"].items()}
+    cells = tuple(dict.fromkeys(cell for grid in raw["grids"] for cell in _cells(grid)))
+    _check_names("set", [cell.set_name for cell in cells], sets)
+    _check_names("model", [cell.model for cell in cells], models)
+    _check_names("reference", [raw["reference"]], models)
+    tuning = _tuning(raw.get("tuning"), sets)
+    untuned = [m.name for m in models.values() if m.learning_rate is None]
+    if untuned and tuning is None:
+        raise TcnfastError(f"model {untuned[0]}: has no learning_rate, and there is no tuning")
+    training = _training(raw.get("training", {}))
+    return Study(sets, models, cells, training, set_training, tuning, raw["reference"])
+
+
+def _source(name: str, value: dict, folders: list[Path]) -> SetSource:
+    counts = {"windows": 1, "deepbind": 2, "gue": 3}
+    kinds = [kind for kind in counts if kind in value]
+    extra = [key for key in value if key not in counts and key != "training"]
+    if len(kinds) != 1 or extra:
+        raise TcnfastError(f"set {name}: needs one of {', '.join(counts)}, and may have training")
+    paths = [value[kinds[0]]] if isinstance(value[kinds[0]], str) else value[kinds[0]]
+    if len(paths) != counts[kinds[0]]:
+        raise TcnfastError(f"set {name}: {kinds[0]} takes {counts[kinds[0]]} paths")
+    return SetSource(kinds[0], tuple(_find(name, path, folders) for path in paths))
+
+
+def _find(name: str, path: str, folders: list[Path]) -> Path:
+    for folder in folders:
+        if (folder / path).exists():
+            return folder / path
+    words = ", ".join(map(str, folders))
+    raise TcnfastError(f"set {name}: {path} is in none of {words}; --data names more folders")
+
+
+def _cells(grid: dict) -> list[Cell]:
+    return [
+        Cell(set_name, model, int(seed))
+        for seed in grid["seeds"]
+        for set_name in grid["sets"]
+        for model in grid["models"]
+    ]
+
+
+def _model(name: str, value: dict) -> Model:
+    model = Model(name, **value)
+    _training(model.training)
+    if model.arch not in ARCHITECTURES:
+        words = ", ".join(ARCHITECTURES)
+        raise TcnfastError(f"model {name}: arch {model.arch!r} must be one of {words}")
+    if model.mapping not in MAPPINGS:
+        raise TcnfastError(f"model {name}: mapping {model.mapping!r} must be one of "
+                           f"{', '.join(MAPPINGS)}")  # fmt: skip
+    return model
+
+
+def _tuning(value: dict | None, sets: dict) -> Tuning | None:
+    if value is None:
+        return None
+    _check_names("tuning set", [value["set"]], sets)
+    return Tuning(value["set"], tuple(value["learning_rates"]))
+
+
+def _training(value: dict) -> dict:
+    known = {f.name for f in fields(WindowConfig)} - {"learning_rate", "seed"}
+    unknown = [key for key in value if key not in known]
+    if unknown:
+        raise TcnfastError(f"training {unknown[0]!r}: must be one of {', '.join(sorted(known))}")
+    WindowConfig(**value)
+    return dict(value)
+
+
+def _check_names(what: str, names: list[str], known: dict) -> None:
+    for name in names:
+        if name not in known:
+            raise TcnfastError(f"{what} {name!r} is none of {', '.join(known)}")
+        if "/" in name or name in (".", ".."):
+            raise TcnfastError(f"{what} {name!r}: must be a plain name")

@@ -1,0 +1,213 @@
+"""The tidy files of a study: results.csv, statistics.csv, curves.csv; written and read here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+from ..base.tables import replace_file
+from ..evaluate.assessment import RECALLS
+from ..genome.labels import AMBIGUOUS, BOUND
+from ..model.ranking import Ranking
+from .cells import TEST, VALID, finished
+from .runner import LEDGER, StudyFolder
+from .statistics import difference_rows, replicates, score_rows
+from .study_config import Cell
+from .window_metrics import cell_scores, counted_labels, f1_cutoffs
+from .window_set import WindowSet
+
+log = logging.getLogger(__name__)
+
+RESULTS, STATISTICS, CURVES = "results.csv", "statistics.csv", "curves.csv"
+ABOUT = "about.json"
+COLUMNS = {
+    RESULTS: ("set", "model", "seed", "label", "metric", "value"),
+    STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
+    CURVES: ("set", "model", "recall", "precision"),
+}
+COSTS = ("parameters", "train_windows", "cpu_seconds", "seconds", "step_cpu_seconds",
+         "windows_per_cpu_second", "best_epoch")  # fmt: skip
+
+
+def write_validation(folder: StudyFolder) -> None:
+    """validation.csv: as results.csv, of the validation part; cutoffs are those of the same part,
+    so F1, MCC and accuracy are a little too good."""
+    rows = []
+    for cell in folder.study.cells:
+        if finished(folder.cell_folder(cell), folder.job(cell)) is not None:
+            valid = _part(folder, cell, VALID)
+            rows += _cell_rows(folder, cell, valid, valid)
+    write_rows(folder.folder / "validation.csv", COLUMNS[RESULTS], rows)
+
+
+def write_results(folder: StudyFolder) -> None:
+    """results.csv, statistics.csv, curves.csv (of multi-label sets) and about.json of a study whose
+    test parts were scored."""
+    results, statistics, curves = [], [], []
+    for set_name in dict.fromkeys(cell.set_name for cell in folder.study.cells):
+        cells = [cell for cell in folder.study.cells if cell.set_name == set_name]
+        windows = folder.open_set(set_name)
+        results += _set_rows(set_name, windows)
+        for cell in cells:
+            valid, test = _part(folder, cell, VALID), _part(folder, cell, TEST)
+            results += _cell_rows(folder, cell, valid, test)
+        statistics += _statistics(folder, cells)
+        if len(windows.names) > 1:
+            curves += _curves(folder, cells)
+        log.info("%s: %d cells scored", set_name, len(cells))
+    write_rows(folder.folder / RESULTS, COLUMNS[RESULTS], results)
+    write_rows(folder.folder / STATISTICS, COLUMNS[STATISTICS], statistics)
+    write_rows(folder.folder / CURVES, COLUMNS[CURVES], curves)
+    _write_about(folder)
+
+
+def _write_about(folder: StudyFolder) -> None:
+    """about.json: the study as it ran, what it ran on, and the ledger of test parts."""
+    study = folder.study
+    record = finished(folder.cell_folder(study.cells[0]), folder.job(study.cells[0]))
+    ledger = [line.split("\t") for line in (folder.folder / LEDGER).read_text().splitlines()]
+    about = {
+        "training": study.training,
+        "set_training": study.set_training,
+        "models": {name: asdict(model) for name, model in study.models.items()},
+        "cells": [cell.path for cell in study.cells],
+        "windows": {name: source.hashes() for name, source in study.sets.items()},
+        "tests": [dict(zip(ledger[0], row, strict=True)) for row in ledger[1:]],
+        **{name: record[name] for name in ("processor", "threads", "versions")},
+    }
+    replace_file(folder.folder / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+
+
+def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and targets of a cell on the part that its file ``name``, VALID or TEST, is of."""
+    part = "test" if name == TEST else folder.job(cell).config.choosing_part
+    windows = folder.open_set(cell.set_name).select(part)
+    return np.load(folder.cell_folder(cell) / name), windows.labels
+
+
+def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
+    names = folder.open_set(cell.set_name).names
+    head = {"set": cell.set_name, "model": cell.model, "seed": cell.seed}
+    rows = [
+        head | {"label": label, "metric": metric, "value": value}
+        for label, metric, value in cell_scores(names, valid, test)
+        if not np.isnan(value)
+    ]
+    record = finished(folder.cell_folder(cell), folder.job(cell))
+    rows += [head | {"label": "", "metric": name, "value": record[name]} for name in COSTS]
+    rate = record["key"]["config"]["learning_rate"]
+    return [*rows, head | {"label": "", "metric": "learning_rate", "value": rate}]
+
+
+def _set_rows(set_name: str, windows: WindowSet) -> list[dict]:
+    """How many windows a set has, and how many of them each label binds."""
+    rows = []
+    for part in ("train", "valid", "test"):
+        here = windows.select(part)
+        counts = dict(zip(here.names, (here.labels == BOUND).sum(0).tolist(), strict=True))
+        for label, count in {"": len(here.codes), **counts}.items():
+            metric = f"{part}_{'bound' if label else 'windows'}"
+            rows.append({"set": set_name, "model": "", "seed": "", "label": label,
+                         "metric": metric, "value": count})  # fmt: skip
+    return rows
+
+
+def _by_model(cells: list[Cell]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.model, []).append(cell)
+    return found
+
+
+def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
+    set_name, reference = cells[0].set_name, folder.study.reference
+    windows, found = folder.open_set(set_name), {}
+    test = windows.select("test")
+    models = _by_model(cells)
+    seeds = {cell.seed for cell in models.get(reference, [])}
+    for model, own in models.items():
+        # a rival that ran fewer seeds is held against those seeds of the reference
+        found[model] = _replicates(folder, own, test)
+    rows = [row for model, r in found.items() for row in score_rows(set_name, model, test.names, r)]
+    for model, own in models.items():
+        if model == reference or reference not in found:
+            continue
+        shared = {cell.seed for cell in own} & seeds
+        a, b = (
+            found[name] if {c.seed for c in models[name]} == shared
+            else _replicates(folder, [c for c in models[name] if c.seed in shared], test)
+            for name in (reference, model)
+        )  # fmt: skip
+        rows += difference_rows(set_name, reference, model, test.names, a, b)
+    return rows
+
+
+def _replicates(folder: StudyFolder, cells: list[Cell], test: WindowSet):
+    logits = [np.load(folder.cell_folder(cell) / TEST) for cell in cells]
+    cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
+    return replicates(test, logits, cutoffs)
+
+
+def _curves(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
+    """Precision at each recall, the mean over counted labels and seeds."""
+    rows, test = [], folder.open_set(cells[0].set_name).select("test")
+    counted = np.flatnonzero(counted_labels(test.labels))
+    for model, own in _by_model(cells).items():
+        total = []
+        for cell in own:
+            logits = np.load(folder.cell_folder(cell) / TEST)
+            for i in counted:
+                known = test.labels[:, i] != AMBIGUOUS
+                truth = test.labels[known, i] == BOUND
+                ranking = Ranking.of(logits[known, i], truth, np.zeros(truth.size, np.int32))
+                total.append(ranking.precision_at(RECALLS))
+        if total:
+            rows += [
+                {"set": cells[0].set_name, "model": model, "recall": r, "precision": p}
+                for r, p in zip(RECALLS, np.mean(total, 0), strict=True)
+            ]
+    return rows
+
+
+def write_rows(path: Path, columns: tuple[str, ...], rows: Iterable[dict]) -> None:
+    """A CSV file; numbers with six digits, nothing for NaN."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _word(row[name]) for name in columns})
+    replace_file(path, text.getvalue().encode())
+
+
+def _word(value) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Rows of a file of COLUMNS, as strings but for the numbers. Raises TcnfastError where a file
+    or a column is missing."""
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+    texts = ("set", "model", "against", "seed", "label", "metric")
+    if rows and set(rows[0]) != set(COLUMNS[path.name]):
+        raise TcnfastError(f"{path}: must have the columns {', '.join(COLUMNS[path.name])}")
+    try:
+        return [
+            {k: v if k in texts else (float(v) if v else np.nan) for k, v in row.items()}
+            for row in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise TcnfastError(f"{path}: {error}") from None

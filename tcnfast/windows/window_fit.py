@@ -1,0 +1,206 @@
+"""One training loop for every network that scores windows: the same batches, loss, optimiser,
+schedule and choice of the epoch as :mod:`tcnfast.train.fit` has for tiles."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..base.errors import TcnfastError
+from ..engines import backend as backends
+from ..engines import cpu_engine
+from ..genome.labels import AMBIGUOUS, BOUND
+from ..model.metrics import MIN_POSITIVES, LabelScores, score_labels
+from ..train.ema import WeightAverage
+from ..train.epochs import Epoch
+from ..train.fit import decay_groups, learning_rate_at
+from ..train.losses import batch_loss
+from .architectures import training_precision, window_scorer
+from .window_batches import WindowBatches
+from .window_config import ARTICLE, WindowConfig
+from .window_set import PARTS, WindowSet
+
+
+@dataclass(frozen=True)
+class WindowTraining:
+    """What a training gave: its epochs, the best of them, seconds on the wall and of the processor,
+    validation included, and those of its steps alone."""
+
+    epochs: list[Epoch]
+    best: int
+    seconds: float
+    cpu_seconds: float
+    step_cpu_seconds: float
+
+
+def window_rates(labels: np.ndarray) -> torch.Tensor:
+    """Share of bound windows of each label: float32 (labels,)."""
+    bound, known = (labels == BOUND).sum(0), (labels != AMBIGUOUS).sum(0)
+    return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
+
+
+def check_parts(train: WindowSet, valid: WindowSet) -> None:
+    """Raise TcnfastError where there is nothing to learn from, or to choose an epoch by."""
+    for part, windows in (("train", train), ("valid", valid)):
+        if not len(windows.codes):
+            raise TcnfastError(f"{windows.name}: part {part} holds no window")
+    bound = (train.labels == BOUND).sum(0)
+    if not bound.all():
+        label = train.names[int(np.argmin(bound))]
+        raise TcnfastError(f"{train.name}: label {label} has no bound window in part train")
+    most = (valid.labels == BOUND).sum(0).max()
+    if most < MIN_POSITIVES:
+        raise TcnfastError(
+            f"{valid.name}: part valid holds {most} bound windows of a label at most; choosing an "
+            f"epoch needs {MIN_POSITIVES}"
+        )
+
+
+def fit_windows(
+    model: nn.Module,
+    train: WindowSet,
+    valid: WindowSet,
+    config: WindowConfig,
+    device: str = "auto",
+    on_epoch: Callable[[Epoch, bool], None] | None = None,
+) -> WindowTraining:
+    """Train ``model``, of :func:`tcnfast.windows.architectures.build`, in place; it ends with the
+    weights of the epoch that was best on ``valid``, both strands averaged: by macro-AP, under the
+    article's protocol by accuracy. A model with a ``fit`` of its own is fitted by that, once.
+
+    ``on_epoch(epoch, is_best)`` is called after every epoch. Raises TcnfastError where the loss
+    stops being finite, and for parts that cannot be trained or validated on.
+    """
+    check_parts(train, valid)
+    cpu_engine.keep_freed_memory()
+    judge = _Judge(valid, config, device)
+    if hasattr(model, "fit"):
+        return _fitted_at_once(model, train, judge, on_epoch)
+    started, worked = time.monotonic(), time.process_time()
+    run = _Run(model, train, config, device)
+    epochs, merits, best_state = [], [], None
+    for _ in range(config.epochs):
+        loss = run.epoch()
+        scores, merit = judge(run.judged)
+        epochs.append(Epoch(run.step, loss, time.monotonic() - started, scores))
+        merits.append(merit)
+        is_best = best_state is None or merit > max(merits[:-1])
+        if is_best:
+            best_state = copy.deepcopy(run.judged.state_dict())
+        if on_epoch is not None:
+            on_epoch(epochs[-1], is_best)
+        best = int(np.argmax(merits))
+        if config.patience and len(epochs) - 1 - best >= config.patience:
+            break
+    model.load_state_dict(best_state)
+    model.eval()
+    spent = time.monotonic() - started, time.process_time() - worked
+    return WindowTraining(epochs, best, *spent, run.cpu_seconds)
+
+
+def _fitted_at_once(model: nn.Module, train: WindowSet, judge: _Judge, on_epoch) -> WindowTraining:
+    """A training of one epoch, whose loss is not known."""
+    started, worked = time.monotonic(), time.process_time()
+    model.fit(train, judge.windows, judge.config)
+    fitted = time.process_time() - worked
+    epoch = Epoch(1, float("nan"), time.monotonic() - started, judge(model)[0])
+    if on_epoch is not None:
+        on_epoch(epoch, True)
+    spent = time.monotonic() - started, time.process_time() - worked
+    return WindowTraining([epoch], 0, *spent, fitted)
+
+
+def parts_to_fit(windows: WindowSet, config: WindowConfig) -> tuple[WindowSet, WindowSet]:
+    """The windows to train on, as many as ``config`` allows, and those to choose by."""
+    parts = [PARTS.index(part) for part in config.training_parts]
+    train = windows.take(np.isin(windows.part, parts))
+    if config.max_windows and config.max_windows < len(train):
+        order = np.random.default_rng([config.seed, 3]).permutation(len(train))
+        train = train.take(np.sort(order[: config.max_windows]))
+    return train, windows.select(config.choosing_part)
+
+
+class _Judge:
+    """Scores a model on validation: LabelScores, and the number that an epoch is chosen by."""
+
+    def __init__(self, windows: WindowSet, config: WindowConfig, device: str) -> None:
+        self.windows, self.config, self.device = windows, config, device
+
+    def __call__(self, model: nn.Module) -> tuple[LabelScores, float]:
+        windows = self.windows
+        logits = window_scorer(model, self.device, self.config.precision)(windows.codes)
+        scores = score_labels(windows.names, logits, windows.labels)
+        if self.config.protocol == ARTICLE:
+            known = windows.labels != AMBIGUOUS
+            called = logits > 0
+            return scores, float((called == (windows.labels == BOUND))[known].mean())
+        return scores, scores.macro("ap")
+
+
+class _Run:
+    """The state that steps change."""
+
+    def __init__(
+        self, model: nn.Module, train: WindowSet, config: WindowConfig, device: str
+    ) -> None:
+        self.device = backends.choose_device(device)
+        self.precision = training_precision(self.device, config.precision)
+        torch.manual_seed(config.seed)
+        self.model = model.to(self.device)
+        model.set_label_rates(window_rates(train.labels).to(self.device))
+        if hasattr(model, "start"):
+            model.start(train, config.seed)
+        article = config.protocol == ARTICLE
+        shift, mutate = (0, 0.0) if article else (config.shift, config.mutate)
+        self.batches = WindowBatches(train.codes, train.labels, config.batch, config.epochs,
+                                     config.seed, shift, mutate, not article)  # fmt: skip
+        self.config = config.schedule(config.epochs * self.batches.per_epoch)
+        self.constant_rate, self.clip = article, math.inf if article else config.clip
+        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self.optimiser = torch.optim.AdamW(
+            decay_groups(model, config.weight_decay),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        self.step, self.cpu_seconds = 0, 0.0
+
+    @property
+    def judged(self) -> nn.Module:
+        return self.model if self.average is None else self.average.model
+
+    def epoch(self) -> float:
+        """Steps of one pass over the windows; returns their mean loss."""
+        self.model.train()
+        worked = time.process_time()
+        losses = [self._step() for _ in range(self.batches.per_epoch)]
+        self.cpu_seconds += time.process_time() - worked
+        return float(np.mean(losses))
+
+    def _step(self) -> float:
+        codes, labels = (torch.from_numpy(x).to(self.device) for x in self.batches.batch(self.step))
+        share = 1.0 if self.constant_rate else learning_rate_at(self.step, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * share
+        self.optimiser.zero_grad(set_to_none=True)
+        bf16 = self.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            logits = self.model(codes)
+        loss = batch_loss(logits.float()[..., None], labels[:, None], None, self.config)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        self.step += 1
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TcnfastError(f"loss is {value} at step {self.step}; lower learning_rate")
+        return value

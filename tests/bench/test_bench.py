@@ -1,0 +1,183 @@
+"""Measuring: times, needed work, and that what is wrong is never timed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_model
+
+from tcnfast.bench import speed_table
+from tcnfast.bench.speed import Clock, Roofline, Timing, Work, peak_memory, take_turns
+from tcnfast.cli import main
+from tcnfast.engines import reference
+from tcnfast.engines.grid import stack_grid
+from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
+
+CPU = torch.device("cpu")
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_plain_stack_is_the_stack(make_codes, layout, stride):
+    model = random_model(first_kernel=7)
+    grid, weights = model.config.grid(stride), model.folded().to("cpu", torch.float64)
+    codes = make_codes(2, model.receptive_field + 4 * 9)
+    plain = FoldedStack(weights, grid, layout, torch.float64)(codes)
+    expected = reference.stack(codes, weights, grid)
+    torch.testing.assert_close(plain.double(), expected, rtol=1e-6, atol=1e-6)
+    # every 4th output of the dense stack is the pruned one's
+    sampled = FoldedStack(weights, model.config.grid(1), layout, torch.float64, sample=4)(codes)
+    assert sampled.shape[1] == model.config.grid(4).n_scores(codes.shape[1])
+
+
+def test_sides_take_turns():
+    calls = []
+    runs = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    timings = take_turns(runs, Clock(CPU), seconds=0, least=3)
+    assert calls == list("aaabbbccc" + "abc" + "bca" + "cab")  # warm, then round by round
+    assert set(timings) == {"a", "b", "c"}
+    assert all(0 <= t.p20 <= t.median <= t.p80 for t in timings.values())
+
+
+class FakeGpu:
+    """Stands for torch.cuda, and notes what is asked of it."""
+
+    def __init__(self):
+        self.asked = []
+        self.other = self
+
+    def __getattr__(self, name):
+        def note(*args):
+            self.asked.append(name)
+            return 4.0  # milliseconds, where it is asked for elapsed time
+
+        return note
+
+
+def test_a_gpu_is_timed_by_its_events_with_a_cold_cache(monkeypatch):
+    gpu = FakeGpu()
+    monkeypatch.setattr(torch.cuda, "_sleep", gpu._sleep)
+    monkeypatch.setattr(torch.cuda, "synchronize", gpu.synchronize)
+    clock = Clock(CPU)
+    clock.gpu, clock.other, clock.start, clock.end = True, gpu, gpu, gpu
+    assert clock(lambda: gpu.asked.append("run"), hold=0.01) == 0.004
+    wanted = ["zero_", "_sleep", "record", "run", "record", "synchronize", "elapsed_time"]
+    assert gpu.asked == wanted
+
+
+def test_slow_sides_take_few_rounds():
+    timings = take_turns({"slow": lambda: time.sleep(0.01)}, Clock(CPU), seconds=0.001, least=7)
+    assert timings["slow"].rounds == 3
+
+
+def test_the_median_and_the_percentiles_around_it():
+    timing = Timing.of([5.0, 1.0, 2.0, 3.0, 4.0, 6.0], [7.0, 9.0, 8.0])
+    assert timing.median == 3.5 and timing.called == 8.0 and timing.rounds == 6
+    assert timing.p20 == pytest.approx(2.0) and timing.p80 == pytest.approx(5.0)
+
+
+def test_needed_work_is_what_a_grid_says():
+    grid = stack_grid(3, 8, 32, 15)
+    work = Work.of_stack(grid, 64, 8, scores=100)
+    assert work.operations == 2 * 3200 * grid.macs_per_base(64, 8)
+    assert work.bytes == 3200 + grid.receptive_field + 4 * 8 * 100
+    assert Roofline(bandwidth=work.bytes / 2, rate=work.operations / 3).floor(work) == 3
+    assert Roofline(bandwidth=work.bytes / 4, rate=work.operations / 3).floor(work) == 4
+
+
+def test_only_a_gpu_tells_its_memory():
+    assert peak_memory(lambda: torch.zeros(9), CPU) is None
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The table of a small network, in no time."""
+    bases = {"dense": {"cpu": 2**9}, "pruned": {"cpu": 2**10}}
+    monkeypatch.setattr(speed_table, "BASES", bases)
+    monkeypatch.setattr(speed_table, "SEGMENTS", (2**8, 2**9))
+    monkeypatch.setattr(speed_table, "SECONDS", 0)
+    monkeypatch.setattr(speed_table, "CHECKED", 16)
+    monkeypatch.setattr(speed_table, "load_model", lambda name: random_model(first_kernel=7))
+
+
+def lines_of(text):
+    return [line.split() for line in text.splitlines() if line.startswith(("dense", "pruned"))]
+
+
+def test_tcnfast_bench_prints_each_form_against_pytorch(small, capsys):
+    assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# encode-v1: 5 channels") and "pruned to every 8 bases" in out
+    lines = lines_of(out)
+    for form in ("dense", "pruned"):
+        fp32 = [line for line in lines if line[0] == form and line[3] == "fp32"]
+        assert {line[2] for line in fp32} >= {"reference", *LAYOUTS}
+        assert max(float(line[6]) for line in fp32 if line[1] == "PyTorch") == 1
+        assert all(float(line[7]) < 1e-4 for line in fp32)
+
+
+def test_a_side_that_is_wrong_is_not_timed(small, capsys, monkeypatch):
+    right = FoldedStack.forward
+    monkeypatch.setattr(
+        FoldedStack, "forward", lambda self, codes: right(self, codes) + (self.layout == LAYOUTS[0])
+    )
+    assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
+    lines = lines_of(capsys.readouterr().out)
+    wrong = [line for line in lines if line[2] == "Conv1d"]
+    assert wrong and all(line[4] == "wrong" and len(line) == 6 for line in wrong)
+    assert all(line[4] != "wrong" for line in lines if line[2] == "channels-last")
+
+
+def test_nan_is_wrong():
+    logits = torch.tensor([[0.0], [float("nan")]])
+    assert speed_table._error(logits, torch.tensor([[0.0], [1.0]]).double()) > speed_table.WRONG
+
+
+def test_bench_wants_a_stride_that_prunes(capsys):
+    assert main(["bench", "--device", "cpu", "--stride", "1"]) == 1
+    assert "stride 1: of pruned scores" in capsys.readouterr().err
+
+
+PLANTED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+import bench_kernels, kernel_cases, torch_stacks
+from tcnfast.speed import Clock, Roofline
+torch.set_num_threads(1)
+cpu = torch.device("cpu")
+setting = kernel_cases.Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)
+bench = bench_kernels.Bench(setting, Clock(cpu), Roofline(1e9, 1e9))
+right = torch_stacks.stack
+def planted(side, *rest):
+    run = right(side, *rest)
+    def wrong(codes):
+        logits = run(codes).clone()
+        logits[0, -1, 0] += 1  # one number, the last
+        return logits
+    return wrong if side == spoiled else run
+torch_stacks.stack = planted
+for spoiled in ("tcnfast", "eager Conv1d"):
+    for row in bench.measure(kernel_cases.Stack(setting, "pruned", 128, channels=16), "eager"):
+        print(spoiled, row["side"], row["median_s"] or "none", row["note"], sep="|")
+print(len(bench.failed), "failed")
+"""
+
+
+def test_one_wrong_number_keeps_a_side_of_bench_kernels_from_being_timed():
+    command = [sys.executable, "-c", PLANTED, str(BENCHMARKS)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *lines, failed = done.stdout.splitlines()
+    rows = [line.split("|") for line in lines]
+    assert [row[:2] for row in rows if row[2] == "none"] == [
+        ["tcnfast", "tcnfast"],
+        ["eager Conv1d", "eager Conv1d"],
+    ]
+    for spoiled, side, seconds, note in rows:
+        assert "AssertionError: out[7, 0]" in note if side == spoiled else float(seconds) > 0
+    assert len(rows) == 6 and failed == "1 failed"  # ours alone makes the run fail

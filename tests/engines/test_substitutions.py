@@ -1,0 +1,96 @@
+"""Windows with another base, by the engine: the bits of whole windows, whatever lies about them."""
+
+import numpy as np
+import pytest
+import torch
+from engine_fixtures import ISAS, needs_engine
+from substitution_fixtures import SHAPES, check, some_windows, weights_of, whole
+
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.cpu_engine import ISA_VARIABLE
+from tcnfast.engines.grid import stack_grid
+
+pytestmark = needs_engine
+# sets with bf16 products have the fp32 of those below them
+every_isa = pytest.mark.parametrize("isa", [i for i in ISAS if i not in cpu_engine.BF16_ISAS])
+SHAPE = SHAPES[5]
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("active", [0.0, 3.0], ids=["sparse", "dense"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every_isa
+def test_bits_are_those_of_whole_windows(isa, shape, active, monkeypatch):
+    monkeypatch.setenv(ISA_VARIABLE, isa)
+    check(shape, active)
+
+
+def test_every_place_of_a_window():
+    weights, grid = weights_of(SHAPE), SHAPE.grid
+    field = grid.receptive_field
+    codes = some_windows(field, 10)[0][:field]
+    starts, places = np.zeros(field, np.int64), np.arange(field)
+    bases = ((codes + 1) % 5).astype(np.uint8)
+    _, after = cpu_engine.substitutions(weights, grid)(codes, starts, places, bases)
+    assert torch.equal(after, whole(weights, grid, codes, starts, places, bases))
+
+
+def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
+    """More windows, over more bases, than a thread takes at a time."""
+    weights, grid = weights_of(SHAPE), SHAPE.grid
+    field, rng = grid.receptive_field, np.random.default_rng(1)
+    starts = np.sort(np.concatenate([rng.integers(0, 40_000, 300), rng.integers(0, 300, 1500)]))
+    codes = np.tile(some_windows(field, 60)[0], 40)[: 40_000 + field]
+    places = rng.integers(0, field, len(starts))
+    bases = rng.integers(0, 4, len(starts)).astype(np.uint8)
+    run = cpu_engine.substitutions(weights, grid)
+    threads(1)
+    want = run(codes, starts, places, bases)
+    assert torch.equal(want[0][::50], whole(weights, grid, codes, starts[::50]))
+    for n in (2, 3):
+        threads(n)
+        got = run(codes, starts, places, bases)
+        assert all(torch.equal(*pair) for pair in zip(got, want, strict=True))
+    threads(1)
+    alone = run(codes, starts[700:701], places[700:701], bases[700:701])
+    assert torch.equal(alone[1][0], want[1][700])
+
+
+def test_no_window():
+    weights, grid = weights_of(SHAPE), SHAPE.grid
+    codes, starts, places, bases = some_windows(grid.receptive_field, 10)
+    before, after = cpu_engine.substitutions(weights, grid)(codes, starts[:0], places, bases)
+    assert before.shape == after.shape == (0, SHAPE.labels)
+
+
+@pytest.mark.parametrize("wrong", ["order", "end", "begin", "place", "base", "code"])
+def test_what_is_not_there_is_refused(wrong):
+    weights, grid = weights_of(SHAPE), SHAPE.grid
+    codes, starts, places, bases = some_windows(grid.receptive_field, 10)
+    if wrong == "order":
+        starts = starts[::-1]
+    elif wrong == "end":
+        codes = codes[:-1]
+    elif wrong == "begin":
+        starts = starts - 1
+    elif wrong == "place":
+        places[5] = grid.receptive_field
+    elif wrong == "base":
+        bases[5] = 5
+    else:
+        codes[starts[5]] = 5
+    with pytest.raises(ValueError, match="coded by more" if wrong == "code" else "no such window"):
+        cpu_engine.substitutions(weights, grid)(codes, starts, places, bases)
+
+
+@pytest.mark.parametrize("stride", [16, 64])
+def test_other_grids_are_refused(stride):
+    grid = stack_grid(3, 5, stride, 19)
+    with pytest.raises(ValueError, match="of one window"):
+        cpu_engine.substitutions(weights_of(SHAPE), grid)

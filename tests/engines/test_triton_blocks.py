@@ -1,0 +1,124 @@
+"""``ops.block`` and its gradients on the Triton kernels, against ``model.Block`` (see
+block_fixtures.py): on a GPU all that test_ops.py compares on the C++ engine, and in Triton's
+interpreter, which is slow, a table in which everything occurs."""
+
+import copy
+
+import pytest
+import torch
+from block_fixtures import Case, compare
+from test_ops import LONG, TABLE, name
+from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
+
+from tcnfast.base.errors import TcnfastError
+from tcnfast.engines import ops, reference, training_pass
+from tcnfast.engines.gradients import input_gradient
+from tcnfast.model.tcn import TCN, TCNConfig
+
+pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
+
+FEW = [
+    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
+    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
+    Case(0, 17, 2, 4, 1, "batch", "causal", 2, 40),
+    Case(0, 4, 2, 20, 2, "batch", "centred", 2, 12),
+    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
+    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
+    Case(2, 33, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
+    Case(4, 64, 3, 15, 32, "batch", "centred", 3, 30, 1),
+    Case(3, 5, 5, 5, 1, "batch", "centred", 1, 140),
+]
+CASES = TABLE + LONG if GPU else FEW
+# the interpreter multiplies alike in both
+CASES = [(case, p) for p in PRECISIONS for case in CASES if GPU or p == "fp32" or case in FEW[1:5]]
+
+
+def words(value):
+    return value if isinstance(value, str) else name(value)
+
+
+@pytest.mark.parametrize("case, precision", CASES, ids=words)
+def test_outputs_and_gradients_are_those_of_the_plain_block(nan_filled_memory, case, precision):
+    flipped = compare(case, precision)
+    least = 0 if precision == "fp32" else 0.02
+    assert flipped <= least * case.draws * 3 * case.channels * case.sequences * case.length1
+
+
+def test_the_table_has_every_value():
+    assert {case.norm for case in FEW} == {"batch", "weight"}
+    assert {case.k for case in FEW} >= {2, 3, 4, 5, 7}
+    assert {case.grid.stride for case in FEW} == {1, 2}
+    assert {case.grid.dilation for case in FEW} >= {1, 4, 8}
+    assert {case.alignment for case in FEW} == {"centred", "causal"}
+    assert any(case.sequences * case.length2 > 64 for case in FEW), "more than a tile"
+
+
+def model_and_codes(**config):
+    torch.manual_seed(0)
+    config = dict(labels=["a", "b"], channels=5, blocks=3, first_kernel=5, dropout=0.2) | config
+    model = TCN(TCNConfig(**config)).train().to(DEVICE)
+    return model, torch.randint(5, (3, model.receptive_field + 20), dtype=torch.uint8).to(DEVICE)
+
+
+def test_wider_first_kernels_run_as_plain_modules_or_raise():
+    model, codes = model_and_codes(first_kernel=21)
+    assert not training_pass.runs_on_engine(model, codes)
+    weights, grid = model.eval().folded(), model.config.grid(2)
+    with pytest.raises(TcnfastError, match="20 taps at most, not 21"):
+        input_gradient(weights, grid, codes, torch.zeros(3, grid.n_scores(codes.shape[1]), 2))
+
+
+@pytest.mark.parametrize("norm", ["batch", "weight"])
+def test_a_model_trains_on_the_kernels(norm):
+    model, codes = model_and_codes(norm=norm)
+    assert training_pass.runs_on_engine(model, codes)
+    plain = copy.deepcopy(model).unfused()
+    results = []
+    for network in (model, plain):
+        torch.manual_seed(1)
+        logits = network.dense(codes, 4)
+        logits.square().sum().backward()
+        gradients = {n: p.grad for n, p in network.named_parameters()}
+        results.append((logits, gradients, dict(network.named_buffers())))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+
+
+def test_the_operators_keep_their_promises():
+    """Schema, fake tensors and tracing, on the kernels too."""
+    model, codes = model_and_codes()
+    block = model.blocks[0]
+    given = [
+        codes, block.conv1.weight, block.conv2.weight, block.norm1.weight, block.norm1.bias,
+        block.norm2.weight, block.norm2.bias, None, None, training_pass._code_residual(block),
+        1, 2, 3, 1e-5, "fp32",
+    ]  # fmt: skip
+    given = [x.detach().requires_grad_() if isinstance(x, torch.nn.Parameter) else x for x in given]
+    given[9] = given[9].detach().to(DEVICE).requires_grad_()
+    torch.library.opcheck(ops.block, given, test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.parametrize("codes", [True, False], ids=["codes", "float"])
+def test_input_gradients_are_those_of_autograd(codes):
+    model, x = model_and_codes(dropout=0.0)
+    weights, grid = model.eval().folded(), model.config.grid(2)
+    one_hot = reference.one_hot(x, torch.float32).requires_grad_()
+    h = one_hot
+    for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
+        h = reference.block(h, block, geometry)
+    dlogits = torch.randn(3, h.shape[-1], 2, device=DEVICE)
+    features = h.squeeze(2).transpose(1, 2)
+    (features @ weights.head_weight.T * dlogits).sum().backward()
+    given = x if codes else one_hot.detach().squeeze(2)
+    got = input_gradient(weights, grid, given, dlogits)
+    torch.testing.assert_close(got, one_hot.grad.squeeze(2), rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_are_the_same_every_time():
+    """To the bit: sums have a fixed order."""
+    model, codes = model_and_codes(dropout=0.0)
+    found = []
+    for _ in range(2):
+        model.zero_grad()
+        model.dense(codes, 2).square().sum().backward()
+        found.append([p.grad.clone() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

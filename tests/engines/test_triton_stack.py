@@ -1,0 +1,142 @@
+"""Scores of the Triton kernels against the float64 reference, element by element."""
+
+import pytest
+import torch
+from conftest import random_model
+from numerics import assert_close
+from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
+
+from tcnfast.base.errors import TcnfastError
+from tcnfast.engines import reference, triton_engine
+from tcnfast.engines.grid import stack_grid
+from tcnfast.engines.plan import Plan
+
+pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
+
+# channels, k, blocks, first kernel, stride, alignment, sequences, scores
+TABLE = [
+    (16, 3, 3, 3, 1, "centred", 1, 70),
+    (5, 3, 4, 15, 4, "causal", 2, 40),
+    (64, 3, 4, 15, 8, "centred", 2, 9),
+    (33, 2, 4, 4, 16, "causal", 3, 5),
+    (17, 5, 3, 7, 2, "centred", 1, 33),
+    (16, 4, 3, 14, 1, "causal", 1, 50),
+    (64, 7, 2, 7, 4, "centred", 1, 20),  # too wide for one kernel a block
+    (1, 3, 5, 3, 64, "centred", 2, 3),  # stride beyond the stack's
+    (16, 3, 2, 19, 2, "causal", 1, 20),  # the longest window; mirrored, all of it
+    (16, 2, 2, 20, 2, "centred", 1, 20),  # the most letters
+]
+
+
+def setting(channels, k, blocks, first, stride, alignment):
+    model = random_model(
+        channels=channels, kernel_size=k, blocks=blocks, first_kernel=first, alignment=alignment
+    )
+    return model.folded(), model.config.grid(stride)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: "-".join(map(str, case)))
+def test_scores_are_those_of_the_reference(
+    nan_filled_memory, make_codes, monkeypatch, case, precision, strand
+):
+    *shape, sequences, scores = case
+    weights, grid = setting(*shape)
+    if strand == "-":
+        weights = weights.mirrored(grid)
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 5)  # many rows, some not full
+    codes = make_codes(sequences, grid.receptive_field + (scores - 1) * grid.stride + 1)
+    out = triton_engine.prepare(weights, grid, precision, DEVICE)(codes.to(DEVICE))
+    dtype = triton_engine.DTYPES[precision]
+    ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
+    if precision == "tf32":  # what its products make of float32: ten bits behind the point
+        weights, dtype = rounded(weights), torch.float16
+    pt = reference.stack(codes, weights.to("cpu", dtype), grid).to(dtype)
+    assert_close(out, ref, pt)
+
+
+def rounded(weights):
+    return weights.to("cpu", torch.float16).to("cpu", torch.float32)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_scores_depend_on_their_window_alone(make_codes, monkeypatch, precision):
+    """Not on how long rows are, nor on what else is scored with them: to the bit on a GPU. In the
+    interpreter numpy multiplies, whose sums depend on where in a tile a row lies."""
+    weights, grid = setting(16, 3, 4, 15, 4, "centred")
+    run = triton_engine.prepare(weights, grid, precision, DEVICE)
+    codes = make_codes(2, grid.receptive_field + 4 * 99).to(DEVICE)
+    whole = run(codes)
+    same = torch.equal if GPU else lambda a, b: torch.allclose(a, b, rtol=1e-3, atol=1e-5)
+    assert same(run(codes[1:])[0], whole[1])
+    part = codes[:, 4 * 37 :]
+    assert same(run(part), whole[:, 37:])
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 7)
+    assert same(run(codes), whole)
+
+
+def test_a_plan_runs_on_the_kernels_that_are_named(make_codes):
+    model = random_model(channels=8)
+    codes = make_codes(model.receptive_field + 100)
+    plan = Plan(model, device=DEVICE.type, precision="fp16", stride=4, strand="both")
+    assert (plan.backend, plan.precision) == ("triton", "fp16")
+    named = Plan(model, device=DEVICE.type, precision="fp16", stride=4, strand="both",
+                 backend="triton")  # fmt: skip
+    assert torch.equal(plan(codes), named(codes))
+    truth = Plan(model, "cpu", "fp64", stride=4, strand="both", backend="reference")(codes)
+    torch.testing.assert_close(plan(codes).cpu().double(), truth.double(), rtol=0.02, atol=0.02)
+
+
+# what cannot run
+
+
+def test_why_not_says_what_is_missing(monkeypatch):
+    why_not, grid = triton_engine.why_not, stack_grid(3, 4, 4)
+    assert why_not(DEVICE, "fp16", grid) is None
+    assert "fp64" in why_not(DEVICE, "fp64", grid)
+    assert "21 bases at most, not 27" in why_not(DEVICE, "fp16", stack_grid(3, 4, 4, 25))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert "NVIDIA GPUs, not on cpu" in why_not(torch.device("cpu"), "fp16", grid)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert "bf16" in why_not(torch.device("cpu"), "bf16", grid)
+    assert "runs on cpu" in why_not(torch.device("cuda"), "fp16", grid)
+    monkeypatch.setattr(triton_engine.importlib.util, "find_spec", lambda name: None)
+    assert "not installed" in why_not(DEVICE, "fp16", grid)
+
+
+@pytest.mark.parametrize(
+    "channels, k, precision, chip, reason",
+    [
+        (64, 3, "bf16", triton_engine.Chip(132, 232_448, True), None),
+        (64, 5, "bf16", triton_engine.Chip(132, 232_448, True), None),
+        (64, 3, "bf16", triton_engine.Chip(84, 101_376, False), None),
+        (128, 2, "bf16", triton_engine.Chip(84, 101_376, False), "shared memory"),
+        (64, 3, "fp32", triton_engine.Chip(132, 232_448, True), "registers"),
+        (32, 3, "fp32", triton_engine.Chip(132, 232_448, True), None),
+        (128, 3, "bf16", triton_engine.Chip(132, 232_448, True), "registers"),
+        (64, 7, "bf16", triton_engine.Chip(132, 232_448, True), "registers"),
+    ],
+)
+def test_which_blocks_are_one_kernel(channels, k, precision, chip, reason):
+    block = stack_grid(k, 4, 4).blocks[1]
+    found = triton_engine.why_not_fused(block, channels, precision, chip)
+    assert found is None if reason is None else reason in found
+
+
+def test_a_backend_named_runs_or_raises(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(TcnfastError, match="backend triton cannot run: .* NVIDIA GPUs, not on cpu"):
+        Plan(random_model(), device="cpu", backend="triton")
+
+
+@pytest.mark.parametrize("outputs", [1, 31, 1000, 10**7])
+@pytest.mark.parametrize("dilation, sequences", [(1, 1), (128, 1), (1, 64), (128, 1000)])
+def test_rows_are_long_enough_and_cover_all(outputs, dilation, sequences):
+    chip = triton_engine.Chip(132, 232_448, True)
+    tiling = triton_engine.Tiling.of(chip, 3)
+    steps = triton_engine.row_steps(outputs, dilation, sequences, chip, tiling)
+    assert steps >= 32
+    rows = -(-outputs // (dilation * steps)) * dilation
+    assert rows * steps >= outputs > (rows - dilation) * steps
+    assert rows * sequences <= 4 * 132 * 64 + 2 * dilation * sequences

@@ -1,0 +1,96 @@
+"""``tcnfast index``: what it writes, says and refuses; the other commands read it."""
+
+import gzip
+import os
+
+import pytest
+from cli_fixtures import (  # noqa: F401
+    assert_nothing_written,
+    fails,
+    fixture_home,
+    fixture_run,
+    scan_words,
+)
+from fasta_fixtures import wrap
+from twobit_fixtures import twobit
+
+from tcnfast.genome.genome import Genome
+
+SEQS = {"a": "ACGTacgtNN", "b": "TTTTT"}
+
+
+@pytest.fixture(name="fasta")
+def fixture_fasta(tmp_path):
+    path = tmp_path / "x.fa"
+    path.write_bytes(wrap(SEQS))
+    return path
+
+
+def test_writes_a_twobit_beside_each(run, fasta, tmp_path):
+    other = tmp_path / "y.fasta.gz"
+    other.write_bytes(gzip.compress(wrap({"c": "ACGTRRYnnx"})))
+    code, out, err = run("index", fasta, other)
+    assert code == 0 and out == ""
+    assert (tmp_path / "x.2bit").read_bytes() == twobit(SEQS)
+    assert (tmp_path / "y.2bit").read_bytes() == twobit({"c": "ACGTNNNnnn"})
+    assert f"{tmp_path / 'x.2bit'}: 2 contigs, 0.0 Mb" in err
+    assert "letters other than ACGTN became N: R 2, X 1, Y 1" in err
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"x.fa", "y.fasta.gz", "x.2bit", "y.2bit"}
+
+
+def test_another_name(run, fasta, tmp_path):
+    assert run("index", fasta, "-o", "other.2bit")[0] == 0
+    assert [path.name for path in tmp_path.glob("*.2bit")] == ["other.2bit"]
+    assert Genome(tmp_path / "other.2bit").sizes == {"a": 10, "b": 5}
+    code, _, err = run("index", fasta, fasta, "-o", "third.2bit")
+    assert code == 2 and "names one file" in err
+
+
+def test_one_that_is_there(run, fasta, tmp_path):
+    out = tmp_path / "x.2bit"
+    run("index", fasta)
+    before = out.stat().st_mtime_ns
+    code, _, err = run("index", fasta)
+    assert code == 0 and "x.2bit is complete already (names, sizes and 15 bases agree)" in err
+    assert out.stat().st_mtime_ns == before
+    assert run("index", fasta, "--force")[0] == 0 and out.stat().st_mtime_ns > before
+    out.write_bytes(twobit({**SEQS, "b": "TTTTG"}))
+    fails(run("index", fasta), "b:5 is G in it and T in the FASTA file", "tcnfast index --force")
+    out.write_bytes(out.read_bytes()[:-1])
+    fails(run("index", fasta), "truncated", "tcnfast index --force")
+    assert run("index", fasta, "--force")[0] == 0 and out.read_bytes() == twobit(SEQS)
+
+
+def test_what_it_refuses(run, fasta, tmp_path):
+    (tmp_path / "z.2bit").write_bytes(twobit(SEQS))
+    fails(run("index", "z.2bit", "--force"), "z.2bit: is a .2bit file already")
+    fails(run("index", fasta, "-o", fasta, "--force"), "x.fa: exists and is no .2bit file")
+    fails(run("index", "none.fa"), "none.fa: no such file")
+    fails(run("index", fasta, "-o", "none/x.2bit"), "cannot be written: No such file")
+    (tmp_path / "protein.fa").write_text(">p\nMKVLAAGIVG\n")
+    fails(run("index", "protein.fa"), "p:4: 'L' is no nucleotide")
+    assert_nothing_written(tmp_path, "x.fa", "z.2bit", "protein.fa")
+
+
+def test_a_file_of_more_than_4_gib_is_announced(run, fasta, monkeypatch, tmp_path):
+    monkeypatch.setattr("tcnfast.genome.twobit_write._LARGEST_OFFSET", 50)
+    code, _, err = run("index", fasta, "-q")
+    assert code == 0 and "x.2bit passes 4 GiB, so it is of version 1" in err
+    assert (tmp_path / "x.2bit").read_bytes() == twobit(SEQS, version=1)
+
+
+def test_a_scan_reads_it_and_calls_the_same(run, home, tmp_path):
+    assert run(*scan_words(home, "by-fasta"))[0] == 0
+    (tmp_path / "genome.fa").write_bytes((home / "genome.fa").read_bytes())
+    assert run("index", "genome.fa")[0] == 0
+    words = ["-m", home / "model", "-o"]
+    for genome, out in (("genome.fa", "beside"), ("genome.2bit", "direct")):
+        code, _, err = run("scan", genome, *words, out)
+        assert code == 0
+        assert ("genome.2bit is read in place of genome.fa" in err) == (out == "beside")
+        for name in ("summary.tsv", *(f"peaks/{p}" for p in os.listdir("by-fasta/peaks"))):
+            assert (tmp_path / out / name).read_bytes() == (
+                tmp_path / "by-fasta" / name
+            ).read_bytes()
+        assert '"genome.2bit"' in (tmp_path / out / "run.json").read_text()

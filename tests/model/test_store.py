@@ -1,0 +1,236 @@
+"""The folder a model is kept in: round trips, and broken folders."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tcnfast.base.errors import TcnfastError
+from tcnfast.model.tcn import load_model
+from tcnfast.model.thresholds import Threshold
+
+FILES = {"model.safetensors", "config.json", "labels.tsv", "thresholds.tsv"}
+
+
+@pytest.fixture
+def saved(make_model, tmp_path):
+    """A calibrated model and the folder it was saved in."""
+    model = make_model(first_kernel=7, alignment="causal", dropout=0.2, label_bin=100)
+    model.thresholds = {
+        label: Threshold(label, 0.125 + 0.25 * i, 0.5, 0.25, 30 + i)
+        for i, label in enumerate(model.labels)
+    }
+    model.save(tmp_path / "model")
+    return model, tmp_path / "model"
+
+
+@pytest.mark.parametrize("norm", ["batch", "weight"])
+def test_round_trip_is_bitwise(make_model, make_codes, tmp_path, norm):
+    model = make_model(norm=norm)
+    model.save(tmp_path / "new" / "model")
+    loaded = load_model(str(tmp_path / "new" / "model"))
+    assert loaded.config == model.config and loaded.thresholds is None
+    assert not loaded.training
+    want, got = model.state_dict(), loaded.state_dict()
+    assert want.keys() == got.keys()
+    for name in want:
+        assert torch.equal(got[name], want[name]) and got[name].dtype == want[name].dtype
+    codes = make_codes(2, 100)
+    assert torch.equal(loaded(codes), model(codes))
+
+
+def test_thresholds_come_back(saved):
+    model, folder = saved
+    loaded = load_model(folder)
+    assert loaded.thresholds == model.thresholds and loaded.config == model.config
+    model.thresholds = None
+    model.save(folder)
+    assert load_model(folder).thresholds is None, "thresholds of an older model stayed behind"
+
+
+def test_a_label_without_test_windows_comes_back(saved):
+    model, folder = saved
+    model.thresholds["REST"] = Threshold("REST", 0.5, float("nan"), float("nan"), 0)
+    model.save(folder)
+    row = load_model(folder).thresholds["REST"]
+    assert row.precision != row.precision and row.positives == 0
+
+
+def test_a_folder_holds_safetensors_json_and_tables(saved):
+    _, folder = saved
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "config.json").read_text())["format"] == 1
+    rows = (folder / "labels.tsv").read_text().splitlines()
+    assert rows == [
+        "label\ttf\tcell",
+        "CTCF@K562\tCTCF\tK562",
+        "MAX@K562\tMAX\tK562",
+        "REST\tREST\t",
+    ]
+
+
+def test_loading_unpickles_nothing(saved, monkeypatch):
+    model, folder = saved
+
+    def refuse(*_, **__):
+        raise RuntimeError("pickle")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    load_model(folder)
+
+
+def drop(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def write(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def edit(name, change):
+    return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
+
+
+def edit_config(**changes):
+    return edit("config.json", lambda text: json.dumps(json.loads(text) | changes))
+
+
+def edit_tensors(change):
+    def apply(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return apply
+
+
+def truncate(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pickled(folder):
+    torch.save({"head.bias": torch.zeros(3)}, folder / "model.safetensors")
+
+
+BROKEN = {
+    "no-weights": (drop("model.safetensors"), "model.safetensors", "is missing"),
+    "no-config": (drop("config.json"), "config.json", "is missing"),
+    "no-labels": (drop("labels.tsv"), "labels.tsv", "is missing"),
+    "config-not-json": (write("config.json", b"{'format': 1}"), "config.json", "not JSON"),
+    "config-binary": (write("config.json", b"\xff\xfe\x00"), "config.json", "not JSON"),
+    "config-a-list": (write("config.json", b"[1]"), "config.json", "not a tcnfast model"),
+    "foreign-config": (write("config.json", b'{"a": 1}'), "config.json", "not a tcnfast model"),
+    "unknown-key": (edit_config(colour="red"), "config.json", "colour"),
+    "labels-in-config": (edit_config(labels=["x"]), "config.json", "labels"),
+    "other-format": (edit_config(format=2), "config.json", "format must be 1"),
+    "bad-value": (edit_config(norm="layer"), "config.json", "norm 'layer'"),
+    "value-of-other-type": (edit_config(channels="5"), "config.json", "channels '5'"),
+    "other-shape": (edit_config(channels=6), "model.safetensors", "not (6,"),
+    "truncated": (truncate, "model.safetensors", "no safetensors"),
+    "empty-weights": (write("model.safetensors", b""), "model.safetensors", "no safetensors"),
+    "pickle": (pickled, "model.safetensors", "no safetensors"),
+    "tensor-missing": (
+        edit_tensors(lambda t: t.pop("head.bias")),
+        "model.safetensors",
+        "head.bias is missing",
+    ),
+    "tensor-foreign": (
+        edit_tensors(lambda t: t.update(extra=torch.zeros(2))),
+        "model.safetensors",
+        "extra belongs to another model",
+    ),
+    "tensor-shape": (
+        edit_tensors(lambda t: t.update({"head.bias": torch.zeros(4)})),
+        "model.safetensors",
+        "head.bias is (4,), not (3,)",
+    ),
+    "label-more": (
+        edit("labels.tsv", lambda text: text + "X\tX\t\n"),
+        "thresholds.tsv",
+        "no threshold for label 'X'",
+    ),
+    "label-twice": (
+        edit("labels.tsv", lambda text: text.replace("MAX@K562\t", "CTCF@K562\t")),
+        "labels.tsv",
+        "there twice",
+    ),
+    "no-label-at-all": (write("labels.tsv", b"label\n"), "labels.tsv", "label"),
+    "labels-column": (
+        edit("labels.tsv", lambda text: text.replace("label", "name", 1)),
+        "labels.tsv",
+        "column 'label' is missing",
+    ),
+    "labels-ragged": (
+        edit("labels.tsv", lambda text: text.replace("\tMAX\t", "\t")),
+        "labels.tsv:3",
+        "2 columns, its header has 3",
+    ),
+    "labels-empty": (write("labels.tsv", b""), "labels.tsv", "column 'label' is missing"),
+    "labels-binary": (write("labels.tsv", b"\xff\xfe"), "labels.tsv", "not a text table"),
+    "thresholds-label": (
+        edit("thresholds.tsv", lambda text: text.replace("MAX@", "MIN@")),
+        "thresholds.tsv",
+        "no threshold for label 'MAX@K562'",
+    ),
+    "thresholds-column": (
+        edit("thresholds.tsv", lambda text: text.replace("recall", "sensitivity")),
+        "thresholds.tsv",
+        "column 'recall' is missing",
+    ),
+    "threshold-0": (
+        edit("thresholds.tsv", lambda text: text.replace("0.375", "0")),
+        "thresholds.tsv:3",
+        "no probability",
+    ),
+    "threshold-1": (
+        edit("thresholds.tsv", lambda text: text.replace("0.125", "1.0")),
+        "thresholds.tsv:2",
+        "no probability",
+    ),
+    "threshold-nan": (
+        edit("thresholds.tsv", lambda text: text.replace("0.125", "nan")),
+        "thresholds.tsv:2",
+        "no probability",
+    ),
+    "threshold-word": (
+        edit("thresholds.tsv", lambda text: text.replace("0.625", "high")),
+        "thresholds.tsv:4",
+        "high",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault, file, word", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_folder_names_the_file_at_fault(saved, fault, file, word):
+    _, folder = saved
+    fault(folder)
+    with pytest.raises(TcnfastError) as info:
+        load_model(folder)
+    message = str(info.value)
+    assert str(folder) in message and file in message.split(" (by ")[0] and word in message
+    assert "\n" not in message
+
+
+def test_names_of_no_model(tmp_path):
+    with pytest.raises(TcnfastError, match=r"model nonesuch: no such folder, nor a bundled model"):
+        load_model("nonesuch")
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    with pytest.raises(TcnfastError, match="is a file; a model is a folder holding model.safeten"):
+        load_model(path)
+
+
+def test_bundled_models_are_found_by_name(saved, monkeypatch, tmp_path):
+    from tcnfast.model import store
+
+    model, folder = saved
+    (tmp_path / "models").mkdir()
+    folder.rename(tmp_path / "models" / "small-v1")
+    monkeypatch.setattr(store.resources, "files", lambda package: tmp_path)
+    assert load_model("small-v1").config == model.config
+    with pytest.raises(TcnfastError, match=r"a bundled model \(small-v1\)"):
+        load_model("small-v2")

@@ -1,0 +1,284 @@
+"""What comes back of a device of its own: what calling makes of it is what it makes of all logits.
+
+A GPU does the same operations on three streams; here they run on the processor, one after the
+other. tests/test_triton_scan.py is for a GPU.
+"""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from engine_fixtures import needs_engine
+from scan_fixtures import (  # noqa: F401
+    FP32,
+    TRACKS,
+    files_in,
+    fixture_cli,
+    fixture_fasta,
+    fixture_interrupt,
+    fixture_model,
+    fixture_out,
+    fixture_scanned,
+    fixture_segments,
+    partial,
+)
+from test_scanner import Contigs, contig
+
+import tcnfast
+from tcnfast.base.errors import TcnfastError
+from tcnfast.scan import compact, scanner
+from tcnfast.scan.compact import CompactDevice
+from tcnfast.scan.devices import Wanted
+from tcnfast.scan.scanner import Pipeline, Scorer, scan_contig
+from tcnfast.scan.stretches import Stretch
+from tcnfast.scan.track_bigwig import NOTHING
+from tcnfast.scan.tracks import BEGINS
+
+CODES = contig(9_000, gaps=[(200, 1300), (8_500, 9_000)])
+
+
+@pytest.fixture(autouse=True)
+def compacts(monkeypatch):
+    """The processor counts as a device of its own."""
+    monkeypatch.setattr(scanner, "compacts", lambda plan: True)
+
+
+@pytest.fixture
+def scorer(make_model):
+    return Scorer(make_model(), stride=8, **FP32)
+
+
+def hits_of(scorer, wanted, batch_size=1, segment_bases=1024):
+    pipeline = Pipeline(
+        scorer, Contigs(chr=CODES), wanted, batch_size=batch_size, segment_bases=segment_bases
+    )
+    assert isinstance(pipeline.device, CompactDevice)
+    steps = -(-len(CODES) // 8)
+    works = pipeline.works(Stretch(0, "chr", 0, steps, steps))
+    return [hits for _, result in pipeline.scored(works) for hits in result()], pipeline
+
+
+def wanted_of(cutoffs=(0.3, np.nan, -0.5), columns=(0, 2), floors=(-np.inf, 0.2), levels=True):
+    return Wanted(np.float32(cutoffs), np.array(columns), np.float32(floors), levels)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("levels", [True, False])
+def test_hits_and_tracks_are_those_of_the_dense_logits(scorer, batch_size, levels):
+    wanted = wanted_of(levels=levels)
+    dense = list(scan_contig(scorer, Contigs(chr=CODES), "chr", segment_bases=1024))
+    found, _ = hits_of(scorer, wanted, batch_size)
+    assert [x.first_step for x in found] == [x.first_step for x in dense]
+    assert sum(len(x.at) for x in found) > 100
+    for hits, segment in zip(found, dense, strict=True):
+        logits = segment.logits
+        with np.errstate(invalid="ignore"):
+            at = np.flatnonzero(logits >= wanted.cutoffs)
+            kept = logits[:, wanted.columns] >= wanted.floors
+        np.testing.assert_array_equal(hits.at, at)
+        np.testing.assert_array_equal(hits.values, logits.ravel()[at])
+        assert (hits.at.dtype, hits.values.dtype) == (np.int64, np.float32)
+        tracked = logits[:, wanted.columns]
+        if levels:
+            want = np.where(kept, np.searchsorted(BEGINS[:-1], tracked, side="right"), NOTHING)
+            np.testing.assert_array_equal(hits.levels, want)
+            assert hits.levels.dtype == np.uint8 and hits.logits is None
+        else:
+            np.testing.assert_array_equal(hits.logits, tracked)
+            assert hits.levels is None
+
+
+def test_levels_are_exact_at_their_edges(scorer):
+    """On the device they are found by a search, on the host in cells."""
+    device = hits_of(scorer, wanted_of())[1].device
+    edges = BEGINS[:-1]
+    near = [np.nextafter(edges, np.float32(-99)), edges, np.nextafter(edges, np.float32(99))]
+    near = np.concatenate([*near, np.float32([-np.inf, np.inf, np.nan])])
+    levels = device._levels_of(torch.from_numpy(np.stack([near, near], 1)))
+    want = np.searchsorted(edges, near, side="right").astype(np.uint8)
+    want[-1] = NOTHING
+    np.testing.assert_array_equal(levels[:, 0], want)
+    np.testing.assert_array_equal(levels[:, 1], np.where(near >= np.float32(0.2), want, NOTHING))
+
+
+def test_no_tracks_and_no_hits(scorer):
+    found, _ = hits_of(scorer, wanted_of([np.nan] * 3, [], []))
+    assert all(len(x.at) == len(x.values) == 0 for x in found)
+    assert all(x.levels is None and x.logits is None for x in found)
+
+
+@needs_engine
+@pytest.mark.parametrize("options", [{}, {"rc": "max"}, {"batch_size": 3}])
+def test_a_scan_writes_the_same_bytes(fasta, model, tmp_path, monkeypatch, options):
+    options = dict(tracks=TRACKS, **options, **FP32)
+    tcnfast.scan(fasta, model, tmp_path / "compact", **options)
+    monkeypatch.setattr(scanner, "compacts", lambda plan: False)
+    tcnfast.scan(fasta, model, tmp_path / "dense", **options)
+    assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+
+
+def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, monkeypatch):
+    bed = tmp_path / "x.bed"
+    bed.write_text("".join(f"chr20\t{x}\t{x + 200 + x % 777}\n" for x in range(3, 90_000, 900)))
+    tcnfast.scan(fasta, model, tmp_path / "compact", within=bed, **FP32)
+    monkeypatch.setattr(scanner, "compacts", lambda plan: False)
+    tcnfast.scan(fasta, model, tmp_path / "dense", within=bed, **FP32)
+    assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+
+
+# memory
+
+
+def test_page_locked_memory_is_used_again(scorer, monkeypatch):
+    made, new = [], compact._Slot
+
+    def count(device):
+        made.append(device)
+        return new(device)
+
+    monkeypatch.setattr(compact, "_Slot", count)
+    found, pipeline = hits_of(scorer, wanted_of(), segment_bases=64)
+    assert len(found) == 141 and len(made) <= pipeline.readers + 3
+
+
+def short_of_memory(monkeypatch, most):
+    """A scorer that holds ``most`` bases at once; returns the lengths it was asked for."""
+    asked, scores = [], Scorer.scores
+
+    def limited(scorer, codes):
+        asked.append(codes.shape[1])
+        if codes.shape[1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return scores(scorer, codes)
+
+    monkeypatch.setattr(Scorer, "scores", limited)
+    return asked
+
+
+@needs_engine
+def test_out_of_memory_halves_segments_says_so_once_and_changes_nothing(
+    scanned, fasta, model, out, monkeypatch, caplog
+):
+    asked = short_of_memory(monkeypatch, 10_000)
+    with caplog.at_level(logging.WARNING):
+        tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
+    assert files_in(out) == files_in(scanned.folder)
+    said = [record.message for record in caplog.records]
+    assert said == ["WARNING: device cpu: out of memory; segments are halved until they fit"]
+    # while the speed is measured, on 1 Mb; no more then, and no piece is shorter than it must be
+    assert [length // 2**13 for length in asked[:8]] == [128, 64, 32, 16, 8, 4, 2, 1]
+    assert max(asked[7:]) <= 10_000 and sum(length < 8_000 for length in asked) == 2
+
+
+@needs_engine
+def test_out_of_memory_while_hits_are_compacted(scanned, fasta, model, out, monkeypatch):
+    found, lengths = CompactDevice._found, []
+
+    def limited(device, logits, length):
+        lengths.append(length)
+        if len(lengths) <= 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return found(device, logits, length)
+
+    monkeypatch.setattr(CompactDevice, "_found", limited)
+    tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
+    assert files_in(out) == files_in(scanned.folder)
+    assert lengths[:4] == [2**15, 2**14, 2**13, 2**12]
+
+
+def test_no_memory_at_all_is_an_error(fasta, model, out, cli, monkeypatch):
+    short_of_memory(monkeypatch, 0)
+    code, lines = cli(fasta, "-m", model, "-o", out)
+    assert code == 1 and "device cpu: out of memory, even for a few kilobases" in lines[-1]
+    assert not out.exists() and not partial(out).exists()
+
+
+# a device that vanishes
+
+
+@pytest.mark.parametrize("where", ["scores", "_found"])
+def test_a_vanished_device_is_named_and_what_is_finished_is_kept(
+    scanned, fasta, model, out, cli, monkeypatch, where
+):
+    owner = Scorer if where == "scores" else CompactDevice
+    healthy, left = getattr(owner, where), [5]  # two measure the speed, the last is of chr21
+
+    def vanishes(*args):
+        if not left[0]:
+            raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might")
+        left[0] -= 1
+        return healthy(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, where, vanishes)
+        code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
+    assert code == 1 and len(lines) == 2, lines
+    assert "finished stretches are kept in" in lines[0]
+    assert lines[1] == (
+        "tcnfast: error: device cpu failed: CUDA error: unspecified launch failure; --resume goes "
+        "on after the last finished stretch"
+    )
+    tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
+    assert files_in(out) == files_in(scanned.folder)
+
+
+def test_a_mistake_of_the_user_is_not_called_a_failing_device(scorer):
+    class Missing(Contigs):
+        def codes(self, *_):
+            raise TcnfastError("x.fa: became shorter while it was read")
+
+    pipeline = Pipeline(scorer, Missing(chr=CODES), wanted_of())
+    works = pipeline.works(Stretch(0, "chr", 0, 10, 10))
+    with pytest.raises(TcnfastError, match="^x.fa: became shorter"):
+        next(pipeline.scored(works))
+
+
+# the order of things on three streams
+
+
+class Watched(compact._Lane):
+    """A lane that writes down what a stream would be told."""
+
+    seen = []
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.name = "up compute down".split()[len([x for x in self.seen if x[0] == "new"])]
+        self.seen.append(("new", self.name))
+
+    def mark(self):
+        mark = super().mark()
+        self.seen.append(("mark", self.name, mark))
+        return mark
+
+    def wait(self, mark):
+        self.seen.append(("wait", self.name, mark))
+
+    def uses(self, tensor):
+        self.seen.append(("uses", self.name, tuple(tensor.shape)))
+
+    def finish(self):
+        self.seen.append(("finish", self.name))
+
+
+def test_each_stream_waits_for_the_one_before(scorer, monkeypatch):
+    monkeypatch.setattr(compact, "_Lane", Watched)
+    monkeypatch.setattr(Watched, "seen", seen := [])
+    device = CompactDevice(scorer, wanted_of(), scanner.Window(8, 61, 200), scanner.Stages())
+    codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
+    codes[:], unknown[:] = 1, False
+    pending = device.submit(compact.Batch([0], codes, unknown, slot))
+    assert device._free == [], "its memory is in use until the hits are there"
+    pending.result()
+    assert device._free == [slot]
+    told = [entry[:2] for entry in seen if entry[0] != "new"]
+    assert told == [
+        ("mark", "up"), ("mark", "up"),
+        ("wait", "compute"), ("mark", "compute"), ("mark", "compute"),
+        ("wait", "down"), ("mark", "down"), ("uses", "down"), ("mark", "down"), ("mark", "down"),
+        ("finish", "down"),
+    ]  # fmt: skip
+    marks = [entry[2] for entry in seen if entry[0] == "mark"]
+    waits = [entry[2] for entry in seen if entry[0] == "wait"]
+    assert waits == [marks[1], marks[3]]  # for the copy, for the scores

@@ -1,0 +1,206 @@
+"""Several devices on one list of stretches: the same bytes, and one clear line where one fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scan_fixtures import (  # noqa: F401
+    FP32,
+    TRACKS,
+    files_in,
+    fixture_cli,
+    fixture_fasta,
+    fixture_interrupt,
+    fixture_model,
+    fixture_out,
+    fixture_scanned,
+    fixture_segments,
+    partial,
+    random_letters,
+    run_record_of,
+    small_genome,
+    write_fasta,
+)
+
+import tcnfast
+from tcnfast.base.errors import TcnfastError
+from tcnfast.scan import child, device_pool, stretches
+from tcnfast.scan.scan_options import chosen_devices
+
+TWO = dict(devices="cpu,cpu", precision="fp32")
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """The processes of devices that were started; all must have ended."""
+    started = []
+
+    class Recorded(child.Child):
+        def __init__(self, *args):
+            super().__init__(*args)
+            started.append(self.process)
+
+    monkeypatch.setattr(device_pool, "Child", Recorded)
+    yield started
+    assert started and all(process.poll() is not None for process in started)
+
+
+@pytest.fixture
+def on_finish(monkeypatch):
+    """on_finish(n, act): ``act`` is called when n stretches were finished; they are short here, so
+    that there are more to come."""
+    monkeypatch.setattr(stretches, "STRETCH_BASES", 2**12)
+
+    def arm(n, act):
+        real, left = device_pool.scan_on_devices, [n]
+
+        def scan(starts, runs, todo, report, finished, stages):
+            def finished_and_act(stretch):
+                finished(stretch)
+                left[0] -= 1
+                if not left[0]:
+                    act()
+
+            return real(starts, runs, todo, report, finished_and_act, stages)
+
+        monkeypatch.setattr("tcnfast.scan.scan_run.scan_on_devices", scan)
+
+    return arm
+
+
+def test_two_devices_write_the_same_bytes(scanned, fasta, model, out, children, interrupt):
+    """They go on, too, with what one began."""
+    interrupt(2)
+    with pytest.raises(KeyboardInterrupt):
+        tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
+    result = tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **TWO)
+    assert files_in(out) == files_in(scanned.folder) and result.summary == scanned.summary
+    record = run_record_of(out)
+    assert len(children) == 2 and record["devices"] == ["cpu", "cpu"]
+    assert record["key"] == run_record_of(scanned.folder)["key"]
+    assert record["stages"]["compute"] > 0  # theirs
+
+
+def test_a_killed_process_is_named_and_what_is_finished_is_gone_on_with(
+    scanned, fasta, model, out, cli, children, on_finish
+):
+    on_finish(3, lambda: children[1].kill())
+    words = (fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
+    code, lines = cli(*words, "--devices", "cpu,cpu")
+    assert code == 1 and len(lines) == 2, lines
+    assert "finished stretches are kept in" in lines[0]
+    assert lines[1] == (
+        "tcnfast: error: device cpu (2 of 2): its process was killed (SIGKILL; is memory "
+        "short?); --resume goes on after the last finished stretch"
+    )
+    assert len(list(partial(out).glob("calls.*.npy"))) >= 3
+    assert cli(*words, "--resume", "--device", "cpu") == (0, [])
+    assert files_in(out) == files_in(scanned.folder)
+
+
+def test_an_error_in_one_process_ends_the_others(model, tmp_path, out, cli, children, on_finish):
+    path = write_fasta(tmp_path / "x.fa", small_genome())
+    on_finish(2, lambda: os.truncate(path, 50_000))
+    code, lines = cli(path, "-m", model, "-o", out, "--devices", "cpu,cpu")
+    assert code == 1 and "Traceback" not in "".join(lines)
+    assert lines[-1].startswith("tcnfast: error: device cpu (")
+    assert "became shorter while it was read" in lines[-1] or "changed while" in lines[-1]
+    assert not out.exists()
+
+
+ORPHANS = """
+import sys
+from tcnfast.cli import main
+from tcnfast.scanning import stretches
+stretches.STRETCH_BASES = 2**16
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_no_process_outlives_the_first(model, tmp_path, out, number, code):
+    """Nor is what was finished lost."""
+    path = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(8_000_000)}, 8_000_000)
+    words = [path, "-m", model, "-o", out, "--devices", "cpu,cpu", "--stride", "1", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS, "scan", *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(partial(out).glob("calls.*.npy")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        listed = f"/proc/{process.pid}/task/{process.pid}/children"
+        numbers = [int(word) for word in Path(listed).read_text().split()]
+        process.send_signal(number)
+        lines = process.communicate(timeout=60)[1].splitlines()
+    finally:
+        process.kill()
+    assert process.returncode == code and len(numbers) == 2
+    while any(running(pid) for pid in numbers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(running(pid) for pid in numbers)
+    assert list(partial(out).glob("calls.*.npy")) and not out.exists()
+    if number == signal.SIGTERM:
+        assert len(lines) == 2 and "kept in" in lines[0] and lines[1] == "tcnfast: terminated"
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+# what is asked for
+
+
+@pytest.mark.parametrize(
+    "given, names",
+    [
+        (None, ["auto"]),
+        ("cpu", ["cpu"]),
+        ("cuda:0,cuda:1", ["cuda:0", "cuda:1"]),
+        (["0", "1"], ["cuda:0", "cuda:1"]),
+        (["cpu", " cpu"], ["cpu", "cpu"]),
+    ],
+)
+def test_devices_by_name(given, names):
+    assert chosen_devices("auto", given) == names
+
+
+@pytest.mark.parametrize(
+    "device, given, words",
+    [
+        ("cpu", "cpu,cpu", "--device and --devices: give one of the two"),
+        ("auto", "", "--devices: name each device"),
+        ("auto", "auto,cpu", "--devices: name each device"),
+        ("auto", "0,0", "each GPU once"),
+        ("auto", "cuda:0,cpu", "not together with a processor"),
+    ],
+)
+def test_devices_that_cannot_work_together(device, given, words):
+    with pytest.raises(TcnfastError, match=words):
+        chosen_devices(device, given)
+
+
+def test_devices_that_would_score_differently_are_refused():
+    runs = ("cpu", "bf16", "amx")
+    device_pool._check_alike("a", runs, runs)
+    with pytest.raises(TcnfastError, match="device cuda:1: runs triton fp16, the first one triton"):
+        device_pool._check_alike("cuda:1", ("triton", "fp16", None), ("triton", "bf16", None))
+
+
+def test_what_a_process_says_is_told_with_its_device():
+    error = device_pool._error("cuda:1", "TcnfastError", ("device cuda:1 failed: oh",), "where")
+    assert str(error) == "device cuda:1 failed: oh" and isinstance(error, TcnfastError)
+    error = device_pool._error("cuda:1", "OSError", (28, "No space left on device", "x"), "where")
+    assert str(error) == "[Errno 28] No space left on device (device cuda:1): 'x'"
+    error = device_pool._error("cpu", "RuntimeError", ("KeyError: 'a'",), "where")
+    assert str(error) == "device cpu: KeyError: 'a'" and error.__notes__ == ["where"]

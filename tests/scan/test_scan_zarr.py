@@ -1,0 +1,100 @@
+"""``tcnfast scan --track-format zarr``: every score of the tracks asked for."""
+
+import numpy as np
+import pytest
+from scan_fixtures import (  # noqa: F401
+    FP32,
+    LABELS,
+    SCANNED,
+    TRACKS,
+    calls_of,
+    files_in,
+    fixture_fasta,
+    fixture_interrupt,
+    fixture_model,
+    fixture_out,
+    partial,
+    run_record_of,
+)
+from test_scan import logits_of
+
+import tcnfast
+from tcnfast.base.errors import TcnfastError
+from tcnfast.scan import scanner, stretches
+from tcnfast.scan.stretch_writer import ZARR_KINDS
+
+pytest.importorskip("zarr", reason="zarr is not installed")
+from tcnfast.scan.zarr_tracks import ZarrTracks, encode  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def chunks(monkeypatch):
+    """Chunks of 1,024 steps and stretches of two."""
+    monkeypatch.setattr(ZarrTracks, "CHUNK_STEPS", 1024)
+    monkeypatch.setattr(stretches, "STRETCH_BASES", 2048 * 32)
+    monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
+    monkeypatch.setattr(scanner, "SEGMENT_LOGITS", 700 * len(LABELS))  # across chunks
+
+
+def contents(folder):
+    group = ZarrTracks.open(folder / "tracks.zarr", "r").group
+    return {chrom: group[chrom][:] for chrom in SCANNED}
+
+
+@pytest.mark.parametrize("track_format", ZARR_KINDS)
+def test_every_score_is_there_and_calls_are_the_same(fasta, model, tmp_path, out, track_format):
+    tcnfast.scan(fasta, model, out, tracks=TRACKS, track_format=track_format, **FP32)
+    tcnfast.scan(fasta, model, tmp_path / "bigwig", **FP32)
+    peaks = [name for name in files_in(out) if name.startswith(("peaks", "summary"))]
+    assert len(peaks) == 4
+    assert {x: files_in(out)[x] for x in peaks} == files_in(tmp_path / "bigwig")
+    columns = np.array([LABELS.index(label) for label in TRACKS])
+    for chrom, levels in contents(out).items():
+        logits = logits_of(model, fasta, chrom)
+        want = encode(logits, ZARR_KINDS[track_format], columns)
+        np.testing.assert_array_equal(levels, want)
+        assert np.isnan(logits[:, 0]).any() == (chrom == "chr20")  # of which some is a gap
+    tracks = ZarrTracks.open(out / "tracks.zarr", "r")
+    assert tracks.labels == TRACKS and len(tracks.group.attrs["model_sha256"]) == 64
+    assert not (out / "tracks").exists() and not partial(out).exists()
+    assert run_record_of(out)["key"]["track_format"] == track_format
+
+
+@pytest.mark.parametrize("stop", ["scanning", "publishing"])
+def test_a_resumed_scan_has_every_score(fasta, model, tmp_path, out, monkeypatch, interrupt, stop):
+    options = dict(tracks=TRACKS, track_format="zarr", **FP32)
+    tcnfast.scan(fasta, model, tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        if stop == "scanning":
+            interrupt(7)
+        else:
+
+            def fail(*_):
+                raise KeyboardInterrupt
+
+            patch.setattr("tcnfast.base.run_folder.OutputFolder.publish", fail)
+        with pytest.raises(KeyboardInterrupt):
+            tcnfast.scan(fasta, model, out, **options)
+    interrupt(10**6)
+    tcnfast.scan(fasta, model, out, resume=True, **options)
+    for chrom, levels in contents(tmp_path / "whole").items():
+        np.testing.assert_array_equal(contents(out)[chrom], levels)
+    for label in LABELS:
+        name = f"peaks/{label}.narrowPeak"
+        assert calls_of(out / name) == calls_of(tmp_path / "whole" / name)
+
+
+def test_scores_that_come_from_a_device_are_the_same(fasta, model, tmp_path, out, monkeypatch):
+    options = dict(tracks=TRACKS, track_format="zarr-fp16", **FP32)
+    tcnfast.scan(fasta, model, tmp_path / "dense", **options)
+    monkeypatch.setattr(scanner, "compacts", lambda plan: True)
+    tcnfast.scan(fasta, model, out, **options)
+    for chrom, levels in contents(tmp_path / "dense").items():
+        np.testing.assert_array_equal(contents(out)[chrom], levels)
+
+
+def test_without_zarr_nothing_is_begun(fasta, model, out, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "zarr", None)
+    with pytest.raises(TcnfastError, match="zarr"):
+        tcnfast.scan(fasta, model, out, tracks=TRACKS, track_format="zarr", **FP32)
+    assert not out.exists() and not partial(out).exists()

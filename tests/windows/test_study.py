@@ -1,0 +1,242 @@
+"""A study: what it asks for, cells that cost nothing twice, the test part scored once, tables."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from cli_fixtures import fails, fixture_run  # noqa: F401
+from study_fixtures import planted_set
+
+from tcnfast.base.errors import TcnfastError
+from tcnfast.windows.cells import RECORD, TEST
+from tcnfast.windows.runner import LEDGER, StudyFolder
+from tcnfast.windows.study_config import Cell, read_study
+from tcnfast.windows.study_results import read_rows
+from tcnfast.windows.study_tables import Results
+
+SIZES = {"train": 256, "valid": 160, "test": 200}
+TINY = {"tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
+        "danq": {"arch": "danq", "shape": {"filters": 8, "hidden": 4, "hidden_layer": 8},
+                 "learning_rate": 0.003}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    planted_set(sizes=SIZES).save(folder / "many")
+    for i in range(3):
+        one = {**SIZES, "train": 128 + 64 * i}
+        planted_set(("ONE@x",), seed=i + 1, sizes=one).save(folder / f"one{i}")
+    return folder
+
+
+def write_study(path, **change):
+    study = {
+        "sets": {name: {"windows": name} for name in ("many", "one0", "one1", "one2")},
+        "models": TINY,
+        "grids": [
+            {"sets": ["many"], "models": ["tcn", "danq"], "seeds": [0, 1]},
+            {"sets": ["one0", "one1", "one2"], "models": ["tcn", "danq"], "seeds": [0]},
+        ],
+        "training": {"epochs": 2, "batch": 32, "shift": 4, "precision": "fp32"},
+        "tuning": {"set": "many", "learning_rates": [0.001, 0.01]},
+        "reference": "tcn",
+    } | change
+    path.write_text(json.dumps(study))
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(sets, tmp_path_factory):
+    """A study that was trained and tested, by its own command."""
+    from tcnfast.windows.study_run import run_study
+
+    folder = tmp_path_factory.mktemp("study")
+    study = write_study(folder / "study.json")
+    for test in (False, True):
+        run_study(str(study), str(folder / "out"), data=[sets], device="cpu", test=test)
+    return folder
+
+
+@pytest.fixture
+def mine(done, sets, tmp_path):
+    """A copy of it to change: its folder and how to open a study there."""
+    shutil.copytree(done / "out", tmp_path / "out")
+
+    def make(**change):
+        study = read_study(write_study(tmp_path / "study.json", **change), [sets])
+        return StudyFolder(study, tmp_path / "out", "cpu")
+
+    return tmp_path / "out", make
+
+
+def test_results_are_the_scores_of_the_cells(done, sets):
+    from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+    from tcnfast.windows.window_metrics import f1_cutoffs
+
+    rows = read_rows(done / "out" / "results.csv")
+    found = {(r["set"], r["model"], r["seed"], r["label"], r["metric"]): r["value"] for r in rows}
+    whole = planted_set(sizes=SIZES)
+    test, valid = whole.select("test"), whole.select("valid")
+    for model in TINY:
+        folder = done / "out" / "cells" / "many" / model / "seed1"
+        logits, tuned = np.load(folder / TEST), np.load(folder / "valid.npy")
+        cutoffs, aps = f1_cutoffs(tuned, valid.labels), []
+        for i, label in enumerate(whole.names):
+            known = test.labels[:, i] < 2
+            truth, score = test.labels[known, i] == 1, logits[known, i]
+            want = {
+                "ap": average_precision_score(truth, score),
+                "auroc": roc_auc_score(truth, score),
+                "f1": f1_score(truth, score >= cutoffs[i]),
+            }
+            aps.append(want["ap"])
+            for metric, value in want.items():
+                assert abs(found["many", model, "1", label, metric] - value) < 1e-5
+        assert abs(found["many", model, "1", "macro", "ap"] - np.mean(aps)) < 1e-5
+        counts = found["many", "", "", "ONE@x", "test_bound"]
+        assert counts == (test.labels[:, 0] == 1).sum()
+        assert found["many", model, "1", "", "parameters"] > 100
+
+
+def test_tuning_takes_the_best_on_validation(done):
+    with open(done / "out" / "tuning.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["model"], float(r["learning_rate"])) for r in rows] == [
+        ("tcn", 0.001),
+        ("tcn", 0.01),
+    ]
+    best = max(rows, key=lambda r: float(r["valid_macro_ap"]))["learning_rate"]
+    record = json.loads((done / "out" / "cells" / "one1" / "tcn" / "seed0" / RECORD).read_text())
+    assert record["key"]["config"]["learning_rate"] == float(best)
+
+
+def test_a_study_says_what_it_was(done):
+    about = json.loads((done / "out" / "about.json").read_text())
+    assert about["cells"][0] == "many/tcn/seed0" and len(about["cells"]) == 10
+    assert about["models"]["tcn"]["learning_rate"] in (0.001, 0.01)
+    assert {"python", "torch", "numpy"} <= set(about["versions"]) and about["threads"] >= 1
+    assert [row["set"] for row in about["tests"]] == ["many", "many"] + ["one0"] * 2 + [
+        "one1", "one1", "one2", "one2"]  # fmt: skip
+
+
+def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine, monkeypatch):
+    out, make = mine
+    folder = make().tuned()
+    gone = out / "cells" / "many" / "tcn" / "seed0"
+    before = np.load(gone / "valid.npy")
+    shutil.rmtree(gone)
+    half = gone.with_name("seed0.partial")
+    half.mkdir()
+    (half / "rubbish").write_text("of a run that was killed")
+    trained = []
+    from tcnfast.windows import runner
+
+    real = runner.train_cell
+    monkeypatch.setattr(runner, "train_cell", lambda f, j, w: trained.append(f) or real(f, j, w))
+    folder.train()
+    assert trained == [gone] and not half.exists()
+    np.testing.assert_allclose(np.load(gone / "valid.npy"), before, rtol=1e-4, atol=1e-4)
+    trained.clear()
+    folder.train()
+    assert trained == []
+
+
+def test_a_cell_of_other_settings_is_not_taken_for_this_one(mine):
+    _, make = mine
+    with pytest.raises(TcnfastError, match="0.001: was trained with another config; delete it"):
+        make(training={"epochs": 3, "batch": 32}).tuned()
+
+
+def test_the_test_part_is_scored_once(mine):
+    out, make = mine
+    ledger = (out / LEDGER).read_text()
+    assert ledger.count("\n") == 1 + 8
+    logits = {path: path.stat().st_mtime_ns for path in out.rglob(TEST)}
+    assert len(logits) == 10
+    make().tuned().test()
+    assert {path: path.stat().st_mtime_ns for path in out.rglob(TEST)} == logits
+    assert (out / LEDGER).read_text() == ledger
+    # trained again with other settings, it is not tested again
+    for cell in (out / "cells").rglob("danq"):
+        shutil.rmtree(cell)
+    models = {**TINY, "danq": {**TINY["danq"], "learning_rate": 0.02}}
+    again = make(models=models).tuned()
+    again.train()
+    with pytest.raises(TcnfastError, match="scored for danq with other settings already"):
+        again.test()
+    assert len(list(out.rglob(TEST))) == 5
+
+
+def test_nothing_is_tested_before_all_is_trained(mine):
+    out, make = mine
+    shutil.rmtree(out / "cells" / "one2" / "danq")
+    (out / LEDGER).unlink()
+    with pytest.raises(TcnfastError, match="one2/danq/seed0 is not trained yet"):
+        make().tuned().test()
+    assert not (out / LEDGER).exists()
+
+
+def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
+    names = ("results.csv", "statistics.csv", "curves.csv")
+    for name in names:
+        shutil.copy(done / "out" / name, tmp_path / name)
+    code, out, err = run("study", "--tables", tmp_path)
+    assert code == 0 and out == "", err
+    figures = ("labels.svg", "frequency.svg", "precision_recall.svg", "size.svg")
+    for name in ("tables.md", *figures):
+        assert (tmp_path / name).read_bytes() == (done / "out" / name).read_bytes()
+    text, results = (tmp_path / "tables.md").read_text(), Results(tmp_path)
+    assert results.multi == ["many"] and results.reference == "tcn"
+    mean = np.mean(results.seeds("many", "tcn"))
+    assert f"| tcn | 2 | {mean:.3f} (" in text
+    assert "| many | danq | AP | " in text and "**Means over the binary sets**" in text
+    aps = [results.mean(f"one{i}", "tcn", "ONE@x", "ap") for i in range(3)]
+    words = f"tcn: r {np.corrcoef([128, 192, 256], aps)[0, 1]:.2f}, with log size "
+    assert words in (tmp_path / "size.svg").read_text()
+
+
+def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
+    grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
+    write_study(tmp_path / "s.json", grids=grids, reference="danq")
+    code, out, err = run("study", tmp_path / "s.json", "-o", "o", "--data", sets, "--device", "cpu")
+    assert code == 0 and out == "" and "--test scores the test parts" in err
+    assert not list((tmp_path / "o").rglob(TEST)) and not (tmp_path / "o" / "results.csv").exists()
+    assert (tmp_path / "o" / "validation.csv").read_text().count("danq") > 5
+    fails(run("study", tmp_path / "none.json", "-o", "o"), "none.json", "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"colour": 1}, "'colour' is unknown; a study has sets, "),
+        ({"reference": "rnn"}, "reference 'rnn' is none of tcn, danq"),
+        ({"grids": [{"sets": ["few"], "models": ["tcn"], "seeds": [0]}]}, "set 'few' is none of"),
+        ({"grids": [{"sets": ["many"], "models": ["tcn"]}]}, "'seeds' is missing"),
+        ({"models": {"tcn": {"arch": "tcm"}}, "grids": []}, "arch 'tcm' must be one of tcn"),
+        ({"models": {"tcn": {"arch": "tcn", "mapping": "x"}}, "grids": []}, "mapping 'x' must be"),
+        ({"training": {"epoch": 3}}, "training 'epoch': must be one of batch, "),
+        ({"training": {"epochs": 0}}, "epochs 0: must be at least 1"),
+        ({"tuning": None}, "model tcn: has no learning_rate, and there is no tuning"),
+        ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),
+        ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),
+        ({"sets": {"many": {"fasta": "a"}}, "grids": []}, "set many: needs one of windows, "),
+    ],
+)  # fmt: skip
+def test_a_study_that_cannot_be_read(sets, tmp_path, change, words):
+    path = write_study(tmp_path / "study.json", **change)
+    with pytest.raises(TcnfastError, match=words) as caught:
+        read_study(path, [sets])
+    assert str(caught.value).startswith(str(path))
+
+
+def test_seeds_come_first_so_that_a_study_that_stops_early_is_whole(sets, tmp_path):
+    study = read_study(write_study(tmp_path / "study.json"), [sets])
+    assert study.cells[:3] == (
+        Cell("many", "tcn", 0),
+        Cell("many", "danq", 0),
+        Cell("many", "tcn", 1),
+    )
