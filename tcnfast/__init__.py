@@ -6,6 +6,7 @@ answer at once.
 
 from importlib import import_module
 
+from .bench import info as info
 from .scan import scan as scan
 
 _HOME = {
@@ -19,7 +20,7 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["scan", *_HOME])
+__all__ = sorted(["info", "scan", *_HOME])
 
 
 def __getattr__(name: str):

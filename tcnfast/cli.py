@@ -1,47 +1,64 @@
 """The command line: arguments in, one call, exit code out. Heavy imports wait for their command.
 
-Exit codes: 0 done, 1 failed (one line on stderr, the traceback with -v), 2 usage, 130 interrupted.
-stdout is data, stderr is talk.
+Exit codes: 0 done, 1 failed (one line on stderr, the traceback with -v), 2 usage, 130 interrupted,
+143 terminated. stdout is data, stderr is talk.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 
-from .commands import (
-    attribute,
-    average,
-    bench,
-    cobind,
-    evaluate,
-    index,
-    info,
-    motifs,
-    prepare,
-    report,
-    scan,
-    study,
-    train,
-    variants,
-)
+from .base.command import add_command, call, with_config
+from .base.errors import TcnfastError, Terminated
+from .base.options import speaking_of_flags
+from .base.verb import VERBS
+
+# commands in the order of the help, and the room that declares each
+ROOMS = {
+    "info": "bench",
+}
+# TODO: gone when each is a verb that ROOMS names
+LEGACY = (
+    "index", "prepare", "train", "evaluate", "average", "study", "scan", "attribute", "motifs",
+    "report", "variants", "cobind", "bench",
+)  # fmt: skip
+WORDS_OF_FAMILIES = {
+    "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
+    "windows": "sets of windows, other networks on them, and their comparison",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    level = logging.WARNING if args.quiet else logging.INFO
-    logging.basicConfig(level=level, format="tcnfast: %(message)s", stream=sys.stderr, force=True)
+    with speaking_of_flags(), _termination_is_an_exception():
+        return _run(build_parser().parse_args(argv))
+
+
+def run_room(package: str) -> None:
+    """``python -m tcnfast.ROOM``: the command of that room."""
+    sys.exit(main([package.split(".")[-1], *sys.argv[1:]]))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
-        if args.config:
-            args = parser.parse_args(_with_config(args, argv))
+        args = with_config(args) if hasattr(args, "verb") else args
+        level = logging.WARNING if getattr(args, "quiet", False) else logging.INFO
+        logging.basicConfig(
+            level=level, format="tcnfast: %(message)s", stream=sys.stderr, force=True
+        )
         _set_threads(args)
-        return args.run(args) or 0
+        return call(args) if hasattr(args, "verb") else args.run(args) or 0
+    except Terminated:
+        print("tcnfast: terminated", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print("tcnfast: interrupted", file=sys.stderr)
         return 130
@@ -49,10 +66,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if args.verbose:
+        if getattr(args, "verbose", False):
             logging.exception("failed")
         print(f"tcnfast: error: {_one_line(error)}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _termination_is_an_exception() -> Iterator[None]:
+    """SIGTERM stops a command as Ctrl-C does: what is finished is kept, its processes end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _one_line(error: Exception) -> str:
@@ -60,8 +94,6 @@ def _one_line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = str(error) or type(error).__name__
-    from .base.errors import TcnfastError
-
     if not isinstance(error, (TcnfastError, OSError)):
         text = f"{type(error).__name__}: {text} (a defect of tcnfast? -v shows where)"
     return " ".join(text.split())
@@ -69,29 +101,30 @@ def _one_line(error: Exception) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tcnfast",
-        description="Transcription-factor binding from DNA, genome-wide.",
+        prog="tcnfast", description="Transcription-factor binding from DNA, genome-wide."
     )
     parser.add_argument("--version", action="version", version=_LazyVersion("%(prog)s"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (
-        index,
-        prepare,
-        train,
-        evaluate,
-        study,
-        scan,
-        attribute,
-        motifs,
-        report,
-        average,
-        cobind,
-        variants,
-        bench,
-        info,
-    ):
-        module.add(commands)
+    families = {}
+    for words, verb in verbs().items():
+        family, _, form = words.rpartition(" ")
+        if family and family not in families:
+            about = WORDS_OF_FAMILIES[family]
+            families[family] = commands.add_parser(
+                family, help=about, description=about
+            ).add_subparsers(dest="form", required=True, metavar="FORM")
+        add_command(families.get(family, commands), form, verb)
+    for name in LEGACY:
+        import_module(f"tcnfast.commands.{name}").add(commands)
     return parser
+
+
+def verbs() -> dict:
+    """Every verb by the words of its command, in the order of the help."""
+    for room in dict.fromkeys(ROOMS.values()):
+        import_module(f"tcnfast.{room}")
+    order = list(ROOMS)
+    return dict(sorted(VERBS.items(), key=lambda item: order.index(item[0].split(" ")[0])))
 
 
 class _LazyVersion(str):
@@ -101,39 +134,15 @@ class _LazyVersion(str):
         return f"tcnfast {version('tcnfast')}"
 
 
-def _with_config(args: argparse.Namespace, argv: list[str]) -> list[str]:
-    """The command line with the flags of --config in front, so that what the user typed wins."""
-    from .base.errors import TcnfastError
-
-    try:
-        with open(args.config) as file:
-            values = json.load(file)
-    except ValueError as error:
-        raise TcnfastError(f"{args.config}: not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise TcnfastError(f"{args.config}: must hold flags and their values, as {{...}}")
-    flags = {word: action for action in args.parser._actions for word in action.option_strings}
-    words: list[str] = []
-    for key, value in values.items():
-        flag = "--" + key.replace("_", "-")
-        if flag not in flags or flag in ("--config", "--help"):
-            raise TcnfastError(f"{args.config}: {key!r} is no flag of {args.parser.prog}")
-        if isinstance(value, bool):
-            words += [flag] if value else []
-        elif isinstance(value, list) and flags[flag].nargs == "+":
-            words += [flag, *map(str, value)]
-        else:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words.append(f"{flag}={text}")
-    at = argv.index(args.command) + 1
-    return [*argv[:at], *words, *argv[at:]]
-
-
 def _set_threads(args: argparse.Namespace) -> None:
-    if args.threads:
-        import torch
+    threads = getattr(args, "threads", None)
+    if threads is None:
+        return
+    if threads < 1:
+        args.parser.error(f"--threads {threads}: must be at least 1")
+    import torch
 
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":

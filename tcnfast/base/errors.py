@@ -6,3 +6,7 @@ class TcnfastError(ValueError):
 
     The command line prints it without a traceback and exits with 1.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a command as Ctrl-C does."""

@@ -1,20 +1,322 @@
-"""Output folders: written under a temporary name, renamed when whole, never half there."""
+"""The life of a run: its output folder from refusal to publication, written once for every verb.
+
+A run writes below ``work`` under a temporary name; only :meth:`RunFolder.publish` makes ``out``
+whole. So an ``out`` with a run.json is always a finished run, and nothing of an unfinished one is
+ever taken for a result::
+
+    with RunFolder(out, "variants", run, key=lambda: {...}, resumable=True) as folder:
+        if not folder.complete:
+            ...                        # shards go below folder.work, results into folder.result
+            folder.publish({"alleles": n})
+    return VariantFolder(folder.path)
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
+import os
 import shutil
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from .errors import TcnfastError
+from .options import Run, setting
+
+log = logging.getLogger(__name__)
 
 RECORD = "run.json"  # in every finished output folder
-KEY = "key.json"  # in every unfinished one: what the run depends on
+KEY = "key.json"  # in every unfinished one: what the result depends on
+PARTIAL = ".partial"  # name, or end of the name, of an unfinished one
+LOCK = "lock"
 
 
+class RunFolder:
+    """Context manager over the output folder ``out`` of one run of ``command``.
+
+    ``key`` (JSON values, or a function that returns them) says what the result depends on. A run
+    that stops early leaves its work, if ``resumable`` and ``worth_keeping()`` (default: if the key
+    was settled); a later one with ``run.resume`` and an equal key goes on with it. A ``key`` that
+    takes long to know, or may turn out wrong, is a function: it is called where there is something
+    to compare with, and by :meth:`settle`. Work that was never settled is begun anew.
+
+    ``path`` is the finished folder: ``out`` with links resolved. ``work`` is where to write until
+    then: ``<out>.partial`` beside it, or ``<out>/.partial`` where ``out`` is there already and
+    empty (a mount point, a container's volume: it is filled, nothing is renamed across it).
+    ``complete`` tells that a resumed run has nothing left to do.
+
+    Raises TcnfastError, before any work is done, where the output exists and neither ``force`` nor
+    ``resume`` was given, where ``force`` would delete something that is no output of the command,
+    where the key differs, and where another process is writing to it. On any exception inside the
+    ``with`` block the work is kept, and a warning says so, or removed.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        command: str,
+        run: Run,
+        *,
+        key: dict | Callable[[], dict],
+        resumable: bool = False,
+        worth_keeping: Callable[[], bool] | None = None,
+    ) -> None:
+        self.started = time.monotonic()
+        self.path = Path(out).resolve()
+        self.command, self.resumable = command, resumable
+        self._run, self._know = run, key if callable(key) else lambda: key
+        self._worth_keeping = worth_keeping or (lambda: self.settled)
+        self._published, self._lock = False, None
+        if run.resume and not resumable:
+            raise TcnfastError(f"{setting('resume')}: tcnfast {command} cannot be resumed")
+        inside = self.path.is_dir() and _is_vacant(self.path) or os.path.ismount(self.path)
+        beside = self.path.with_name(self.path.name + PARTIAL)
+        self.work = self.path / PARTIAL if inside else beside
+        self._check_existing()
+        if self.complete:
+            return
+        left_over = self._look_at_work()
+        self._take_lock()
+        try:
+            if left_over:
+                self._check_unfinished()
+            if not (self.work / KEY).exists():
+                self._write_key({"command": command} if callable(key) else self._key)
+        except BaseException:
+            if not left_over:
+                shutil.rmtree(self.work, ignore_errors=True)
+            self._lock.close()
+            raise
+
+    # what is known of the run
+
+    @cached_property
+    def _key(self) -> dict:
+        """The key as a JSON reader sees it."""
+        return json.loads(json.dumps({"command": self.command, **self._know()}))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the key is written down, so that the work can be gone on with."""
+        return read_json(self.work / KEY) not in ({}, {"command": self.command})
+
+    def settle(self) -> None:
+        """Write down the key, once; raises what the function ``key`` raises."""
+        if not self.settled:
+            self._write_key(self._key)
+
+    @property
+    def result(self) -> Path:
+        """Folder below ``work`` that :meth:`publish` makes the output."""
+        folder = self.work / "result"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    # before the work
+
+    def _check_existing(self) -> None:
+        self.complete = False
+        if not self.path.exists() or (self.path.is_dir() and _is_vacant(self.path)):
+            return
+        key = read_json(self.path / RECORD).get("key")
+        key = key if isinstance(key, dict) else {}
+        if key.get("command") != self.command:
+            raise TcnfastError(
+                f"{self.path}: exists and is no output of tcnfast {self.command}; choose another "
+                f"{setting('out')}"
+            )
+        if self._run.force:
+            return
+        if not self._run.resume:
+            raise TcnfastError(
+                f"{self.path}: exists; choose another {setting('out')}, or "
+                f"{setting('force', True)} to replace it"
+            )
+        if key != self._key:
+            raise TcnfastError(f"{self.path}: is the result of another run; {self._mend}")
+        self.complete = True
+
+    def _look_at_work(self) -> bool:
+        """Whether an unfinished run of ours left something."""
+        entries = set(os.listdir(self.work)) - {LOCK} if self.work.is_dir() else set()
+        if (self.work.exists() and not self.work.is_dir()) or (entries and KEY not in entries):
+            raise TcnfastError(
+                f"{self.work}: is in the way and is no unfinished output of tcnfast; move it"
+            )
+        return bool(entries)
+
+    def _take_lock(self) -> None:
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.work / LOCK, "a+")
+        except OSError as error:
+            raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            writer = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise TcnfastError(
+                f"{self.path}: another run is writing to it (process {writer}); wait for it, or "
+                f"choose another {setting('out')}"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _check_unfinished(self) -> None:
+        if not (self._run.force or self._run.resume):
+            go_on = f"{setting('resume', True)} to go on with it or " if self.resumable else ""
+            raise TcnfastError(
+                f"{self.work}: was left by an unfinished run; give {go_on}"
+                f"{setting('force', True)} to begin anew"
+            )
+        if self._run.force or not self.settled:
+            for entry in self.work.iterdir():
+                if entry.name != LOCK:
+                    _remove(entry)
+        elif read_json(self.work / KEY) != self._key:
+            raise TcnfastError(
+                f"{self.work}: was left by a run with other inputs or settings; {self._mend}"
+            )
+
+    @property
+    def _mend(self) -> str:
+        return f"choose another {setting('out')}, or {setting('force', True)} to begin anew"
+
+    def _write_key(self, key: dict) -> None:
+        temporary = self.work / f"{KEY}.tmp"
+        temporary.write_text(json.dumps(key, indent=2) + "\n")
+        temporary.rename(self.work / KEY)
+
+    # during and after it
+
+    def publish(self, record: dict[str, Any] | None = None) -> Path:
+        """Make ``result`` the output and return ``path``. run.json holds the command, versions and
+        seconds of the run, ``record``, and the key."""
+        from .run_record import versions
+
+        about = {
+            "command": self.command,
+            "versions": versions(),
+            **(record or {}),
+            "seconds": round(time.monotonic() - self.started, 1),
+            "key": self._key,
+        }
+        result = self.result
+        (result / RECORD).write_text(json.dumps(about, indent=2) + "\n")
+        if self.work.parent == self.path:
+            _fill(self.path, result)
+        else:
+            if self.path.exists():
+                self.path.rename(self.work / "replaced")
+            result.rename(self.path)
+        self._published = True
+        shutil.rmtree(self.work, ignore_errors=True)
+        return self.path
+
+    def __enter__(self) -> RunFolder:
+        if self.complete:
+            log.info("%s is complete already", self.path)
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self._lock is None:
+            return
+        try:
+            if not self._published:
+                self._keep_or_discard()
+        finally:
+            self._lock.close()
+
+    def _keep_or_discard(self) -> None:
+        kept = self.resumable and self._worth_keeping()
+        if kept:
+            try:
+                self.settle()
+            except Exception:  # it is not known what the work was made of
+                kept = False
+        if kept:
+            words = "%s: what is finished is kept in %s; go on with %s"
+            log.warning(words, self.command, self.work, setting("resume", True))
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _is_vacant(folder: Path) -> bool:
+    """Whether nothing lies in a folder, but what an unfinished run left."""
+    return all(entry.name in (PARTIAL, "lost+found") for entry in folder.iterdir())
+
+
+def _fill(folder: Path, result: Path) -> None:
+    """Move what lies in ``result``, below ``folder``, up into it; run.json last."""
+    (folder / RECORD).unlink(missing_ok=True)
+    for entry in folder.iterdir():
+        if entry.name not in (PARTIAL, "lost+found"):
+            _remove(entry)
+    for entry in sorted(result.iterdir(), key=lambda entry: entry.name == RECORD):
+        entry.rename(folder / entry.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def output_file(out: str | Path, force: bool) -> Path:
+    """Where a verb that writes one file may write it, links resolved. Raises TcnfastError, before
+    any work is done, where it exists and ``force`` is not given, and where it cannot be made."""
+    path = Path(out).resolve()
+    if path.is_dir():
+        raise TcnfastError(f"{path}: is a folder; {setting('out')} names a file")
+    if path.exists() and not force:
+        raise TcnfastError(
+            f"{path}: exists; choose another {setting('out')}, or {setting('force', True)} to "
+            "replace it"
+        )
+    if not path.parent.is_dir():
+        raise TcnfastError(f"{path.parent}: no such folder, for {setting('out')}")
+    return path
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; empty if there is none."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_record(folder: str | Path, command: str) -> dict:
+    """run.json of a finished output of ``command``. Raises TcnfastError in one line where the
+    folder is missing, unfinished, or the output of another command."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise TcnfastError(f"{folder}: no such folder; give the output of tcnfast {command}")
+    record = read_json(folder / RECORD)
+    key = record.get("key") if isinstance(record.get("key"), dict) else {}
+    if key.get("command") != command:
+        other = f"it is one of tcnfast {key['command']}" if "command" in key else "no run.json"
+        raise TcnfastError(f"{folder}: is no output of tcnfast {command} ({other})")
+    return record
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# TODO: goes when the last verb uses RunFolder
 class OutputFolder:
     """``folder`` becomes the output at :meth:`publish`; until then everything lies in ``.work``.
 
@@ -69,7 +371,7 @@ class OutputFolder:
     @property
     def settled(self) -> bool:
         """Whether the key is written down, so that the work can be gone on with."""
-        return _read_json(self.work / KEY) not in ({}, {"command": self._command})
+        return read_json(self.work / KEY) not in ({}, {"command": self._command})
 
     def settle(self) -> None:
         """Write down the key."""
@@ -78,7 +380,7 @@ class OutputFolder:
     def _check_existing(self, force: bool, resume: bool | None) -> None:
         if not self.folder.exists():
             return
-        record = _read_json(self.folder / RECORD)
+        record = read_json(self.folder / RECORD)
         key = record.get("key") if isinstance(record.get("key"), dict) else {}
         ours = key.get("command") == self._command
         empty = self.folder.is_dir() and not any(self.folder.iterdir())
@@ -113,7 +415,7 @@ class OutputFolder:
             raise TcnfastError(
                 f"{self.work}: is left of an unfinished run; give {go_on}--force to begin anew"
             )
-        left = _read_json(self.work / KEY)
+        left = read_json(self.work / KEY)
         if left == {"command": self._command}:  # never settled
             shutil.rmtree(self.work)
         elif left != self._key:
@@ -136,18 +438,3 @@ class OutputFolder:
     def discard(self) -> None:
         """Forget the unfinished work."""
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-def _read_json(path: Path) -> dict:
-    """The object in a JSON file; empty if there is none."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,5 +1,5 @@
-import sys
+"""``python -m tcnfast.scan``."""
 
-from ..cli import main
+from ..cli import run_room
 
-sys.exit(main(["scan", *sys.argv[1:]]))
+run_room(__package__)

@@ -1,0 +1,7 @@
+"""``python -m tcnfast``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,207 @@
+"""Options: what a user may ask of a verb, declared once.
+
+A verb's options are a frozen dataclass derived from :class:`Options`; each of its fields is made
+by :func:`option`, which holds the default, the help text, the unit, and what values are allowed.
+The command line (``tcnfast/cli.py``), the Python signature (``base/verb.py``) and the checks are
+all made from these fields::
+
+    @dataclass(frozen=True)
+    class ScanOptions(Options):
+        stride: int = option(32, "spacing of scores, a power of two", unit="BP", least=1)
+        tracks: tuple[str, ...] | None = option(None, "labels to write tracks of", kind=names)
+
+This module imports nothing heavy, so that ``tcnfast --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from .errors import TcnfastError
+
+_command_line = False  # whether the user speaks to us through the command line
+
+
+@contextmanager
+def speaking_of_flags() -> Iterator[None]:
+    """Inside, :func:`setting` names flags of the command line."""
+    global _command_line
+    before, _command_line = _command_line, True
+    try:
+        yield
+    finally:
+        _command_line = before
+
+
+def setting(name: str, value: object = None) -> str:
+    """How the user writes the option ``name``: ``--track-floor`` on the command line,
+    ``track_floor`` in Python; with a ``value``, ``--rc max`` and ``rc='max'``.
+
+    Error messages use it, so that each user reads words that work where they are.
+    """
+    if not _command_line:
+        return name if value is None else f"{name}={value!r}"
+    flag = {"out": "-o/--output"}.get(name, "--" + name.replace("_", "-"))
+    return flag if value in (None, True) else f"{flag} {value}"
+
+
+def names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Kind of an option that takes several names: "A,B" or a sequence of strings."""
+    parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+class Spec(NamedTuple):
+    """What :func:`option` was told of a field."""
+
+    help: str
+    kind: Callable[[Any], Any]
+    unit: str | None
+    choices: Sequence[str] | None
+    least: float | None
+    below: float | None
+    short: str | None
+    many: bool
+    group: str | None
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    kind: Callable[[Any], Any] | None = None,
+    unit: str | None = None,
+    choices: Sequence[str] | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    short: str | None = None,
+    many: bool = False,
+    group: str | None = None,
+) -> Any:
+    """A field of an :class:`Options` class.
+
+    ``help``: one phrase, without the default, which is added. ``kind``: what makes the value from
+    what was given, a string on the command line (default: the type of ``default``; str for None).
+    It raises ValueError for what it does not take. A bool is a flag that is given or not.
+    ``unit``: what the help shows for the value, as BP. ``choices``, ``least`` and ``below`` (value
+    >= least, value < below) are checked for both, command line and Python. ``short``: as "-t".
+    ``many``: several words on the command line, a tuple in Python. ``group``: heading in the help.
+    """
+    if kind is None:
+        kind = str if default is None else type(default)
+    spec = Spec(help, kind, unit, choices, least, below, short, many, group)
+    return field(default=default, metadata={"option": spec})
+
+
+def option_fields(options: type) -> dict[str, Spec]:
+    """The fields of a dataclass that :func:`option` made, by name."""
+    return {x.name: x.metadata["option"] for x in fields(options) if "option" in x.metadata}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every options class: makes and checks the values. Raises TcnfastError in one line.
+
+    A subclass checks what concerns several options in :meth:`check`.
+    """
+
+    def __post_init__(self) -> None:
+        for name, spec in option_fields(type(self)).items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _made(name, spec, value))
+        self.check()
+
+    def check(self) -> None:
+        """Raise TcnfastError where options do not go together."""
+
+
+def _made(name: str, spec: Spec, value: Any) -> Any:
+    if spec.many:
+        value = (value,) if isinstance(value, str) else value
+        return tuple(_checked(name, spec, _converted(name, spec.kind, part)) for part in value)
+    if spec.kind is names:
+        return tuple(_checked(name, spec, part) for part in names(value))
+    return _checked(name, spec, _converted(name, spec.kind, value))
+
+
+def _converted(name: str, kind: Callable, value: Any) -> Any:
+    try:
+        made = kind(value)
+    except (TypeError, ValueError) as error:
+        words = {int: "must be a whole number", float: "must be a number"}.get(kind, error)
+        raise TcnfastError(f"{setting(name)} {value!r}: {words}") from None
+    if kind in (int, float) and (isinstance(value, bool) or (kind is int and made != float(value))):
+        raise TcnfastError(f"{setting(name)} {value!r}: must be a whole number")
+    return made
+
+
+def _checked(name: str, spec: Spec, value: Any) -> Any:
+    problem = None
+    if spec.choices and value not in spec.choices:
+        problem = f"must be one of {', '.join(map(str, spec.choices))}"
+    elif spec.least is not None and not value >= spec.least:
+        problem = f"must be at least {spec.least:g}"
+    elif spec.below is not None and not value < spec.below:
+        problem = f"must be below {spec.below:g}"
+    if problem:
+        raise TcnfastError(f"{setting(name)} {value!r}: {problem}")
+    return value
+
+
+STRANDS = ("+", "-", "both", "max")
+
+
+def strand_option() -> str:
+    """The option ``strand``: "+", "-", "both" (the mean of the two strands' logits) or "max"."""
+    words = "score +, -, or both strands: the mean (both) or maximum (max) of their logits"
+    return option("both", words, choices=STRANDS)
+
+
+def stride_option() -> int:
+    """The option ``stride``."""
+    return option(32, "spacing of scores, a power of two", unit="BP", least=1)
+
+
+def targets_option(help: str = "labels to look at (default: all)") -> tuple[str, ...] | None:
+    """The option ``targets``: labels by name."""
+    return option(None, help, kind=names, unit="LABELS", short="-t")
+
+
+def chroms_option() -> tuple[str, ...] | None:
+    """The option ``chroms``."""
+    words = "contigs, or all (default: no alternative, unplaced, random or mitochondrial ones)"
+    return option(None, words, kind=names, unit="NAMES", short="-c")
+
+
+def seed_option(of: str) -> int:
+    """The option ``seed`` of random draws, which ``of`` names."""
+    return option(0, f"seed of {of}", unit="N")
+
+
+@dataclass(frozen=True)
+class Run(Options):
+    """How a verb runs: none of this changes what is asked for. A verb says which of it applies."""
+
+    device: str = option("auto", "auto, cpu, cuda[:i] or mps", unit="NAME")
+    devices: tuple[str, ...] | None = option(
+        None,
+        "several devices at once, a process each, in place of device: cuda:0,cuda:1 or cpu,cpu",
+        kind=names,
+        unit="NAMES",
+    )
+    precision: str = option("auto", "auto, bf16, fp16, tf32, fp32 or fp64", unit="NAME")
+    backend: str = option("auto", "auto, triton, cpu or reference", unit="NAME")
+    batch_size: int = option(1, "segments scored at once", unit="N", least=1)
+    force: bool = option(False, "replace an existing output")
+    resume: bool = option(False, "go on with an unfinished run: the same result as without a stop")
+    progress: bool = False  # shown by the command line unless told otherwise
+
+    def check(self) -> None:
+        if self.force and self.resume:
+            raise TcnfastError(
+                f"{setting('force', True)} and {setting('resume', True)}: give one of the two"
+            )

@@ -1,0 +1,145 @@
+"""One form for every verb: a function, a command and ``python -m tcnfast.VERB`` of one declaration.
+
+A verb is a plain function of its inputs, ``out``, its options and its run::
+
+    @verb("call binding along a genome", GENOME, MODEL, OUT, options=ScanOptions, run=("device",))
+    def scan(genome, model="encode-v1", out="scan/", *, options: ScanOptions, run: Run):
+        from .scan_genome import scan_genome
+        return scan_genome(genome, model, out, options, run)
+
+The user calls ``scan("hg38.fa", stride=64, device="cpu")``, or hands over ``options=`` and
+``run=`` made before. The command line is made from ``scan.verb``. The body imports what it needs
+when it is called, so that importing a room costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from .options import Options, Run, Spec, option_fields
+
+R = TypeVar("R")
+
+VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in order of import
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of a verb that is no option: files and folders.
+
+    ``flags``: none for a positional argument. ``many``: one or several. The function's signature
+    says whether it must be given.
+    """
+
+    name: str
+    help: str
+    flags: tuple[str, ...] = ()
+    many: bool = False
+    unit: str | None = None
+
+
+GENOME = Input("genome", "FASTA or .2bit files", ("-g", "--genome"), many=True, unit="FASTA")
+MODEL = Input("model", "model folder or bundled name", ("-m", "--model"), unit="MODEL")
+OUT = Input("out", "output folder", ("-o", "--output"), unit="DIR")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What the command line needs to know of a verb. ``show`` prints a result on stdout (data) and
+    may return an exit code; it runs for the command only."""
+
+    command: str
+    help: str
+    inputs: tuple[Input, ...]
+    options: type[Options]
+    run: tuple[str, ...]
+    function: Callable
+    show: Callable[[Any], int | None] | None
+
+    @property
+    def settings(self) -> dict[str, Spec]:
+        """The options by name, then those of the run that apply."""
+        every = option_fields(Run)
+        return option_fields(self.options) | {name: every[name] for name in self.run}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Of the inputs that need not be given."""
+        parameters = inspect.signature(self.function).parameters
+        found = {x.name: parameters[x.name].default for x in self.inputs}
+        return {
+            name: value for name, value in found.items() if value is not inspect.Parameter.empty
+        }
+
+
+@dataclass(frozen=True)
+class NoOptions(Options):
+    """Of a verb that has none."""
+
+
+def verb(
+    help: str,
+    *inputs: Input,
+    options: type[Options] = NoOptions,
+    run: tuple[str, ...] = (),
+    show: Callable[[Any], int | None] | None = None,
+    command: str | None = None,
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Make a function ``f(*inputs, options, run)`` a verb; see the module.
+
+    ``command``: its words on the command line, as "cobind pairs" (default: the function's name).
+    Keywords that are no option of the verb raise TypeError.
+    """
+
+    def declare(function: Callable[..., R]) -> Callable[..., R]:
+        kind, applies = options, run
+        parameters = inspect.signature(function).parameters.values()
+        own = [x for x in parameters if x.name not in ("options", "run")]
+        assert [x.name for x in own] == [x.name for x in inputs], function
+
+        @functools.wraps(function)
+        def call(*args, options=None, run=None, **words):
+            asked = {name: words.pop(name) for name in option_fields(kind) if name in words}
+            how = {name: words.pop(name) for name in (*applies, "progress") if name in words}
+            for given, whole in ((asked, options), (how, run)):
+                if given and whole is not None:
+                    raise TypeError(f"{function.__name__}(): {next(iter(given))} is given twice")
+            options = kind(**asked) if options is None else options
+            run = Run(**how) if run is None else run
+            return function(*args, options=options, run=run, **words)
+
+        name = command or function.__name__
+        declared = Verb(name, help, inputs, kind, applies, call, show)
+        call.verb = VERBS[name] = declared
+        call.__signature__ = _signature(function, own, declared)
+        call.__doc__ = inspect.cleandoc(function.__doc__ or help) + "\n\n" + _described(declared)
+        return call
+
+    return declare
+
+
+def _signature(function: Callable, own: list, declared: Verb) -> inspect.Signature:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    types = {x.name: x.type for x in (*fields(declared.options), *fields(Run))}
+    values = {x.name: x.default for x in (*fields(declared.options), *fields(Run))}
+    made = [
+        inspect.Parameter(name, keyword, default=values[name], annotation=types[name])
+        for name in declared.settings
+    ]
+    whole = [
+        inspect.Parameter("options", keyword, default=None, annotation=declared.options),
+        inspect.Parameter("run", keyword, default=None, annotation=Run),
+    ]
+    return inspect.signature(function).replace(parameters=[*own, *made, *whole])
+
+
+def _described(declared: Verb) -> str:
+    lines = ["Options:"]
+    for name, spec in declared.settings.items():
+        unit = f" ({spec.unit})" if spec.unit else ""
+        lines.append(f"    {name}{unit}: {spec.help}")
+    return "\n".join(lines)
