@@ -123,8 +123,12 @@ def verbs() -> dict:
     """Every verb by the words of its command, in the order of the help."""
     for room in dict.fromkeys(ROOMS.values()):
         import_module(f"tcnfast.{room}")
-    order = list(ROOMS)
-    return dict(sorted(VERBS.items(), key=lambda item: order.index(item[0].split(" ")[0])))
+    return {
+        words: verb
+        for first in ROOMS
+        for words, verb in VERBS.items()
+        if words.split(" ")[0] == first
+    }
 
 
 class _LazyVersion(str):

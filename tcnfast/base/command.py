@@ -50,15 +50,14 @@ def _add_input(parser: argparse.ArgumentParser, argument: Input, defaults: dict)
 
 def _add_option(group, option: str, spec: Spec, default: Any) -> None:
     flags = [*([spec.short] if spec.short else ()), "--" + option.replace("_", "-")]
+    words = spec.help.replace("%", "%%")
     if spec.kind is bool:
-        group.add_argument(*flags, dest=option, action="store_true", help=spec.help)
+        group.add_argument(*flags, dest=option, action="store_true", help=words)
         return
-    words = spec.help
     if default not in (None, (), "") and "default" not in words:
         words += f" (default {default if not isinstance(default, float) else f'{default:g}'})"
     metavar = spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
     nargs = "+" if spec.many else None
-    words = words.replace("%", "%%")
     group.add_argument(*flags, dest=option, nargs=nargs, metavar=metavar, help=words)
 
 
@@ -117,7 +116,7 @@ def call(args: argparse.Namespace) -> int:
         args.parser.error(str(error))
     for argument in verb.inputs:
         if argument.name not in given and argument.name not in verb.defaults:
-            name = "/".join(argument.flags) or argument.unit or argument.name
+            name = "/".join(argument.flags) or argument.unit or argument.name.upper()
             args.parser.error(f"{name} is required")
     inputs = {x.name: given[x.name] for x in verb.inputs if x.name in given}
     result = verb.function(**inputs, options=options, run=how)
