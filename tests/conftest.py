@@ -1,4 +1,4 @@
-"""What the tests share: seeds, a small random model, and random codes."""
+"""What the tests share: seeds and random codes, and the fixtures that several rooms use."""
 
 import os
 import random
@@ -11,7 +11,8 @@ import torch
 if not torch.cuda.is_available():  # before anything imports Triton: it looks once
     os.environ["TRITON_INTERPRET"] = "1"
 
-from tcnfast.model.tcn import TCN, TCNConfig
+pytest.register_assert_rewrite("support", "numerics", "truth")
+pytest_plugins = ["support.models", "support.cli", "support.planted"]
 
 # a shell starts what runs in its background deaf to Ctrl-C, and children would be so too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -27,32 +28,6 @@ def seeds():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def make_model():
-    """make_model(**config): a small random TCN in evaluation mode, no parameter left trivial."""
-    return random_model
-
-
-def random_model(labels=("CTCF@K562", "MAX@K562", "REST"), **config):
-    config = {"channels": 5, "blocks": 4, **config}
-    model = TCN(TCNConfig(labels=list(labels), **config)).eval()
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.Conv1d) and config.get("norm") != "weight":
-                # smoothers, as a network starts, grow without bound under made-up statistics
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(std=0.3)
-                module.running_mean.normal_(std=0.3)
-                module.running_var.uniform_(0.5, 2.0)
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.normal_(std=0.3)
-        model.head.weight.normal_(std=0.5)
-    return model
 
 
 @pytest.fixture

@@ -57,9 +57,9 @@ def runs(isa, shape):
 def main(build):
     use_build(build)
     torch.set_num_threads(1)
-    from block_fixtures import Case, compare, train_once
-    from engine_fixtures import ENGINES, Shape, expected, score
-    from substitution_fixtures import SHAPES, check
+    from support.block import Case, compare, train_once
+    from support.engine import ENGINES, Shape, expected, score
+    from support.substitution import SHAPES, check
 
     from tcnfast.engines import cpu_engine
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pyBigWig
 import pytest
-from cli_fixtures import assert_nothing_written, fails, fixture_home, fixture_run, scan_words  # noqa: F401
-from planted_fixtures import LABELS, fixture_planted  # noqa: F401
-from scan_fixtures import GAP, SIZES, files_in, read_rows
 from sklearn.metrics import roc_auc_score
+from support.cli import assert_nothing_written, fails, scan_words
+from support.planted import LABELS
+from support.scan import GAP, SIZES, files_in, read_rows
 
 from tcnfast.attribute import attribute_run as attribute_module
 from tcnfast.attribute import attribution_files, attribution_job

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
+from support.models import random_model
 
 from tcnfast.attribute.attributions import Attributions, projected
 from tcnfast.attribute.ig_baselines import baselines

@@ -6,17 +6,8 @@ import shutil
 
 import pytest
 import torch
-from cli_fixtures import (  # noqa: F401
-    QUICK,
-    assert_nothing_written,
-    data_words,
-    fails,
-    fixture_home,
-    fixture_lesson,
-    fixture_run,
-    scan_words,
-)
-from scan_fixtures import calling_model, files_in
+from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_words
+from support.scan import calling_model, files_in
 
 from tcnfast.model import store
 
@@ -255,7 +246,7 @@ def test_bad_splits_are_known_before_training(run, lesson, tmp_path, split, word
     def fit(*_, **__):
         raise AssertionError("training began")
 
-    import tcnfast.training.train_run as train_run
+    import tcnfast.train.train_run as train_run
 
     monkeypatch.setattr(train_run, "fit", fit)
     path = tmp_path / "split.json"

@@ -8,17 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import (  # noqa: F401
-    QUICK,
-    assert_nothing_written,
-    data_words,
-    fails,
-    fixture_home,
-    fixture_lesson,
-    fixture_run,
-    scan_words,
-)
-from scan_fixtures import LABELS, calls_of, files_in, read_rows, run_record_of, write_fasta
+from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_words
+from support.scan import LABELS, calls_of, files_in, read_rows, run_record_of, write_fasta
 
 import tcnfast
 from tcnfast.model import store
@@ -244,7 +235,7 @@ def test_an_existing_model_is_not_trained_over(run, lesson, tmp_path):
 
 
 def test_an_interrupted_training_exits_with_130(run, lesson, tmp_path, monkeypatch):
-    import tcnfast.training.train_run as train_run
+    import tcnfast.train.train_run as train_run
 
     def fit(*_, **__):
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_model
+from support.models import random_model
 
 from tcnfast.bench import speed_table
 from tcnfast.bench.speed import Clock, Roofline, Timing, Work, peak_memory, take_turns
@@ -147,7 +147,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 import bench_kernels, kernel_cases, torch_stacks
-from tcnfast.speed import Clock, Roofline
+from tcnfast.bench.speed import Clock, Roofline
 torch.set_num_threads(1)
 cpu = torch.device("cpu")
 setting = kernel_cases.Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)

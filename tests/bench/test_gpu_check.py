@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from triton_fixtures import needs_triton
+from support.triton import needs_triton
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))

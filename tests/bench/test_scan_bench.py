@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
-from scan_fixtures import random_letters, write_fasta
+from support.models import random_model
+from support.scan import random_letters, write_fasta
 
 from tcnfast.bench.speed import Clock
 from tcnfast.engines.plain_stack import LAYOUTS

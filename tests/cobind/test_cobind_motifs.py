@@ -2,19 +2,10 @@
 
 import numpy as np
 import pytest
-from cli_fixtures import assert_nothing_written, fails, fixture_home, fixture_run  # noqa: F401
-from cobind_fixtures import (
-    GAPS,
-    LETTERS,
-    LONGEST_GAP,
-    MOTIFS,
-    PAIR,
-    SUM,
-    fixture_planted,  # noqa: F401
-    sharp_motif,
-)
-from conftest import random_model
-from scan_fixtures import read_rows
+from support.cli import assert_nothing_written, fails
+from support.cobind import GAPS, LETTERS, LONGEST_GAP, MOTIFS, PAIR, SUM, sharp_motif
+from support.models import random_model
+from support.scan import read_rows
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind import backgrounds, interaction
@@ -186,7 +177,7 @@ def test_weak_columns_leave_the_background():
 
 
 def test_backgrounds_hold_no_motif_and_keep_their_dinucleotides(tmp_path):
-    from scan_fixtures import small_genome, write_fasta
+    from support.scan import small_genome, write_fasta
 
     motifs = [sharp_motif("E", "CACGTG")]
     with Genome(write_fasta(tmp_path / "g.fa", small_genome())) as genome:

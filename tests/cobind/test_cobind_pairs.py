@@ -7,11 +7,11 @@ import networkx
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import assert_nothing_written, fails, fixture_home, fixture_run  # noqa: F401
-from dataset_fixtures import genome, intervals  # noqa: F401
-from scan_fixtures import read_rows
 from scipy import stats
 from scipy.stats import false_discovery_control
+from support.cli import assert_nothing_written, fails
+from support.dataset import intervals
+from support.scan import read_rows
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind import null, pair_graph
@@ -56,7 +56,7 @@ def test_a_peak_binds_bins_that_it_covers_by_half_or_that_of_its_middle(genome):
 
 
 def test_n_the_blacklist_and_regions_take_bins_away(tmp_path):
-    from scan_fixtures import random_letters, write_fasta
+    from support.scan import random_letters, write_fasta
 
     from tcnfast.genome.genome import Genome
 

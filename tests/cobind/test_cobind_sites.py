@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import assert_nothing_written, fails, fixture_run  # noqa: F401
-from cobind_fixtures import LETTERS, MOTIFS, PAIR, fixture_planted, sharp_motif  # noqa: F401
-from scan_fixtures import random_letters, read_rows, write_fasta
+from support.cli import assert_nothing_written, fails
+from support.cobind import LETTERS, MOTIFS, PAIR, sharp_motif
+from support.scan import random_letters, read_rows, write_fasta
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError

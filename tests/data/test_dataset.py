@@ -1,18 +1,8 @@
 """Label bins, against brute force on a small random genome."""
 
-# ruff: noqa: F811  (fixtures from dataset_fixtures)
-
 import numpy as np
 import pytest
-from dataset_fixtures import (  # noqa: F401
-    LABELS,
-    SIZES,
-    dataset,
-    genome,
-    intervals,
-    label_by_hand,
-    rows,
-)
+from support.dataset import LABELS, SIZES, intervals, label_by_hand
 
 from tcnfast.data.dataset import Dataset
 from tcnfast.genome.genome import Region

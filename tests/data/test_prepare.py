@@ -10,8 +10,8 @@ import bioframe
 import numpy as np
 import pandas as pd
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from prepare_fixtures import LABELS, SIZES, fixture_lab, random_rows  # noqa: F401
+from support.cli import fails
+from support.prepare import LABELS, SIZES, random_rows
 
 from tcnfast.data.assembly_check import contrasts
 from tcnfast.data.prepared import open_prepared

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import fixture_run  # noqa: F401
-from scan_fixtures import random_letters, write_fasta
+from support.scan import random_letters, write_fasta
 
 
 @pytest.mark.parametrize("what", ["gc", "cpg", "kmer"])

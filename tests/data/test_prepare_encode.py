@@ -5,8 +5,7 @@
 from pathlib import Path
 
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from prepare_fixtures import fixture_lab  # noqa: F401
+from support.cli import fails
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.encode_metadata import read_encode

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cli_fixtures import fixture_run  # noqa: F401
-from prepare_fixtures import LABELS, fixture_lab  # noqa: F401
+from support.prepare import LABELS
 
 from tcnfast.data.data_report import report_text
 from tcnfast.data.prepared import open_prepared

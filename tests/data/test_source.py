@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import QUICK, data_words, fixture_lesson, fixture_run  # noqa: F401
-from prepare_fixtures import LABELS, SIZES, fixture_lab  # noqa: F401
+from support.cli import QUICK, data_words
+from support.prepare import LABELS, SIZES
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.source import open_source

@@ -1,19 +1,8 @@
 """Tiles for training, against brute force on a small random genome."""
 
-# ruff: noqa: F811  (fixtures from dataset_fixtures)
-
 import numpy as np
 import pytest
-from dataset_fixtures import (  # noqa: F401
-    LABELS,
-    REGIONS,
-    SIZES,
-    dataset,
-    genome,
-    intervals,
-    label_by_hand,
-    rows,
-)
+from support.dataset import LABELS, REGIONS, SIZES, intervals, label_by_hand
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset

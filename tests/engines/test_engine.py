@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import random_model
-from engine_fixtures import (
-    Shape,
-    every_engine,
-    expected,
-    needs_engine,
-    random_codes,
-    score,
-)
 from numerics import assert_close
+from support.engine import Shape, every_engine, expected, needs_engine, random_codes, score
+from support.models import random_model
 from truth import in_precision, truth
 
 from tcnfast.engines.cpu_engine import ISA_VARIABLE

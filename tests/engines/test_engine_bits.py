@@ -2,14 +2,7 @@
 
 import pytest
 import torch
-from engine_fixtures import (
-    ENGINES,
-    Shape,
-    every_engine,
-    needs_engine,
-    random_codes,
-    random_weights,
-)
+from support.engine import ENGINES, Shape, every_engine, needs_engine, random_codes, random_weights
 
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.cpu_engine import ISA_VARIABLE

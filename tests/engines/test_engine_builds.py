@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_fixtures import ENGINES, ISAS
+from support.engine import ENGINES, ISAS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "csrc" / "cpu").glob("*.cpp"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import ISAS, needs_engine
+from support.engine import ISAS, needs_engine
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import backend as backends

@@ -9,14 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
-from engine_fixtures import (
-    Shape,
-    every_engine,
-    needs_engine,
-    random_codes,
-    random_weights,
-)
+from support.engine import Shape, every_engine, needs_engine, random_codes, random_weights
+from support.models import random_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import cpu_engine
@@ -184,9 +178,9 @@ def test_a_forked_child_scores_too():
 import os, sys
 import torch
 sys.path.insert(0, sys.argv[1])
-from conftest import random_model
-from engine_fixtures import random_codes
-from tcnfast.plan import Plan
+from support.engine import random_codes
+from support.models import random_model
+from tcnfast.engines.plan import Plan
 
 torch.set_num_threads(2)
 plan = Plan(random_model(), device="cpu", backend="cpu", precision="fp32", stride=4)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from triton_fixtures import needs_triton
+from support.triton import needs_triton
 
 pytestmark = needs_triton
 

@@ -1,13 +1,16 @@
 """Residual blocks in training on the C++ engine against ``model.Block``: outputs, statistics and
-every gradient, on every instruction set, element by element (see block_fixtures.py)."""
+every gradient, on every instruction set, element by element (see support/block.py)."""
 
 import random
 
 import pytest
 import torch
-from block_fixtures import (
+from support.block import (
+    LONG,
     SPAN,
+    TABLE,
     Case,
+    case_name,
     check,
     compare,
     random_block,
@@ -18,53 +21,11 @@ from block_fixtures import (
     run_plain,
     seams,
 )
-from engine_fixtures import every_engine, needs_engine
+from support.engine import every_engine, needs_engine
 
 from tcnfast.engines import cpu_engine, reference
 
 pytestmark = needs_engine
-
-TABLE = [
-    # the first block, which reads codes
-    Case(0, 1, 2, 2, 1, "batch", "centred", 2, 30),
-    Case(0, 3, 2, 4, 2, "weight", "causal", 1, 9, 1, 0.3),
-    Case(0, 4, 3, 3, 1, "batch", "causal", 7, 12, 0, 0.3),
-    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
-    Case(0, 5, 4, 6, 1, "weight", "centred", 2, 1),
-    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
-    Case(0, 17, 7, 19, 64, "batch", "causal", 7, 40),
-    Case(0, 33, 5, 7, 1, "weight", "causal", 1, 21, 0, 0.3),
-    Case(0, 64, 3, 19, 4, "batch", "centred", 7, 60, 1),
-    # the others, which read rows: dilations 1 to 16, strides 1 and 2
-    Case(1, 1, 3, 3, 1, "batch", "centred", 7, 11),
-    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
-    Case(1, 4, 5, 5, 1, "weight", "causal", 1, 1),
-    Case(1, 64, 3, 15, 16, "batch", "centred", 7, 60, 1, 0.1),
-    Case(2, 5, 6, 6, 8, "batch", "centred", 7, 17, 1),
-    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
-    Case(2, 33, 2, 2, 4, "batch", "causal", 7, 60, 0, 0.3),
-    Case(3, 4, 2, 2, 16, "weight", "causal", 7, 5, 1, 0.3),
-    Case(3, 17, 3, 3, 1, "batch", "centred", 1, 400),
-    Case(3, 64, 3, 15, 32, "weight", "centred", 2, 20, 1, 0.1),
-    Case(4, 3, 7, 7, 1, "batch", "causal", 2, 35),
-    Case(4, 5, 3, 3, 64, "batch", "causal", 2, 35, 1),
-    Case(4, 16, 4, 4, 2, "weight", "centred", 1, 13, 0, 0.3),
-    Case(4, 33, 5, 5, 32, "batch", "centred", 7, 60, 1),
-]
-# rows at the seams of spans outweigh the others, so that one left out is seen in every sum
-LONG = [
-    Case(0, 5, 3, 15, 1, "batch", "centred", 2, 1100, 0, 0.3, 16.0),
-    Case(0, 4, 2, 4, 4, "weight", "causal", 1, 700, 1, 0.0, 16.0),
-    Case(1, 17, 3, 3, 4, "batch", "centred", 2, 700, 1, 0.0, 16.0),
-    Case(2, 5, 7, 7, 1, "weight", "causal", 2, 600, 0, 0.3, 16.0),
-    Case(3, 4, 4, 4, 16, "weight", "centred", 2, 520, 1, 0.0, 16.0),
-    Case(4, 3, 3, 3, 1, "batch", "causal", 1, 1025, 0, 0.0, 1.0),
-    Case(1, 1, 2, 2, 2, "batch", "centred", 9, 1030, 0, 0.0, 1.0),  # groups of several spans
-]
-
-
-def name(case):
-    return "-".join(map(str, case))
 
 
 @pytest.fixture
@@ -73,7 +34,7 @@ def on(monkeypatch):
 
 
 @every_engine
-@pytest.mark.parametrize("case", TABLE + LONG, ids=name)
+@pytest.mark.parametrize("case", TABLE + LONG, ids=case_name)
 def test_outputs_and_gradients_are_those_of_the_plain_block(
     on, nan_filled_memory, isa, precision, case
 ):
@@ -158,7 +119,7 @@ def test_the_table_has_every_value():
         assert any(case.outputs == 1 and case.rest == 0 for case in some), "exactly one output"
 
 
-@pytest.mark.parametrize("case", LONG, ids=name)
+@pytest.mark.parametrize("case", LONG, ids=case_name)
 def test_long_cases_have_seams_in_both_convolutions(case):
     assert seams(case.length1) and seams(case.length2)
     assert max(case.length1, case.length2) > SPAN

@@ -2,13 +2,13 @@
 that are not contiguous, and bits that depend on nothing but the numbers."""
 
 import copy
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from block_fixtures import (
+from support.block import (
     Case,
     code_residual,
     parameters_of,
@@ -17,11 +17,11 @@ from block_fixtures import (
     random_masks,
     settings_of,
 )
-from engine_fixtures import needs_engine, random_codes
+from support.engine import needs_engine
+from support.models import gradients, model_and_codes
 from torch import nn
 
 from tcnfast.engines import cpu_engine, ops
-from tcnfast.model.tcn import TCN, TCNConfig
 
 pytestmark = needs_engine
 
@@ -53,18 +53,6 @@ def arguments(case, precision):
         residual,
         *settings_of(block, case.grid, precision),
     ]
-
-
-def model_and_codes(norm="batch", **config):
-    config = dict(labels=["a", "b"], channels=5, blocks=3, dropout=0.0, norm=norm) | config
-    model = TCN(TCNConfig(**config)).train()
-    return model, random_codes(4, model.receptive_field + 20)
-
-
-def gradients(model):
-    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    return found
 
 
 # PyTorch
@@ -103,7 +91,7 @@ import sys
 import torch
 
 sys.path.insert(0, sys.argv[1])
-from test_ops_api import gradients, model_and_codes
+from support.models import gradients, model_and_codes
 
 torch.set_num_threads(1)
 rank = int(sys.argv[2])
@@ -127,8 +115,8 @@ torch.distributed.destroy_process_group()
 def test_two_processes_train_on_the_mean_of_their_gradients(tmp_path):
     script = tmp_path / "ddp.py"
     script.write_text(DDP)
-    here = os.path.dirname(__file__)
-    command = [sys.executable, script, here]
+    tests = Path(__file__).parents[1]
+    command = [sys.executable, script, tests]
     ranks = [subprocess.Popen([*command, str(rank), tmp_path / "store"]) for rank in (0, 1)]
     assert [rank.wait(100) for rank in ranks] == [0, 0]
     got = [torch.load(tmp_path / f"store.{rank}") for rank in (0, 1)]

@@ -1,8 +1,8 @@
-"""The comparison of block_fixtures.py sees what it is there for: errors planted in the engine's
+"""The comparison of support/block.py sees what it is there for: errors planted in the engine's
 results, in both precisions, are found."""
 
 import pytest
-from block_fixtures import (
+from support.block import (
     Case,
     compare,
     random_block,
@@ -12,7 +12,7 @@ from block_fixtures import (
     run_engine,
     seams,
 )
-from engine_fixtures import ENGINES, needs_engine
+from support.engine import ENGINES, needs_engine
 
 from tcnfast.engines import cpu_engine
 

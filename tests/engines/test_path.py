@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
 from numerics import assert_close
+from support.models import random_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import path as module

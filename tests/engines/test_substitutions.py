@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import ISAS, needs_engine
-from substitution_fixtures import SHAPES, check, some_windows, weights_of, whole
+from support.engine import ISAS, needs_engine
+from support.substitution import SHAPES, check, some_windows, weights_of, whole
 
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.cpu_engine import ISA_VARIABLE

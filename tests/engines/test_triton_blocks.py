@@ -1,14 +1,13 @@
 """``ops.block`` and its gradients on the Triton kernels, against ``model.Block`` (see
-block_fixtures.py): on a GPU all that test_ops.py compares on the C++ engine, and in Triton's
+support/block.py): on a GPU all that test_ops.py compares on the C++ engine, and in Triton's
 interpreter, which is slow, a table in which everything occurs."""
 
 import copy
 
 import pytest
 import torch
-from block_fixtures import Case, compare
-from test_ops import LONG, TABLE, name
-from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
+from support.block import LONG, TABLE, Case, case_name, compare
+from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import ops, reference, training_pass
@@ -34,7 +33,7 @@ CASES = [(case, p) for p in PRECISIONS for case in CASES if GPU or p == "fp32" o
 
 
 def words(value):
-    return value if isinstance(value, str) else name(value)
+    return value if isinstance(value, str) else case_name(value)
 
 
 @pytest.mark.parametrize("case, precision", CASES, ids=words)

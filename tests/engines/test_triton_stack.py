@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import random_model
 from numerics import assert_close
-from triton_fixtures import DEVICE, GPU, PRECISIONS, kernels, needs_triton  # noqa: F401
+from support.models import random_model
+from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import reference, triton_engine

@@ -5,16 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import (  # noqa: F401
-    SITE,
-    assert_nothing_written,
-    data_words,
-    fails,
-    fixture_lesson,
-    fixture_run,
-)
-from scan_fixtures import calling_model, files_in, read_rows, run_record_of
 from sklearn.metrics import average_precision_score
+from support.cli import SITE, assert_nothing_written, data_words, fails
+from support.scan import calling_model, files_in, read_rows, run_record_of
 
 from tcnfast.data.dataset import open_dataset
 from tcnfast.engines.plan import Plan

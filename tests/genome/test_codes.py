@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from fasta_fixtures import naive, sequence
+from support.fasta import naive, sequence
 
 from tcnfast.genome.genome import encode, one_hot, reverse_complement
 

@@ -9,8 +9,8 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
 from pyfaidx import Faidx, Fasta
+from support.fasta import error_of, naive, sequence, wrap
 
 from tcnfast.genome import fasta_index
 from tcnfast.genome.fasta_index import build_index

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
+from support.fasta import error_of, naive, sequence, wrap
 
 from tcnfast.genome import fasta, fasta_index, fasta_text
 from tcnfast.genome.genome import Genome, Region, match_chroms, parse_region, split_chroms

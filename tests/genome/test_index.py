@@ -4,15 +4,9 @@ import gzip
 import os
 
 import pytest
-from cli_fixtures import (  # noqa: F401
-    assert_nothing_written,
-    fails,
-    fixture_home,
-    fixture_run,
-    scan_words,
-)
-from fasta_fixtures import wrap
-from twobit_fixtures import twobit
+from support.cli import assert_nothing_written, fails, scan_words
+from support.fasta import wrap
+from support.twobit import twobit
 
 from tcnfast.genome.genome import Genome
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from fasta_fixtures import error_of, fixture_write, naive  # noqa: F401
-from twobit_fixtures import fixture_seqs, patchy, twobit  # noqa: F401
+from support.fasta import error_of, naive
+from support.twobit import patchy, twobit
 
 from tcnfast.genome import twobit as twobit_module
 from tcnfast.genome.genome import Genome

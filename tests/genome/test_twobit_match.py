@@ -8,8 +8,8 @@ import random
 from pathlib import Path
 
 import pytest
-from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
-from twobit_fixtures import fixture_seqs, twobit  # noqa: F401
+from support.fasta import error_of, naive, sequence, wrap
+from support.twobit import twobit
 
 from tcnfast.genome import fasta_text, twobit_match
 from tcnfast.genome.genome import Genome

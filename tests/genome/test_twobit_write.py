@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fasta_fixtures import error_of, fixture_write, naive, sequence, wrap  # noqa: F401
-from twobit_fixtures import SIZES, fixture_seqs, twobit  # noqa: F401
+from support.fasta import error_of, naive, sequence, wrap
+from support.twobit import SIZES, twobit
 
 from tcnfast.genome import fasta_text, twobit_write
 from tcnfast.genome.genome import Genome

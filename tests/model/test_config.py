@@ -3,14 +3,8 @@
 import json
 
 import pytest
-from cli_fixtures import (  # noqa: F401
-    assert_nothing_written,
-    fails,
-    fixture_home,
-    fixture_run,
-    scan_words,
-)
-from scan_fixtures import run_record_of
+from support.cli import assert_nothing_written, fails, scan_words
+from support.scan import run_record_of
 
 
 @pytest.fixture

@@ -6,15 +6,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import (  # noqa: F401
-    data_words,
-    fails,
-    fixture_lesson,
-    fixture_run,
-)
-from conftest import random_model
-from scan_fixtures import FP32, LABELS, calling_model, files_in, read_rows, run_record_of
-from test_scanner import contig, scorer_of, scores
+from support.cli import data_words, fails
+from support.models import random_model
+from support.scan import FP32, LABELS, calling_model, files_in, read_rows, run_record_of
+from support.scanner import contig, scorer_of, scores
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError

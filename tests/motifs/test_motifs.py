@@ -7,16 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from motif_fixtures import (
-    QUICK,
-    fixture_planted_folder,  # noqa: F401
-    planted_windows,
-    random_motifs,
-    sharp,
-)
-from planted_fixtures import MOTIFS, fixture_planted  # noqa: F401
-from scan_fixtures import files_in
+from support.cli import fails
+from support.motif import QUICK, planted_windows, random_motifs, sharp
+from support.planted import MOTIFS
+from support.scan import files_in
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError
@@ -285,7 +279,7 @@ LEARNED = {  # what stands in the windows of a label, and the sign of the motifs
 
 @pytest.mark.parametrize("label", LEARNED)
 def test_what_a_network_learned_comes_back(planted, label, tmp_path):
-    """The model of planted_fixtures.py: TomTom q < 1e-3 for all that was planted.
+    """The model of support/planted.py: TomTom q < 1e-3 for all that was planted.
 
     A repressor is sought where it stands: a window in which it is has no site."""
     kinds, expected = LEARNED[label]

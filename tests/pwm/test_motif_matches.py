@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from motif_fixtures import SITES, codes_of, random_motifs, sharp, write_genome, write_known
+from support.motif import SITES, codes_of, random_motifs, sharp, write_genome, write_known
 
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.intervals import Intervals

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from motif_fixtures import SITES
-from report_fixtures import LABELS, ROWS, fixture_folders, write_folder  # noqa: F401
+from support.cli import fails
+from support.motif import SITES
+from support.report import LABELS, ROWS, write_folder
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError

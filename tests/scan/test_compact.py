@@ -9,21 +9,9 @@ import logging
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import needs_engine
-from scan_fixtures import (  # noqa: F401
-    FP32,
-    TRACKS,
-    files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_segments,
-    partial,
-)
-from test_scanner import Contigs, contig
+from support.engine import needs_engine
+from support.scan import FP32, TRACKS, files_in, partial
+from support.scanner import Contigs, contig
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -34,6 +22,8 @@ from tcnfast.scan.scanner import Pipeline, Scorer, scan_contig
 from tcnfast.scan.stretches import Stretch
 from tcnfast.scan.track_bigwig import NOTHING
 from tcnfast.scan.tracks import BEGINS
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 CODES = contig(9_000, gaps=[(200, 1300), (8_500, 9_000)])
 

@@ -6,19 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scan_fixtures import (  # noqa: F401
-    FP32,
-    LABELS,
-    calling_model,
-    files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_out,
-    fixture_segments,
-    read_rows,
-    run_record_of,
-)
+from support.scan import FP32, LABELS, calling_model, files_in, read_rows, run_record_of
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -26,6 +14,8 @@ from tcnfast.model.thresholds import Cutoff
 from tcnfast.scan.scan_job import ScanJob
 from tcnfast.scan.scan_options import ScanOptions
 from tcnfast.scan.scanner import Scorer
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 SILENT = "MAX@K562"  # never reached a precision of 0.9
 

@@ -8,21 +8,11 @@ import sys
 import numpy as np
 import pytest
 from full_disk import FullDisk
-from scan_fixtures import (  # noqa: F401
-    TRACKS,
-    files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_segments,
-    partial,
-    random_letters,
-    write_fasta,
-)
+from support.scan import TRACKS, files_in, partial, random_letters, write_fasta
 
 from tcnfast.scan import track_bigwig, tracks
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 def full_disk(*_, **__):
@@ -76,9 +66,8 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 
 LIMITED = """
 import resource, sys
-from tcnfast import scan
 from tcnfast.cli import main
-from tcnfast.scanning import track_processes
+from tcnfast.scan import scan_genome as scan, track_processes
 
 def limit(*args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

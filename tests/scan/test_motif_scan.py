@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import fixture_run  # noqa: F401
-from scan_fixtures import files_in, random_letters, read_rows, run_record_of, write_fasta
+from support.scan import files_in, random_letters, read_rows, run_record_of, write_fasta
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement

@@ -10,20 +10,12 @@ import time
 
 import numpy as np
 import pytest
-from scan_fixtures import (  # noqa: F401
+from support.scan import (
     FP32,
     SCANNED,
     TRACKS,
     calling_model,
     files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_scored,
-    fixture_segments,
     partial,
     random_letters,
     run_record_of,
@@ -34,6 +26,8 @@ from scan_fixtures import (  # noqa: F401
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import announce, assembly, peak_files
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 # an existing output
 

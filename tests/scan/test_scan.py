@@ -6,8 +6,8 @@ import numpy as np
 import pyBigWig
 import pytest
 import torch
-from engine_fixtures import needs_engine
-from scan_fixtures import (  # noqa: F401
+from support.engine import needs_engine
+from support.scan import (
     FP32,
     GAP,
     LABELS,
@@ -16,12 +16,7 @@ from scan_fixtures import (  # noqa: F401
     TRACKS,
     calls_of,
     files_in,
-    fixture_fasta,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_scored,
-    fixture_segments,
+    logits_of,
     partial,
     random_letters,
     read_rows,
@@ -33,18 +28,11 @@ from scan_fixtures import (  # noqa: F401
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import file_hash
-from tcnfast.genome.genome import Genome
 from tcnfast.scan import scanner, stretches
 from tcnfast.scan.scan_options import check_bigwig_lengths
-from tcnfast.scan.scanner import Scorer, scan_contig
 from tcnfast.scan.stages import STAGES
 
-
-def logits_of(model, fasta, chrom, stride=32):
-    scorer = Scorer(tcnfast.load_model(model), "mean", stride=stride, **FP32)
-    with Genome(fasta) as genome:
-        return np.concatenate([part.logits for part in scan_contig(scorer, genome, chrom)])
-
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 # the output folder
 

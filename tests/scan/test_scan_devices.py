@@ -8,17 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from scan_fixtures import (  # noqa: F401
+from support.scan import (
     FP32,
     TRACKS,
     files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_segments,
     partial,
     random_letters,
     run_record_of,
@@ -30,6 +23,8 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import child, device_pool, stretches
 from tcnfast.scan.scan_options import chosen_devices
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 TWO = dict(devices="cpu,cpu", precision="fp32")
 
@@ -115,7 +110,7 @@ def test_an_error_in_one_process_ends_the_others(model, tmp_path, out, cli, chil
 ORPHANS = """
 import sys
 from tcnfast.cli import main
-from tcnfast.scanning import stretches
+from tcnfast.scan import stretches
 stretches.STRETCH_BASES = 2**16
 sys.exit(main(sys.argv[1:]))
 """

@@ -6,23 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scan_fixtures import (  # noqa: F401
-    FP32,
-    TRACKS,
-    files_in,
-    fixture_cli,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_model,
-    fixture_out,
-    fixture_scanned,
-    fixture_scored,
-    fixture_segments,
-    partial,
-    run_record_of,
-    small_genome,
-    write_fasta,
-)
+from support.scan import FP32, TRACKS, files_in, partial, run_record_of, small_genome, write_fasta
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -31,6 +15,8 @@ from tcnfast.scan import scan_genome as scan_module
 from tcnfast.scan.inputs import InputFiles
 from tcnfast.scan.peak_files import PeakFiles, PeakFormat, PeakProcess
 from tcnfast.scan.peaks import RUN
+
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 # inputs
 

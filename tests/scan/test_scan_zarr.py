@@ -2,21 +2,17 @@
 
 import numpy as np
 import pytest
-from scan_fixtures import (  # noqa: F401
+from support.scan import (
     FP32,
     LABELS,
     SCANNED,
     TRACKS,
     calls_of,
     files_in,
-    fixture_fasta,
-    fixture_interrupt,
-    fixture_model,
-    fixture_out,
+    logits_of,
     partial,
     run_record_of,
 )
-from test_scan import logits_of
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError

@@ -9,7 +9,7 @@ import numpy as np
 import pyBigWig
 import pytest
 from full_disk import FullDisk
-from track_fixtures import rounded, shard_of
+from support.track import rounded, shard_of
 
 from tcnfast.scan import track_bigwig, tracks
 from tcnfast.scan.track_bigwig import Track, TrackReader, write_bigwig

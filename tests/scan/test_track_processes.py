@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from track_fixtures import random_logits, shard_of
+from support.track import random_logits, shard_of
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import track_bigwig, track_processes, tracks
@@ -124,7 +124,7 @@ def test_an_error_in_one_track_ends_them_all(tmp_path, monkeypatch, program):
 
 INTERRUPTED = """
 import json, sys
-from tcnfast.scanning import track_bigwig, track_processes
+from tcnfast.scan import track_bigwig, track_processes
 
 track_processes.WORTH_A_PROCESS = 0
 track_bigwig.__file__ = sys.argv[1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from track_fixtures import random_logits, rounded, shard_of
+from support.track import random_logits, rounded, shard_of
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import tracks

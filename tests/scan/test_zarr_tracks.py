@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 from full_disk import FullDisk
-from track_fixtures import random_logits
+from support.track import random_logits
 
 from tcnfast.base import run_record
 from tcnfast.base.errors import TcnfastError

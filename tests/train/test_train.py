@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model, score  # noqa: F401
+from support.train import SHORT, TRAIN, VALID, new_model, score
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
@@ -15,8 +15,6 @@ from tcnfast.genome.genome import Region
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from tcnfast.train.fit import TrainConfig, decay_groups, fit, label_rates, learning_rate_at
 from tcnfast.train.losses import masked_bce
-
-# ruff: noqa: F811  (fixtures from train_fixtures)
 
 # loss
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model, score  # noqa: F401
+from support.train import SHORT, TRAIN, VALID, new_model, score
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
@@ -18,8 +18,6 @@ from tcnfast.train.fit import fit
 from tcnfast.train.hard import find_hard
 from tcnfast.train.losses import batch_loss, masked_asymmetric, masked_bce
 from tcnfast.train.train_config import TrainConfig
-
-# ruff: noqa: F811  (fixtures from train_fixtures)
 
 RF = 137
 

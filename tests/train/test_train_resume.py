@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import QUICK, data_words, fails, fixture_lesson, fixture_run  # noqa: F401
-from scan_fixtures import files_in
-from train_fixtures import SHORT, TRAIN, VALID, dataset, new_model  # noqa: F401
+from support.cli import QUICK, data_words, fails
+from support.scan import files_in
+from support.train import SHORT, TRAIN, VALID, new_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.train import checkpoint

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 import torch
-from block_fixtures import Kept, Scaled, check_all, decided, looked_up, stack, to_maps
-from engine_fixtures import ENGINES, needs_engine, random_codes
+from support.block import Kept, Scaled, check_all, decided, looked_up, stack, to_maps
+from support.engine import ENGINES, needs_engine, random_codes
 
 from tcnfast import load_model
 from tcnfast.engines import cpu_engine, ops, training_pass

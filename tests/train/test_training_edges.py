@@ -6,8 +6,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from engine_fixtures import ENGINES, needs_engine, random_codes
-from train_fixtures import TRAIN, VALID, dataset, new_model  # noqa: F401
+from support.engine import ENGINES, needs_engine, random_codes
+from support.train import TRAIN, VALID, new_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import cpu_engine, ops

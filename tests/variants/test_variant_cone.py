@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import random_model
+from support.models import random_model
 
 from tcnfast.engines import ops, reference
 from tcnfast.engines.allele_cone import Cone, touched

@@ -3,16 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from variant_fixtures import (  # noqa: F401
-    fixture_fasta,
-    fixture_genome,
-    fixture_letters,
-    fixture_model,
-    haplotype,
-    logits,
-    random_alleles,
-    window,
-)
+from support.variant import haplotype, logits, random_alleles, window
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import effects, window_pairs
@@ -102,7 +93,7 @@ def test_no_alleles(model, genome):
 
 
 def test_an_ensemble_is_the_mean_of_its_members(letters, genome):
-    from conftest import random_model
+    from support.models import random_model
 
     from tcnfast.model.ensemble import Ensemble
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from planted_fixtures import KINDS, MOTIFS, fixture_planted  # noqa: F401
-from scan_fixtures import write_fasta
+from support.planted import KINDS, MOTIFS
+from support.scan import write_fasta
 
 from tcnfast import Genome
 from tcnfast.genome.codes import encode, reverse_complement

@@ -5,15 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from scan_fixtures import files_in, read_rows
-from variant_fixtures import (  # noqa: F401
-    fixture_fasta,
-    fixture_genome,
-    fixture_letters,
-    fixture_model,
-    random_alleles,
-)
+from support.cli import fails
+from support.scan import files_in, read_rows
+from support.variant import random_alleles
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import alleles, records

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from dataset_fixtures import intervals
-from scan_fixtures import random_letters, write_fasta
+from support.dataset import intervals
+from support.scan import random_letters, write_fasta
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import fails, fixture_run  # noqa: F401
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score
-from study_fixtures import planted_set
+from support.cli import fails
+from support.study import planted_set
 from torch import nn
 
 from tcnfast.base.errors import TcnfastError

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.svm import SVC
+from support.gkm import MOTIF, window_set
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
@@ -19,10 +20,8 @@ from tcnfast.windows.gkm_svm import GkmSVM
 from tcnfast.windows.gkm_table import lmer_table
 from tcnfast.windows.window_config import WindowConfig
 from tcnfast.windows.window_run import load_window_model, save_window_model
-from tcnfast.windows.window_set import GIVEN, WindowSet
 
 SMALL = {"l": 6, "k": 4, "d": 1}
-MOTIF = encode("GATTACAGGC")
 KERNELS = [
     GkmKernel(6, 4, 1),
     GkmKernel(6, 4, 2, filter="estimated"),
@@ -156,21 +155,6 @@ def test_the_table_holds_what_each_lmer_adds(make_codes, kernel):
                     want += alpha / norm * at[i] * (h[m] if m <= kernel.d else 0)
         got = table[lmers(word[None], kernel.l)[0, 0]]
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
-
-
-def window_set(n, length=40, labels=("A",), seed=0, share=0.5):
-    """Windows whose bound ones hold MOTIF somewhere, on either strand."""
-    rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 4, (n, length), np.uint8)
-    truth = (rng.random((n, len(labels))) < share).astype(np.uint8) * BOUND
-    for i in np.flatnonzero(truth[:, 0] == BOUND):
-        start = rng.integers(0, length - len(MOTIF) + 1)
-        codes[i, start : start + len(MOTIF)] = MOTIF if i % 2 else reverse_complement(MOTIF)
-    none = np.full(n, -1)
-    return WindowSet(
-        "planted", list(labels), codes, truth, np.zeros(n, np.uint8),
-        np.full(n, GIVEN, np.uint8), none.astype(np.int16), none.astype(np.int64), [],
-    )  # fmt: skip
 
 
 def trained(train, valid=None, **settings):

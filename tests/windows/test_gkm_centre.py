@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_gkm import MOTIF, window_set
+from support.gkm import MOTIF, window_set
 
 from tcnfast.base.errors import TcnfastError
 

@@ -4,9 +4,9 @@ and the command."""
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from scan_fixtures import calling_model, read_rows, write_fasta
-from wavelet_fixtures import LABEL, LENGTH, MOTIF, SHAPE, fixture_learned, random_codes  # noqa: F401
+from support.cli import fails
+from support.scan import calling_model, read_rows, write_fasta
+from support.wavelet import LABEL, LENGTH, MOTIF, SHAPE, random_codes
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError

@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from study_fixtures import planted_set
+from support.cli import fails
+from support.study import planted_set
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.windows.cells import RECORD, TEST

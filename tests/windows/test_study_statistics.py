@@ -9,7 +9,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
     roc_auc_score,
 )
-from study_fixtures import planted_set
+from support.study import planted_set
 
 from tcnfast.windows.statistics import difference_rows, holm, replicates, score_rows, window_blocks
 from tcnfast.windows.window_metrics import (

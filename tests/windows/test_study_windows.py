@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from study_fixtures import planted_set
+from support.cli import fails
+from support.study import planted_set
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from wavelet_fixtures import LABEL, LENGTH, fixture_learned, random_codes, repeats, window_set  # noqa: F401
+from support.wavelet import LABEL, LENGTH, random_codes, repeats, window_set
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import N, reverse_complement

@@ -8,13 +8,10 @@ import bioframe
 import numpy as np
 import pandas as pd
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from window_fixtures import (
+from support.window import (
     LABELS,
     SIZES,
     built,
-    fixture_lab,  # noqa: F401
-    fixture_made,  # noqa: F401
     frame,
     naive_sites,
     recipe_file,

@@ -5,13 +5,10 @@ import shutil
 import bioframe
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from window_fixtures import (
+from support.window import (
     LABELS,
     SIZES,
     built,
-    fixture_lab,  # noqa: F401
-    fixture_made,  # noqa: F401
     naive_sites,
     recipe_file,
     spans,

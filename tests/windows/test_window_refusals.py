@@ -5,14 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import fails, fixture_run  # noqa: F401
-from prepare_fixtures import Lab
-from window_fixtures import (
-    fixture_lab,  # noqa: F401
-    fixture_made,  # noqa: F401
-    recipe_file,
-    window_words,
-)
+from support.cli import fails
+from support.prepare import Lab
+from support.window import recipe_file, window_words
 
 from tcnfast.windows import window_build
 from tcnfast.windows.window_ground import Spans

@@ -9,8 +9,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-from scan_fixtures import calling_model, random_letters, small_genome, write_fasta
 
+from support.scan import calling_model, random_letters, small_genome, write_fasta
 from tcnfast import cli
 
 SITE = b"CCACCAGGGGGCGC"

@@ -13,7 +13,6 @@ which
 other motifs stand, and ``planted.truth(label)`` says which of the bound ones' bases were planted.
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,7 +138,6 @@ def fixture_planted():
     return make_planted()
 
 
-@functools.cache  # a file that imports the fixture has one of its own
 def make_planted():
     width = TCNConfig(**SHAPE).receptive_field
     codes, kind, site = plant(WINDOWS + 2_000, width, np.random.default_rng(5))

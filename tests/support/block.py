@@ -391,3 +391,46 @@ def check(name, out, ref, pt):
         assert_close(out, ref, pt)
     except AssertionError as error:
         raise AssertionError(f"{name}: {error}") from None
+
+
+TABLE = [
+    # the first block, which reads codes
+    Case(0, 1, 2, 2, 1, "batch", "centred", 2, 30),
+    Case(0, 3, 2, 4, 2, "weight", "causal", 1, 9, 1, 0.3),
+    Case(0, 4, 3, 3, 1, "batch", "causal", 7, 12, 0, 0.3),
+    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
+    Case(0, 5, 4, 6, 1, "weight", "centred", 2, 1),
+    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
+    Case(0, 17, 7, 19, 64, "batch", "causal", 7, 40),
+    Case(0, 33, 5, 7, 1, "weight", "causal", 1, 21, 0, 0.3),
+    Case(0, 64, 3, 19, 4, "batch", "centred", 7, 60, 1),
+    # the others, which read rows: dilations 1 to 16, strides 1 and 2
+    Case(1, 1, 3, 3, 1, "batch", "centred", 7, 11),
+    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
+    Case(1, 4, 5, 5, 1, "weight", "causal", 1, 1),
+    Case(1, 64, 3, 15, 16, "batch", "centred", 7, 60, 1, 0.1),
+    Case(2, 5, 6, 6, 8, "batch", "centred", 7, 17, 1),
+    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
+    Case(2, 33, 2, 2, 4, "batch", "causal", 7, 60, 0, 0.3),
+    Case(3, 4, 2, 2, 16, "weight", "causal", 7, 5, 1, 0.3),
+    Case(3, 17, 3, 3, 1, "batch", "centred", 1, 400),
+    Case(3, 64, 3, 15, 32, "weight", "centred", 2, 20, 1, 0.1),
+    Case(4, 3, 7, 7, 1, "batch", "causal", 2, 35),
+    Case(4, 5, 3, 3, 64, "batch", "causal", 2, 35, 1),
+    Case(4, 16, 4, 4, 2, "weight", "centred", 1, 13, 0, 0.3),
+    Case(4, 33, 5, 5, 32, "batch", "centred", 7, 60, 1),
+]
+# rows at the seams of spans outweigh the others, so that one left out is seen in every sum
+LONG = [
+    Case(0, 5, 3, 15, 1, "batch", "centred", 2, 1100, 0, 0.3, 16.0),
+    Case(0, 4, 2, 4, 4, "weight", "causal", 1, 700, 1, 0.0, 16.0),
+    Case(1, 17, 3, 3, 4, "batch", "centred", 2, 700, 1, 0.0, 16.0),
+    Case(2, 5, 7, 7, 1, "weight", "causal", 2, 600, 0, 0.3, 16.0),
+    Case(3, 4, 4, 4, 16, "weight", "centred", 2, 520, 1, 0.0, 16.0),
+    Case(4, 3, 3, 3, 1, "batch", "causal", 1, 1025, 0, 0.0, 1.0),
+    Case(1, 1, 2, 2, 2, "batch", "centred", 9, 1030, 0, 0.0, 1.0),  # groups of several spans
+]
+
+
+def case_name(case):
+    return "-".join(map(str, case))

@@ -1,40 +1,12 @@
 """What the tests of variants share: a genome, a model that calls, windows made by hand."""
 
 import numpy as np
-import pytest
 import torch
-from scan_fixtures import calling_model, random_letters, write_fasta
 
-from tcnfast import Genome
 from tcnfast.engines.plan import Plan
 from tcnfast.variants.records import Allele
 
 CONTIGS = {"chr1": 6_000, "chr2": 300}
-
-
-@pytest.fixture(name="letters", scope="module")
-def fixture_letters():
-    """Text of each contig; chr1 has a gap."""
-    letters = {name: random_letters(size, i) for i, (name, size) in enumerate(CONTIGS.items())}
-    letters["chr1"][2_000:2_040] = ord("N")
-    return {name: bytes(text).decode() for name, text in letters.items()}
-
-
-@pytest.fixture(name="fasta", scope="module")
-def fixture_fasta(letters, tmp_path_factory):
-    path = tmp_path_factory.mktemp("genome") / "genome.fa"
-    return write_fasta(path, {name: text.encode() for name, text in letters.items()})
-
-
-@pytest.fixture(name="genome", scope="module")
-def fixture_genome(fasta):
-    with Genome(fasta) as genome:
-        yield genome
-
-
-@pytest.fixture(name="model", scope="module")
-def fixture_model():
-    return calling_model(first_kernel=7)
 
 
 def logits(model, windows, rc="mean"):

@@ -1,12 +1,10 @@
 """What the tests of .2bit files share: sequences, and a file of them written from the format's
 description in plain Python. A test file gets a fixture by importing fixture_<name>."""
 
-import random
 import struct
 from itertools import groupby
 
-import pytest
-from fasta_fixtures import sequence
+from support.fasta import sequence
 
 SIZES = [1000, 1, 0, 60, 61, 377, 4001]
 BITS = {"T": 0, "C": 1, "A": 2, "G": 3}
@@ -19,12 +17,6 @@ def patchy(rng, n):
         kind = rng.choice(["ACGT", "acgt", "N", "n", "ACGTacgtNn"])
         seq += sequence(rng, rng.randint(1, 60), kind)
     return seq[:n]
-
-
-@pytest.fixture(name="seqs")
-def fixture_seqs():
-    rng = random.Random(1)
-    return {f"c{i}": patchy(rng, n) for i, n in enumerate(SIZES)}
 
 
 def runs(flags):

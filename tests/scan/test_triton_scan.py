@@ -9,19 +9,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
-from scan_fixtures import (  # noqa: F401
-    TRACKS,
-    calling_model,
-    files_in,
-    fixture_fasta,
-    fixture_model,
-    fixture_out,
-    run_record_of,
-    small_genome,
-    write_fasta,
-)
-from test_scanner import Contigs, contig
+from support.models import random_model
+from support.scan import TRACKS, files_in, run_record_of
+from support.scanner import Contigs, contig
 
 import tcnfast
 from tcnfast.scan import compact, scanner, stretches

@@ -1,12 +1,8 @@
-"""Attributions with planted motifs, made without a network, and known motifs to compare with.
-
-A test file gets a fixture by importing fixture_<name>.
-"""
+"""Attributions with planted motifs, made without a network, and known motifs to compare with."""
 
 import numpy as np
-import pytest
-from scan_fixtures import write_fasta
 
+from support.scan import write_fasta
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.motifs.modisco_config import ModiscoConfig
 from tcnfast.pwm.meme import Motif, write_meme
@@ -72,23 +68,3 @@ def write_known(path):
     """A MEME file of the motifs of SITES, named ONE and TWO, among 40 random ones."""
     motifs = random_motifs(40) + [sharp(letters, name) for name, letters in SITES.items()]
     write_meme(path, motifs, [20] * len(motifs))
-
-
-@pytest.fixture(name="planted_folder", scope="session")
-def fixture_planted_folder(tmp_path_factory):
-    """A folder with attributions/ of three labels (ONE@x: two motifs that raise the score; TWO@x:
-    one that lowers it; FEW@x: too few windows), known.meme and genome.fa; and the truth of ONE@x.
-    """
-    folder = tmp_path_factory.mktemp("planted")
-    (folder / "attributions").mkdir()
-    first, truth, genome = planted_windows("ONE@x", {"ONE": 1.0, "TWO": 1.0}, 160)
-    first.save(folder / "attributions" / "ONE@x.npz")
-    planted_windows("TWO@x", {"TWO": -1.0}, 90, seed=1)[0].save(
-        folder / "attributions" / "TWO@x.npz"
-    )
-    planted_windows("FEW@x", {"ONE": 1.0}, 12, seed=2)[0].save(
-        folder / "attributions" / "FEW@x.npz"
-    )
-    write_known(folder / "known.meme")
-    write_genome(folder / "genome.fa", genome)
-    return folder, truth

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from engine_fixtures import Shape, random_codes, random_weights
 
+from support.engine import Shape, random_codes, random_weights
 from tcnfast.engines import cpu_engine
 
 # on the grids of one window: a stride of 2^blocks

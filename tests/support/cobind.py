@@ -1,18 +1,15 @@
 """A model trained on planted pairs of motifs: one that must stand 8 to 12 bp apart, one of which
 each motif multiplies the odds by itself, wherever the other stands.
-
-A test file gets the fixture by importing fixture_planted.
 """
 
 from functools import cache
 
 import numpy as np
-import pytest
 import torch
 
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.model.tcn import TCN, TCNConfig
-from tcnfast.pwm.meme import Motif, write_meme
+from tcnfast.pwm.meme import Motif
 
 LETTERS = {"TIES": "TGACTTCG", "HELPS": "CCATTGTT", "FIRST": "GGGTTTCC", "SECOND": "ACCACAGC"}
 PAIR, SUM = "PAIR@x", "SUM@x"
@@ -96,12 +93,3 @@ def train_planted(seed=0):
         optimiser.step()
         schedule.step()
     return model.eval()
-
-
-@pytest.fixture(name="planted", scope="session")
-def fixture_planted(tmp_path_factory):
-    """Folder with model/ and motifs.meme of the planted pairs."""
-    folder = tmp_path_factory.mktemp("planted_pairs")
-    train_planted().save(folder / "model")
-    write_meme(folder / "motifs.meme", MOTIFS, [100] * len(MOTIFS))
-    return folder

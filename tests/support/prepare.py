@@ -1,7 +1,4 @@
-"""A small lab: a genome, peak files of three labels in the forms that prepare takes, a split.
-
-A test file gets a fixture by importing fixture_<name>.
-"""
+"""A small lab: a genome, peak files of three labels in the forms that prepare takes, a split."""
 
 import gzip
 import json
@@ -9,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
-from scan_fixtures import random_letters, write_fasta
+
+from support.scan import random_letters, write_fasta
 
 SIZES = {"chr20": 60_000, "chrX": 20_000, "chrUn": 2_000}
 SPLIT = {
@@ -61,10 +58,9 @@ def random_rows(rng, number, chroms=("chr20", "chrX")):
     return rows
 
 
-@pytest.fixture(name="lab")
-def fixture_lab(tmp_path):
+def make_lab(folder):
+    """A Lab with peaks, relaxed peaks and a blacklist as tables and as narrowPeak files."""
     rng = np.random.default_rng(11)
-    folder = tmp_path / "lab"
     folder.mkdir()
     write_fasta(folder / "g.fa", {name: random_letters(n, 3) for name, n in SIZES.items()})
     (folder / "split.json").write_text(json.dumps(SPLIT))

@@ -1,13 +1,8 @@
-"""Windows with a planted repeat, and a small wavelet network that learned to find it.
+"""Windows with a planted repeat, and a small wavelet network that learned to find it."""
 
-A test file gets a fixture by importing fixture_<name>.
-"""
-
-import functools
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import torch
 
 from tcnfast.windows.wavelet_network import WaveletNetwork
@@ -59,13 +54,7 @@ def random_codes(n, length=LENGTH, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 4, (n, length), np.uint8))
 
 
-@pytest.fixture(name="learned", scope="session")
-def fixture_learned():
-    return _learned()
-
-
-@functools.cache  # a fixture is made again in each file that imports it
-def _learned():
+def learn_repeats():
     train, places = repeats(512, 1)
     valid, at = repeats(128, 2)
     torch.manual_seed(0)

@@ -1,7 +1,4 @@
-"""What the tests of FASTA files share: random sequences, files of them, and their naive codes.
-
-A test file gets a fixture by importing fixture_<name>.
-"""
+"""What the tests of FASTA files share: random sequences, files of them, and their naive codes."""
 
 import pytest
 
@@ -30,16 +27,6 @@ def wrap(seqs, width=60, end="\n", final=True):
             lines.append(seq[i : i + n])
             i += n
     return (end.join(lines) + (end if final else "")).encode()
-
-
-@pytest.fixture(name="write")
-def fixture_write(tmp_path):
-    def write(data, name="x.fa"):
-        path = tmp_path / name
-        path.write_bytes(data)
-        return path
-
-    return write
 
 
 def error_of(call, *args):

@@ -1,25 +1,12 @@
-"""A random genome with a motif planted under the peaks of each label, and small models for it.
-
-A test file gets the dataset by importing it.
-"""
+"""Fixtures of the tests of train/."""
 
 import numpy as np
 import pytest
-import torch
+from support.train import MOTIFS, SIZE
 
 from tcnfast.data.dataset import Dataset
-from tcnfast.engines.plan import Plan
-from tcnfast.evaluate.predict import evaluate
-from tcnfast.genome.genome import Genome, Region
+from tcnfast.genome.genome import Genome
 from tcnfast.genome.intervals import Intervals
-from tcnfast.model.tcn import TCN, TCNConfig
-
-SIZE = 200_000
-TRAIN = [Region("chr1", 0, 130_000)]
-VALID = [Region("chr1", 130_000, SIZE)]
-MOTIFS = {"ONE@x": "TGACGTCATTGC", "TWO@x": "GCCAATTGGCTA"}
-SHAPE = dict(labels=list(MOTIFS), channels=32, blocks=5, first_kernel=15, dropout=0.0)
-SHORT = dict(steps=6, epoch_steps=3, tiles=8, tile_steps=4, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +32,3 @@ def dataset(tmp_path_factory):
     bound = Intervals(chrom, start, end, summit, label.astype(object))
     with Genome(path) as genome:
         yield Dataset(genome, bound, list(MOTIFS), label_bin=100, min_overlap=50)
-
-
-def new_model(seed=0, **change):
-    torch.manual_seed(seed)
-    return TCN(TCNConfig(**SHAPE | change))
-
-
-def score(model, dataset):
-    plan = Plan(model.eval(), device="cpu", precision="fp32", stride=32)
-    return evaluate(plan, dataset, VALID)

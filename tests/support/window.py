@@ -1,16 +1,10 @@
-"""A lab whose genome has blocks of GC, with peaks of six labels in the rich ones, and a recipe.
-
-A test file gets a fixture by importing fixture_<name>.
-"""
+"""A lab whose genome has blocks of GC, with peaks of six labels in the rich ones, and a recipe."""
 
 import json
 
 import bioframe
 import numpy as np
 import pandas as pd
-import pytest
-from prepare_fixtures import Lab
-from scan_fixtures import write_fasta
 
 from tcnfast.windows.window_set import WindowSet
 
@@ -48,30 +42,6 @@ def peak_rows(rng, centres, share):
     return rows
 
 
-@pytest.fixture(name="lab", scope="module")
-def fixture_lab(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("lab"), np.random.default_rng(5)
-    contigs, centres = {}, []
-    for seed, (name, size) in enumerate(SIZES.items()):
-        contigs[name], gc = blocky_letters(size, seed)
-        for block in np.flatnonzero(gc > 0.45).tolist():
-            for _ in range(1 if block % 4 else 3):
-                position = BLOCK * block + int(rng.integers(200, BLOCK - 200))
-                centres.append((name, min(position, size - 300)))
-    contigs["chr1"][slice(*GAP)] = ord("N")
-    write_fasta(folder / "g.fa", contigs)
-    (folder / "split.json").write_text(json.dumps(SPLIT))
-    (folder / "blacklist.bed").write_text("chr1\t30000\t36000\nchr3\t12000\t18000\n")
-    shares = dict(zip([*LABELS, "A@three", "D@four"], (0.5, 0.5, 0.3, 0.3, 0.5, 0.1), strict=True))
-    peaks = {label: peak_rows(rng, centres, share) for label, share in shares.items()}
-    peaks["A@one"].append(("chr1", 20, 200, 60))  # its window reaches beyond the contig
-    relaxed = {label: peak_rows(rng, centres, 0.1) for label in LABELS[:2]}
-    lab = Lab(folder, peaks, relaxed)
-    lab.table("peaks.bed", peaks)
-    lab.table("relaxed.bed", relaxed)
-    return lab
-
-
 def recipe_file(lab, name="recipe.json", **values):
     """A file with RECIPE, changed by ``values``; those that are None are taken out."""
     recipe = {key: value for key, value in (RECIPE | values).items() if value is not None}
@@ -92,11 +62,6 @@ def built(run, lab, recipe=None, *more):
     code, _, err = run(*window_words(lab, recipe or recipe_file(lab), *more))
     assert code == 0, err
     return WindowSet.open("set"), err
-
-
-@pytest.fixture(name="made")
-def fixture_made(run, lab):
-    return built(run, lab)[0]
 
 
 def frame(rows):

@@ -14,9 +14,3 @@ PRECISIONS = ["fp32", "fp16", "bf16", "tf32"] if GPU else ["fp32", "fp16"]
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
 )
-
-
-@pytest.fixture
-def kernels(monkeypatch):
-    """The Triton kernels are what runs, on DEVICE."""
-    monkeypatch.setenv("TCNFAST_BACKEND", "triton")

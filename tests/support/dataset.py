@@ -1,10 +1,8 @@
 """A small random genome with peaks, and the label of a bin worked out by hand."""
 
 import numpy as np
-import pytest
 
-from tcnfast.data.dataset import Dataset
-from tcnfast.genome.genome import Genome, Region
+from tcnfast.genome.genome import Region
 from tcnfast.genome.intervals import Intervals
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
 
@@ -26,31 +24,23 @@ def peaks(rng, label, number, chrom="chr20"):
     return [(chrom, int(s), int(s + rng.integers(50, 400)), label) for s in starts]
 
 
-@pytest.fixture(scope="module")
-def genome(tmp_path_factory):
+def write_genome(path):
+    """A FASTA file of random contigs of SIZES."""
     rng = np.random.default_rng(5)
-    path = tmp_path_factory.mktemp("genome") / "genome.fa"
     letters = np.frombuffer(b"ACGT", np.uint8)
     with path.open("wb") as file:
         for chrom, size in SIZES.items():
             file.write(b">%s\n%s\n" % (chrom.encode(), letters[rng.integers(0, 4, size)].tobytes()))
-    with Genome(path) as genome:
-        yield genome
+    return path
 
 
-@pytest.fixture
-def rows():
+def some_rows():
+    """Rows of peaks, ambiguous peaks and a blacklist on that genome."""
     rng = np.random.default_rng(6)
     bound = peaks(rng, "common", 40) + peaks(rng, "common", 10, "chrX") + peaks(rng, "rare", 3)
     relaxed = peaks(rng, "common", 20) + peaks(rng, "never", 6, "chrX")
     blacklist = [("chr20", 5_000, 5_300), ("chr20", 18_000, 18_001), ("chrX", 0, 600)]
     return bound, relaxed, blacklist
-
-
-@pytest.fixture
-def dataset(genome, rows):
-    bound, relaxed, blacklist = map(intervals, rows)
-    return Dataset(genome, bound, LABELS, relaxed, blacklist)
 
 
 def label_by_hand(rows, chrom, centre, label, label_bin=200, min_overlap=100):

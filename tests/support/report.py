@@ -3,12 +3,10 @@
 import json
 
 import numpy as np
-import pytest
-from conftest import random_model
-from motif_fixtures import SITES, codes_of, planted_windows, write_genome
 
+from support.motif import SITES, codes_of
 from tcnfast.motifs import motif_tables as tables
-from tcnfast.motifs.patterns import Pattern, PatternSet
+from tcnfast.motifs.patterns import Pattern
 from tcnfast.pwm.meme import Motif, write_meme
 from tcnfast.pwm.tomtom import Match
 
@@ -44,33 +42,7 @@ def write_folder(path, command, **more):
     return path
 
 
-@pytest.fixture(name="folders", scope="session")
-def fixture_folders(tmp_path_factory):
-    """A folder of motifs/ attributions/ evaluation/ scan/ model/ genome.fa peaks.bed."""
-    home = tmp_path_factory.mktemp("report")
-    attributions, truth, genome = planted_windows("ONE@x", {"ONE": 1.0, "TWO": 1.0}, ROWS)
-    other, their_truth, _ = planted_windows(LABELS[1], {"TWO": -1.0}, 12, seed=4)
-    folder = write_folder(home / "attributions", "attribute")
-    attributions.save(folder / "ONE@x.npz")
-    other.save(folder / "_b__@y.npz")
-    write_genome(home / "genome.fa", genome)
-    one = PatternSet("ONE@x", ROWS, [
-        pattern_of(attributions, truth, "pos_0", "ONE"),
-        pattern_of(attributions, truth, "pos_1", "TWO"),
-    ])  # fmt: skip
-    two = PatternSet(LABELS[1], 12, [pattern_of(other, their_truth, "neg_0", "TWO", -1.0)])
-    _write_motifs(write_folder(home / "motifs", "motifs", motifs="known.meme"), one, two)
-    _write_evaluation(write_folder(home / "evaluation", "evaluate"))
-    _write_scan(write_folder(home / "scan", "scan"), truth)
-    random_model(LABELS, blocks=3).save(home / "model")
-    (home / "model" / "README.md").write_text("# a card with <angles>\n")
-    start = sorted(at for at, _ in truth["ONE"])
-    lines = [f"chr1\t{at - 50}\t{at + 60}\tONE@x\n" for at in start]
-    (home / "peaks.bed").write_text("#chrom\tstart\tend\tlabel\n" + "".join(lines))
-    return home
-
-
-def _write_motifs(folder, one, two):
+def write_motifs(folder, one, two):
     for name in ("patterns", "seqlets"):
         (folder / name).mkdir()
     matches = {
@@ -101,7 +73,7 @@ def _write_motifs(folder, one, two):
     )
 
 
-def _write_evaluation(folder):
+def write_evaluation(folder):
     macro = {name: {"value": value, "low": value - 0.01, "high": value + 0.01}
              for name, value in (("ap", 0.321), ("auroc", 0.876))}  # fmt: skip
     summary = {"model": "made", "part": "valid", "macro": macro}
@@ -111,7 +83,7 @@ def _write_evaluation(folder):
     (folder / "scores.tsv").write_text("\n".join(lines) + "\n")
 
 
-def _write_scan(folder, truth):
+def write_scan(folder, truth):
     (folder / "peaks").mkdir()
     at = min(at for at, _ in truth["ONE"])
     line = f"chr1\t{at - 20}\t{at + 40}\tcall\t900\t.\t0.9\t-1\t-1\t10\n"

@@ -1,0 +1,1 @@
+"""What tests of several files share: models, genomes, folders, and comparisons by hand."""

@@ -1,0 +1,28 @@
+"""A random genome with a motif planted under the peaks of each label, and small models for it.
+
+A test file gets the dataset by importing it.
+"""
+
+import torch
+
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.predict import evaluate
+from tcnfast.genome.genome import Region
+from tcnfast.model.tcn import TCN, TCNConfig
+
+SIZE = 200_000
+TRAIN = [Region("chr1", 0, 130_000)]
+VALID = [Region("chr1", 130_000, SIZE)]
+MOTIFS = {"ONE@x": "TGACGTCATTGC", "TWO@x": "GCCAATTGGCTA"}
+SHAPE = dict(labels=list(MOTIFS), channels=32, blocks=5, first_kernel=15, dropout=0.0)
+SHORT = dict(steps=6, epoch_steps=3, tiles=8, tile_steps=4, precision="fp32")
+
+
+def new_model(seed=0, **change):
+    torch.manual_seed(seed)
+    return TCN(TCNConfig(**SHAPE | change))
+
+
+def score(model, dataset):
+    plan = Plan(model.eval(), device="cpu", precision="fp32", stride=32)
+    return evaluate(plan, dataset, VALID)
