@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tcnfast
 from tcnfast.attribute.attribute_run import attribute
-from tcnfast.attribute.attribution_job import AttributeOptions
+from tcnfast.attribute.methods import AttributeOptions
 from tcnfast.base.tables import read_table
 from tcnfast.motifs.modisco_config import ModiscoConfig
 from tcnfast.motifs.motifs_run import MotifOptions, find_motifs

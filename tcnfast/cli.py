@@ -24,6 +24,7 @@ from .base.verb import VERBS
 # commands in the order of the help, and the room that declares each
 ROOMS = {
     "info": "bench",
+    "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (

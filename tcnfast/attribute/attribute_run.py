@@ -14,13 +14,12 @@ from ..base.errors import TcnfastError
 from ..base.run_folder import RECORD, OutputFolder, file_hash
 from ..engines import cpu_engine
 from ..genome.genome import Genome
-from ..model.ensemble import Ensemble
 from ..model.store import folder_hash, model_folder
-from ..model.tcn import TCN
-from ..windows.grad_cam import GradCam
-from ..windows.window_run import open_window_model
+from ..model.tcn import load_model
 from .attribution_files import why_no_seqlets
-from .attribution_job import AttributeJob, AttributeOptions
+from .attribution_job import AttributeJob
+from .explained import Explainer
+from .methods import AttributeOptions, TCNExplainer
 from .networks import Networks
 from .regions import Sites, sites_of_bed, sites_of_scan
 
@@ -41,61 +40,83 @@ def attribute(
     out: str | Path,
     options: AttributeOptions | None = None,
     *,
+    rc: str = "mean",
+    device: str = "auto",
+    **sites_and_run,
+) -> AttributeResult:
+    """Attribute a TCN's logits to the bases of their windows and write the output folder ``out``.
+
+    ``rc``: "mean", the mean of both strands' logits as a scan has it, or "none", the plus strand's;
+    either way values stand on the bases of the plus strand. The rest: see :func:`explain_sites`.
+    """
+    options = options or AttributeOptions()
+    folder = model_folder(model)
+    explainer = TCNExplainer(Networks(load_model(folder), rc, device), options)
+    settings = {"rc": rc, **asdict(options)}
+    return explain_sites(explainer, folder, genome, out, settings, **sites_and_run)
+
+
+def explain_sites(
+    explainer: Explainer,
+    model: Path,
+    genome: list[str | Path],
+    out: str | Path,
+    settings: dict,
+    *,
+    command: str = "attribute",
     regions: str | Path | None = None,
     scan: str | Path | None = None,
     targets: list[str] | None = None,
     top: int | None = None,
-    rc: str = "mean",
-    device: str = "auto",
     force: bool = False,
     resume: bool = False,
     progress: bool = False,
 ) -> AttributeResult:
-    """Attribute logits to the bases of their windows and write the output folder ``out``.
+    """Write what ``explainer``, made from the model folder ``model``, says of windows to ``out``.
 
-    One window a region: the receptive field around its summit (column 10 of a narrowPeak file), or
-    around its middle; the logit there depends on nothing else. Method "gradcam" explains a wavelet
-    network, the others a TCN. ``regions``: a BED file, explained
-    for every label of ``targets`` (names; all if None); or ``scan``: the folder of a scan, each
-    label's own calls, best first. ``top``: of those rows the first this many. ``rc``: "mean", the
-    mean of both strands' logits as a scan has it, or "none", the plus strand's; either way values
-    stand on the bases of the plus strand.
+    One window a region, around its summit (column 10 of a narrowPeak file) or its middle; the logit
+    there depends on nothing else. ``regions``: a BED file, explained for every label of ``targets``
+    (names; all if None); or ``scan``: the folder of a scan, each label's own calls, best first.
+    ``top``: of those rows the first this many. ``settings``: of the method, for the key in
+    run.json. ``command``: whose output it is.
 
     Writes for each label ``<label>.npz`` (:class:`tcnfast.attribute.attributions.Attributions`),
     ``tracks/<label>.bw`` and, where tangermeme is installed, ``seqlets/<label>.bed``; besides
     ``attributions.tsv`` and ``run.json``. Labels that were finished are kept for ``resume``.
     Raises TcnfastError for bad input.
     """
-    started, options = time.monotonic(), options or AttributeOptions()
+    started = time.monotonic()
     if (regions is None) == (scan is None):
         raise TcnfastError("attribute: give regions or a scan, one of the two")
     if top is not None and top < 1:
         raise TcnfastError(f"top {top}: must be at least 1")
-    folder = model_folder(model)
-    networks = _networks(folder, options, rc, device)
-    labels = _chosen(networks.labels, targets)
+    labels = _chosen(explainer.labels, targets)
     cpu_engine.keep_freed_memory()
     with Genome(*genome) as opened:
-        model_hash = folder_hash(folder)
+        model_hash = folder_hash(model)
         sites = _sites(opened, labels, regions, scan, model_hash, top)
-        inputs = {
+        key = {
+            "command": command,
+            "tcnfast": run_record.version(),
             "model": model_hash,
             "genome": [file_hash(path) for path in opened.paths],
             "regions": file_hash(regions) if regions else None,
             "scan": file_hash(Path(scan) / RECORD) if scan else None,
+            "targets": labels,
+            "top": top,
+            "device": explainer.device.type,
+            **settings,
         }
-        settings = {"targets": labels, "top": top, "rc": rc, "device": networks.device.type}
-        version = {"command": "attribute", "tcnfast": run_record.version()}
-        output = OutputFolder(out, version | inputs | settings | asdict(options), force, resume)
+        output = OutputFolder(out, key, force, resume)
         if output.complete:
             log.info("%s is complete already", output.folder)
             return AttributeResult(output.folder, list(sites))
-        job = AttributeJob(opened, networks, sites, options)
-        _announce(folder.name, networks, sites, options)
+        job = AttributeJob(opened, explainer, sites)
+        _announce(model.name, explainer, sites)
         result = _run(job, output, progress)
     record = {
         "versions": run_record.versions(),
-        "device": run_record.device_words(networks.device),
+        "device": run_record.device_words(explainer.device),
         "threads": torch.get_num_threads(),
         "windows": {label: len(found) for label, found in sites.items()},
         "seconds": round(time.monotonic() - started, 1),
@@ -117,17 +138,6 @@ def _run(job: AttributeJob, output: OutputFolder, progress: bool) -> Path:
             output.discard()
         raise
     return result
-
-
-def _networks(folder: Path, options: AttributeOptions, rc: str, device: str) -> Networks | GradCam:
-    model = open_window_model(folder)
-    if options.method == "gradcam":
-        return GradCam(model, options.layers, rc, device)
-    if not isinstance(model, (TCN, Ensemble)):
-        raise TcnfastError(
-            f"{folder}: method {options.method} explains TCNs; a wavelet network takes gradcam"
-        )
-    return Networks(model, rc, device)
 
 
 def _chosen(known: list[str], targets: list[str] | None) -> list[str]:
@@ -157,19 +167,20 @@ def _sites(
     return {label: first[id(sites)] for label, sites in found.items()}
 
 
-def _announce(
-    model: str, networks: Networks | GradCam, sites: dict[str, Sites], options: AttributeOptions
-) -> None:
-    windows = sum(map(len, sites.values()))
+def _announce(model: str, explainer: Explainer, sites: dict[str, Sites]) -> None:
     log.info(
-        "%s: %d windows of %d bp of %d labels; %s; on %s", model, windows,
-        networks.receptive_field, len(sites), options.words(),
-        run_record.device_words(networks.device),
-    )  # fmt: skip
-    unused = run_record.unused_gpu(networks.device)
+        "%s: %d windows of %d bp of %d labels; %s; on %s",
+        model,
+        sum(map(len, sites.values())),
+        explainer.receptive_field,
+        len(sites),
+        explainer.words,
+        run_record.device_words(explainer.device),
+    )
+    unused = run_record.unused_gpu(explainer.device)
     if unused:
         log.warning("WARNING: %s", unused)
-    if networks.why_not and options.method != "ism":
-        log.warning("WARNING: gradients run in plain PyTorch, slower: %s", networks.why_not)
-    if why_no_seqlets():
+    if explainer.why_slow:
+        log.warning("WARNING: %s", explainer.why_slow)
+    if explainer.by_base and why_no_seqlets():
         log.warning("no seqlets will be called: %s", why_no_seqlets())

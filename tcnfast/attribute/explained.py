@@ -1,10 +1,11 @@
-"""What a method of attribution says of some windows."""
+"""What a method of attribution says of some windows, and what such a method is."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 
 class Explained(NamedTuple):
@@ -15,3 +16,26 @@ class Explained(NamedTuple):
     hypothetical: np.ndarray
     logit: np.ndarray
     gap: np.ndarray
+
+
+class Explainer(Protocol):
+    """A method of attribution and the model that it explains.
+
+    ``words``: the method and its settings, as results name them. ``labels``: of the model.
+    ``receptive_field``: bases of a window. ``why_slow``: why it runs slower than it could, or None.
+    ``batch``: windows explained at once, about what the cache holds. ``together``: labels explained
+    at once; None for all. ``by_base``: whether it tells each base from its neighbours, so that
+    seqlets can be called.
+    """
+
+    words: str
+    labels: list[str]
+    receptive_field: int
+    device: torch.device
+    why_slow: str | None
+    batch: int
+    together: int | None
+    by_base: bool
+
+    def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
+        """uint8 windows (n, receptive_field) -> what is said of each of ``labels``, indices."""

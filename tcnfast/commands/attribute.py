@@ -20,9 +20,8 @@ def add(commands) -> None:
     add("--scan", metavar="DIR", help="output of tcnfast scan: each label's own calls, best first")
     add("-t", "--targets", type=names, metavar="LABELS", help="labels (default all)")
     add("--top", type=positive, metavar="N", help="only the first N regions (of a scan, the best)")
-    add("--method", choices=("ig", "ism", "gradient", "gradcam"), default="ig", help=(
-        "integrated gradients, in-silico mutagenesis, the gradient alone; of wavelet networks "
-        "Grad-CAM (default ig)"))  # fmt: skip
+    words = "integrated gradients, in-silico mutagenesis or the gradient alone (default ig)"
+    add("--method", choices=("ig", "ism", "gradient"), default="ig", help=words)
     add("--baseline", choices=("zeros", "gc", "shuffles"), default="zeros", help=(
         "where paths of ig begin: no bases, the GC content of the window, or each of its "
         "dinucleotide shuffles (default zeros)"))  # fmt: skip
@@ -30,8 +29,6 @@ def add(commands) -> None:
     words = "for --baseline shuffles (default 10)"
     add("--shuffles", type=positive, default=10, metavar="N", help=words)
     add("--seed", type=int, default=0, metavar="N", help="of the shuffles (default 0)")
-    add("--layers", type=names, default=[], metavar="NAMES", help=(
-        "of --method gradcam, as layer4.2 or layer3 (default the last block)"))  # fmt: skip
     words = "the plus strand's logit, or the mean of both strands' (default mean)"
     add("--rc", choices=("none", "mean"), default="mean", help=words)
     add("--device", default="auto", help="auto, cpu, cuda[:i] (default auto)")
@@ -40,20 +37,16 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     require(args, "genome", "output")
-    if args.layers and args.method != "gradcam":
-        args.parser.error("--layers is of --method gradcam")
     if (args.bed is None) == (args.scan is None):
         args.parser.error("--bed or --scan is required, one of the two")
     from ..attribute.attribute_run import attribute
-    from ..attribute.attribution_job import AttributeOptions
+    from ..attribute.methods import AttributeOptions
 
     attribute(
         args.model,
         args.genome,
         args.output,
-        AttributeOptions(
-            args.method, args.baseline, args.steps, args.shuffles, args.seed, tuple(args.layers)
-        ),
+        AttributeOptions(args.method, args.baseline, args.steps, args.shuffles, args.seed),
         regions=args.bed,
         scan=args.scan,
         targets=args.targets,

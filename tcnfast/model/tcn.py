@@ -280,6 +280,11 @@ def load_model(name: str | Path) -> TCN | Ensemble:
 
 def _build(config: dict, labels: list[str]) -> TCN | Ensemble:
     """A model of config.json: a network's shape, or ``{"members": [shape, ...]}``."""
+    if "arch" in config:
+        raise TcnfastError(
+            f"a network {config['arch']} of tcnfast windows train, and no TCN; what takes it is "
+            "tcnfast windows evaluate and, if it is wavelet, windows attribute"
+        )
     if "members" not in config:
         return TCN(TCNConfig(labels=labels, **config))
     shapes = config["members"]

@@ -8,52 +8,58 @@ pixels the last layer has 7 columns, so that of 200 bp it tells places 29 bp apa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..attribute.attribute_run import AttributeResult, explain_sites
 from ..attribute.explained import Explained
 from ..base.errors import TcnfastError
+from ..base.options import Run
 from ..engines.backend import choose_device
 from ..genome.codes import N, reverse_complement
+from ..model.store import model_folder
+from . import GradCamOptions
 from .resnet import LAYERS
 from .wavelet_network import WaveletNetwork, inner_bounds
-
-RCS = ("none", "mean")
+from .window_run import open_window_model
 
 
 class GradCam:
     """Explains the outputs of ``model``; ``layers`` are names as "layer4.2" or "layer3", by default
     the last block of the last layer; of several, profiles are averaged.
 
-    ``rc``: "mean" averages both strands where the model does, each explained by itself; "none"
+    ``strand``: "both" averages both strands where the model does, each explained by itself; "+"
     takes the plus strand. A model made with ``faithful`` is explained as in the article: the output
     for *unbound*, of pictures that are not standardised, every layer's map brought to 0 to 1, and
     what is under the median of their mean cut off. Batch norms use their averages either way.
     """
 
-    why_not = None  # what Networks says where gradients run slower than they could
+    why_slow, batch, together = None, 32, None
+    by_base = False  # it tells stretches from one another, not bases
 
     def __init__(
         self,
         model: nn.Module,
         layers: tuple[str, ...] = (),
-        rc: str = "mean",
+        strand: str = "both",
         device: str = "auto",
     ) -> None:
         if not isinstance(model, WaveletNetwork):
             raise TcnfastError(
-                "method gradcam explains networks of tcnfast train --windows --arch wavelet, and "
-                "this is none"
+                "Grad-CAM explains the wavelet networks of tcnfast windows train, not this one; "
+                "tcnfast attribute explains TCNs"
             )
-        if rc not in RCS:
-            raise TcnfastError(f"attributions are of --rc {' or '.join(RCS)}, not {rc}")
         self.labels, self.receptive_field = list(model.labels), model.length
         self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.model.trunk.eval()  # article's networks, too, which score by batch statistics
-        self.both_strands = rc == "mean" and model.both_strands
+        self.both_strands = strand == "both" and model.both_strands
+        self.words = f"Grad-CAM of {', '.join(layers) or 'the last layer'}"
         self.layers = layers or (f"{LAYERS[-1]}.{len(model.trunk.layer4) - 1}",)
         known = _layers_of(model.trunk)
         for name in self.layers:
@@ -119,6 +125,30 @@ class GradCam:
             maps.append([class_map(a.detach(), g)
                          for a, g in zip(activations, gradients, strict=True)])  # fmt: skip
         return maps, model.logits(outputs.detach())[:, labels].T.float().cpu().numpy()
+
+
+def explain_by_grad_cam(
+    genome: Sequence[str | Path], model: str, out: str, options: GradCamOptions, run: Run
+) -> AttributeResult:
+    """What ``tcnfast windows attribute`` does."""
+    folder = model_folder(model)
+    network = open_window_model(folder)
+    cam = GradCam(network, options.layers, options.strand, run.device)
+    return explain_sites(
+        cam,
+        folder,
+        genome,
+        out,
+        {"layers": options.layers, "strand": options.strand},
+        command="windows attribute",
+        regions=options.bed,
+        scan=options.scan,
+        targets=options.targets,
+        top=options.top,
+        force=run.force,
+        resume=run.resume,
+        progress=run.progress,
+    )
 
 
 def _layers_of(trunk: nn.Module) -> list[str]:

@@ -11,7 +11,7 @@ from support.planted import LABELS
 from support.scan import GAP, SIZES, files_in, read_rows
 
 from tcnfast.attribute import attribute_run as attribute_module
-from tcnfast.attribute import attribution_files, attribution_job
+from tcnfast.attribute import attribution_files, attribution_job, methods
 from tcnfast.attribute.attributions import Attributions, projected
 from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.mutagenesis import Mutagenesis
@@ -104,7 +104,7 @@ def test_the_track_is_the_mean_of_windows_base_by_base(home, run, bed, tmp_path)
 def test_the_size_of_batches_changes_nothing(home, run, bed, tmp_path, monkeypatch, method):
     more = ["-b", bed, "-t", "MAX@K562", "--method", method, "--steps", 3]
     assert run(*words(home, *more, out="a"))[0] == 0
-    monkeypatch.setitem(attribution_job.BATCH, method, 4)
+    monkeypatch.setitem(methods.BATCH, method, 4)
     assert run(*words(home, *more, out="b"))[0] == 0
     a, b = (Attributions.open(tmp_path / name / "MAX@K562.npz") for name in "ab")
     np.testing.assert_allclose(a.hypothetical, b.hypothetical, atol=1e-6)
@@ -131,11 +131,11 @@ def test_calls_of_a_scan(home, run, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on(home, run, bed, tmp_path, monkeypatch):
-    monkeypatch.setitem(attribution_job.TOGETHER, "ig", 1)
+    monkeypatch.setitem(methods.TOGETHER, "ig", 1)
     more = ["-b", bed, "--steps", 2]
     assert run(*words(home, *more, out="whole"))[0] == 0
     explained = []
-    method = attribution_job.AttributeJob._integrated_gradients
+    method = methods.TCNExplainer.path_gradients
 
     def stop(job, codes, labels):
         explained.append(labels)
@@ -143,10 +143,10 @@ def test_a_run_that_was_stopped_goes_on(home, run, bed, tmp_path, monkeypatch):
             raise RuntimeError("stopped")
         return method(job, codes, labels)
 
-    monkeypatch.setattr(attribution_job.AttributeJob, "_integrated_gradients", stop)
+    monkeypatch.setattr(methods.TCNExplainer, "path_gradients", stop)
     code, _, err = run(*words(home, *more))
     assert code == 1 and "go on with --resume" in err and not (tmp_path / "out").exists()
-    monkeypatch.setattr(attribution_job.AttributeJob, "_integrated_gradients", method)
+    monkeypatch.setattr(methods.TCNExplainer, "path_gradients", method)
     code, _, err = run(*words(home, *more, "--resume"))
     assert code == 0 and "1 labels are there already" in err
     whole, resumed = (files_in(tmp_path / name) for name in ("whole", "out"))

@@ -39,7 +39,7 @@ def test_maps_are_captum_s():
         theirs = captum.LayerGradCam(
             lambda x: model.outputs(x, through=True), model.trunk.get_submodule(name)
         )
-        got = GradCam(model, (name,), "none", "cpu")._maps(codes, [0, 1])[0]
+        got = GradCam(model, (name,), "+", "cpu")._maps(codes, [0, 1])[0]
         for label in (0, 1):
             want = theirs.attribute(images.requires_grad_(), target=label, relu_attributions=True)[
                 :, 0
@@ -64,8 +64,8 @@ def test_a_planted_repeat_is_found_where_it_is(learned):
 
 def test_both_strands_are_explained_each_by_itself():
     model, codes = tiny(), random_codes(4, LENGTH).numpy()
-    plus = profiles(model, codes, rc="none")
-    minus = profiles(model, reverse_complement(codes), rc="none")[:, ::-1]
+    plus = profiles(model, codes, strand="+")
+    minus = profiles(model, reverse_complement(codes), strand="+")[:, ::-1]
     np.testing.assert_allclose(profiles(model, codes), (plus + minus) / 2, rtol=1e-5)
     got = GradCam(model, device="cpu").explain(codes, [1])[0]
     with torch.no_grad():
@@ -148,10 +148,8 @@ def test_the_article_s_way_knows_where_a_stretched_window_lies():
 def test_what_is_refused():
     with pytest.raises(TcnfastError, match="layer 'layer9': must be one of layer1, layer1.0, "):
         GradCam(tiny(), ("layer9",), device="cpu")
-    with pytest.raises(TcnfastError, match="method gradcam explains networks of"):
+    with pytest.raises(TcnfastError, match="Grad-CAM explains the wavelet networks of"):
         GradCam(calling_model(), device="cpu")
-    with pytest.raises(TcnfastError, match="--rc none or mean, not both"):
-        GradCam(tiny(), rc="both", device="cpu")
     with pytest.raises(TcnfastError, match=r"must be uint8 codes \(n, 120\)"):
         GradCam(tiny(), device="cpu").explain(random_codes(1, 90).numpy(), [0])
 
@@ -171,7 +169,7 @@ def fixture_home(tmp_path, learned):
 
 
 def test_the_command(home, run, learned):
-    words = ["attribute", "-m", "model", "-g", "g.fa", "-b", "r.bed", "--method", "gradcam"]
+    words = ["windows", "attribute", "-m", "model", "-g", "g.fa", "-b", "r.bed"]
     code, out, err = run(*words, "-o", "out", "--layers", "layer3,layer4.0", "--device", "cpu")
     assert (code, out) == (0, ""), err
     got = Attributions.open(home / "out" / f"{LABEL}.npz")
@@ -184,7 +182,11 @@ def test_the_command(home, run, learned):
     rows = read_rows(home / "out" / "attributions.tsv")
     assert len(rows) == 7 and {row[6] for row in rows[1:]} == {"nan"}
     fails(run(*words, "-o", "a", "--layers", "conv1"), "layer 'conv1': must be one of layer1")
-    words = ["attribute", "-g", "g.fa", "-b", "r.bed", "-o", "b"]
-    fails(run(*words, "-m", "model"), "model: method ig explains TCNs; a wavelet network takes")
-    fails(run(*words, "-m", "tcn", "--method", "gradcam"), "method gradcam explains networks of")
-    assert run(*words, "-m", "model", "--layers", "layer3")[0] == 2
+    words = ["-g", "g.fa", "-b", "r.bed", "-o", "b"]
+    fails(
+        run("attribute", *words, "-m", "model"), "model/config.json: a network wavelet of tcnfast"
+    )
+    fails(
+        run("windows", "attribute", *words, "-m", "tcn"), "Grad-CAM explains the wavelet networks"
+    )
+    assert run("windows", "attribute", *words[2:], "-m", "model")[0] == 2  # no genome
