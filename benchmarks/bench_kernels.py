@@ -200,8 +200,7 @@ def setting_here(rehearse: bool) -> Setting:
         return Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)
     device = backends.choose_device("auto")
     cuda = device.type == "cuda"
-    backend = backends.Triton() if cuda else backends.Cpu()
-    return Setting(device, backend.auto_precision(device))
+    return Setting(device, backends.auto_precision("triton" if cuda else "cpu", device))
 
 
 def print_rows(words: str, rows: list[dict], seconds: float) -> None:

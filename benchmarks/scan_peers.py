@@ -17,7 +17,7 @@ from deepbind_peer import WINDOW, Archive, DeepBind, check_examples
 from torch import Tensor
 
 from tcnfast.bench.speed import Clock
-from tcnfast.engines.backend import BACKENDS, DTYPES
+from tcnfast.engines.backend import DEVICES, DTYPES, auto_precision
 from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
 from tcnfast.engines.plan import Plan
 
@@ -54,7 +54,7 @@ def other_strand(codes: Tensor) -> Tensor:
 
 def precisions(device: torch.device) -> list[str]:
     """fp32, and bf16 where the device multiplies it in hardware."""
-    taken = {backend.auto_precision(device) for backend in BACKENDS}
+    taken = {auto_precision(backend, device) for backend in DEVICES}
     return ["fp32", *(taken & {"bf16"})]
 
 

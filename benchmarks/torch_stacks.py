@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcnfast.engines import ops, training_pass, triton_engine
+from tcnfast.engines import backend as backends
+from tcnfast.engines import training_pass, triton_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid
 from tcnfast.engines.plain_stack import Block as PlainBlock
@@ -157,11 +158,11 @@ def forward(side: str, model: TCN, stride: int, wanted: int, precision: str) -> 
 
 def why_not_training(device, precision: str) -> str | None:
     """Why our operators cannot train here in ``precision``; None if they can."""
-    return ops.why_not(device, precision)
+    return backends.why_not(backends.BLOCK, device, precision)
 
 
 def require_ours(model: TCN, codes: Tensor) -> None:
-    if not training_pass.runs_on_engine(model, codes):
+    if training_pass.backend_of(model, codes) == "reference":
         raise RuntimeError("the model would train in plain PyTorch here")
 
 

@@ -59,7 +59,7 @@ class TCNExplainer:
         self.labels, self.receptive_field = networks.labels, networks.receptive_field
         self.device = networks.device
         self.why_slow = None
-        if networks.why_not and options.method != "ism":
+        if options.method != "ism" and networks.why_not:
             self.why_slow = f"gradients run in plain PyTorch, slower: {networks.why_not}"
         self.batch, self.together = BATCH[options.method], TOGETHER[options.method]
         if options.method == "ism":

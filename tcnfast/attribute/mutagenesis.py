@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..engines.backend import MUTAGENESIS, choose
 from ..engines.cone import Cone
 from .explained import Explained
 from .networks import Networks
@@ -14,6 +15,7 @@ class Mutagenesis:
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
+        self.backend = choose(MUTAGENESIS, "auto", networks.device, "fp32").backend
         length = networks.receptive_field
         self._cones = [Cone(weights, grid, length) for weights, grid in networks.runs]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
-from ..engines import ops, reference
-from ..engines.backend import choose_device
+from ..engines import reference
+from ..engines.backend import GRADIENTS, Choice, choose, choose_device
 from ..engines.grid import StackGrid
 from ..engines.path import Path
 from ..model.ensemble import Ensemble
@@ -32,9 +32,9 @@ class Networks:
 
     ``rc``: "mean" averages the logits of both strands, as a scan does; "none" takes the plus
     strand. The minus strand is a mirrored network on the same window, so that every attribution
-    stands on the plus strand of the genome. ``paths``: what gradients run on on the processor;
-    ``precision``: elsewhere, that of the operators, or None where these cannot run (``why_not``)
-    and plain PyTorch does, slower.
+    stands on the plus strand of the genome. ``gradients``: the backend that computes gradients:
+    ``paths`` on a processor ("cpu"), the operators in ``precision`` ("triton"), or plain PyTorch
+    (``precision`` None), slower.
     """
 
     def __init__(self, model: TCN | Ensemble, rc: str = "mean", device: str = "auto") -> None:
@@ -43,9 +43,6 @@ class Networks:
         self.labels = list(model.labels)
         self.receptive_field = model.receptive_field
         self.device = choose_device(device)
-        on_processor = self.device.type == "cpu"
-        self.why_not = None if on_processor else ops.why_not(self.device, "fp32")
-        self.precision = None if self.why_not else "fp32"
         self.runs: list[Network] = []
         for member in model.members:
             grid = member.config.grid(2**member.config.blocks)
@@ -54,9 +51,25 @@ class Networks:
             self.runs += [Network(strand, grid) for strand in strands]
 
     @cached_property
+    def gradients(self) -> Choice:
+        """What computes gradients. Raises TcnfastError where a backend named cannot."""
+        grids = tuple(run.grid for run in self.runs)
+        return choose(GRADIENTS, "auto", self.device, "fp32", grids=grids)
+
+    @property
+    def why_not(self) -> str | None:
+        """Why gradients run slower than they could; None where they do not."""
+        return "; ".join(self.gradients.passed_over) or None
+
+    @cached_property
+    def precision(self) -> str | None:
+        """That of the operators; None where plain PyTorch runs."""
+        return None if self.gradients.backend == "reference" else "fp32"
+
+    @cached_property
     def paths(self) -> list[Path] | None:
-        """One for each of ``runs``; None where these are not on the processor."""
-        if self.device.type != "cpu":
+        """One for each of ``runs``; None where another backend computes gradients."""
+        if self.gradients.backend != "cpu":
             return None
         return [Path(weights, grid, self.receptive_field) for weights, grid in self.runs]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from ..base.run_record import device_words, unused_gpu, versions
-from ..engines.backend import BACKENDS, Spec, choose_device
+from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
 from ..engines.cpu_engine import isas
 from ..engines.grid import stack_grid
 from ..model.store import bundled_models, model_folder
@@ -22,11 +22,13 @@ def show_system() -> None:
     unused = unused_gpu(device)
     if unused:
         print(f"warning\t{unused}")
-    grid = stack_grid(3, 8, 32)
-    for backend in BACKENDS:
-        precision = backend.auto_precision(device)
-        reason = backend.why_not(Spec(device, precision, grid))
-        print(f"backend\t{backend.name}\t{reason or f'runs in {precision}'}")
+    for way in SCAN.implementations:
+        precision = auto_precision(way.backend, device)
+        reason = way.why_not(Spec(device, precision, (stack_grid(3, 8, 32),)))
+        print(f"backend\t{way.backend}\t{reason or f'runs in {precision}'}")
+    for task in TASKS:
+        reason = why_not(task, device, "fp32")
+        print(f"task\t{task.name}\t{reason or choose(task, 'auto', device, 'fp32').backend}")
     for name, reason in isas().items():
         print(f"instructions\t{name}\t{reason or 'here'}")
     for name in bundled_models():

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..base.errors import TcnfastError
 from ..base.run_record import device_words
 from ..engines import backend as backends
-from ..engines import reference, triton_engine
+from ..engines import reference
 from ..engines.plain_stack import LAYOUTS, FoldedStack
 from ..engines.plan import Plan
 from ..model.tcn import TCN, load_model
@@ -24,10 +24,8 @@ WRONG = 0.05  # of the spread of the scores: beyond it a side computes something
 SECONDS = 50  # for the whole table, about
 # scored bases of a call; on a processor what takes tens of milliseconds
 BASES = {"dense": {"cuda": 2**22, "cpu": 2**15}, "pruned": {"cuda": 2**22, "cpu": 2**18}}
-SEGMENTS = (
-    2**13,
-    2**15,
-)  # lengths at which PyTorch is tried on a processor: long rows leave the cache
+# lengths at which PyTorch is tried on a processor: long rows leave the cache
+SEGMENTS = (2**13, 2**15)
 COLUMNS = ("form", "side", "precision", "ms", "Mb/s", "ratio", "error")
 
 
@@ -67,7 +65,7 @@ def show(model: str, device: str, stride: int) -> None:
 
 def _precisions(device: torch.device) -> list[str]:
     """fp32, and bf16 where the device multiplies it in hardware."""
-    lesser = {backend.auto_precision(device) for backend in backends.BACKENDS}
+    lesser = {backends.auto_precision(backend, device) for backend in backends.DEVICES}
     return ["fp32", *(lesser & {"bf16"})]
 
 
@@ -95,12 +93,11 @@ def _measure(model: TCN, clock: Clock, form, stride, precision, seconds) -> list
 def _sides(model: TCN, device, stride: int, precision: str, codes: Tensor) -> list[Side]:
     sides = []
     grid = model.config.grid(stride)
-    for backend in backends.BACKENDS:
-        spec = backends.Spec(device, precision, grid)
-        emulated = backend.name == "triton" and triton_engine.interpreted()
-        if device.type in backend.devices and not emulated and backend.why_not(spec) is None:
-            plan = Plan(model, str(device), precision, stride, backend.name)
-            sides.append(Side(f"tcnfast {backend.name}", True, plan))
+    spec = backends.Spec(device, precision, (grid,))
+    for way in backends.SCAN.implementations:
+        if way.suits(device) and way.why_not(spec) is None:
+            plan = Plan(model, str(device), precision, stride, way.backend)
+            sides.append(Side(f"tcnfast {way.backend}", True, plan))
     dtype, weights = backends.DTYPES[precision], model.folded()
     for layout in LAYOUTS:
         stack = FoldedStack(weights, grid, layout, dtype).to(device)

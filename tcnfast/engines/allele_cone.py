@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops, reference
+from .backend import VARIANTS, choose
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 
@@ -94,15 +95,19 @@ class Cone:
     """
 
     def __init__(
-        self, weights: reference.StackWeights, grid: StackGrid, device: str | torch.device = "cpu"
+        self,
+        weights: reference.StackWeights,
+        grid: StackGrid,
+        device: str | torch.device = "cpu",
+        backend: str = "auto",
     ) -> None:
         if grid.sample != 1:
             raise ValueError(f"stride {grid.stride}: at most 2^blocks")
         self.grid = grid
         device = torch.device(device)
         first_kernel = weights.blocks[0].weight1.shape[2]
-        self.passed_over = ops.why_not(device, "fp32", first_kernel)
-        self.backend = "reference" if self.passed_over else ops.implementation(device).NAME
+        chosen = choose(VARIANTS, backend, device, "fp32", first_kernel=first_kernel)
+        self.backend = chosen.backend
         self.weights = weights.to(device, torch.float32)
         self.residual_rows = code_residual(self.weights.blocks[0].residual).to(device)
 
@@ -111,7 +116,7 @@ class Cone:
         """Of uint8 codes (B, T), on the cone's own grids or on finer ones."""
         grid = grid or self.grid
         inputs, hidden, x = [], [], codes
-        run = _plain_block if self.passed_over else _block
+        run = _plain_block if self.backend == "reference" else _block
         for block, geometry in zip(self.weights.blocks, grid.blocks, strict=True):
             y, a1 = run(block, geometry, x)
             inputs.append(None if x is codes else x)

@@ -7,13 +7,6 @@ from torch import Tensor
 
 from . import cpu_engine
 
-NAME = "cpu"  # of the backend
-
-
-def why_not(device: torch.device, precision: str, first_kernel: int) -> str | None:
-    """Why blocks cannot run in ``precision``; None if they can. Kernels may have any width."""
-    return cpu_engine.why_not(precision)
-
 
 def padded_channels(channels: int, precision: str) -> int:
     """Channels of a row."""

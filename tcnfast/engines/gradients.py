@@ -33,7 +33,7 @@ def input_gradient(
     too. Weight gradients are not computed. Of float input the first block is plain PyTorch, in
     float32: the operator takes codes. Raises TcnfastError where the operators cannot run.
     """
-    ops.require(x.device, precision)
+    ops.implementation(x.device, precision)  # or raise before any work
     weights = weights.to(x.device, torch.float32)
     blocks = list(zip(weights.blocks, grid.blocks, strict=True))
     dfeatures = dlogits.float() @ weights.head_weight
@@ -68,7 +68,7 @@ def path_gradient(
     The forward pass is that of all K. :class:`tcnfast.engines.path.Path` is faster on a processor.
     """
     if precision is not None:
-        ops.require(start.device, precision)
+        ops.implementation(start.device, precision)  # or raise before any work
     weights = weights.to(start.device, torch.float32)
     (first, geometry), *above = zip(weights.blocks, grid.blocks, strict=True)
     dfeatures = dlogits.float() @ weights.head_weight
@@ -196,7 +196,7 @@ def _rows_back(x: Tensor, blocks: list, sample: int, precision: str) -> Callable
 def _rows(maps: Tensor, precision: str) -> Tensor:
     """(N, C, 1, L) -> rows (N, L, C') of the operators."""
     channels = maps.shape[1]
-    padded = ops.implementation(maps.device).padded_channels(channels, precision)
+    padded = ops.implementation(maps.device, precision).padded_channels(channels, precision)
     rows = maps.detach().squeeze(2).transpose(1, 2).to(ops.ROWS[precision])
     return (F.pad(rows, (0, padded - channels)) if padded > channels else rows).contiguous()
 

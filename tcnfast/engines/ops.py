@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from . import cpu_blocks, reference, triton_blocks
-from .backend import forced
+from .backend import BLOCK, choose
 
 ROWS = {
     "bf16": torch.bfloat16,
@@ -29,25 +29,15 @@ PARAMETERS = ("weight1", "weight2", "gain1", "shift1", "gain2", "shift2", "code_
 OUTPUTS = ("y", "a1", "a2", "mean1", "var1", "mean2", "var2")
 
 
-def implementation(device: torch.device) -> ModuleType:
-    """What runs a block on ``device``: the kernels on a GPU (or where TCNFAST_BACKEND names them),
-    else the C++ engine."""
-    kernels = device.type == "cuda" or forced("triton")
-    return triton_blocks if kernels else cpu_blocks
+_IMPLEMENTATIONS = {"triton": triton_blocks, "cpu": cpu_blocks}
 
 
-@torch.compiler.assume_constant_result
-def why_not(device: torch.device, precision: str, first_kernel: int = 1) -> str | None:
-    """Why blocks cannot run on ``device`` in ``precision``, the one that reads codes with a first
-    kernel of ``first_kernel`` taps; None if they can."""
-    return implementation(device).why_not(device, precision, first_kernel)
-
-
-def require(device: torch.device, precision: str, first_kernel: int = 1) -> None:
-    """Raise TcnfastError where ``why_not`` has a reason."""
-    reason = why_not(device, precision, first_kernel)
-    if reason:
-        raise TcnfastError(f"tcnfast's operators cannot run: {reason}")
+def implementation(device: torch.device, precision: str, first_kernel: int = 1) -> ModuleType:
+    """What runs a block on ``device`` in ``precision``, the one that reads codes with a first
+    kernel of ``first_kernel`` taps. Raises TcnfastError where nothing can."""
+    return _IMPLEMENTATIONS[
+        choose(BLOCK, "auto", device, precision, first_kernel=first_kernel).backend
+    ]
 
 
 @torch.library.custom_op("tcnfast::block", mutates_args=())
@@ -88,7 +78,7 @@ def block(
     outputs = _outputs(x, weight1, weight2, gain1, dilation, stride, precision)
     shape = _shape(x, weight1, weight2, gain1, dilation, stride, tap, eps)
     named = dict(zip(OUTPUTS, outputs, strict=True))
-    implementation(x.device).forward(x, tensors, named, shape, precision)
+    implementation(x.device, precision).forward(x, tensors, named, shape, precision)
     return outputs
 
 
@@ -182,7 +172,7 @@ def _input_gradient(x: Tensor) -> Tensor:
 def _run_backward(dy, x, saved, tensors, gradients, shape, precision) -> None:
     saved = dict(zip(OUTPUTS, saved, strict=True))
     gradients = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
-    implementation(x.device).backward(dy, x, saved, tensors, gradients, shape, precision)
+    implementation(x.device, precision).backward(dy, x, saved, tensors, gradients, shape, precision)
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -212,7 +202,7 @@ def _outputs(x, weight1, weight2, gain1, dilation, stride, precision) -> tuple[T
     n, channels = x.shape[0], len(weight1)
     length1, length2 = _lengths(x, weight1, weight2, dilation, stride)
     torch._check(length2 >= 1, lambda: f"block: {x.shape[1]} positions give no output")
-    padded = implementation(x.device).padded_channels(channels, precision)
+    padded = implementation(x.device, precision).padded_channels(channels, precision)
     rows = dict(dtype=ROWS[precision], device=x.device)
     y, a2 = (torch.empty(n, length2, padded, **rows) for _ in range(2))
     statistics = torch.empty(4, channels if gain1 is not None else 0, device=x.device)
@@ -238,9 +228,9 @@ def check_block(x, tensors, dilation, stride, tap, precision) -> None:
     weight1, weight2 = tensors["weight1"], tensors["weight2"]
     if weight1.ndim != 3 or weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
-    require(x.device, precision, weight1.shape[2] if codes else 1)
     channels, n = len(weight1), len(x)
-    padded = implementation(x.device).padded_channels(channels, precision)
+    run = implementation(x.device, precision, weight1.shape[2] if codes else 1)
+    padded = run.padded_channels(channels, precision)
     rows = "(N, L) uint8 codes" if codes else f"(N, L, {padded}) {ROWS[precision]}"
     if codes and x.ndim != 2 or not codes and (x.ndim != 3 or x.shape[2] != padded):
         raise TcnfastError(f"block: x is {tuple(x.shape)}, not {rows}")

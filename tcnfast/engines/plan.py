@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
-from ..model.ensemble import Ensemble
-from ..model.tcn import TCN
 from . import backend as backends
+from . import cpu_engine, reference, triton_engine
+from .grid import StackGrid
 
 STRANDS = ("+", "-", "both")
+Run = Callable[[Tensor], Tensor]  # uint8 codes (B, T) to float32 logits (B, P, labels)
+
+
+class Config(Protocol):
+    """The sizes of a network."""
+
+    def grid(self, stride: int) -> StackGrid: ...
+
+
+class Member(Protocol):
+    """A network that can be folded into a stack, as ``model.tcn.TCN``."""
+
+    config: Config
+
+    def folded(self) -> reference.StackWeights: ...
+
+
+class Scored(Protocol):
+    """What a plan is made of: networks with the same labels, whose logits are averaged."""
+
+    labels: Sequence[str]
+    receptive_field: int
+    members: Sequence[Member]
+
+
+def _prepare_plain(weights: reference.StackWeights, grid: StackGrid, spec: backends.Spec) -> Run:
+    weights = weights.to(spec.device, backends.DTYPES[spec.precision])
+    return lambda codes: reference.stack(codes, weights, grid)
+
+
+# how each backend makes folded weights ready
+PREPARE = {
+    "triton": lambda weights, grid, spec: triton_engine.prepare(
+        weights, grid, spec.precision, spec.device
+    ),
+    "cpu": lambda weights, grid, spec: cpu_engine.prepare(weights, grid, spec.precision),
+    "reference": _prepare_plain,
+}
+# bases of scores that suit one call. triton: rows of a tile are long and there are many, 1 GB of
+# rows at a block's end. cpu: threads come and go with every call, and each reads a receptive field
+# again. reference: shorter ones are slower, longer ones no faster (benchmarks/results/plan.csv)
+SEGMENT_BASES = {"triton": 2**23, "cpu": 2**20, "reference": 2**16}
 
 
 class Plan:
@@ -32,7 +77,7 @@ class Plan:
 
     def __init__(
         self,
-        model: TCN | Ensemble,
+        model: Scored,
         device: str = "auto",
         precision: str = "auto",
         stride: int = 32,
@@ -45,26 +90,18 @@ class Plan:
         self.receptive_field = model.receptive_field
         self.stride, self.strand = stride, strand
         self.device = backends.choose_device(device)
-        wanted = [
-            backends.choose(backend, self.device, precision, member.config.grid(stride))
-            for member in model.members
-        ]
-        # one for all members: where "auto" differs, the least preferred that one of them needs
-        choice = max(wanted, key=lambda choice: backends.BACKENDS.index(choice.backend))
-        chosen, spec, self.passed_over = choice
-        self.backend, self.precision = chosen.name, spec.precision
-        self.instructions = chosen.instructions  # the engine's instruction set
-        self.segment_bases = chosen.segment_bases  # bases of scores that suit one call
-        self._runs = [run for member in model.members for run in self._prepare(member)]
-
-    def _prepare(self, member: TCN) -> list[backends.Run]:
-        """A run of each wanted strand, on the plan's backend."""
-        grid = member.config.grid(self.stride)
-        chosen, spec, _ = backends.choose(self.backend, self.device, self.precision, grid)
-        plus = member.folded()
-        weights = {"+": [plus], "-": [plus.mirrored(grid)]}
-        weights["both"] = weights["+"] + weights["-"]
-        return [chosen.prepare(w, spec) for w in weights[self.strand]]
+        grids = tuple(member.config.grid(stride) for member in model.members)
+        chosen = backends.choose(backends.SCAN, backend, self.device, precision, grids=grids)
+        self.backend, spec, self.passed_over = chosen
+        self.precision = spec.precision
+        self.instructions = cpu_engine.isa() if self.backend == "cpu" else None
+        self.segment_bases = SEGMENT_BASES[self.backend]
+        self._runs: list[Run] = []
+        for member, grid in zip(model.members, grids, strict=True):
+            plus = member.folded()
+            weights = {"+": [plus], "-": [plus.mirrored(grid)]}
+            weights["both"] = weights["+"] + weights["-"]
+            self._runs += [PREPARE[self.backend](w, grid, spec) for w in weights[strand]]
 
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:

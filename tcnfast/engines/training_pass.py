@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from . import cpu_engine, ops
+from .backend import TRAINING, choose
 from .grid import BlockGrid, StackGrid
 
 
@@ -19,20 +20,33 @@ def precision_now(device: torch.device) -> str:
     return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "fp32"
 
 
-def runs_on_engine(model: nn.Module, x: Tensor) -> bool:
-    """Whether a forward pass of codes ``x`` is one that the engine trains: every part of the model
-    in training, in float32. A model with hooks runs as plain modules, which alone call them."""
+def backend_of(model: nn.Module, x: Tensor) -> str:
+    """The backend of a forward pass of ``x``, "reference" for plain modules: these run whatever is
+    no training pass of codes, and where ``model.engine`` says so.
+
+    Raises TcnfastError where TCNFAST_BACKEND names one that cannot run.
+    """
+    if not (model.training and model.engine and x.dtype == torch.uint8 and len(x) > 0):
+        return "reference"
     first_kernel = model.blocks[0].conv1.kernel_size[0]
-    return (
-        model.training
-        and model.engine
-        and x.dtype == torch.uint8
-        and x.device.type in ("cpu", "cuda")
-        and len(x) > 0
-        and all(module.training and not _has_hooks(module) for module in model.modules())
-        and all(parameter.dtype == torch.float32 for parameter in model.parameters())
-        and ops.why_not(x.device, precision_now(x.device), first_kernel) is None
-    )
+    return _chosen(x.device, precision_now(x.device), first_kernel, _plain_only(model))
+
+
+def _plain_only(model: nn.Module) -> str | None:
+    """Why only plain modules can train the model as it is now."""
+    if not all(module.training for module in model.modules()):
+        return "a part of the network is not in training"
+    if any(_has_hooks(module) for module in model.modules()):
+        return "the network has hooks, which only plain modules call"
+    if not all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+        return "the network's parameters are not float32"
+    return None
+
+
+@torch.compiler.assume_constant_result
+def _chosen(device: torch.device, precision: str, first_kernel: int, plain_only: str | None) -> str:
+    needs = dict(first_kernel=first_kernel, plain_only=plain_only)
+    return choose(TRAINING, "auto", device, precision, **needs).backend
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from . import triton_engine
-from .triton_engine import DTYPES, FUSION, INPUTS, MAX_LETTERS, letters_of
+from .triton_engine import DTYPES, FUSION, INPUTS, letters_of
 
-NAME = "triton"  # of the backend
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
 PART = 64  # letters of a one-hot tile in training: 128 overflow the registers
@@ -86,13 +85,6 @@ class Norm:
     shift: Tensor
     mean: Tensor
     inverse: Tensor
-
-
-def why_not(device: torch.device, precision: str, first_kernel: int) -> str | None:
-    """Why blocks cannot run on ``device`` in ``precision``; None if they can."""
-    if first_kernel > MAX_LETTERS:
-        return f"a kernel of codes has {MAX_LETTERS} taps at most, not {first_kernel}"
-    return triton_engine.why_not_here(device, precision)
 
 
 def padded_channels(channels: int, precision: str) -> int:

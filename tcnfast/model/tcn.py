@@ -152,8 +152,8 @@ class TCN(nn.Module):
     ``(N, 4, L)`` (channel order ACGT, N all zeros) and return logits.
 
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
-    model. Training on codes on the CPU runs on the C++ engine where that can (``ops.why_not``);
-    ``unfused()`` is the same network in plain modules throughout.
+    model. Training on codes runs on the C++ engine or the kernels where these can
+    (``training_pass.backend_of``); ``unfused()`` is the same network in plain modules throughout.
     """
 
     def __init__(self, config: TCNConfig) -> None:
@@ -220,7 +220,7 @@ class TCN(nn.Module):
                 f"dense: {x.shape[-1]} bases are under the receptive field of "
                 f"{self.receptive_field}; add context, or N (code 4)"
             )
-        if training_pass.runs_on_engine(self, x):
+        if training_pass.backend_of(self, x) != "reference":
             return training_pass.dense(self, x, grid)
         h = network_input(x, self.head.weight.dtype)
         for block, block_grid in zip(self.blocks, grid.blocks, strict=True):

@@ -34,17 +34,18 @@ class MotifDevice:
     ) -> None:
         if not 0 < len(units) <= MAX_MOTIFS:
             raise TcnfastError(f"{len(units)} motifs: one scan takes 1 to {MAX_MOTIFS}")
-        self.device, self.widest = device, max(map(len, units))
+        self.device, widest = device, max(map(len, units))
         groups: dict[int, list[tuple[int, np.ndarray, int]]] = {}
         for motif, (matrix, cutoff) in enumerate(zip(units, cutoffs, strict=True)):
             may_lack = int(matrix.max(1).sum()) - int(cutoff)
-            filled = next((w for w in _WIDTHS if len(matrix) <= w), self.widest)
+            filled = next((w for w in _WIDTHS if len(matrix) <= w), widest)
             for strand in range(2):
                 turned = matrix[::-1, ::-1] if strand else matrix
                 lacks = turned.max(1, keepdims=True) - turned
                 if lacks.max(1).sum() >= 1 << LACK_BITS:
                     raise TcnfastError(f"motif {motif}: scores of over {1 << LACK_BITS} units")
                 groups.setdefault(filled, []).append((2 * motif + strand, lacks, may_lack))
+        self.widest = max(groups)  # what windows are filled up to
         self.groups = [_Group(width, rows, device) for width, rows in groups.items()]
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.run_folder import file_hash
-from ..engines.backend import choose_device
+from ..engines.backend import MOTIF_HITS, choose, choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.meme import UNITS_PER_BIT, Motif, MotifError, read_meme
@@ -52,6 +52,7 @@ class MotifJob:
     ) -> None:
         self.genome, self.meme, self.options = genome, Path(meme), options
         self.device = choose_device(device)
+        self.backend = choose(MOTIF_HITS, "auto", self.device, "fp32").backend
         self.inputs = InputFiles([*genome.paths, meme])
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}

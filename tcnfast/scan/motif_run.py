@@ -65,7 +65,7 @@ def scan_stretches(
 
 def _finder(job: MotifJob) -> tuple[Callable[[np.ndarray, int], np.ndarray], int]:
     """What finds the hits of codes, and how many threads ask it."""
-    if job.device.type != "cpu":
+    if job.backend == "reference":
         return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
     tables = build_tables(job.units, job.cutoffs, job.bases)
     return (lambda codes, starts: find_hits(codes, starts, tables)), torch.get_num_threads()

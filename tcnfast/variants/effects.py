@@ -8,6 +8,7 @@ difference.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,12 +19,12 @@ from torch import Tensor
 from ..base.errors import TcnfastError
 from ..engines import reference
 from ..engines.allele_cone import Activations, Cone, touched
+from ..engines.backend import VARIANTS, choose, choose_device
 from ..engines.grid import StackGrid
 from ..engines.plan import Plan
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
-from . import window_pairs
 from .alleles import haplotype, haplotype_from_right, is_snv
 from .records import Allele
 from .variant_tiles import CORES, Tiling
@@ -93,26 +94,21 @@ class EffectScorer:
         # on the grids of a single window nothing is computed that its one score does not need
         self.stride = stride if mode == "full" else widest
         strands = ["+"] if rc == "none" else ["+", "-"]
-        options = dict(device=device, precision="fp32", stride=self.stride)
-        self.plans = [Plan(model, strand=strand, **options) for strand in strands]
-        self.device = self.plans[0].device
+        self.device = choose_device(device)
+        grids = tuple(member.config.grid(self.stride) for member in members)
+        self.backend = choose(VARIANTS, "auto", self.device, "fp32", grids=grids).backend
+        options = dict(precision="fp32", stride=self.stride, backend=self.backend)
+        self.plans = [Plan(model, str(self.device), strand=strand, **options) for strand in strands]
         self.members = members
         grid = members[0].config.grid(self.stride)
         weights = [[_weights(m, grid, s) for m in members] for s in strands]
         self.cones: list[list[Cone]] = []
         self.pairs: WindowPairs | None = None
-        engine = self.plans[0].backend == window_pairs.NAME  # unless another was asked for by name
-        if mode == "centre" and engine and window_pairs.why_not(self.device) is None:
+        if mode == "centre" and self.backend == "cpu":
             self.pairs = WindowPairs(weights, grid, self._over_strands)
         else:
-            self.cones = [[Cone(w, grid, self.device) for w in strand] for strand in weights]
-
-    @property
-    def backends(self) -> tuple[str, str]:
-        """What computes activations around single bases, and whole windows of all else."""
-        if self.pairs:
-            return window_pairs.NAME, window_pairs.NAME
-        return self.cones[0][0].backend, self.plans[0].backend
+            kind = functools.partial(Cone, grid=grid, device=self.device, backend=self.backend)
+            self.cones = [[kind(w) for w in strand] for strand in weights]
 
     def __call__(self, genome: Genome, alleles: list[Allele]) -> Effects:
         """Effects of ``alleles``, in their order, which may be any."""

@@ -129,14 +129,13 @@ class VariantJob:
             "columns": list(options.columns),
             "explain": options.explain,
             "device": self.scorer.device.type,
-            "backends": list(self.scorer.backends),
+            "backend": self.scorer.backend,
         }
 
     def run(self, work: Path, progress: bool) -> None:
         """Score every chunk that is not there yet."""
-        single, other = self.scorer.backends
-        log.info("%d records; %s mode, float32; single bases on %s, all else on %s",
-                 self.records, self.options.mode, single, other)  # fmt: skip
+        words = "%d records; %s mode, float32; backend %s"
+        log.info(words, self.records, self.options.mode, self.scorer.backend)
         with Progress(self.records, "records", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
                 if _marker(work, index).exists():

@@ -13,21 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ..engines import cpu_engine, ops, reference
+from ..engines import cpu_engine, reference
 from ..engines.grid import StackGrid
 from ..genome.genome import Genome
-
-NAME = "cpu"  # of the backend
-
-
-def why_not(device: torch.device) -> str | None:
-    """Why windows cannot be scored in pairs on ``device``; None if they can."""
-    if device.type != "cpu" or ops.implementation(device).NAME != NAME:
-        return "it is the C++ engine that scores windows in pairs"
-    return ops.why_not(device, "fp32")
 
 
 class WindowPairs:

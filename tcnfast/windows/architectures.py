@@ -126,13 +126,14 @@ def reads_both_strands(model: nn.Module) -> bool:
     return getattr(model, "both_strands", True)
 
 
-def training_precision(device: torch.device, precision: str) -> str:
+def training_precision(model: nn.Module, device: torch.device, precision: str) -> str:
     """ "auto" is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
-    if precision == "auto":
-        return backends.Reference().auto_precision(device)
-    if precision not in ("fp32", "bf16"):
+    if precision not in ("auto", "fp32", "bf16"):
         raise TcnfastError(f"precision {precision!r}: windows take auto, fp32 or bf16")
-    return precision
+    if not any(isinstance(part, TCN) for part in model.modules()):
+        chosen = backends.choose(backends.OTHER_NETWORKS, "auto", device, precision)
+        return chosen.spec.precision
+    return backends.auto_precision("reference", device) if precision == "auto" else precision
 
 
 def _runner(model: nn.Module, device: torch.device, precision: str) -> Callable[[Tensor], Tensor]:
@@ -146,7 +147,7 @@ def _runner(model: nn.Module, device: torch.device, precision: str) -> Callable[
     if isinstance(model, SingleTaskTCNs):
         runs = [_runner(tcn, device, precision) for tcn in model.tcns]
         return lambda codes: torch.cat([run(codes) for run in runs], 1)
-    bf16 = training_precision(device, precision) == "bf16"
+    bf16 = training_precision(model, device, precision) == "bf16"
 
     def run(codes: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):

@@ -133,8 +133,8 @@ class CNNPlan:
             raise TcnfastError(f"strand {strand!r}: must be one of {', '.join(STRANDS)}")
         self.model, self.stride, self.strand = model, stride, strand
         self.device = backends.choose_device(device)
-        known = backends.Reference()
-        self.precision = known.auto_precision(self.device) if precision == "auto" else precision
+        chosen = backends.choose(backends.OTHER_NETWORKS, "auto", self.device, precision)
+        self.precision = chosen.spec.precision
         if self.precision not in ("fp32", "bf16"):
             raise TcnfastError(f"precision {precision!r}: a CNN takes auto, fp32 or bf16")
         model.to(self.device)

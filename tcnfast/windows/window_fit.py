@@ -151,7 +151,7 @@ class _Run:
         self, model: nn.Module, train: WindowSet, config: WindowConfig, device: str
     ) -> None:
         self.device = backends.choose_device(device)
-        self.precision = training_precision(self.device, config.precision)
+        self.precision = training_precision(model, self.device, config.precision)
         torch.manual_seed(config.seed)
         self.model = model.to(self.device)
         model.set_label_rates(window_rates(train.labels).to(self.device))

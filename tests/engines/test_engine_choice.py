@@ -120,8 +120,8 @@ def test_fp64_is_for_the_reference(make_model):
 
 
 def test_the_engine_is_for_the_processor():
-    spec = backends.Spec(torch.device("cuda:0"), "fp32", None)
-    assert backends.Cpu().why_not(spec) == "it runs on the processor, not on cuda:0"
+    with pytest.raises(TcnfastError, match="it runs on the processor, not on cuda:0"):
+        backends.choose(backends.SCAN, "cpu", torch.device("cuda:0"), "fp32")
 
 
 @needs_engine

@@ -22,11 +22,12 @@ from support.models import gradients, model_and_codes
 from torch import nn
 
 from tcnfast.engines import cpu_engine, ops
+from tcnfast.engines.backend import BLOCK, why_not
 
 pytestmark = needs_engine
 
 CPU = torch.device("cpu")
-PRECISIONS = [name for name in ("fp32", "bf16") if ops.why_not(CPU, name) is None]
+PRECISIONS = [name for name in ("fp32", "bf16") if why_not(BLOCK, CPU, name) is None]
 CASES = {
     "codes": Case(0, 5, 3, 3, 2, "batch", "centred", 2, 5, 1, 0.3),
     "rows": Case(1, 5, 3, 3, 2, "batch", "centred", 2, 5, 0, 0.3),

@@ -59,9 +59,10 @@ def model_and_codes(**config):
     return model, torch.randint(5, (3, model.receptive_field + 20), dtype=torch.uint8).to(DEVICE)
 
 
-def test_wider_first_kernels_run_as_plain_modules_or_raise():
+def test_wider_first_kernels_raise_where_the_kernels_are_named():
     model, codes = model_and_codes(first_kernel=21)
-    assert not training_pass.runs_on_engine(model, codes)
+    with pytest.raises(TcnfastError, match="20 taps at most, not 21"):
+        training_pass.backend_of(model, codes)
     weights, grid = model.eval().folded(), model.config.grid(2)
     with pytest.raises(TcnfastError, match="20 taps at most, not 21"):
         input_gradient(weights, grid, codes, torch.zeros(3, grid.n_scores(codes.shape[1]), 2))
@@ -70,7 +71,7 @@ def test_wider_first_kernels_run_as_plain_modules_or_raise():
 @pytest.mark.parametrize("norm", ["batch", "weight"])
 def test_a_model_trains_on_the_kernels(norm):
     model, codes = model_and_codes(norm=norm)
-    assert training_pass.runs_on_engine(model, codes)
+    assert training_pass.backend_of(model, codes) == "triton"
     plain = copy.deepcopy(model).unfused()
     results = []
     for network in (model, plain):

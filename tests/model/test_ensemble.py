@@ -28,7 +28,7 @@ from tcnfast.model.thresholds import Threshold
 SHAPES = (dict(), dict(channels=8, alignment="causal"), dict(kernel_size=2, first_kernel=32,
           blocks=4, norm="weight"), dict(kernel_size=5, blocks=3, first_kernel=9))  # fmt: skip
 # not the kernels in Triton's interpreter, which takes minutes: test_triton_stack.py has small plans
-BACKENDS = [backend.name for backend in backends.BACKENDS if "cpu" in backend.devices]
+BACKENDS = [name for name, devices in backends.DEVICES.items() if "cpu" in devices]
 
 
 @pytest.fixture
@@ -87,10 +87,12 @@ def test_an_ensemble_of_one_is_its_member(members, make_codes):
 
 
 def test_every_member_runs_on_one_backend_that_all_can_take(ensemble, monkeypatch):
-    def why_not(self, spec):
-        return "it has three blocks" if len(spec.grid.blocks) == 3 else None
+    def why_not(spec):
+        three = any(len(grid.blocks) == 3 for grid in spec.grids)
+        return "it has three blocks" if three else None
 
-    monkeypatch.setattr(backends.Cpu, "why_not", why_not)
+    ways = backends.Implementation("cpu", why_not), backends.SCAN.implementations[-1]
+    monkeypatch.setattr(backends, "SCAN", backends.Task("scan", ways))
     plan = Plan(ensemble, device="cpu", precision="fp32")
     assert plan.backend == "reference"
     assert plan.passed_over == ["backend cpu cannot run: it has three blocks"]

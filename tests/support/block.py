@@ -6,6 +6,7 @@ the decisions that the engine took; and those decisions are compared by themselv
 differs from the truth's being one whose argument is zero within the rule (``numerics.flips``).
 """
 
+import os
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ import torch
 from numerics import assert_close, flips
 from torch import nn
 
-from tcnfast.engines import ops, reference, triton_blocks
+from tcnfast.engines import ops, reference
+from tcnfast.engines.backend import VARIABLE
 from tcnfast.model.tcn import Block, TCNConfig
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
@@ -194,10 +196,15 @@ class Run(NamedTuple):
     arguments: list
 
 
+def on_kernels():
+    """Whether the Triton kernels are named to run; else the C++ engine does."""
+    return os.environ.get(VARIABLE) == "triton"
+
+
 def run_engine(case, block, x, dy, masks, precision):
     """``ops.block`` and its gradients; ``arguments`` are the decisions of the three ReLUs."""
     settings = settings_of(block, case.grid, precision)
-    device = torch.device("cuda" if ops.implementation(CPU) is triton_blocks and GPU else "cpu")
+    device = torch.device("cuda" if on_kernels() and GPU else "cpu")
     block, x, dy = block.to(device), x.to(device), dy.to(device)
     masks = [mask if mask is None else mask.to(device) for mask in masks]
     parameters = parameters_of(block)
@@ -205,7 +212,8 @@ def run_engine(case, block, x, dy, masks, precision):
     if case.index == 0:
         residual = code_residual(block).to(device)
     else:
-        padded = ops.implementation(x.device).padded_channels(case.channels, precision)
+        run = ops.implementation(x.device, precision)
+        padded = run.padded_channels(case.channels, precision)
         inputs = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
     y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
     assert not any(t.requires_grad for t in (a1, a2, *statistics))
@@ -219,7 +227,7 @@ def run_engine(case, block, x, dy, masks, precision):
     y, a1, a2 = (t.detach()[..., : case.channels].double().cpu() for t in (y, a1, a2))
     outputs = dict(y=y, a2=a2) | ({"a1": a1} if case.index else {})
     if case.index == 0:
-        first = multiplied if ops.implementation(CPU) is triton_blocks else looked_up
+        first = multiplied if on_kernels() else looked_up
         a1 = first(x.cpu(), block.conv1.weight.detach(), ops.ROWS[precision])
     if case.index:
         gradients["x"] = inputs.grad[..., : case.channels].cpu()

@@ -11,6 +11,7 @@ from support.train import TRAIN, VALID, new_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import cpu_engine, ops
+from tcnfast.engines.backend import TRAINING, why_not
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.train import fit as train
 from tcnfast.train.fit import TrainConfig, fit
@@ -225,8 +226,8 @@ def test_the_loop_on_the_engine_is_the_loop_in_plain_modules(dataset, precision,
     """Rounding grows from step to step. The two runs lie no further apart than four times what
     plain runs do whose start differs by the rounding of one gradient: a few units of fp32's last
     place, half of one of bf16's."""
-    if ops.why_not(torch.device("cpu"), precision):
-        pytest.skip(ops.why_not(torch.device("cpu"), precision))
+    if reason := why_not(TRAINING, torch.device("cpu"), precision):
+        pytest.skip(reason)
     plain = losses(dataset, precision, False)
     noise = [np.abs(losses(dataset, precision, False, j, size) - plain).max() for j in (1, 2, 3)]
     apart = np.abs(losses(dataset, precision, True) - plain)

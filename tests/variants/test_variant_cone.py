@@ -4,8 +4,9 @@ import pytest
 import torch
 from support.models import random_model
 
-from tcnfast.engines import ops, reference
+from tcnfast.engines import reference
 from tcnfast.engines.allele_cone import Cone, touched
+from tcnfast.engines.backend import VARIANTS, why_not
 from tcnfast.engines.grid import stack_grid
 
 SHAPES = {
@@ -21,11 +22,9 @@ BACKENDS = ["cpu", "reference"]
 @pytest.fixture(params=BACKENDS)
 def backend(request, monkeypatch):
     """What keeps the unchanged activations."""
-    reason = ops.why_not(torch.device("cpu"), "fp32")
-    if request.param == "cpu" and reason:
+    monkeypatch.setenv("TCNFAST_BACKEND", request.param)
+    if reason := why_not(VARIANTS, torch.device("cpu"), "fp32"):
         pytest.skip(reason)
-    if request.param == "reference":
-        monkeypatch.setattr(ops, "why_not", lambda *_: "not here")
     return request.param
 
 

@@ -6,7 +6,8 @@ import torch
 from support.variant import haplotype, logits, random_alleles, window
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.variants import effects, window_pairs
+from tcnfast.engines.backend import VARIANTS, why_not
+from tcnfast.variants import effects
 from tcnfast.variants import variant_tiles as tiles
 from tcnfast.variants.effects import EffectScorer
 
@@ -37,11 +38,11 @@ def steps_by_hand(model, text, allele, stride):
 def test_centre(model, letters, genome, rc, way, monkeypatch):
     """By the engine's pairs, by tiles that variants share and by windows of their own."""
     if way == "pairs":
-        reason = window_pairs.why_not(torch.device("cpu"))
-        if reason:
+        monkeypatch.setenv("TCNFAST_BACKEND", "cpu")
+        if reason := why_not(VARIANTS, torch.device("cpu"), "fp32"):
             pytest.skip(reason)
     else:
-        monkeypatch.setattr(window_pairs, "why_not", lambda _: "not here")
+        monkeypatch.setenv("TCNFAST_BACKEND", "reference")
         monkeypatch.setattr(effects, "CORES", way)
     alleles = random_alleles(letters, 60)
     scorer = EffectScorer(model, "centre", rc=rc, device="cpu")
@@ -54,7 +55,7 @@ def test_centre(model, letters, genome, rc, way, monkeypatch):
 def test_a_backend_asked_for_by_name_scores_windows(model, monkeypatch):
     monkeypatch.setenv("TCNFAST_BACKEND", "reference")
     scorer = EffectScorer(model, device="cpu")
-    assert scorer.pairs is None and scorer.backends[1] == "reference"
+    assert scorer.pairs is None and scorer.backend == "reference"
 
 
 @pytest.mark.parametrize("stride", [1, 4, 16])
