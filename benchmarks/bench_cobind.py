@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from tcnfast.cobind import null
 from tcnfast.cobind.occupancy import Occupancy
 from tcnfast.cobind.window_scores import BATCH, WindowScorer
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 
 WINDOWS = 4 * BATCH
 # as the peaks of chr20 and chrX: labels, bins of 200 bp, bound bins of a label

@@ -37,7 +37,8 @@ from tcnfast.evaluate.predict import predict
 from tcnfast.genome.genome import Region
 from tcnfast.model.metrics import LabelScores, score_labels
 from tcnfast.model.tcn import TCN, TCNConfig
-from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.train.fit import fit
+from tcnfast.train.train_config import TrainConfig
 from tcnfast.windows.cnn import CNN, CNNConfig, CNNPlan
 
 Split = dict[str, list[Region]]

@@ -28,8 +28,8 @@ from torch_stacks import conv1d_dense
 from tcnfast.engines import cpu_engine
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig
-from tcnfast.train.fit import decay_groups
 from tcnfast.train.losses import masked_bce
+from tcnfast.train.training import decay_groups
 
 STRIDE = 32
 REST = 0.05  # seconds in which the threads of the side before stop spinning

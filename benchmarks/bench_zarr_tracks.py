@@ -26,10 +26,11 @@ from record import append
 from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
 
 import tcnfast
+from tcnfast.base.logits import logit
 from tcnfast.genome.genome import Genome
 from tcnfast.scan.scanner import Scorer, scan_contig
 from tcnfast.scan.track_bigwig import Track, write_bigwig
-from tcnfast.scan.tracks import TrackShard, logit
+from tcnfast.scan.tracks import TrackShard
 from tcnfast.scan.zarr_tracks import NO_SCORE, ZarrTracks, encode
 
 STRIDE, FLOOR = 32, 0.01

@@ -26,7 +26,7 @@ from tcnfast.base.run_record import versions
 from tcnfast.base.tables import read_table
 from tcnfast.data.dataset import Dataset
 from tcnfast.genome.genome import Region
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 from tcnfast.motifs.motif_tables import LABEL_COLUMNS
 from tcnfast.motifs.motifs_run import DATABASE, MotifOptions, find_motifs, write_motifs
 from tcnfast.motifs.patterns import PatternSet

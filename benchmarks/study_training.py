@@ -29,8 +29,9 @@ from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.pwm.meme import read_meme
-from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.train.fit import fit
 from tcnfast.train.motif_init import set_motif_filters
+from tcnfast.train.train_config import TrainConfig
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
 RESULTS = ROOT / "benchmarks/results"

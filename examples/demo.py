@@ -16,8 +16,7 @@ import tcnfast
 from tcnfast.data.dataset import open_dataset
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.genome.genome import Region
-from tcnfast.genome.intervals import Intervals, read_bed, read_labelled
-from tcnfast.genome.labels import touched
+from tcnfast.genome.intervals import Intervals, read_bed, read_labelled, touched
 from tcnfast.scan.tracks import file_names
 
 DATA = Path(__file__).parent / "data"

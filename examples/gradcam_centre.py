@@ -25,7 +25,7 @@ import torch
 from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER, bare, new_figure
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.labels import BOUND, UNBOUND
-from tcnfast.model import store
+from tcnfast.model.model_folder import ModelFolder
 from tcnfast.windows.architectures import build
 from tcnfast.windows.grad_cam import GradCam
 from tcnfast.windows.window_run import load_window_model
@@ -122,7 +122,7 @@ def draw(all_found: list[Profiles], places: np.ndarray, path: Path) -> None:
 
 def random_twin(folder: Path, train: WindowSet, seed: int) -> torch.nn.Module:
     """A network of the same settings before its first step, from random weights."""
-    _, kind, labels, _ = store.read_folder(folder)
+    kind, labels = ModelFolder(folder).config, ModelFolder(folder).labels
     torch.manual_seed(seed)
     shape = {name: value for name, value in kind["shape"].items() if name != "weights"}
     twin = build(kind["arch"], labels, kind["length"], kind["mapping"], shape)

@@ -12,7 +12,7 @@ from .scan import scan as scan
 _HOME = {
     "TCN": "model.tcn",
     "TCNConfig": "model.tcn",
-    "load_model": "model.tcn",
+    "load_model": "model.load_model",
     "Plan": "engines.plan",
     "Genome": "genome.genome",
     "encode": "genome.genome",

@@ -14,8 +14,8 @@ from ..base.errors import TcnfastError
 from ..base.run_folder import RECORD, OutputFolder, file_hash
 from ..engines import cpu_engine
 from ..genome.genome import Genome
-from ..model.store import folder_hash, model_folder
-from ..model.tcn import load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
 from .attribution_files import why_no_seqlets
 from .attribution_job import AttributeJob
 from .explained import Explainer
@@ -50,7 +50,7 @@ def attribute(
     either way values stand on the bases of the plus strand. The rest: see :func:`explain_sites`.
     """
     options = options or AttributeOptions()
-    folder = model_folder(model)
+    folder = ModelFolder(model)
     explainer = TCNExplainer(Networks(load_model(folder), rc, device), options)
     settings = {"rc": rc, **asdict(options)}
     return explain_sites(explainer, folder, genome, out, settings, **sites_and_run)
@@ -58,7 +58,7 @@ def attribute(
 
 def explain_sites(
     explainer: Explainer,
-    model: Path,
+    model: ModelFolder,
     genome: list[str | Path],
     out: str | Path,
     settings: dict,
@@ -72,7 +72,7 @@ def explain_sites(
     resume: bool = False,
     progress: bool = False,
 ) -> AttributeResult:
-    """Write what ``explainer``, made from the model folder ``model``, says of windows to ``out``.
+    """Write what ``explainer``, made from ``model``, says of windows to ``out``.
 
     One window a region, around its summit (column 10 of a narrowPeak file) or its middle; the logit
     there depends on nothing else. ``regions``: a BED file, explained for every label of ``targets``
@@ -93,7 +93,7 @@ def explain_sites(
     labels = _chosen(explainer.labels, targets)
     cpu_engine.keep_freed_memory()
     with Genome(*genome) as opened:
-        model_hash = folder_hash(model)
+        model_hash = model.hash
         sites = _sites(opened, labels, regions, scan, model_hash, top)
         key = {
             "command": command,

@@ -34,6 +34,19 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
+def read_frame(path: Path):
+    """A tab-separated table with a header as a pandas table; TcnfastError where it is missing or
+    none."""
+    import pandas
+
+    try:
+        return pandas.read_csv(path, sep="\t")
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise TcnfastError(f"{path}: not a table ({error})") from None
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, then rename: a reader never sees half a file."""
     temporary = path.with_name(path.name + ".tmp")

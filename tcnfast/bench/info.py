@@ -8,8 +8,8 @@ from ..base.run_record import device_words, unused_gpu, versions
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
 from ..engines.cpu_engine import isas
 from ..engines.grid import stack_grid
-from ..model.store import bundled_models, model_folder
-from ..model.tcn import load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
 from ..model.thresholds import choose_cutoffs, held_cutoffs
 
 
@@ -31,8 +31,8 @@ def show_system() -> None:
         print(f"task\t{task.name}\t{reason or choose(task, 'auto', device, 'fp32').backend}")
     for name, reason in isas().items():
         print(f"instructions\t{name}\t{reason or 'here'}")
-    for name in bundled_models():
-        print(f"model\t{name}\t{model_folder(name)}")
+    for name in ModelFolder.bundled():
+        print(f"model\t{name}\t{ModelFolder(name).path}")
 
 
 def show_model(name: str) -> None:

@@ -16,7 +16,8 @@ from ..engines import backend as backends
 from ..engines import reference
 from ..engines.plain_stack import LAYOUTS, FoldedStack
 from ..engines.plan import Plan
-from ..model.tcn import TCN, load_model
+from ..model.load_model import load_model
+from ..model.tcn import TCN
 from .speed import Clock, Timing, take_turns
 
 CHECKED = 256  # scores that are held against float64

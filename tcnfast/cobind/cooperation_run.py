@@ -16,7 +16,7 @@ from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..evaluate.plots import why_not
 from ..genome.genome import Genome
-from ..model.tcn import load_model
+from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme
 from .backgrounds import KINDS, draw_backgrounds
 from .cooperation import CooperationTable, check_spans, measure_cooperation

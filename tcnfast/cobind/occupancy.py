@@ -11,7 +11,8 @@ from ..base.errors import TcnfastError
 from ..data.dataset import Dataset
 from ..genome.codes import N
 from ..genome.genome import Region
-from ..genome.labels import BOUND, touched
+from ..genome.intervals import touched
+from ..genome.labels import BOUND
 
 GC_CLASSES = 10
 DENSITY_CLASSES = 5

@@ -16,7 +16,7 @@ from ..data.dataset import first_of_label
 from ..evaluate.plots import why_not
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
-from ..model.tcn import load_model
+from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme
 from .influence import Influence, InfluenceOptions, influence_rows, measure_influence
 from .inserted_sites import motif_file, named_motifs

@@ -10,7 +10,7 @@ import numpy as np
 from ..base import run_record
 from ..engines.plan import Plan
 from ..model.ensemble import Ensemble
-from ..model.store import folder_hash, model_folder
+from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 
 # windows of one call. Tried by hand on one core of an AMD EPYC (encode-v1, bf16, 2026-11-21): 64
@@ -45,7 +45,7 @@ class WindowScorer:
         """What scores depend on, for an output's key; ``model``: folder or bundled name."""
         return {
             "tcnfast": run_record.version(),
-            "model": folder_hash(model_folder(model)),
+            "model": ModelFolder(model).hash,
             "device": self.plan.device.type,
             "backend": self.plan.backend,
             "instructions": self.plan.instructions,

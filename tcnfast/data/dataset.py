@@ -8,8 +8,8 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..genome.genome import Genome, Region, match_chroms
-from ..genome.intervals import Intervals, concatenate, read_bed, read_labelled
-from ..genome.labels import AMBIGUOUS, BOUND, PeakTable, label_matrix, touched
+from ..genome.intervals import Intervals, concatenate, read_bed, read_labelled, touched
+from ..genome.labels import AMBIGUOUS, BOUND, PeakTable, label_matrix
 
 
 @dataclass

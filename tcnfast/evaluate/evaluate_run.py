@@ -12,16 +12,16 @@ import torch
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.logits import logit
 from ..base.run_folder import OutputFolder, file_hash
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
 from ..engines.plan import Plan
 from ..genome.genome import Region
-from ..model.store import folder_hash, model_folder
-from ..model.tcn import load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
 from ..model.thresholds import choose_cutoffs, parse_cutoff
 from ..pwm.meme import read_meme
-from ..scan.tracks import logit
 from .assessment import Assessment, Windows, assess
 from .evaluation_report import Evaluation
 from .floors import Floors, measure_floors
@@ -59,9 +59,9 @@ class Contender:
     logits (labels,), NaN for labels that it does not call."""
 
     def __init__(self, name: str, options: EvaluateOptions, device: dict) -> None:
-        folder = model_folder(name)
-        self.name, self.hash = folder.name, folder_hash(folder)
-        self.network = load_model(name)
+        folder = ModelFolder(name)
+        self.name, self.hash = folder.name, folder.hash
+        self.network = load_model(folder)
         self.plan = Plan(self.network, stride=options.stride, strand=STRANDS[options.rc], **device)
         self.cutoffs = np.full(len(self.network.labels), np.nan)
         if self.network.thresholds is None and options.cutoff == "f1":

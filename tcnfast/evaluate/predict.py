@@ -9,10 +9,10 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..data.dataset import Dataset
 from ..engines.plan import Plan
+from ..engines.segments import segment_length
 from ..genome.cpg import in_cpg_islands
 from ..genome.genome import Region
 from ..model.metrics import LabelScores, score_labels
-from ..scan.scanner import segment_length
 from .assessment import Windows
 from .bootstrap import block_ids
 

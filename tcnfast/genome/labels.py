@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
-
-if TYPE_CHECKING:
-    from .intervals import Intervals
+from .intervals import Intervals
 
 UNBOUND, BOUND, AMBIGUOUS = 0, 1, 2
 
@@ -82,30 +79,6 @@ def label_matrix(windows: np.ndarray, peaks: PeakTable, *, min_overlap: int = 10
             "in front of it; sort windows by start"
         )
     return out
-
-
-def touched(
-    starts: np.ndarray, ends: np.ndarray, intervals_start: np.ndarray, intervals_end: np.ndarray
-) -> np.ndarray:
-    """Whether each window [starts, ends) overlaps an interval by 1 bp or more: bool (windows,).
-
-    All int64, on one contig, in any order.
-    """
-    starts, ends = _windows(starts, ends)
-    order = np.argsort(intervals_start, kind="stable")
-    # among the intervals that begin before the window ends, the one that reaches furthest decides
-    lowest = np.iinfo(np.int64).min
-    reach = np.maximum.accumulate(np.append(lowest, np.asarray(intervals_end, np.int64)[order]))
-    began = np.searchsorted(np.asarray(intervals_start, np.int64)[order], ends, side="left")
-    return reach[began] > starts
-
-
-def _windows(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.ascontiguousarray(starts, np.int64)
-    ends = np.ascontiguousarray(ends, np.int64)
-    if starts.ndim != 1 or starts.shape != ends.shape:
-        raise TcnfastError(f"starts {starts.shape} and ends {ends.shape} must be equal, (windows,)")
-    return starts, ends
 
 
 def _columns(

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
-from . import store
-
-if TYPE_CHECKING:
-    from .tcn import TCN, TCNConfig
+from .model_folder import ModelFolder
+from .tcn import TCN, TCNConfig
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,12 @@ class Ensemble(nn.Module):
         return sum(member.dense(x, stride) for member in self.members) / len(self.members)
 
     def save(self, folder: str | Path) -> None:
-        """Write one model folder (see store.py) that holds all members."""
+        """Write one model folder (see model_folder.py) that holds all members."""
         members = [asdict(config) for config in self.config.members]
         for config in members:
             del config["labels"]
         state = self.state_dict()
-        store.write_folder(folder, state, {"members": members}, self.labels, self.thresholds)
+        ModelFolder.write(folder, state, {"members": members}, self.labels, self.thresholds)
 
 
 def check_members(names: Sequence[str], members: Sequence[TCN]) -> None:

@@ -13,8 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from ..base.errors import TcnfastError
 from ..engines import reference, training_pass
 from ..engines.grid import BlockGrid, StackGrid, stack_grid
-from . import store
-from .ensemble import Ensemble
+from .model_folder import ModelFolder
 
 NORMS = ("batch", "weight")
 ALIGNMENTS = ("centred", "causal")
@@ -242,56 +241,10 @@ class TCN(nn.Module):
         return reference.StackWeights(blocks, self.head.weight, self.head.bias)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder (see store.py): safetensors, JSON and TSV, never pickle."""
+        """Write the model folder (see model_folder.py): safetensors, JSON and TSV, never pickle."""
         config = asdict(self.config)
         labels = config.pop("labels")
-        store.write_folder(folder, self.state_dict(), config, labels, self.thresholds)
-
-
-def load_model(name: str | Path) -> TCN | Ensemble:
-    """The model of a folder, or a bundled one by name, in evaluation mode.
-
-    Raises TcnfastError that says which file of a broken folder is at fault, and why.
-    """
-    folder = store.model_folder(name)
-    state, config, labels, thresholds = store.read_folder(folder)
-    path = folder / store.CONFIG
-    try:
-        model = _build(config, labels)
-    except TypeError as error:
-        raise TcnfastError(f"{path}: {str(error).split('() ')[-1]}") from None
-    except TcnfastError as error:
-        raise TcnfastError(f"{path}: {error}") from None
-    expected = model.state_dict()
-    for key in dict.fromkeys([*expected, *state]):  # in the model's order: one folder, one message
-        if key not in state:
-            problem = f"tensor {key} is missing"
-        elif key not in expected:
-            problem = f"tensor {key} belongs to another model"
-        elif state[key].shape != expected[key].shape:
-            problem = f"tensor {key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
-        else:
-            continue
-        raise TcnfastError(f"{folder / store.WEIGHTS}: {problem} (by {path.name} and labels.tsv)")
-    model.load_state_dict(state)
-    model.thresholds = thresholds
-    return model.eval()
-
-
-def _build(config: dict, labels: list[str]) -> TCN | Ensemble:
-    """A model of config.json: a network's shape, or ``{"members": [shape, ...]}``."""
-    if "arch" in config:
-        raise TcnfastError(
-            f"a network {config['arch']} of tcnfast windows train, and no TCN; what takes it is "
-            "tcnfast windows evaluate and, if it is wavelet, windows attribute"
-        )
-    if "members" not in config:
-        return TCN(TCNConfig(labels=labels, **config))
-    shapes = config["members"]
-    whole = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
-    if not whole or not shapes or len(config) > 1:
-        raise TcnfastError('"members" must be a list of configurations, with nothing beside it')
-    return Ensemble([TCN(TCNConfig(labels=labels, **shape)) for shape in shapes])
+        ModelFolder.write(folder, self.state_dict(), config, labels, self.thresholds)
 
 
 def network_input(x: Tensor, dtype: torch.dtype) -> Tensor:

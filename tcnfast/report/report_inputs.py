@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.run_folder import RECORD
-from ..model.store import CONFIG, model_folder
+from ..model.model_folder import ModelFolder
 
 KINDS = {"motifs": "motifs", "attribute": "attributions", "evaluate": "evaluation", "scan": "scan"}
 
@@ -40,12 +40,12 @@ def recognise(folders: Sequence[str | Path], model: str | None = None) -> Report
     if model is not None:
         if found.model is not None:
             raise TcnfastError(f"{found.model}: --model names {model}; give one of the two")
-        found = replace(found, model=model_folder(model))
+        found = replace(found, model=ModelFolder(model).path)
     return found
 
 
 def _kind(folder: Path) -> str:
-    if (folder / CONFIG).exists():
+    if ModelFolder.holds_model(folder):
         return "model"
     command = read_record(folder).get("key", {}).get("command")
     if command not in KINDS:

@@ -9,12 +9,13 @@ import numpy as np
 from markupsafe import Markup
 
 from ..attribute.attributions import Attributions
+from ..base.logits import probability
 from ..base.logo import draw_logo
 from ..base.svg import draw_bars, draw_spans, draw_track
 from ..engines.plan import Plan
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals, read_bed
-from ..scan.tracks import file_names, probability
+from ..scan.tracks import file_names
 from .report_motifs import LabelMotifs, MotifCard
 
 AROUND = 2_000  # bases on each side of a locus that tracks show

@@ -17,7 +17,7 @@ from ..base.tables import read_table, replace_file
 from ..engines.plan import Plan
 from ..genome.genome import Genome
 from ..genome.intervals import read_labelled
-from ..model.tcn import load_model
+from ..model.load_model import load_model
 from .report_inputs import ReportFolders, read_record, recognise
 from .report_loci import Locus, LocusSources, example_loci
 from .report_model import Metrics, ModelCard, read_card, read_metrics

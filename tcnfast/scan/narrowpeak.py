@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..base.jit import jit
+from ..base.logits import probability
 from .peaks import run_bases
-from .tracks import probability
 
 NUMBER_BYTES = 20  # the longest int64
 

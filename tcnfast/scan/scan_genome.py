@@ -19,8 +19,9 @@ from ..base.run_record import device_words, state_hash, versions
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
-from ..model.store import folder_hash, model_folder
-from ..model.tcn import TCN, load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
+from ..model.tcn import TCN
 from .announce import announce, announce_motifs
 from .assembly import assemble
 from .motif_files import read_summary as read_motif_summary
@@ -200,11 +201,13 @@ def _open_model(
     """A model with a name for it and its hash."""
     name, folder = "given", None
     if not isinstance(model, (TCN, Ensemble)):
-        folder = model_folder(model or DEFAULT_MODEL)
+        folder = ModelFolder(model or DEFAULT_MODEL)
         model, name = load_model(folder), folder.name
     if model.thresholds is None and cutoff == "f1":
-        raise TcnfastError(f"model {folder or ''}: has no thresholds.tsv, so it cannot call peaks")
-    return model, name, folder_hash(folder) if folder else state_hash(model)
+        raise TcnfastError(
+            f"model {folder.path if folder else ''}: has no thresholds.tsv, so it cannot call peaks"
+        )
+    return model, name, folder.hash if folder else state_hash(model)
 
 
 def _carry_out(

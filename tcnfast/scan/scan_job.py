@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.logits import logit
 from ..base.run_folder import file_hash
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
@@ -21,7 +22,7 @@ from .scan_options import ScanOptions, check_bigwig_lengths, chosen_chroms, chos
 from .scanner import Scorer
 from .stretch_writer import ZARR_KINDS, Task
 from .stretches import stretches
-from .tracks import file_names, logit
+from .tracks import file_names
 
 
 class ScanJob:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..engines.plan import Plan
+from ..engines.segments import segment_length
 from ..model.tcn import TCN
 from .compact import CompactDevice
 from .devices import DenseDevice, Hits, Segment, Wanted
@@ -25,7 +26,6 @@ from .stream import Behind, read_ahead
 from .stretches import Stretch, n_steps, segment_spans
 
 RCS = ("none", "mean", "max")
-SEGMENT_LOGITS = 2**22  # at most in one segment on the host: 16 MiB
 READERS = 8  # threads at most: at 1 Gb/s each more than a GPU takes
 
 
@@ -134,11 +134,6 @@ class Pipeline:
 def compacts(plan: Plan) -> bool:
     """Whether the scores of a plan are on a device of its own, from where only hits come back."""
     return plan.device.type == "cuda"
-
-
-def segment_length(plan: Plan) -> int:
-    """Bases of scores to compute at once: what suits the backend, within SEGMENT_LOGITS."""
-    return min(plan.segment_bases, plan.stride * max(1, SEGMENT_LOGITS // len(plan.labels)))
 
 
 def scan_contig(

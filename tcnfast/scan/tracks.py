@@ -13,21 +13,10 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
+from ..base.logits import logit
 from .track_bigwig import NOTHING, VALUES
 
 CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
-
-
-def probability(logit: np.ndarray) -> np.ndarray:
-    """Logistic function, float64, without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, np.float64)))
-
-
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Inverse of :func:`probability`, float64: -inf at 0, inf at 1."""
-    probability = np.asarray(probability, np.float64)
-    with np.errstate(divide="ignore"):
-        return np.log(probability) - np.log1p(-probability)
 
 
 def file_names(labels: list[str]) -> list[str]:

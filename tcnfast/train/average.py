@@ -14,8 +14,9 @@ from ..base.run_folder import OutputFolder
 from ..data.source import Source, open_source
 from ..data.training_tiles import TileSampler
 from ..model.ensemble import Ensemble, check_members, mean_weights
-from ..model.store import folder_hash, model_folder
-from ..model.tcn import TCN, load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
+from ..model.tcn import TCN
 from .publish import publish
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,9 @@ def average_models(
     """
     if how not in HOWS:
         raise TcnfastError(f"how {how!r}: must be {' or '.join(HOWS)}")
-    folders = [model_folder(name) for name in models]
+    folders = [ModelFolder(name) for name in models]
     for index, folder in enumerate(folders):
-        if folder.resolve() in [other.resolve() for other in folders[:index]]:
+        if folder.path.resolve() in [other.path.resolve() for other in folders[:index]]:
             raise TcnfastError(f"model {models[index]}: is given twice")
     networks = _networks(folders)
     names = list(networks)
@@ -57,7 +58,7 @@ def average_models(
     if len(networks) < 2:
         raise TcnfastError(f"model {models[0]}: is one network; average two or more")
     model = _average(networks, how)
-    hashes = [(folder.name, folder_hash(folder)) for folder in folders]
+    hashes = [(folder.name, folder.hash) for folder in folders]
     key = {"command": "average", "how": how, "models": hashes, "stride": stride}
     card = _card(Path(out).name, how, hashes, len(networks))
     if not data:
@@ -69,13 +70,14 @@ def average_models(
         return _write_calibrated(model, output, card, source, stride, device, precision)
 
 
-def _networks(folders: list[Path]) -> dict[str, TCN]:
+def _networks(folders: list[ModelFolder]) -> dict[str, TCN]:
     """Every network of the models, by a name that a message can use."""
     networks = {}
     for folder in folders:
         members = load_model(folder).members
         for number, member in enumerate(members, 1):
-            networks[f"{folder}, member {number}" if len(members) > 1 else str(folder)] = member
+            name = str(folder.path)
+            networks[f"{name}, member {number}" if len(members) > 1 else name] = member
     return networks
 
 

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,7 @@ from ..base.errors import TcnfastError
 from ..data.training_tiles import Places
 from ..model.metrics import LabelScores
 from .epochs import Epoch
-
-if TYPE_CHECKING:
-    from .fit import Training
+from .training import Training
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.logits import logit
 from ..base.run_record import versions
 from ..data.dataset import Dataset
 from ..engines.plan import Plan
@@ -21,8 +22,7 @@ from ..model.ensemble import Ensemble
 from ..model.metrics import MIN_POSITIVES
 from ..model.tcn import TCN
 from ..model.thresholds import PRECISIONS
-from ..scan.tracks import logit
-from .fit import TrainConfig
+from .train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from ..base.run_folder import OutputFolder, file_hash
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
 from ..genome.genome import Region
-from ..model.store import WEIGHTS
+from ..model.model_folder import WEIGHTS
 from ..model.tcn import TCN, TCNConfig
 from ..pwm.meme import read_meme
 from .epochs import EpochLog
-from .fit import TrainConfig, fit
+from .fit import fit
 from .motif_init import set_motif_filters
 from .publish import Published, describe, publish
+from .train_config import TrainConfig
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scan.tracks import probability
+from ..base.logits import probability
 from .alleles import kind
 from .effects import Effects
 from .records import Allele

@@ -13,13 +13,13 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.logits import logit
 from ..base.progress import Progress
 from ..base.run_folder import OutputFolder, file_hash
 from ..genome.genome import Genome, match_chroms
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 from ..model.thresholds import choose_cutoffs, parse_cutoff
-from ..scan.tracks import logit
 from .alleles import ReferenceCheck
 from .effect_rows import COLUMNS, Rows, make_rows
 from .effects import EffectScorer

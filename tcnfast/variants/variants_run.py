@@ -12,8 +12,9 @@ from ..base.errors import TcnfastError
 from ..base.run_folder import OutputFolder
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
-from ..model.store import folder_hash, model_folder
-from ..model.tcn import TCN, load_model
+from ..model.load_model import load_model
+from ..model.model_folder import ModelFolder
+from ..model.tcn import TCN
 from .effects import EffectScorer
 from .records import VariantFile
 from .variant_job import VariantJob, VariantOptions
@@ -55,7 +56,7 @@ def score_variants(
     chosen = VariantOptions(**options)
     folder = None
     if not isinstance(model, (TCN, Ensemble)):
-        folder = model_folder(model or DEFAULT_MODEL)
+        folder = ModelFolder(model or DEFAULT_MODEL)
         model = load_model(folder)
     scorer = EffectScorer(model, chosen.mode, chosen.stride, chosen.rc, device)
     file = VariantFile(variants)
@@ -64,7 +65,7 @@ def score_variants(
     paths = genome if isinstance(genome, list) else [genome]
     with Genome(*paths) as opened:
         job = VariantJob(file, opened, model, scorer, chosen)
-        key = job.key(folder_hash(folder) if folder else run_record.state_hash(model))
+        key = job.key(folder.hash if folder else run_record.state_hash(model))
         output = OutputFolder(out, key, force, resume)
         if output.complete:
             log.info("%s is complete already", output.folder)

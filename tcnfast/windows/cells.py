@@ -14,7 +14,7 @@ import torch
 
 from ..base.errors import TcnfastError
 from ..base.run_record import cpu_name, versions
-from ..model.store import WEIGHTS
+from ..model.model_folder import WEIGHTS
 from .architectures import build, count_parameters, window_scorer
 from .study_config import Model, SetSource
 from .window_config import WindowConfig

@@ -13,7 +13,7 @@ from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.run_folder import OutputFolder, file_hash
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
-from ..model.store import folder_hash, model_folder
+from ..model.model_folder import ModelFolder
 from .architectures import window_scorer
 from .window_metrics import LABEL_METRICS, cell_scores
 from .window_run import open_window_model
@@ -42,7 +42,7 @@ def evaluate_windows(
     logit of every window, and ``run.json``. Raises TcnfastError for a model and a set that do not
     fit each other.
     """
-    started, folder = time.monotonic(), model_folder(model)
+    started, folder = time.monotonic(), ModelFolder(model)
     network, found = open_window_model(folder), WindowSet.open(windows)
     columns = _columns(network.labels, found.names, model, windows)
     length = getattr(network, "length", None)
@@ -56,7 +56,7 @@ def evaluate_windows(
             raise TcnfastError(f"{windows}: part {name} holds no window")
     key = {
         "command": "evaluate",
-        "inputs": [folder_hash(folder), file_hash(Path(windows) / WINDOWS)],
+        "inputs": [folder.hash, file_hash(Path(windows) / WINDOWS)],
         "part": part,
         "precision": precision,
     }

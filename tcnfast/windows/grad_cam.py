@@ -22,7 +22,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..engines.backend import choose_device
 from ..genome.codes import N, reverse_complement
-from ..model.store import model_folder
+from ..model.model_folder import ModelFolder
 from . import GradCamOptions
 from .resnet import LAYERS
 from .wavelet_network import WaveletNetwork, inner_bounds
@@ -131,7 +131,7 @@ def explain_by_grad_cam(
     genome: Sequence[str | Path], model: str, out: str, options: GradCamOptions, run: Run
 ) -> AttributeResult:
     """What ``tcnfast windows attribute`` does."""
-    folder = model_folder(model)
+    folder = ModelFolder(model)
     network = open_window_model(folder)
     cam = GradCam(network, options.layers, options.strand, run.device)
     return explain_sites(

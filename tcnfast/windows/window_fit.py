@@ -20,8 +20,8 @@ from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.metrics import MIN_POSITIVES, LabelScores, score_labels
 from ..train.ema import WeightAverage
 from ..train.epochs import Epoch
-from ..train.fit import decay_groups, learning_rate_at
 from ..train.losses import batch_loss
+from ..train.training import decay_groups, learning_rate_at
 from .architectures import training_precision, window_scorer
 from .window_batches import WindowBatches
 from .window_config import ARTICLE, WindowConfig

@@ -12,8 +12,7 @@ from ..base.jit import jit
 from ..data.dataset import Dataset
 from ..genome.codes import N
 from ..genome.genome import Region
-from ..genome.intervals import Intervals
-from ..genome.labels import touched
+from ..genome.intervals import Intervals, touched
 from .window_set import PARTS
 
 NOWHERE = 255  # the part of a window that lies wholly in no region

@@ -15,9 +15,10 @@ from torch.nn.utils import parametrize
 from ..base.errors import TcnfastError
 from ..base.run_folder import OutputFolder, file_hash
 from ..base.run_record import versions
-from ..model import store
+from ..model.load_model import load_model
 from ..model.metrics import LabelScores
-from ..model.tcn import TCN, load_model
+from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder
+from ..model.tcn import TCN
 from ..train.epochs import EpochLog
 from .architectures import build, count_parameters
 from .window_config import ARTICLE, WindowConfig
@@ -107,31 +108,31 @@ def save_window_model(model: nn.Module, folder: Path, kind: dict) -> None:
                 parametrize.remove_parametrizations(module, "weight")
         model.save(folder)
         return
-    store.write_folder(folder, model.state_dict(), kind, model.labels, None)
+    ModelFolder.write(folder, model.state_dict(), kind, model.labels)
 
 
-def open_window_model(folder: str | Path) -> nn.Module:
+def open_window_model(folder: str | Path | ModelFolder) -> nn.Module:
     """The network in a folder that ``tcnfast train`` wrote: a TCN, or any other of ``--arch``.
     Raises TcnfastError where it holds none."""
-    _, kind, _, _ = store.read_folder(folder)
-    return load_window_model(folder) if "arch" in kind else load_model(folder)
+    folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
+    return load_window_model(folder) if "arch" in folder.config else load_model(folder)
 
 
-def load_window_model(folder: str | Path) -> nn.Module:
+def load_window_model(folder: str | Path | ModelFolder) -> nn.Module:
     """The network of a folder that :func:`save_window_model` wrote, but for plain TCNs, which
     ``tcnfast.load_model`` opens; its ``length`` is that of the windows it reads. Raises
     TcnfastError for anything else."""
-    folder = Path(folder)
-    state, kind, labels, _ = store.read_folder(folder)
+    folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
+    kind, labels, state = folder.config, folder.labels, folder.state()
     if set(kind) != {"arch", "mapping", "length", "shape"}:
-        raise TcnfastError(f"{folder / store.CONFIG}: is not of tcnfast train --windows --arch")
+        raise TcnfastError(f"{folder.path / CONFIG}: is not of tcnfast train --windows --arch")
     model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
     model.length = kind["length"]
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         words = " ".join(str(error).split())[:200]
-        raise TcnfastError(f"{folder / store.WEIGHTS}: {words}") from None
+        raise TcnfastError(f"{folder.path / WEIGHTS}: {words}") from None
     return model.eval()
 
 

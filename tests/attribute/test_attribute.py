@@ -17,7 +17,7 @@ from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.mutagenesis import Mutagenesis
 from tcnfast.attribute.networks import Networks
 from tcnfast.genome.genome import Genome
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 
 REGIONS = [
     ("chr20", 1_000, 1_200),

@@ -9,7 +9,7 @@ import torch
 from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_words
 from support.scan import calling_model, files_in
 
-from tcnfast.model import store
+from tcnfast.model import model_folder as names
 
 PROTEIN = b">sp|P49711|CTCF_HUMAN\nMEGDAVEAIVEESETFIKGKERKTYQRRREGGQEEDACHLPQNQTDGGEVVQDVNSSVQMV\n"
 DNA = b">chr1\n" + b"ACGTTGCA" * 100 + b"\n"
@@ -85,7 +85,7 @@ def test_bad_regions(run, home, tmp_path, what):
 
 def other_weights(folder):
     calling_model(channels=7).save(folder / "other")
-    shutil.move(folder / "other" / store.WEIGHTS, folder / store.WEIGHTS)
+    shutil.move(folder / "other" / names.WEIGHTS, folder / names.WEIGHTS)
 
 
 def rewrite(name, old, new):
@@ -98,41 +98,41 @@ def rewrite(name, old, new):
 
 
 MODELS = {
-    "no weights": (lambda f: (f / store.WEIGHTS).unlink(), "model.safetensors is missing"),
-    "no config": (lambda f: (f / store.CONFIG).unlink(), "config.json is missing"),
-    "no labels": (lambda f: (f / store.LABELS).unlink(), "labels.tsv is missing"),
-    "no thresholds": (lambda f: (f / store.THRESHOLDS).unlink(), "has no thresholds.tsv"),
+    "no weights": (lambda f: (f / names.WEIGHTS).unlink(), "model.safetensors is missing"),
+    "no config": (lambda f: (f / names.CONFIG).unlink(), "config.json is missing"),
+    "no labels": (lambda f: (f / names.LABELS).unlink(), "labels.tsv is missing"),
+    "no thresholds": (lambda f: (f / names.THRESHOLDS).unlink(), "has no thresholds.tsv"),
     "text for weights": (
-        lambda f: (f / store.WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"),
+        lambda f: (f / names.WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"),
         "model.safetensors: no safetensors file",
     ),
     "a pickle for weights": (
-        lambda f: torch.save({"x": torch.zeros(3)}, f / store.WEIGHTS),
+        lambda f: torch.save({"x": torch.zeros(3)}, f / names.WEIGHTS),
         "model.safetensors: no safetensors file",
     ),
-    "empty weights": (lambda f: (f / store.WEIGHTS).write_bytes(b""), "no safetensors file"),
+    "empty weights": (lambda f: (f / names.WEIGHTS).write_bytes(b""), "no safetensors file"),
     "weights of another model": (other_weights, "model.safetensors: tensor "),
     "foreign config": (
-        lambda f: (f / store.CONFIG).write_text('{"architectures": ["BertModel"]}'),
+        lambda f: (f / names.CONFIG).write_text('{"architectures": ["BertModel"]}'),
         "config.json: not a tcnfast model configuration",
     ),
-    "broken config": (lambda f: (f / store.CONFIG).write_text("{"), "config.json: not JSON"),
+    "broken config": (lambda f: (f / names.CONFIG).write_text("{"), "config.json: not JSON"),
     "config of the future": (
-        rewrite(store.CONFIG, '"format": 1', '"format": 9'),
+        rewrite(names.CONFIG, '"format": 1', '"format": 9'),
         "another tcnfast",
     ),
-    "unknown field": (rewrite(store.CONFIG, '"blocks"', '"layers"'), "config.json: "),
-    "bad field": (rewrite(store.CONFIG, '"blocks": 4', '"blocks": "4"'), "config.json: "),
-    "a label less": (rewrite(store.LABELS, "REST\tREST\t\n", ""), "model.safetensors: tensor head"),
-    "another label": (rewrite(store.LABELS, "REST\t", "RXRA\t"), "no threshold for label 'RXRA'"),
+    "unknown field": (rewrite(names.CONFIG, '"blocks"', '"layers"'), "config.json: "),
+    "bad field": (rewrite(names.CONFIG, '"blocks": 4', '"blocks": "4"'), "config.json: "),
+    "a label less": (rewrite(names.LABELS, "REST\tREST\t\n", ""), "model.safetensors: tensor head"),
+    "another label": (rewrite(names.LABELS, "REST\t", "RXRA\t"), "no threshold for label 'RXRA'"),
     "impossible threshold": (
-        lambda f: (f / store.THRESHOLDS).write_text(
+        lambda f: (f / names.THRESHOLDS).write_text(
             "label\tthreshold\tprecision\trecall\tpositives\nREST\t1.5\t0\t0\t1\n"
         ),
         "thresholds.tsv:2: threshold 1.5 is no probability",
     ),
     "binary thresholds": (
-        lambda f: (f / store.THRESHOLDS).write_bytes(b"\xff\xfe\x00"),
+        lambda f: (f / names.THRESHOLDS).write_bytes(b"\xff\xfe\x00"),
         "thresholds.tsv: not a text table",
     ),
 }

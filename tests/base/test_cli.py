@@ -12,12 +12,12 @@ from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_w
 from support.scan import LABELS, calls_of, files_in, read_rows, run_record_of, write_fasta
 
 import tcnfast
-from tcnfast.model import store
+from tcnfast.model import model_folder as names
 
 PACKAGE = Path(tcnfast.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples" / "data"
 SCORES = ["scores.test.tsv", "scores.valid.tsv"]
-MODEL_FILES = [store.WEIGHTS, store.CONFIG, store.LABELS, store.THRESHOLDS]
+MODEL_FILES = [names.WEIGHTS, names.CONFIG, names.LABELS, names.THRESHOLDS]
 SCRIPT = Path(sys.executable).with_name("tcnfast")
 
 

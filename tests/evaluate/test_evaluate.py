@@ -18,7 +18,7 @@ from tcnfast.evaluate.floors import Floors
 from tcnfast.evaluate.predict import predict
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.model.calibrate import make_thresholds
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 from tcnfast.model.thresholds import Threshold
 
 LABELS = ["CTCF@here", "MAX@here", "other"]

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.genome.intervals import Intervals, read_labelled
-from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND, PeakTable, label_matrix, touched
+from tcnfast.genome.intervals import Intervals, read_labelled, touched
+from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND, PeakTable, label_matrix
 
 # bioframe, the oracle, still uses what pandas deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")

@@ -12,7 +12,7 @@ from tcnfast.model.calibrate import (
     make_thresholds,
     scale_head,
 )
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 
 
 def sigmoid(x):

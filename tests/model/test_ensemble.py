@@ -20,8 +20,9 @@ from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import predict
 from tcnfast.model.calibrate import scale_head
 from tcnfast.model.ensemble import Ensemble, mean_weights
-from tcnfast.model.store import folder_hash
-from tcnfast.model.tcn import TCN, TCNConfig, load_model
+from tcnfast.model.load_model import load_model
+from tcnfast.model.model_folder import ModelFolder
+from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.model.thresholds import Threshold
 
 # of one receptive field, 61, and different in all that may differ
@@ -179,11 +180,11 @@ def test_round_trip(ensemble, saved, make_codes):
 
 
 def test_hashes_see_every_member(ensemble, saved, tmp_path):
-    folders, states = {folder_hash(saved)}, {state_hash(ensemble)}
+    folders, states = {ModelFolder(saved).hash}, {state_hash(ensemble)}
     with torch.no_grad():
         ensemble.members[-1].head.bias[0] += 1
     ensemble.save(tmp_path / "other")
-    folders.add(folder_hash(tmp_path / "other"))
+    folders.add(ModelFolder(tmp_path / "other").hash)
     states.add(state_hash(ensemble))
     causal = copy.deepcopy(ensemble.members[0])
     object.__setattr__(causal.config, "alignment", "causal")  # no weight tells
@@ -288,7 +289,7 @@ def test_without_data_it_is_not_calibrated(run, home, tmp_path):
         want = load_model(home / name).state_dict()
         assert all(torch.equal(tensor, want[key]) for key, tensor in member.state_dict().items())
     record = run_record_of(tmp_path / "mean")["key"]
-    assert record["models"] == [[x, folder_hash(home / x)] for x in ("a", "wide", "b")]
+    assert record["models"] == [[x, ModelFolder(home / x).hash] for x in ("a", "wide", "b")]
     card = (tmp_path / "mean" / "README.md").read_text()
     assert "mean of the logits of 3 networks" in card and "Not calibrated" in card
     fails(run("scan", "g.fa", "-m", "mean"), "has no thresholds.tsv")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.model.store import bundled_models, model_folder
+from tcnfast.model.model_folder import ModelFolder
 from tcnfast.model.thresholds import (
     Cutoff,
     Threshold,
@@ -113,8 +113,7 @@ def test_cutoffs_of_each_rule():
         choose_cutoffs(ROWS, ["a"], "precision=0.7")
 
 
-@pytest.mark.parametrize("name", bundled_models())
+@pytest.mark.parametrize("name", ModelFolder.bundled())
 def test_bundled_models_can_be_read(name):
-    folder = model_folder(name)
-    labels = [line.split("\t")[0] for line in (folder / "labels.tsv").read_text().splitlines()[1:]]
-    assert list(choose_cutoffs(read_thresholds(folder / "thresholds.tsv", labels), labels, "f1"))
+    folder = ModelFolder(name)
+    assert list(choose_cutoffs(folder.thresholds, folder.labels, "f1"))

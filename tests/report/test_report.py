@@ -11,13 +11,13 @@ from support.report import LABELS, ROWS, write_folder
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.logits import probability
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
 from tcnfast.report.report_loci import ZOOM, LocusSources, example_loci, predicted_track
 from tcnfast.report.report_motifs import read_motifs
 from tcnfast.report.report_run import ReportOptions, make_report
-from tcnfast.scan.tracks import probability
 
 VOID = {"meta", "br", "wbr", "hr", "img", "link", "input"}
 

@@ -7,6 +7,7 @@ from support.scan import FP32, LABELS, TRACKS, calling_model, small_genome, writ
 
 import tcnfast
 from tcnfast.cli import main
+from tcnfast.engines import segments
 from tcnfast.scan import scanner, stream, stretches
 from tcnfast.scan.devices import DenseDevice
 
@@ -16,7 +17,7 @@ def fixture_small_segments():
     """Stretches of 65,536 bases, of which chr20 and chr21 have two each, and at stride 32 segments
     of half as many: four of chr20 and three of chr21."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scanner, "SEGMENT_LOGITS", 2**15 // 32 * len(LABELS))
+        patch.setattr(segments, "SEGMENT_LOGITS", 2**15 // 32 * len(LABELS))
         patch.setattr(stretches, "STRETCH_BASES", 2**16)
         patch.setattr(stretches, "LEAST_STEPS", 1)
         yield

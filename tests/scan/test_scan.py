@@ -28,7 +28,8 @@ from support.scan import (
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import file_hash
-from tcnfast.scan import scanner, stretches
+from tcnfast.engines import segments
+from tcnfast.scan import stretches
 from tcnfast.scan.scan_options import check_bigwig_lengths
 from tcnfast.scan.stages import STAGES
 
@@ -211,7 +212,7 @@ def test_neither_stretches_segments_batches_nor_threads_change_a_byte(
     scanned, fasta, model, out, monkeypatch, stretch_bases, segment_steps, batch_size, threads
 ):
     monkeypatch.setattr(stretches, "STRETCH_BASES", stretch_bases)
-    monkeypatch.setattr(scanner, "SEGMENT_LOGITS", segment_steps * len(LABELS))
+    monkeypatch.setattr(segments, "SEGMENT_LOGITS", segment_steps * len(LABELS))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)

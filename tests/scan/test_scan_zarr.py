@@ -16,6 +16,7 @@ from support.scan import (
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
+from tcnfast.engines import segments
 from tcnfast.scan import scanner, stretches
 from tcnfast.scan.stretch_writer import ZARR_KINDS
 
@@ -29,7 +30,7 @@ def chunks(monkeypatch):
     monkeypatch.setattr(ZarrTracks, "CHUNK_STEPS", 1024)
     monkeypatch.setattr(stretches, "STRETCH_BASES", 2048 * 32)
     monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
-    monkeypatch.setattr(scanner, "SEGMENT_LOGITS", 700 * len(LABELS))  # across chunks
+    monkeypatch.setattr(segments, "SEGMENT_LOGITS", 700 * len(LABELS))  # across chunks
 
 
 def contents(folder):

@@ -5,18 +5,10 @@ import pytest
 from support.track import random_logits, rounded, shard_of
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.logits import logit, probability
 from tcnfast.scan import tracks
 from tcnfast.scan.track_bigwig import NOTHING, VALUES, TrackReader
-from tcnfast.scan.tracks import (
-    BEGINS,
-    CELLS,
-    CELLS_PER_LOGIT,
-    TrackShard,
-    _level,
-    file_names,
-    logit,
-    probability,
-)
+from tcnfast.scan.tracks import BEGINS, CELLS, CELLS_PER_LOGIT, TrackShard, _level, file_names
 
 NAN = np.nan
 

@@ -13,8 +13,10 @@ from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.genome.genome import Region
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.train.fit import TrainConfig, decay_groups, fit, label_rates, learning_rate_at
+from tcnfast.train.fit import fit
 from tcnfast.train.losses import masked_bce
+from tcnfast.train.train_config import TrainConfig
+from tcnfast.train.training import decay_groups, label_rates, learning_rate_at
 
 # loss
 
@@ -176,7 +178,7 @@ def test_training_starts_at_the_rates_of_the_labels(dataset, monkeypatch):
         losses.append(model.head.bias.detach().sigmoid())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tcnfast.train.fit._step", stop)
+    monkeypatch.setattr("tcnfast.train.training._step", stop)
     with pytest.raises(KeyboardInterrupt):
         fit(new_model(), dataset, TRAIN, VALID, TrainConfig(**SHORT), "cpu", progress=False)
     assert ((0.05 < losses[0]) & (losses[0] < 0.5)).all()
@@ -191,7 +193,7 @@ def test_a_loss_that_is_not_finite_raises(dataset):
 
 def test_validation_without_bound_windows_raises_before_training(dataset, monkeypatch):
     steps = []
-    monkeypatch.setattr("tcnfast.train.fit._step", lambda *_: steps.append(1) or 0.0)
+    monkeypatch.setattr("tcnfast.train.training._step", lambda *_: steps.append(1) or 0.0)
     with pytest.raises(TcnfastError, match="validation regions hold .* bound"):
         nothing = [Region("chr1", 130_000, 130_500)]
         fit(new_model(), dataset, TRAIN, nothing, TrainConfig(**SHORT), "cpu", progress=False)
@@ -213,7 +215,7 @@ def test_steps_run_on_the_backend_that_is_named_and_say_so(dataset, monkeypatch,
     monkeypatch.setattr(training_pass, "dense", lambda *args: ran.append(1) or dense(*args))
     model, config = new_model(), TrainConfig(**SHORT | {"steps": 2, "epoch_steps": 2})
     before = model.head.weight.clone()
-    with caplog.at_level("INFO", logger="tcnfast.train.fit"):
+    with caplog.at_level("INFO", logger="tcnfast.train.training"):
         fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
     assert len(ran) == (2 if backend == "cpu" else 0)
     assert f"backend {backend}, precision" in caplog.text

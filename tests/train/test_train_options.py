@@ -12,7 +12,7 @@ from tcnfast.data.dataset import Dataset
 from tcnfast.data.training_tiles import Places, TileSampler
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
-from tcnfast.train import fit as train
+from tcnfast.train import training as train
 from tcnfast.train.ema import WeightAverage
 from tcnfast.train.fit import fit
 from tcnfast.train.hard import find_hard

@@ -14,9 +14,10 @@ from support.train import SHORT, TRAIN, VALID, new_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.train import checkpoint
-from tcnfast.train import fit as train
-from tcnfast.train.fit import Training, fit
+from tcnfast.train import training as train
+from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
+from tcnfast.train.training import Training
 
 # ruff: noqa: F811  (fixtures from files of fixtures)
 
@@ -116,7 +117,7 @@ def test_patience(dataset, monkeypatch, caplog):
 
     monkeypatch.setattr(train, "evaluate", made_up)
     config = TrainConfig(**SHORT | dict(steps=30, epoch_steps=1, patience=3))
-    with caplog.at_level("INFO", logger="tcnfast.train.fit"):
+    with caplog.at_level("INFO", logger="tcnfast.train.training"):
         epochs = fit(new_model(), dataset, TRAIN, VALID, config, "cpu", progress=False)
     assert [epoch.step for epoch in epochs] == [1, 2, 3, 4, 5]
     assert "no better epoch in 3: training stops early" in caplog.text

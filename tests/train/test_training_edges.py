@@ -13,8 +13,9 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import cpu_engine, ops
 from tcnfast.engines.backend import TRAINING, why_not
 from tcnfast.model.tcn import TCN, TCNConfig
-from tcnfast.train import fit as train
-from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.train import training as train
+from tcnfast.train.fit import fit
+from tcnfast.train.train_config import TrainConfig
 
 pytestmark = needs_engine
 

@@ -12,7 +12,8 @@ from tcnfast.data.dataset import Dataset
 from tcnfast.evaluate.predict import evaluate, predict
 from tcnfast.genome.codes import reverse_complement
 from tcnfast.genome.genome import Genome, Region
-from tcnfast.train.fit import TrainConfig, fit
+from tcnfast.train.fit import fit
+from tcnfast.train.train_config import TrainConfig
 from tcnfast.windows.cnn import CNN, CNNConfig, CNNPlan
 
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.model.tcn import load_model
+from tcnfast.model.load_model import load_model
+from tcnfast.model.model_folder import ModelFolder
 from tcnfast.model.thresholds import Threshold
 
 FILES = {"model.safetensors", "config.json", "labels.tsv", "thresholds.tsv"}
@@ -225,12 +226,42 @@ def test_names_of_no_model(tmp_path):
 
 
 def test_bundled_models_are_found_by_name(saved, monkeypatch, tmp_path):
-    from tcnfast.model import store
+    from tcnfast.model import model_folder
 
     model, folder = saved
-    (tmp_path / "models").mkdir()
-    folder.rename(tmp_path / "models" / "small-v1")
-    monkeypatch.setattr(store.resources, "files", lambda package: tmp_path)
+    (tmp_path / "bundled").mkdir()
+    folder.rename(tmp_path / "bundled" / "small-v1")
+    monkeypatch.setattr(model_folder.resources, "files", lambda package: tmp_path)
     assert load_model("small-v1").config == model.config
     with pytest.raises(TcnfastError, match=r"a bundled model \(small-v1\)"):
         load_model("small-v2")
+
+
+def test_a_folder_is_read_without_its_weights(saved):
+    model, path = saved
+    (path / "model.safetensors").unlink()
+    folder = ModelFolder(path)
+    assert folder.labels == model.labels and folder.thresholds == model.thresholds
+    assert folder.config["label_bin"] == 100 and folder.record == {}
+    assert folder.name == "model" and ModelFolder.holds_model(path)
+    with pytest.raises(TcnfastError, match="model.safetensors is missing"):
+        folder.state()
+
+
+def test_the_table_of_a_folder_has_a_row_a_label(saved):
+    model, path = saved
+    table = ModelFolder(path).table()
+    assert list(table.label) == model.labels
+    assert list(table.threshold) == [model.thresholds[label].threshold for label in model.labels]
+    model.thresholds = None
+    model.save(path)
+    assert list(ModelFolder(path).table().columns) == ["label", "tf", "cell"]
+
+
+def test_tables_that_are_not_there_are_named(saved):
+    _, path = saved
+    with pytest.raises(TcnfastError, match=r"train.tsv: cannot be read \(No such file"):
+        ModelFolder(path).epochs()
+    (path / "scores.test.tsv").write_text("")
+    with pytest.raises(TcnfastError, match="scores.test.tsv: not a table"):
+        ModelFolder(path).scores("test")

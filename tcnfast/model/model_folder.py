@@ -1,0 +1,180 @@
+"""The model folder: the one room that writes and reads one.
+
+It holds model.safetensors, config.json and labels.tsv; thresholds.tsv and README.md (the card) once
+the model is calibrated and published; and run.json, train.tsv and scores.*.tsv where
+``tcnfast train`` wrote it. No pickle anywhere: opening a stranger's folder runs none of the
+stranger's code. An ensemble is one such folder: config.json lists the shapes of its members,
+model.safetensors holds the tensors of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from ..base.errors import TcnfastError
+from ..base.run_folder import RECORD, read_json
+from ..base.tables import read_bytes, read_frame, read_table, replace_file
+from .thresholds import Threshold, read_thresholds, write_thresholds
+
+FORMAT = 1
+WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
+    "model.safetensors",
+    "config.json",
+    "labels.tsv",
+    "thresholds.tsv",
+)
+CARD, EPOCHS = "README.md", "train.tsv"
+
+
+def scores_file(part: str) -> str:
+    """Name of the table of scores on a part of the split."""
+    return f"scores.{part}.tsv"
+
+
+class ModelFolder:
+    """A model on disk, by path or by bundled name. Nothing is read before it is asked for, and
+    labels, configuration and thresholds are read without the weights.
+
+    Raises TcnfastError where there is no such folder; its properties raise TcnfastError that names
+    the file at fault.
+    """
+
+    def __init__(self, name: str | Path) -> None:
+        self.path = _find(name)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @staticmethod
+    def bundled() -> list[str]:
+        """Names of the models that come with the package."""
+        root = _bundled_root()
+        return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+
+    @staticmethod
+    def holds_model(folder: str | Path) -> bool:
+        """Whether a folder looks like one of a model."""
+        return (Path(folder) / CONFIG).exists()
+
+    @cached_property
+    def config(self) -> dict:
+        """config.json: the shape of a network, or those of the members of an ensemble."""
+        path = self.path / CONFIG
+        try:
+            config = json.loads(read_bytes(path))
+        except ValueError as error:
+            raise TcnfastError(f"{path}: not JSON ({error})") from None
+        if not isinstance(config, dict) or "format" not in config:
+            raise TcnfastError(f'{path}: not a tcnfast model configuration (no "format")')
+        if config.pop("format") != FORMAT:
+            raise TcnfastError(f"{path}: written by another tcnfast (format must be {FORMAT})")
+        return config
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The labels in the order of the model's outputs."""
+        path = self.path / LABELS
+        labels = [row["label"] for row in read_table(path, ("label",))]
+        if not labels:
+            raise TcnfastError(f"{path}: holds no label")
+        for number, label in enumerate(labels, 2):
+            if not label or label in labels[: number - 2]:
+                raise TcnfastError(f"{path}:{number}: label {label!r} is empty or there twice")
+        return labels
+
+    @cached_property
+    def thresholds(self) -> dict[str, Threshold] | None:
+        """How to call each label; None for a model that was not calibrated."""
+        path = self.path / THRESHOLDS
+        return read_thresholds(path, self.labels) if path.exists() else None
+
+    @property
+    def record(self) -> dict:
+        """run.json: how the model was made; empty where it says nothing."""
+        return read_json(self.path / RECORD)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the files that decide what a scan gives."""
+        digest = hashlib.sha256()
+        for name in (WEIGHTS, CONFIG, LABELS, THRESHOLDS):
+            path = self.path / name
+            digest.update(name.encode() + (path.read_bytes() if path.exists() else b""))
+        return digest.hexdigest()
+
+    def state(self) -> dict:
+        """The tensors by name."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path = self.path / WEIGHTS
+        try:
+            return load(read_bytes(path))
+        except SafetensorError as error:
+            raise TcnfastError(f"{path}: no safetensors file ({error})") from None
+
+    def table(self):
+        """pandas table of the labels: label, tf, cell and, of a calibrated model, the columns of
+        thresholds.tsv."""
+        labels = read_frame(self.path / LABELS)
+        if not (self.path / THRESHOLDS).exists():
+            return labels
+        return labels.merge(read_frame(self.path / THRESHOLDS), on="label", how="left")
+
+    def epochs(self):
+        """pandas table of train.tsv: loss and validation scores, an epoch a row."""
+        return read_frame(self.path / EPOCHS)
+
+    def scores(self, part: str = "test"):
+        """pandas table of every score of every label on ``part``, valid or test."""
+        return read_frame(self.path / scores_file(part))
+
+    @classmethod
+    def write(
+        cls,
+        folder: str | Path,
+        state: dict,
+        config: dict,
+        labels: list[str],
+        thresholds: dict[str, Threshold] | None = None,
+    ) -> ModelFolder:
+        """Write a model folder; each file under a temporary name first."""
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        replace_file(folder / WEIGHTS, save(contiguous))
+        text = json.dumps({"format": FORMAT, **config}, indent=2) + "\n"
+        replace_file(folder / CONFIG, text.encode())
+        parts = [(label, *label.partition("@")) for label in labels]
+        rows = ["label\ttf\tcell", *(f"{label}\t{tf}\t{cell}" for label, tf, _, cell in parts)]
+        replace_file(folder / LABELS, ("\n".join(rows) + "\n").encode())
+        if thresholds is None:
+            (folder / THRESHOLDS).unlink(missing_ok=True)
+        else:
+            write_thresholds(folder / THRESHOLDS, labels, thresholds)
+        return cls(folder)
+
+
+def _bundled_root():
+    return resources.files("tcnfast.model") / "bundled"
+
+
+def _find(name: str | Path) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        return path
+    bundled = ModelFolder.bundled()
+    if str(name) in bundled:
+        return Path(str(_bundled_root() / str(name)))
+    if path.exists():
+        raise TcnfastError(f"model {name}: is a file; a model is a folder holding {WEIGHTS}")
+    raise TcnfastError(
+        f"model {name}: no such folder, nor a bundled model ({', '.join(bundled) or '-'})"
+    )

@@ -1,0 +1,241 @@
+"""A training that can stop after any epoch: dense supervision of tiles, AdamW."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ..base.errors import TcnfastError
+from ..base.progress import Progress
+from ..data.dataset import Dataset
+from ..data.training_tiles import TileSampler
+from ..engines.plan import Plan
+from ..evaluate.predict import evaluate
+from ..genome.genome import Region
+from ..genome.labels import AMBIGUOUS, BOUND
+from ..model.tcn import TCN
+from .ema import WeightAverage
+from .epochs import Epoch
+from .hard import find_hard
+from .losses import batch_loss
+from .train_config import TrainConfig
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then cosine decay to zero, as a share of the peak rate."""
+    warmup = max(1, round(config.warmup * config.steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + np.cos(np.pi * (step - warmup) / max(1, config.steps - warmup)))
+
+
+def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
+    """Share of bound windows of each label among the tiles that training draws."""
+    bound = known = 0
+    for step in range(batches):
+        _, targets, cover = sampler.batch(step)
+        truth = targets == BOUND
+        bound = bound + (truth if cover is None else truth * cover).sum((0, 1))
+        known = known + (targets != AMBIGUOUS).sum((0, 1))
+    return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
+
+
+def decay_groups(model: TCN, weight_decay: float) -> list[dict]:
+    """Weight decay for kernels and the head's matrix; none for biases and norms."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    # one number a channel is a bias or a gain, whatever its shape: weight norm's are (C, 1, 1)
+    decayed = [p for p in trained if p.numel() > len(p)]
+    free = [p for p in trained if p.numel() == len(p)]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+
+
+class Training:
+    """A training that can stop after any epoch: ``step``, ``epochs``, ``best_state`` and the state
+    of ``model``, ``average`` (None without), ``optimiser`` and ``sampler`` are all it depends on.
+    """
+
+    def __init__(
+        self,
+        model: TCN,
+        dataset: Dataset,
+        train: list[Region],
+        valid: list[Region],
+        config: TrainConfig,
+        device: str = "auto",
+        make_plan: Callable[..., Plan] = Plan,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.model, self.dataset, self.valid, self.config = model, dataset, valid, config
+        self.sampler = TileSampler(
+            dataset,
+            train,
+            model.receptive_field,
+            config.stride,
+            config.tiles,
+            config.tile_steps,
+            config.enriched,
+            config.label_power,
+            config.seed,
+            config.hard,
+            config.edge,
+            paired=config.strands != "one",
+            mutate=config.mutate,
+            batches=config.steps * config.accumulate,
+        )
+        options = dict(device=device, precision=config.precision, stride=config.stride)
+        self._plan = partial(make_plan, **options)
+        self.probe = self._plan(model)
+        model.to(self.probe.device)
+        model.set_label_rates(label_rates(self.sampler))
+        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self.optimiser = torch.optim.AdamW(
+            decay_groups(model, config.weight_decay),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            fused=self.probe.device.type in ("cpu", "cuda"),
+        )
+        self._network = model.unfused() if self.probe.backend == "reference" else model
+        log.info("training on device %s, backend %s, precision %s", *self.runs_on())
+        for reason in self.probe.passed_over:
+            log.warning("WARNING: %s", reason)
+        self.step, self.epochs, self.best_state = 0, [], None
+        self._earlier, self._started = 0.0, time.monotonic()
+
+    def runs_on(self) -> tuple[str, str, str]:
+        """Device, backend and precision of the steps."""
+        backend = self.probe.backend if self._network.engine else "reference"
+        return str(self.probe.device), backend, self.probe.precision
+
+    @property
+    def judged(self) -> TCN:
+        """The model that is validated and kept: with averaged weights, where they are averaged."""
+        return self.model if self.average is None else self.average.model
+
+    @property
+    def best(self) -> int:
+        """Index of the best epoch."""
+        return int(np.argmax([epoch.scores.macro("ap") for epoch in self.epochs]))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, earlier runs of a resumed training included."""
+        return self._earlier + time.monotonic() - self._started
+
+    def continue_at(self, step: int, epochs: list[Epoch], best_state: dict, seconds: float) -> None:
+        """Take up the count of a training that stopped."""
+        self.step, self.epochs, self.best_state = step, epochs, best_state
+        self._earlier, self._started = seconds, time.monotonic()
+
+    def finished(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        patience = self.config.patience
+        if patience and self.epochs and len(self.epochs) - 1 - self.best >= patience:
+            log.info("no better epoch in %d: training stops early", patience)
+            return True
+        return self.step >= self.config.steps
+
+    def run_epoch(self, bar: Progress) -> bool:
+        """Steps up to the end of the epoch, then validation; returns whether it is the best one."""
+        loss = self._run_steps(bar)
+        config, plan = self.config, self._plan(self.judged.eval())
+        scores = evaluate(plan, self.dataset, self.valid)
+        self.epochs.append(Epoch(self.step, loss, self.seconds, scores))
+        is_best = self.best == len(self.epochs) - 1
+        if is_best:
+            self.best_state = copy.deepcopy(self.judged.state_dict())
+        if config.hard and self.step < config.steps:
+            seed = [config.seed, len(self.epochs), 1]
+            regions = self.sampler.regions
+            places = find_hard(plan, self.dataset, regions, config.tile_steps, seed)
+            self.sampler.set_hard(places)
+        return is_best
+
+    def _run_steps(self, bar: Progress) -> float:
+        """Steps up to the end of the epoch; returns their mean loss."""
+        first, losses = self.step, []
+        # read one step late, so that an accelerator has the next step to do meanwhile
+        for loss in _one_late(self._steps()):
+            losses.append(float(loss))
+            if not np.isfinite(losses[-1]):
+                step = first + len(losses)
+                raise TcnfastError(f"loss is {losses[-1]} at step {step}; lower learning_rate")
+            bar.update(1, f"loss {losses[-1]:.4f}")
+        return float(np.mean(losses))
+
+    def _steps(self) -> Iterator[torch.Tensor]:
+        """Take the steps up to the end of the epoch; yields the loss of each, on the device."""
+        config = self.config
+        end = min(config.steps, self.step + config.epoch_steps)
+        indices = range(self.step * config.accumulate, end * config.accumulate)
+        batches = _read_ahead(self._batch, indices)
+        while self.step < end:
+            for group in self.optimiser.param_groups:
+                group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
+            some = [next(batches) for _ in range(config.accumulate)]
+            loss = _step(self._network, self.optimiser, some, config, self.probe)
+            if self.average is not None:
+                self.average.update(self.model)
+            self.step += 1
+            yield loss
+
+    def _batch(self, index: int) -> list[torch.Tensor | None]:
+        """A batch of the sampler as tensors, on their way to the device."""
+        tensors = [None if x is None else torch.from_numpy(x) for x in self.sampler.batch(index)]
+        if self.probe.device.type == "cuda":
+            tensors = [None if x is None else x.pin_memory() for x in tensors]
+        return tensors
+
+
+def _read_ahead(make: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
+    """What ``make`` gives for each index; the next one is made in a thread while one is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = []
+        for index in indices:
+            upcoming.append(reader.submit(make, index))
+            if len(upcoming) == 2:
+                yield upcoming.pop(0).result()
+        yield from (future.result() for future in upcoming)
+
+
+def _one_late(items: Iterator[T]) -> Iterator[T]:
+    """The items, each after the one behind it was made."""
+    before = next(items)
+    for item in items:
+        yield before
+        before = item
+    yield before
+
+
+def _step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -> torch.Tensor:
+    """One optimiser step on the mean loss of the batches, which is returned, on the device."""
+    network.train()
+    amp = probe.precision == "bf16"
+    optimiser.zero_grad(set_to_none=True)
+    total = 0.0
+    for batch in batches:
+        codes, targets, cover = (
+            None if x is None else x.to(probe.device, non_blocking=True) for x in batch
+        )
+        with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
+            logits = network.dense(codes, config.stride)
+        loss = batch_loss(logits.float(), targets, cover, config) / len(batches)
+        loss.backward()
+        total = total + loss.detach()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+    optimiser.step()
+    return total
