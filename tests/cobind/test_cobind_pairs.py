@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from scipy.stats import false_discovery_control
 from support.cli import assert_nothing_written, fails
-from support.dataset import intervals
+from support.dataset import intervals, write_genome
 from support.scan import read_rows
 
 from tcnfast.base.errors import TcnfastError
@@ -19,7 +19,7 @@ from tcnfast.cobind.cobinding import PairsOptions, co_occurrence
 from tcnfast.cobind.occupancy import Occupancy, occupancy, whole_contigs
 from tcnfast.cobind.pair_table import agreement, measure_pairs, statistics
 from tcnfast.data.dataset import Dataset
-from tcnfast.genome.genome import Region
+from tcnfast.genome.genome import Genome, Region
 
 
 def occupied(sets, n_bins, block=1, contig=None, gc=None):
@@ -36,7 +36,8 @@ def random_sets(rng, sizes, n_bins):
     return [set(rng.choice(n_bins, size, replace=False).tolist()) for size in sizes]
 
 
-def test_a_peak_binds_bins_that_it_covers_by_half_or_that_of_its_middle(genome):  # noqa: F811
+def test_a_peak_binds_bins_that_it_covers_by_half_or_that_of_its_middle(tmp_path):
+    genome = Genome(write_genome(tmp_path / "genome.fa"))
     rng = np.random.default_rng(0)
     start = np.sort(rng.integers(0, 29_000, 60))
     rows = [("chr20", int(s), int(s + rng.integers(20, 700)), f"L{i % 3}")
@@ -57,8 +58,6 @@ def test_a_peak_binds_bins_that_it_covers_by_half_or_that_of_its_middle(genome):
 
 def test_n_the_blacklist_and_regions_take_bins_away(tmp_path):
     from support.scan import random_letters, write_fasta
-
-    from tcnfast.genome.genome import Genome
 
     letters = random_letters(10_000)
     letters[2_050:3_080] = ord("N")  # bins 11 to 14; 10 is 3/4 N, 15 is 3/5 known

@@ -1,7 +1,5 @@
 """``tcnfast prepare``: what lies in the folder, against the files and an oracle; clear words."""
 
-# ruff: noqa: F811  (fixtures imported by name)
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Peaks of another assembly: suspected where nothing under them differs from what is around."""
 
-# ruff: noqa: F811  (fixtures imported by name)
-
 from pathlib import Path
 
 import numpy as np

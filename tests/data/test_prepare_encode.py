@@ -1,7 +1,5 @@
 """ENCODE's metadata.tsv: which rows are taken, under which label, and why others are not."""
 
-# ruff: noqa: F811  (fixtures imported by name)
-
 from pathlib import Path
 
 import pytest

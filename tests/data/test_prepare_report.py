@@ -1,7 +1,5 @@
 """The report of prepare: every count against a plain loop over the bins."""
 
-# ruff: noqa: F811  (fixtures imported by name)
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The same data from files and from a prepared folder: same split, same tiles, same targets."""
 
-# ruff: noqa: F811  (fixtures imported by name)
-
 import hashlib
 import json
 import pickle

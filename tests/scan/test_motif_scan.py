@@ -244,7 +244,7 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
     assert [str(row) for row in seen_again.summary] == [str(row) for row in again.summary]
 
 
-def test_the_command(run, lab, tmp_path):  # noqa: F811
+def test_the_command(run, lab, tmp_path):
     code, out, err = run("scan", lab / "g.fa", "--motifs", lab / "m.meme", "-o", "s", "--p-value",
                          P, "--background", "uniform", "-c", "chr10", "--no-progress")  # fmt: skip
     assert code == 0, err
@@ -268,12 +268,12 @@ def test_the_command(run, lab, tmp_path):  # noqa: F811
         (["-c", "chr77"], "chr77"),
     ],
 )
-def test_what_does_not_go_with_motifs(run, lab, words, says):  # noqa: F811
+def test_what_does_not_go_with_motifs(run, lab, words, says):
     code, _, err = run("scan", lab / "g.fa", "--motifs", lab / "m.meme", "-o", "s", *words)
     assert code in (1, 2) and says in err
 
 
-def test_flags_of_motifs_need_motifs(run, lab):  # noqa: F811
+def test_flags_of_motifs_need_motifs(run, lab):
     code, _, err = run("scan", lab / "g.fa", "--p-value", "1e-5")
     assert code == 2 and "--p-value needs --motifs" in err
 

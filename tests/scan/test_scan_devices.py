@@ -21,7 +21,7 @@ from support.scan import (
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import child, device_pool, stretches
+from tcnfast.scan import child, device_pool, scan_run, stretches
 from tcnfast.scan.scan_options import chosen_devices
 
 pytestmark = pytest.mark.usefixtures("small_segments")
@@ -62,7 +62,7 @@ def on_finish(monkeypatch):
 
             return real(starts, runs, todo, report, finished_and_act, stages)
 
-        monkeypatch.setattr("tcnfast.scan.scan_run.scan_on_devices", scan)
+        monkeypatch.setattr(scan_run, "scan_on_devices", scan)
 
     return arm
 

@@ -10,7 +10,7 @@ from support.scan import FP32, TRACKS, files_in, partial, run_record_of, small_g
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import inputs, scan_run, scanner, stream
+from tcnfast.scan import assembly, inputs, scan_run, scanner, stream
 from tcnfast.scan import scan_genome as scan_module
 from tcnfast.scan.inputs import InputFiles
 from tcnfast.scan.peak_files import PeakFiles, PeakFormat, PeakProcess
@@ -77,7 +77,7 @@ def test_a_genome_that_changes_at_the_very_end_is_an_error(own, model, out, cli,
     def touch(path, rows):
         os.utime(own, ns=(1, 1))
 
-    monkeypatch.setattr("tcnfast.scan.assembly.write_summary", touch)
+    monkeypatch.setattr(assembly, "write_summary", touch)
     code, lines = cli(own, "-m", model, "-o", out)
     assert code == 1 and "own.fa: changed while it was scanned; scan it anew" in lines[-1]
     assert not out.exists()

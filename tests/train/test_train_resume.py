@@ -19,8 +19,6 @@ from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
 from tcnfast.train.training import Training
 
-# ruff: noqa: F811  (fixtures from files of fixtures)
-
 ALL = dict(
     steps=10, epoch_steps=3, ema=0.9, hard=0.3, enriched=0.5, edge="soft", strands="both",
     strand_loss=0.1, accumulate=2, learning_rate=0.02,

@@ -206,7 +206,7 @@ def jitter(model, size, seed):
             parameter.mul_(1 + size * noise)
 
 
-def losses(dataset, precision, on_engine, jittered=0, size=0.0):  # noqa: F811
+def losses(dataset, precision, on_engine, jittered=0, size=0.0):
     """Loss of every step of a short training, the start jittered by ``size``."""
     seen, step = [], train._step
     model = new_model(1, channels=16, blocks=4, dropout=0.1)
@@ -223,7 +223,7 @@ def losses(dataset, precision, on_engine, jittered=0, size=0.0):  # noqa: F811
 
 
 @pytest.mark.parametrize("precision, size", [("fp32", 2.0**-20), ("bf16", 2.0**-9)])
-def test_the_loop_on_the_engine_is_the_loop_in_plain_modules(dataset, precision, size):  # noqa: F811
+def test_the_loop_on_the_engine_is_the_loop_in_plain_modules(dataset, precision, size):
     """Rounding grows from step to step. The two runs lie no further apart than four times what
     plain runs do whose start differs by the rounding of one gradient: a few units of fp32's last
     place, half of one of bf16's."""

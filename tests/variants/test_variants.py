@@ -16,8 +16,6 @@ from tcnfast.variants.numbers import rows_as_text
 from tcnfast.variants.records import VariantFile
 from tcnfast.variants.variants_run import score_variants
 
-# ruff: noqa: F811  (fixtures from files of fixtures)
-
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 
