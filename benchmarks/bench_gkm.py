@@ -3,7 +3,7 @@
     python benchmarks/bench_gkm.py SET --windows 1000 --rounds 3
     python benchmarks/bench_gkm.py SET --kernel 1000 3000 10000
 
-SET is a folder of `tcnfast prepare --windows`. Seconds are those of the processor, one thread, from
+SET is a folder of `tcnfast windows prepare`. Seconds are those of the processor, one thread, from
 codes in memory to a trained machine, and from codes to scores. Counts know no limit of mismatches,
 so the side "d=4" is the one to hold them against (l=11, k=7: all mismatches); "d=3" is our default.
 AUROC is of the validation part.

@@ -6,7 +6,7 @@ moved at random, and on the first ones with their labels shuffled. Then every bo
 validation part is taken apart by position. Wants a window set of one label whose windows are longer
 than those to be cut by twice the largest move, for instance of 300 bases:
 
-    tcnfast prepare --windows recipe.json -g genome.fa --peaks peaks.bed --split split.json -o set/
+    tcnfast windows prepare recipe.json -g genome.fa --peaks peaks.bed --split split.json -o set/
     python examples/gkm_centre.py set/ -o centre/
 
 Writes summary.tsv, positions.tsv and gkm_centre.png.
@@ -26,8 +26,7 @@ from tcnfast.evaluate.plots import bare, new_figure
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.metrics import score_labels
 from tcnfast.windows.gkm_svm import GkmSVM
-from tcnfast.windows.window_config import WindowConfig
-from tcnfast.windows.window_run import parse_shape
+from tcnfast.windows.window_config import WindowConfig, network_shape
 from tcnfast.windows.window_set import WindowSet
 
 MIDDLE = 50  # bases around the middle of a window, or of a site
@@ -153,16 +152,17 @@ def draw(found: list[Picture], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> list[Picture]:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("windows", help="folder of tcnfast prepare --windows")
+    parser.add_argument("windows", help="folder of tcnfast windows prepare")
     parser.add_argument("-o", "--output", type=Path, default=Path("gkm_centre"))
     parser.add_argument("--length", type=int, default=200)
     parser.add_argument("--shift", type=int, default=50, help="largest move of a window")
     parser.add_argument("--repeats", type=int, default=3, help="machines on shuffled labels")
-    parser.add_argument("--shape", help="settings of gkm-svm, as for tcnfast train")
+    words = "settings of gkm-svm, as for tcnfast windows train"
+    parser.add_argument("--shape", type=network_shape, default={}, help=words)
     args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
-    found = list(pictures(WindowSet.open(args.windows), args.length, args.shift, args.repeats,
-                          parse_shape(args.shape)))  # fmt: skip
+    windows = WindowSet.open(args.windows)
+    found = list(pictures(windows, args.length, args.shift, args.repeats, args.shape))
     write_tables(found, args.output)
     draw(found, args.output / "gkm_centre.png")
     return found

@@ -5,7 +5,7 @@ windows, where their summits lie. So move the windows: the site is then off the 
 and attention that means it has to follow. Beside the trained network stand the same network with
 random weights, whose "attention" is that of the architecture, and windows without a site.
 
-    tcnfast train --windows sets/ctcf --arch wavelet -o wavelet/
+    tcnfast windows train sets/ctcf --arch wavelet -o wavelet/
     python examples/gradcam_centre.py wavelet/ sets/ctcf -g hg19.fa -o centre/
 
 Takes bound windows of the validation part and writes centre.tsv, profiles.tsv and centre.svg.

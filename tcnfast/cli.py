@@ -28,7 +28,7 @@ ROOMS = {
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
-    "index", "prepare", "train", "evaluate", "average", "study", "scan", "attribute", "motifs",
+    "index", "prepare", "train", "evaluate", "average", "scan", "attribute", "motifs",
     "report", "variants", "cobind", "bench",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {

@@ -25,38 +25,8 @@ def add(commands) -> None:
     add("--resamples", type=int, default=1000, metavar="N", help=words)
     add("--seed", type=int, default=0, metavar="N", help="of the resamples (default 0)")
 
-    words = "a set of tcnfast prepare --windows, in place of a genome; any model of train"
-    add("--windows", metavar="DIR", help=words)
-
-
-# what an evaluation on windows takes of the flags of this command
-_WINDOW_ALSO = ("output", "force", "device", "precision", "verbose", "quiet", "no_progress",
-                "threads", "config", "model", "part", "windows")  # fmt: skip
-
-
-def _run_windows(args: argparse.Namespace) -> None:
-    require(args, "model")
-    for action in args.parser._actions:
-        changed = getattr(args, action.dest, None) not in (None, action.default)
-        if changed and action.dest not in _WINDOW_ALSO:
-            args.parser.error(f"{action.option_strings[-1]} does not go with --windows")
-    from ..windows.evaluate_windows import evaluate_windows
-
-    evaluate_windows(
-        args.model,
-        args.windows,
-        args.part,
-        args.output,
-        device=args.device,
-        precision=args.precision,
-        force=args.force,
-    )
-
 
 def run(args: argparse.Namespace) -> None:
-    if args.windows:
-        _run_windows(args)
-        return
     data = require_data(args)
     require(args, "model")
     from ..evaluate.evaluate_run import EvaluateOptions, evaluate_model

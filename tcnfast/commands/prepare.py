@@ -1,4 +1,4 @@
-"""``tcnfast prepare``: a dataset folder, or a set of windows, from peak files."""
+"""``tcnfast prepare``: a dataset folder from peak files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import argparse
 
 from .flags import command, flags, peak_flags, positive, require
 
-# flags of one form only
-_DATASET = ("label_bin", "min_overlap", "summits")
-_WINDOWS = ("length", "max_windows", "seed")
+_RULE = ("label_bin", "min_overlap", "summits")
 
 
 def add(commands) -> None:
-    words = "make a dataset folder, or a set of windows, of peak files, a genome and a split"
+    words = "make a dataset folder of peak files, a genome and a split"
     parser = command(commands, "prepare", run, [flags("output")], help=words)
     add = parser.add_argument
     peak_flags(add)
@@ -35,21 +33,10 @@ def add(commands) -> None:
     add("--min-overlap", type=positive, metavar="BP", help=words)
     words = "replace each peak by the BP bases around its summit (default: whole peaks)"
     add("--summits", type=positive, metavar="BP", help=words)
-    words = (
-        "training peaks below which train drops a label, to be named here; with --windows labels "
-        "below are refused (default 200, or that of the recipe)"
-    )
-    add("--min-peaks", type=positive, metavar="N", help=words)
+    words = "training peaks below which train drops a label, to be named here (default 200)"
+    add("--min-peaks", type=positive, default=200, metavar="N", help=words)
     words = "count labels, bases and pairs of labels: tables in the folder, text on stdout"
     add("--report", action="store_true", help=words)
-    words = "make a set of windows as a recipe says, with negatives and without leaks"
-    add("--windows", metavar="JSON", help=words)
-    words = "with --windows: bases of a window, in place of the recipe's"
-    add("--length", type=positive, metavar="BP", help=words)
-    words = "with --windows: the most windows, in place of the recipe's"
-    add("--max-windows", type=positive, metavar="N", help=words)
-    words = "with --windows: seed of what is drawn at random, in place of the recipe's"
-    add("--seed", type=int, metavar="N", help=words)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -62,23 +49,17 @@ def run(args: argparse.Namespace) -> None:
             args.parser.error(f"--{name.replace('_', '-')} goes with --encode")
     if args.ambiguous and not args.peaks:
         args.parser.error("--ambiguous goes with --peaks; a manifest has a column for it")
-    for name in _DATASET if args.windows else _WINDOWS:
-        if getattr(args, name) is not None:
-            words = "does not go with" if args.windows else "goes with"
-            args.parser.error(f"--{name.replace('_', '-')} {words} --windows")
-    from ..data.prepare import PeakInputs
+    from ..data.prepare import LabelRule, PeakInputs, prepare
 
     inputs = PeakInputs(
-        args.peaks or (), args.ambiguous, args.manifest, args.encode, args.assembly,
+        args.peaks or (),
+        args.ambiguous,
+        args.manifest,
+        args.encode,
+        args.assembly,
         args.allow_audit_errors,
-    )  # fmt: skip
-    (_windows if args.windows else _dataset)(args, inputs)
-
-
-def _dataset(args: argparse.Namespace, inputs) -> None:
-    from ..data.prepare import LabelRule, prepare
-
-    rule = {name: x for name in _DATASET if (x := getattr(args, name)) is not None}
+    )
+    rule = {name: x for name in _RULE if (x := getattr(args, name)) is not None}
     prepare(
         args.output,
         args.genome,
@@ -86,23 +67,7 @@ def _dataset(args: argparse.Namespace, inputs) -> None:
         args.split,
         blacklist=args.blacklist,
         rule=LabelRule(**rule),
-        min_peaks=args.min_peaks or 200,
-        report=args.report,
-        force=args.force,
-    )
-
-
-def _windows(args: argparse.Namespace, inputs) -> None:
-    from ..windows.window_build import prepare_windows
-
-    prepare_windows(
-        args.output,
-        args.genome,
-        inputs,
-        args.split,
-        args.windows,
-        blacklist=args.blacklist,
-        changes={name: getattr(args, name) for name in ("min_peaks", *_WINDOWS)},
+        min_peaks=args.min_peaks,
         report=args.report,
         force=args.force,
     )

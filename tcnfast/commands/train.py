@@ -16,14 +16,6 @@ _CONFIG = (
 )  # fmt: skip
 
 
-# what a training on windows takes of the flags of this command, and those that are its own
-_WINDOW_CONFIG = ("learning_rate", "weight_decay", "seed", "precision", "mutate", "ema", "patience")
-_WINDOW_ONLY = ("arch", "mapping", "shape", "epochs", "shift", "max_windows", "faithful")
-_FAITHFUL_CONFIG = ("epochs", "max_windows", "seed", "precision")
-_WINDOW_ALSO = ("output", "force", "device", "verbose", "quiet", "no_progress", "threads", "config",
-                "tensorboard", "windows", "batch_size", *_WINDOW_CONFIG, *_WINDOW_ONLY)  # fmt: skip
-
-
 def add(commands) -> None:
     parents = [flags("output", "device", "stride", "data")]
     parser = command(commands, "train", run, parents, help="train a model on peak files")
@@ -33,7 +25,6 @@ def add(commands) -> None:
     _schedule_flags(parser.add_argument_group("schedule").add_argument)
     _tile_flags(parser.add_argument_group("tiles").add_argument)
     _loss_flags(parser.add_argument_group("loss").add_argument)
-    _window_flags(parser.add_argument_group("windows, in place of a genome").add_argument)
 
 
 def _shape_flags(add) -> None:
@@ -102,59 +93,7 @@ def _loss_flags(add) -> None:
     add("--strand-loss", type=float, default=0.0, metavar="W", help=words)
 
 
-def _window_flags(add) -> None:
-    add("--windows", metavar="DIR", help="a set of tcnfast prepare --windows to train on")
-    add("--arch", metavar="NAME", help=(
-        "tcn (default), conv-bilstm, danq, gkm-svm, pwm, wavelet, ...: docs/study.md, "
-        "docs/baselines.md"))  # fmt: skip
-    add("--mapping", metavar="HOW", help="input: one-hot (default), integer or eiip")
-    add("--shape", metavar="JSON", help='settings of the network, as {"hidden": 100}')
-    add("--epochs", type=positive, metavar="N", help="passes over the windows (default 12)")
-    add("--shift", type=int, metavar="BP", help="move windows by up to BP bases (default 20)")
-    words = "train on N windows at most, drawn at random (default: all)"
-    add("--max-windows", type=positive, metavar="N", help=words)
-    words = "with --arch wavelet: as the article did it, flaws and all (docs/baselines.md)"
-    add("--faithful", action="store_true", default=None, help=words)
-
-
-def _run_windows(args: argparse.Namespace) -> None:
-    require(args, "output")
-    for action in args.parser._actions:
-        changed = getattr(args, action.dest, None) not in (None, action.default)
-        if changed and action.dest not in _WINDOW_ALSO:
-            args.parser.error(f"{action.option_strings[-1]} does not go with --windows")
-        settings = (*_WINDOW_CONFIG, "shift", "batch_size")
-        if changed and args.faithful and action.dest in set(settings) - set(_FAITHFUL_CONFIG):
-            args.parser.error(f"{action.option_strings[-1]} does not go with --faithful")
-    from ..windows.window_run import parse_shape, train_on_windows
-
-    names = (
-        _FAITHFUL_CONFIG if args.faithful else (*_WINDOW_CONFIG, "epochs", "shift", "max_windows")
-    )
-    config = {name: getattr(args, name) for name in names}
-    if not args.faithful:
-        config["batch"] = args.batch_size
-    train_on_windows(
-        args.output,
-        args.windows,
-        args.arch or "tcn",
-        mapping=args.mapping or "one-hot",
-        shape=parse_shape(args.shape),
-        config={name: value for name, value in config.items() if value is not None},
-        device=args.device,
-        tensorboard=args.tensorboard,
-        faithful=bool(args.faithful),
-        force=args.force,
-    )
-
-
 def run(args: argparse.Namespace) -> None:
-    if args.windows:
-        _run_windows(args)
-        return
-    for name in _WINDOW_ONLY:
-        if getattr(args, name) is not None:
-            args.parser.error(f"--{name} needs --windows")
     data = require_data(args)
     require(args, "output")
     from ..train.train_run import train_model

@@ -1,20 +1,188 @@
 """The wing of window sets: other networks than TCNs on windows of one length, and their study.
 
 ``tcnfast windows prepare|train|evaluate|study|attribute``. Nothing outside imports from here but
-the command line.
+the command line and the top of the package.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..attribute.site_options import SiteOptions
-from ..base.options import Run, names, option
-from ..base.verb import GENOME, MODEL, OUT, verb
+from ..base.errors import TcnfastError
+from ..base.options import Options, Run, names, option, setting
+from ..base.verb import GENOME, MODEL, OUT, Input, verb
+from .window_config import WindowTrainOptions
 
 if TYPE_CHECKING:
     from ..attribute.attribute_run import AttributeResult
+    from .evaluate_windows import WindowScores
+    from .window_build import PreparedWindows
+
+WINDOWS = Input("windows", "folder of tcnfast windows prepare", unit="WINDOWS")
+_PEAKS = "peak tables with a label column, or tf and cell, or chrom start end label"
+_MANIFEST = "table of peak files, with tabs: label path [ambiguous_path] [cell]"
+_SPLIT = "regions or chromosomes called train, valid and test; or hg19, GRCh38, mm10"
+
+
+@dataclass(frozen=True)
+class WindowPrepareOptions(Options):
+    """Of ``windows prepare``: where the peaks are, and what replaces the recipe's own values."""
+
+    split: str | None = option(None, _SPLIT, unit="JSON|NAME")
+    peaks: tuple[str, ...] = option((), _PEAKS, unit="BED", kind=str, many=True)
+    ambiguous: tuple[str, ...] = option(
+        (), "tables of relaxed peaks", unit="BED", kind=str, many=True
+    )
+    manifest: str | None = option(None, _MANIFEST, unit="TSV")
+    encode: str | None = option(None, "metadata.tsv of ENCODE, beside its files", unit="TSV")
+    assembly: str | None = option(None, "of ENCODE's files: GRCh38, hg19 or mm10", unit="NAME")
+    allow_audit_errors: bool = option(False, "take ENCODE's files with an audit error too")
+    blacklist: str | None = option(None, "regions to leave out", unit="BED")
+    length: int | None = option(None, "bases of a window", kind=int, unit="BP", least=1)
+    max_windows: int | None = option(None, "the most windows", kind=int, unit="N", least=1)
+    min_peaks: int | None = option(
+        None, "refuse labels with fewer training peaks", kind=int, unit="N", least=1
+    )
+    seed: int | None = option(None, "seed of random draws", kind=int, unit="N")
+    report: bool = option(False, "print the report, which lies in the folder anyway")
+
+    def check(self) -> None:
+        if self.split is None:
+            raise TcnfastError(f"{setting('split')} is required")
+        if (self.assembly or self.allow_audit_errors) and not self.encode:
+            name = "assembly" if self.assembly else "allow_audit_errors"
+            raise TcnfastError(f"{setting(name)} goes with {setting('encode')}")
+
+
+def _print_report(found: PreparedWindows) -> None:
+    sys.stdout.write(found.report or "")
+
+
+@verb(
+    "make a set of windows, with negatives and without leaks",
+    Input("recipe", "what the set holds (docs/study.md)", unit="RECIPE.json"),
+    GENOME,
+    OUT,
+    options=WindowPrepareOptions,
+    run=("force",),
+    show=_print_report,
+    command="windows prepare",
+)
+def prepare(recipe, genome, out, *, options: WindowPrepareOptions, run: Run) -> PreparedWindows:
+    """Write the window set of the file ``recipe`` to the folder ``out``.
+
+    ``length``, ``max_windows``, ``min_peaks`` and ``seed`` take the place of the recipe's own.
+    Raises TcnfastError for inputs that cannot be used, for labels with too few peaks and for a set
+    that would leak between its parts.
+    """
+    from .window_build import prepare_windows
+
+    return prepare_windows(recipe, genome, out, options, run)
+
+
+@verb(
+    "train a network on a set of windows",
+    WINDOWS,
+    OUT,
+    options=WindowTrainOptions,
+    run=("device", "precision", "force"),
+    command="windows train",
+)
+def train(windows, out, *, options: WindowTrainOptions, run: Run) -> Path:
+    """Train a network on a window set and write the model folder ``out``; returns its path.
+
+    A TCN becomes a folder that every command takes, not calibrated; any other network one that
+    ``windows evaluate`` and, if it is a wavelet network, ``windows attribute`` take. The scores
+    beside the model are those of the validation part, and the test part is not touched; those of a
+    ``faithful`` training are of the test part, which chose its epoch. Raises TcnfastError for bad
+    input and where the loss stops being finite.
+    """
+    from .window_run import train_on_windows
+
+    return train_on_windows(windows, out, options, run)
+
+
+def _print_table(found: WindowScores) -> None:
+    sys.stdout.write(found.table)
+
+
+@dataclass(frozen=True)
+class WindowEvaluateOptions(Options):
+    """Of ``windows evaluate``."""
+
+    part: str = option("valid", "part of the set to score", choices=("train", "valid", "test"))
+
+
+@verb(
+    "scores of a network on a set of windows: TSV on stdout",
+    WINDOWS,
+    MODEL,
+    OUT,
+    options=WindowEvaluateOptions,
+    run=("device", "precision", "force"),
+    show=_print_table,
+    command="windows evaluate",
+)
+def evaluate(windows, model, out=None, *, options: WindowEvaluateOptions, run: Run) -> WindowScores:
+    """Score the model folder ``model`` on a part of a window set, a row a label.
+
+    Calls are made at the cutoff of the best F1 (MCC: of the best MCC) on the validation part; on
+    that part itself they are therefore a little too good. The model may have more labels than the
+    set. With ``out`` a folder is written: the table as ``scores.tsv``, ``predictions.tsv`` with the
+    logit of every window, and ``run.json``. Raises TcnfastError for a model and a set that do not
+    fit each other.
+    """
+    from .evaluate_windows import evaluate_windows
+
+    return evaluate_windows(windows, model, out, options.part, run)
+
+
+@dataclass(frozen=True)
+class StudyOptions(Options):
+    """Of ``windows study``."""
+
+    data: tuple[str, ...] = option(
+        (), "where the paths of STUDY lie (then: beside the file)", unit="DIR", kind=str, many=True
+    )
+    test: bool = option(
+        False, "when all is trained: score the test parts, once; write results, tables, figures"
+    )
+    tables: bool = option(
+        False, "only write tables.md and figures again: STUDY is the folder of a study"
+    )
+
+    def check(self) -> None:
+        if self.tables and (self.test or self.data):
+            raise TcnfastError(f"{setting('tables', True)} takes no other option")
+
+
+@verb(
+    "train several networks on window sets, and test their differences",
+    Input("study", "what to compare: sets, models, seeds (docs/study.md)", unit="STUDY.json"),
+    Input("out", "folder of the study; what is trained there already is kept", ("-o", "--output")),
+    options=StudyOptions,
+    run=("device",),
+    command="windows study",
+)
+def study(study, out=None, *, options: StudyOptions, run: Run) -> Path:
+    """Tune and train what is not there yet, and write validation.csv; with ``test`` score the test
+    parts of what is trained, and write results.csv, tables.md and figures. Returns the folder.
+
+    A cell of the study is a folder below ``out``, there whole or not at all; a wider study adds
+    cells. Raises TcnfastError for a study that cannot be read, for a cell of other settings, and
+    where a model would be tested on a set twice.
+    """
+    from .study_run import run_study, write_report
+
+    if options.tables:
+        return write_report(Path(study))
+    if out is None:
+        raise TcnfastError(f"{setting('out')} is required")
+    return run_study(study, out, options, run.device)
 
 
 @dataclass(frozen=True)

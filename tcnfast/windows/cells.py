@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,15 +12,18 @@ import numpy as np
 import torch
 
 from ..base.errors import TcnfastError
-from ..base.run_record import cpu_name, versions
+from ..base.options import Run
+from ..base.run_folder import RECORD, RunFolder
+from ..base.run_record import cpu_name
 from ..model.model_folder import WEIGHTS
+from ..train.epochs import Epoch
 from .architectures import build, count_parameters, window_scorer
 from .study_config import Model, SetSource
 from .window_config import WindowConfig
 from .window_fit import fit_windows, parts_to_fit
 from .window_set import WindowSet
 
-RECORD, VALID, TEST = "cell.json", "valid.npy", "test.npy"
+COMMAND, VALID, TEST = "windows study", "valid.npy", "test.npy"
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,16 @@ def key_hash(key: dict) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_record(folder: Path) -> dict | None:
-    """cell.json of a finished cell; None where there is none."""
+def finished(folder: Path, job: Job) -> dict | None:
+    """The record of a finished cell of this very job; None where there is none yet. Raises
+    TcnfastError where the folder holds a training with other settings."""
     try:
-        return json.loads((folder / RECORD).read_text())
+        record = json.loads((folder / RECORD).read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise TcnfastError(f"{folder / RECORD}: cannot be read ({error})") from None
-
-
-def finished(folder: Path, job: Job) -> dict | None:
-    """The record of a finished cell of this very job; None where there is none yet. Raises
-    TcnfastError where the folder holds a training with other settings."""
-    record = read_record(folder)
-    if record is None:
-        return None
-    if record["key"] != json.loads(json.dumps(job.key())):
+    if record["key"] != {"command": COMMAND, **json.loads(json.dumps(job.key()))}:
         changed = [k for k, v in job.key().items() if record["key"].get(k) != v]
         raise TcnfastError(
             f"{folder}: was trained with another {', '.join(changed)}; delete it to train it "
@@ -74,48 +69,43 @@ def finished(folder: Path, job: Job) -> dict | None:
     return record
 
 
-def train_cell(folder: Path, job: Job, windows: WindowSet) -> dict:
-    """Train, score validation, and put both down as ``folder``; returns its record."""
+def train_cell(path: Path, job: Job, windows: WindowSet) -> dict:
+    """Train, score validation, and make both the folder ``path``; returns its record."""
     from safetensors.torch import save_file
 
-    work = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    train, valid = parts_to_fit(windows, job.config)
-    model = job.build(windows)
-    result = fit_windows(model, train, valid, job.config, job.device)
-    score = window_scorer(model, job.device, job.config.precision)
-    score(valid.codes[:64])  # what is only done once is not timed
-    worked = time.process_time()
-    logits = score(valid.codes)
-    rate = len(valid.codes) / (time.process_time() - worked)
-    state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-    save_file(state, work / WEIGHTS)
-    np.save(work / VALID, logits)
-    record = {
-        "key": job.key(),
-        "parameters": count_parameters(model),
-        "best_epoch": result.best + 1,
-        "epochs": [
+    # what a killed run left is not gone on with
+    with RunFolder(path, COMMAND, Run(force=True), key=job.key()) as folder:
+        train, valid = parts_to_fit(windows, job.config)
+        model = job.build(windows)
+        result = fit_windows(model, train, valid, job.config, job.device)
+        score = window_scorer(model, job.device, job.config.precision)
+        score(valid.codes[:64])  # what is only done once is not timed
+        worked = time.process_time()
+        logits = score(valid.codes)
+        rate = len(valid.codes) / (time.process_time() - worked)
+        state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
+        save_file(state, folder.result / WEIGHTS)
+        np.save(folder.result / VALID, logits)
+        folder.publish(
             {
-                "loss": None if np.isnan(e.loss) else e.loss,
-                "ap": e.scores.macro("ap"),
-                "auroc": e.scores.macro("auroc"),
+                "parameters": count_parameters(model),
+                "best_epoch": result.best + 1,
+                "epochs": [_epoch_record(epoch) for epoch in result.epochs],
+                "train_windows": len(train),
+                "train_seconds": result.seconds,
+                "cpu_seconds": result.cpu_seconds,
+                "step_cpu_seconds": result.step_cpu_seconds,
+                "windows_per_cpu_second": rate,
+                "processor": cpu_name(),
+                "threads": torch.get_num_threads(),
             }
-            for e in result.epochs
-        ],
-        "train_windows": len(train),
-        "seconds": result.seconds,
-        "cpu_seconds": result.cpu_seconds,
-        "step_cpu_seconds": result.step_cpu_seconds,
-        "windows_per_cpu_second": rate,
-        "processor": cpu_name(),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-    }
-    (work / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-    work.rename(folder)
-    return record
+        )
+    return finished(path, job)
+
+
+def _epoch_record(epoch: Epoch) -> dict:
+    loss = None if np.isnan(epoch.loss) else epoch.loss
+    return {"loss": loss, "ap": epoch.scores.macro("ap"), "auroc": epoch.scores.macro("auroc")}
 
 
 def score_test(folder: Path, job: Job, windows: WindowSet) -> None:

@@ -1,17 +1,16 @@
-"""``tcnfast evaluate --windows``: how any network of ``train --windows`` does on a window set."""
+"""``tcnfast windows evaluate``: how well a network calls the windows of a set."""
 
 from __future__ import annotations
 
 import logging
-import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.run_folder import OutputFolder, file_hash
+from ..base.options import Run
+from ..base.run_folder import RunFolder, file_hash
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..model.model_folder import ModelFolder
 from .architectures import window_scorer
@@ -24,26 +23,21 @@ log = logging.getLogger(__name__)
 _WORDS = {BOUND: "bound", UNBOUND: "unbound", AMBIGUOUS: "ambiguous"}
 
 
-def evaluate_windows(
-    model: str,
-    windows: str,
-    part: str = "valid",
-    out: str | None = None,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    force: bool = False,
-) -> None:
-    """Print the scores of a model folder on a part of a window set, as TSV: a line a label.
+@dataclass(frozen=True)
+class WindowScores:
+    """Scores of a network on windows: ``table``, TSV with a row a label, and the folder that was
+    written, if one was asked for."""
 
-    Calls are made at the cutoff of the best F1 (MCC: of the best MCC) on the validation part; on
-    that part itself they are therefore a little too good. The model may have more labels than the
-    set. With ``out`` a folder is written: the same as ``scores.tsv``, ``predictions.tsv`` with the
-    logit of every window, and ``run.json``. Raises TcnfastError for a model and a set that do not
-    fit each other.
-    """
-    started, folder = time.monotonic(), ModelFolder(model)
-    network, found = open_window_model(folder), WindowSet.open(windows)
+    table: str
+    folder: Path | None
+
+
+def evaluate_windows(
+    windows: str | Path, model: str | Path, out: str | Path | None, part: str, run: Run
+) -> WindowScores:
+    """What ``tcnfast windows evaluate`` does."""
+    folder, found = ModelFolder(model), WindowSet.open(windows)
+    network = open_window_model(folder)
     columns = _columns(network.labels, found.names, model, windows)
     length = getattr(network, "length", None)
     if length is not None and length != found.length:
@@ -54,36 +48,24 @@ def evaluate_windows(
     for name, some in ((part, here), ("valid", valid)):
         if not len(some):
             raise TcnfastError(f"{windows}: part {name} holds no window")
-    key = {
-        "command": "evaluate",
-        "inputs": [folder.hash, file_hash(Path(windows) / WINDOWS)],
-        "part": part,
-        "precision": precision,
-    }
-    output = None if out is None else OutputFolder(out, key, force, resume=None)
-    try:
-        every = window_scorer(network, device, precision)
 
-        def score(codes: np.ndarray) -> np.ndarray:
-            return every(codes)[:, columns]
+    def scored() -> tuple[str, np.ndarray]:
+        score = window_scorer(network, run.device, run.precision)
+        tuned = score(valid.codes)[:, columns]
+        logits = tuned if part == "valid" else score(here.codes)[:, columns]
+        return _scores(found.names, (tuned, valid.labels), (logits, here.labels)), logits
 
-        tuned = score(valid.codes)
-        logits = tuned if part == "valid" else score(here.codes)
-        table = _scores(found.names, (tuned, valid.labels), (logits, here.labels))
-        if output is not None:
-            result = output.work / "result"
-            result.mkdir()
-            (result / "scores.tsv").write_text(table)
-            _write_predictions(result / "predictions.tsv", here, logits)
-    except BaseException:
-        if output is not None:
-            output.discard()
-        raise
-    if output is not None:
-        seconds = round(time.monotonic() - started, 1)
-        output.publish(result, {"versions": run_record.versions(), "seconds": seconds})
-        log.info("%d windows of part %s; written to %s", len(here), part, output.folder)
-    sys.stdout.write(table)
+    if out is None:
+        return WindowScores(scored()[0], None)
+    inputs = [folder.hash, file_hash(Path(windows) / WINDOWS)]
+    key = {"inputs": inputs, "part": part, "precision": run.precision}
+    with RunFolder(out, "windows evaluate", run, key=key) as output:
+        table, logits = scored()
+        (output.result / "scores.tsv").write_text(table)
+        _write_predictions(output.result / "predictions.tsv", here, logits)
+        output.publish()
+    log.info("%d windows of part %s; written to %s", len(here), part, output.path)
+    return WindowScores(table, output.path)
 
 
 def _columns(labels: list[str], names: list[str], model: str, windows: str) -> list[int]:

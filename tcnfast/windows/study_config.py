@@ -33,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True)
 class SetSource:
-    """Where a set comes from: a folder of ``tcnfast prepare --windows``, the two files of a
+    """Where a set comes from: a folder of ``tcnfast windows prepare``, the two files of a
     DeepBind set, or the three of a GUE set."""
 
     kind: str

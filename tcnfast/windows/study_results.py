@@ -33,8 +33,8 @@ COLUMNS = {
     STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
     CURVES: ("set", "model", "recall", "precision"),
 }
-COSTS = ("parameters", "train_windows", "cpu_seconds", "seconds", "step_cpu_seconds",
-         "windows_per_cpu_second", "best_epoch")  # fmt: skip
+COSTS = ("parameters", "train_windows", "cpu_seconds", "train_seconds", "step_cpu_seconds")
+COSTS += ("windows_per_cpu_second", "best_epoch")
 
 
 def write_validation(folder: StudyFolder) -> None:

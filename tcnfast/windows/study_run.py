@@ -1,12 +1,13 @@
-"""What ``tcnfast study`` does, from a file to tables."""
+"""What ``tcnfast windows study`` does, from a file to tables."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
+from ..base.options import setting
 from ..evaluate import plots
+from . import StudyOptions
 from .figures import write_figures
 from .runner import StudyFolder
 from .study_config import read_study
@@ -16,25 +17,22 @@ from .study_tables import write_tables
 log = logging.getLogger(__name__)
 
 
-def run_study(
-    study: str, output: str, *, data: Sequence[str] = (), device: str = "auto", test: bool = False
-) -> None:
-    """Tune and train what is not there yet, and write validation.csv; with ``test`` score the test
-    parts of what is trained, and write results.csv, tables.md and figures. Raises TcnfastError."""
-    folder = StudyFolder(read_study(study, data), output, device).tuned()
-    if not test:
-        folder.train()
-        write_validation(folder)
-        log.info("%d trainings are in %s; --test scores the test parts",
-                 len(folder.study.cells), output)  # fmt: skip
-        return
-    folder.test()
-    write_results(folder)
-    write_report(output)
+def run_study(study: str | Path, out: str | Path, options: StudyOptions, device: str) -> Path:
+    """Train what is missing, or with ``options.test`` score the test parts; returns the folder."""
+    folder = StudyFolder(read_study(study, options.data), out, device).tuned()
+    if options.test:
+        folder.test()
+        write_results(folder)
+        return write_report(folder.folder)
+    folder.train()
+    write_validation(folder)
+    words = "%d trainings are in %s; %s scores the test parts"
+    log.info(words, len(folder.study.cells), out, setting("test", True))
+    return folder.folder
 
 
-def write_report(folder: str | Path) -> None:
-    """tables.md and figures from the CSV files of ``folder``."""
+def write_report(folder: Path) -> Path:
+    """tables.md and figures from the CSV files of ``folder``, which is returned."""
     write_tables(folder)
     problem = plots.why_not()
     if problem:
@@ -42,3 +40,4 @@ def write_report(folder: str | Path) -> None:
     else:
         write_figures(folder)
     log.info("tables and figures are in %s", folder)
+    return folder

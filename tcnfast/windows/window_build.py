@@ -1,18 +1,17 @@
-"""``tcnfast prepare --windows``: a window set of peak files, as a recipe says."""
+"""``tcnfast windows prepare``: a window set of peak files, as a recipe says."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib import metadata
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
-from ..base.run_folder import OutputFolder
+from ..base.options import Run, setting
+from ..base.run_folder import RunFolder
 from ..data.dataset import Dataset
 from ..data.peak_sets import PeakSets, read_blacklist
 from ..data.prepare import PeakInputs, contigs_in_use, input_hashes
@@ -21,6 +20,7 @@ from ..genome.genome import Genome, Region
 from ..genome.intervals import Intervals
 from ..genome.labels import BOUND, UNBOUND
 from ..genome.shuffle import dinucleotide_shuffles
+from . import WindowPrepareOptions
 from .window_ground import NOWHERE, Ground, Spans, by_contig, join
 from .window_leaks import check_leaks, same_sequences
 from .window_negatives import elsewhere, flanks, gc_matched, how_many
@@ -33,61 +33,48 @@ from .window_trim import reaches, trim
 log = logging.getLogger(__name__)
 
 
-def prepare_windows(
-    out: str,
-    genome: Sequence[str],
-    inputs: PeakInputs,
-    split: str,
-    recipe: str,
-    *,
-    blacklist: str | None = None,
-    changes: dict | None = None,
-    report: bool = False,
-    force: bool = False,
-) -> Path:
-    """Write the window set of the file ``recipe`` to the folder ``out``; returns its path.
+@dataclass(frozen=True)
+class PreparedWindows:
+    """The folder of a window set, and its report where it was asked for."""
 
-    ``changes``: values of the recipe to replace, where they are not None. ``report``: print the
-    report, which lies in the folder anyway. Raises TcnfastError for inputs that cannot be used, for
-    labels with too few peaks and for a set that would leak between its parts.
-    """
-    started = time.monotonic()
-    wanted = read_recipe(recipe).changed(**(changes or {}))
+    folder: Path
+    report: str | None
+
+
+def prepare_windows(
+    recipe: str | Path,
+    genome: Sequence[str | Path],
+    out: str | Path,
+    options: WindowPrepareOptions,
+    run: Run,
+) -> PreparedWindows:
+    """What ``tcnfast windows prepare`` does."""
+    names = ("min_peaks", "length", "max_windows", "seed")
+    wanted = read_recipe(recipe).changed(**{name: getattr(options, name) for name in names})
+    inputs = PeakInputs(**{x.name: getattr(options, x.name) for x in fields(PeakInputs)})
+    split, blacklist = options.split, options.blacklist
     with Genome(*genome) as opened:
         regions = open_split(split, opened.sizes)
         rows, _ = inputs.listed()
         files = [("genome", str(path)) for path in genome] + inputs.files(rows)
-        files += _other_files(blacklist, split)
-        key = {
-            "command": "prepare",
+        files += [("blacklist", blacklist)] if blacklist else []
+        files += [] if split in SPLIT_NAMES else [("split", split)]
+        about = {
             "inputs": input_hashes(files),
-            "windows": asdict(wanted),
             "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
         }
-        output = OutputFolder(out, key, force, resume=None)
-        try:
+        key = {**about, "windows": asdict(wanted)}
+        with RunFolder(out, "windows prepare", run, key=key) as folder:
             peaks = inputs.read(rows, opened.sizes)
             masked = read_blacklist(blacklist, opened.sizes) if blacklist else None
-            windows = _Build(opened, peaks, masked, regions, split, wanted, recipe).windows()
-            windows.about.update({name: key[name] for name in ("inputs", "split")})
-            windows.save(result := output.work / "result")
-            text = write_report(result, windows, windows.about["notes"])
-        except BaseException:
-            output.discard()
-            raise
-    seconds = round(time.monotonic() - started, 1)
-    versions = {name: metadata.version(name) for name in ("tcnfast", "numpy", "numba")}
-    output.publish(result, {"seconds": seconds, "versions": versions})
-    log.info("%d windows in %s, %.1f s", len(windows), output.folder, seconds)
-    if report:
-        print(text, end="", flush=True)
-    return output.folder
-
-
-def _other_files(blacklist: str | None, split: str) -> list[tuple[str, str]]:
-    """The (role, path) of files that are neither genome nor peaks."""
-    files = {"blacklist": blacklist, "split": None if split in SPLIT_NAMES else split}
-    return [(role, path) for role, path in files.items() if path]
+            build = _Build(opened, peaks, masked, regions, split, wanted, str(recipe))
+            windows = build.windows()
+            windows.about.update(about)
+            windows.save(folder.result)
+            text = write_report(folder.result, windows, windows.about["notes"])
+            folder.publish()
+    log.info("%d windows in %s", len(windows), folder.path)
+    return PreparedWindows(folder.path, text if options.report else None)
 
 
 class _Build:
@@ -137,7 +124,7 @@ class _Build:
         if rare:
             raise TcnfastError(
                 f"{self.source}: labels with fewer than {self.recipe.min_peaks} training peaks: "
-                f"{', '.join(rare)}; leave them out, or lower --min-peaks"
+                f"{', '.join(rare)}; leave them out, or lower {setting('min_peaks')}"
             )
 
     def windows(self) -> WindowSet:

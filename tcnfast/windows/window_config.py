@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
-from ..train.train_config import TrainConfig
-from .window_set import PARTS
+from ..base.options import Options, option, seed_option, setting
+
+if TYPE_CHECKING:
+    from ..train.train_config import TrainConfig
 
 OURS, ARTICLE = "ours", "article"
+_EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
+_MUTATE = "share of a window's bases that are drawn anew at first; falls to none"
 
 
 @dataclass(frozen=True)
-class WindowConfig:
+class WindowConfig(Options):
     """Settings of :func:`tcnfast.windows.window_fit.fit_windows`, the same for every network.
 
-    ``epochs`` passes over the training windows in batches of ``batch``; AdamW, one cycle: linear
-    warm-up over ``warmup`` of the steps to ``learning_rate``, cosine decay to zero. ``shift`` and
-    ``mutate``: see WindowBatches. ``ema``: decay of the moving average of weights, 0 for none.
-    ``patience``: epochs without a better one after which training stops, 0 for never.
-    ``max_windows``: train on so many windows at most, drawn at random; 0 for all.
+    AdamW with one cycle of rates: linear warm-up over ``warmup`` of the steps to ``learning_rate``,
+    then cosine decay to zero. ``shift`` and ``mutate``: see WindowBatches.
 
     ``protocol``: "ours"; or "article", that of the wavelet article (Ruggeri 2025): no strands,
     shifts or mutations, a constant learning rate, no clipping, and the epoch chosen by accuracy on
-    the windows that are called test, the validation windows being trained on. That is a flaw and
-    kept for comparison: what it gives is too good, and no model to publish.
+    the test windows, the validation windows being trained on. That is a flaw and kept for
+    comparison: the scores it gives are too good, and no model to publish.
     """
 
-    epochs: int = 12
-    batch: int = 128
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
+    epochs: int = option(12, "passes over the training windows", unit="N", least=1)
+    batch_size: int = option(128, "windows of a batch", unit="N", least=1)
+    learning_rate: float = option(3e-3, "highest learning rate", unit="R")
+    weight_decay: float = option(0.05, "weight decay of AdamW", unit="R")
+    shift: int = option(20, "move windows by up to so many bases", unit="BP", least=0)
+    mutate: float = option(0.05, _MUTATE, unit="SHARE")
+    ema: float = option(0.0, _EMA, unit="DECAY")
+    patience: int = option(0, "stop after so many epochs without a better one; 0: never", unit="N")
+    max_windows: int = option(
+        0, "train on so many windows at most, drawn at random; 0: all", unit="N", least=0
+    )
+    seed: int = seed_option("weights, batches and draws")
     warmup: float = 0.1
     clip: float = 1.0
-    shift: int = 20
-    mutate: float = 0.05
-    ema: float = 0.0
-    patience: int = 0
-    max_windows: int = 0
     protocol: str = OURS
     precision: str = "auto"
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise TcnfastError(f"{name} {getattr(self, name)}: must be at least 1")
-        for name in ("shift", "max_windows"):
-            if getattr(self, name) < 0:
-                raise TcnfastError(f"{name} {getattr(self, name)}: must not be below 0")
+    def check(self) -> None:
         if self.protocol not in (OURS, ARTICLE):
             raise TcnfastError(f"protocol {self.protocol!r}: must be {OURS} or {ARTICLE}")
         if not self.learning_rate > 0:
@@ -58,18 +57,86 @@ class WindowConfig:
     @property
     def training_parts(self) -> tuple[str, ...]:
         """Parts of a window set to train on."""
-        return PARTS[:2] if self.protocol == ARTICLE else PARTS[:1]
+        return ("train", "valid") if self.protocol == ARTICLE else ("train",)
 
     @property
     def choosing_part(self) -> str:
-        """The part that an epoch is chosen by, and whose scores are told."""
-        return PARTS[2] if self.protocol == ARTICLE else PARTS[1]
+        """The part that an epoch is chosen by, and whose scores are reported."""
+        return "test" if self.protocol == ARTICLE else "valid"
 
     def schedule(self, steps: int) -> TrainConfig:
-        """What the shared parts of training take: rates, loss, clipping."""
+        """The settings that the shared parts of training take: rates, loss, clipping."""
+        from ..train.train_config import TrainConfig
+
+        shared = ("learning_rate", "weight_decay", "warmup", "clip", "seed", "precision", "mutate")
+        shared += ("ema", "patience")
+        values = {name: getattr(self, name) for name in shared}
         return TrainConfig(
-            steps=steps, epoch_steps=steps, tiles=self.batch, tile_steps=1,
-            learning_rate=self.learning_rate, weight_decay=self.weight_decay, warmup=self.warmup,
-            clip=self.clip, seed=self.seed, precision=self.precision, mutate=self.mutate,
-            ema=self.ema, patience=self.patience,
-        )  # fmt: skip
+            steps=steps, epoch_steps=steps, tiles=self.batch_size, tile_steps=1, **values
+        )
+
+
+# the wavelet article's training (Ruggeri 2025): facts of its code
+ARTICLE_TRAINING = {
+    "protocol": ARTICLE,
+    "epochs": 20,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+}
+FAITHFUL_OPTIONS = ("epochs", "max_windows", "seed")  # those a faithful training takes
+
+
+def network_shape(value: str | dict) -> dict:
+    """Settings of a network, given as JSON or as they are; ValueError for what is neither."""
+    try:
+        shape = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from None
+    if not isinstance(shape, dict):
+        raise ValueError('must be as {"hidden": 100}')
+    return shape
+
+
+@dataclass(frozen=True)
+class WindowTrainOptions(WindowConfig):
+    """Of ``windows train``: which network, and its training."""
+
+    epochs: int | None = option(
+        None, "passes over the windows (default 12; 20 if faithful)", kind=int, unit="N", least=1
+    )
+    arch: str = option(
+        "tcn", "conv-bilstm, danq, gkm-svm, pwm, wavelet, ...: see docs/study.md", unit="NAME"
+    )
+    mapping: str = option("one-hot", "input of the network", choices=("one-hot", "integer", "eiip"))
+    shape: dict | None = option(
+        None, 'settings of the network, as {"hidden": 100}', kind=network_shape, unit="JSON"
+    )
+    faithful: bool = option(
+        False, "with arch wavelet: train as the article did, flaws and all (docs/baselines.md)"
+    )
+    tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
+
+    def check(self) -> None:
+        super().check()
+        if not self.faithful:
+            return
+        if self.arch != "wavelet":
+            raise TcnfastError(
+                f"{setting('faithful', True)}: goes with {setting('arch', 'wavelet')}, the network "
+                f"of the article, not {self.arch}"
+            )
+        for x in fields(WindowConfig):
+            if x.name not in FAITHFUL_OPTIONS and getattr(self, x.name) != x.default:
+                raise TcnfastError(
+                    f"{setting(x.name)} does not go with {setting('faithful', True)}"
+                )
+
+    def config(self, precision: str) -> WindowConfig:
+        """The settings of the training that is asked for."""
+        values = {x.name: getattr(self, x.name) for x in fields(WindowConfig)}
+        if self.faithful:
+            values |= ARTICLE_TRAINING
+        if self.epochs is not None or not self.faithful:
+            values["epochs"] = self.epochs or WindowConfig.epochs
+        return WindowConfig(**values | {"precision": precision})

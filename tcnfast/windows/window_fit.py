@@ -159,7 +159,7 @@ class _Run:
             model.start(train, config.seed)
         article = config.protocol == ARTICLE
         shift, mutate = (0, 0.0) if article else (config.shift, config.mutate)
-        self.batches = WindowBatches(train.codes, train.labels, config.batch, config.epochs,
+        self.batches = WindowBatches(train.codes, train.labels, config.batch_size, config.epochs,
                                      config.seed, shift, mutate, not article)  # fmt: skip
         self.config = config.schedule(config.epochs * self.batches.per_epoch)
         self.constant_rate, self.clip = article, math.inf if article else config.clip

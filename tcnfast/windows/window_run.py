@@ -1,10 +1,8 @@
-"""``tcnfast train --windows``: any network of ``--arch`` on a window set, to a folder."""
+"""``tcnfast windows train``: any network on a window set, to a model folder."""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,91 +11,52 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ..base.errors import TcnfastError
-from ..base.run_folder import OutputFolder, file_hash
-from ..base.run_record import versions
+from ..base.options import Run
+from ..base.run_folder import RunFolder, file_hash
 from ..model.load_model import load_model
 from ..model.metrics import LabelScores
 from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder
 from ..model.tcn import TCN
 from ..train.epochs import EpochLog
 from .architectures import build, count_parameters
-from .window_config import ARTICLE, WindowConfig
+from .window_config import WindowTrainOptions
 from .window_fit import fit_windows, parts_to_fit
 from .window_set import WINDOWS, WindowSet
 
 log = logging.getLogger(__name__)
 
-# the wavelet article's training (Ruggeri 2025): facts of its code
-ARTICLE_TRAINING = {
-    "protocol": ARTICLE,
-    "epochs": 20,
-    "batch": 32,
-    "learning_rate": 1e-3,
-    "weight_decay": 0.01,
-}
-
 
 def train_on_windows(
-    out: str,
-    windows: str,
-    arch: str,
-    *,
-    mapping: str = "one-hot",
-    shape: dict | None = None,
-    config: dict | None = None,
-    device: str = "auto",
-    tensorboard: str | None = None,
-    faithful: bool = False,
-    force: bool = False,
+    windows: str | Path, out: str | Path, options: WindowTrainOptions, run: Run
 ) -> Path:
-    """Train on the window set in the folder ``windows`` and write ``out``; returns its path.
-
-    ``shape``: settings of the network; ``config``: of WindowConfig; ``faithful``: the wavelet
-    article's network and protocol, flaws and all. A plain TCN becomes a model
-    folder, not calibrated, that every command takes; any other network one of the same files that
-    :func:`load_window_model` opens. Scores are of the validation part, and the test part is not
-    touched; of a faithful training they are of the test part, which chose the epoch.
-    """
-    if faithful:
-        shape, config = _faithful(arch, shape or {}, config or {})
-    settings, found = WindowConfig(**(config or {})), WindowSet.open(windows)
+    """What ``tcnfast windows train`` does."""
+    settings, found = options.config(run.precision), WindowSet.open(windows)
+    shape = {**(options.shape or {}), **({"faithful": True} if options.faithful else {})}
     torch.manual_seed(settings.seed)
-    model = build(arch, found.names, found.length, mapping, shape)
-    kind = {"arch": arch, "mapping": mapping, "length": found.length, "shape": shape or {}}
-    key = {"command": "train", "inputs": [file_hash(Path(windows) / WINDOWS)], **kind,
-           "config": asdict(settings)}  # fmt: skip
-    output = OutputFolder(out, key, force, resume=None)
-    result, started = output.work / "result", time.monotonic()
-    log.info("%s: %s parameters, %d labels, windows of %d bp", arch,
-             f"{count_parameters(model):,}", len(found.names), found.length)  # fmt: skip
-    try:
-        result.mkdir()
-        epochs = EpochLog(result, tensorboard, settings.choosing_part)
-        trained = fit_windows(model, *parts_to_fit(found, settings), settings, device, epochs.add)
-        save_window_model(model.cpu(), result, kind)
+    model = build(options.arch, found.names, found.length, options.mapping, shape)
+    kind = {"arch": options.arch, "mapping": options.mapping, "length": found.length}
+    kind["shape"] = shape
+    inputs = [file_hash(Path(windows) / WINDOWS)]
+    key = {"inputs": inputs, **kind, "config": asdict(settings)}
+    part, size = settings.choosing_part, count_parameters(model)
+    with RunFolder(out, "windows train", run, key=key) as folder:
+        words = "%s: %s parameters, %d labels, windows of %d bp"
+        log.info(words, options.arch, f"{size:,}", len(found.names), found.length)
+        if options.faithful:
+            log.warning(
+                "WARNING: faithful: the epoch is chosen on the test part, as in the article: the "
+                "scores are too good"
+            )
+        epochs = EpochLog(folder.result, options.tensorboard, part)
+        parts = parts_to_fit(found, settings)
+        trained = fit_windows(model, *parts, settings, run.device, epochs.add)
+        save_window_model(model.cpu(), folder.result, kind)
         scores = trained.epochs[trained.best].scores
-        _write_scores(result / f"scores.{settings.choosing_part}.tsv", scores)
-    except BaseException:
-        output.discard()
-        raise
-    part = settings.choosing_part
-    record = {"versions": versions(), "seconds": round(time.monotonic() - started, 1),
-              "parameters": count_parameters(model),
-              f"{part}_macro_ap": round(scores.macro("ap"), 4)}  # fmt: skip
-    output.publish(result, record)
-    log.info("macro-AP on %s %.4f; model in %s", part, scores.macro("ap"), output.folder)
-    return output.folder
-
-
-def _faithful(arch: str, shape: dict, config: dict) -> tuple[dict, dict]:
-    """``shape`` and ``config`` of the article's training; what was given wins."""
-    if arch != "wavelet":
-        raise TcnfastError(
-            f"--faithful: goes with --arch wavelet, the network of the article, not {arch}"
-        )
-    words = "the epoch is chosen on the test part, as in the article: its scores are too good"
-    log.warning("WARNING: --faithful: %s", words)
-    return {**shape, "faithful": True}, {**ARTICLE_TRAINING, **config}
+        _write_scores(folder.result / f"scores.{part}.tsv", scores)
+        macro = scores.macro("ap")
+        folder.publish({"parameters": size, f"{part}_macro_ap": round(macro, 4)})
+    log.info("macro-AP on %s %.4f; model in %s", part, macro, folder.path)
+    return folder.path
 
 
 def save_window_model(model: nn.Module, folder: Path, kind: dict) -> None:
@@ -112,7 +71,7 @@ def save_window_model(model: nn.Module, folder: Path, kind: dict) -> None:
 
 
 def open_window_model(folder: str | Path | ModelFolder) -> nn.Module:
-    """The network in a folder that ``tcnfast train`` wrote: a TCN, or any other of ``--arch``.
+    """The network in a model folder: a TCN, or any other of ``tcnfast windows train``.
     Raises TcnfastError where it holds none."""
     folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
     return load_window_model(folder) if "arch" in folder.config else load_model(folder)
@@ -125,7 +84,7 @@ def load_window_model(folder: str | Path | ModelFolder) -> nn.Module:
     folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
     kind, labels, state = folder.config, folder.labels, folder.state()
     if set(kind) != {"arch", "mapping", "length", "shape"}:
-        raise TcnfastError(f"{folder.path / CONFIG}: is not of tcnfast train --windows --arch")
+        raise TcnfastError(f"{folder.path / CONFIG}: is of no network of tcnfast windows train")
     model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
     model.length = kind["length"]
     try:
@@ -137,20 +96,8 @@ def load_window_model(folder: str | Path | ModelFolder) -> nn.Module:
 
 
 def _write_scores(path: Path, scores: LabelScores) -> None:
-    lines = ["label\tap\tauroc\tbound\twindows\tchance"]
-    columns = zip(scores.labels, scores.ap, scores.auroc, scores.positives, scores.windows,
-                  scores.chance, strict=True)  # fmt: skip
-    lines += [f"{label}\t{ap:.4f}\t{auroc:.4f}\t{bound}\t{n}\t{chance:.5f}"
-              for label, ap, auroc, bound, n, chance in columns]  # fmt: skip
+    s, lines = scores, ["label\tap\tauroc\tbound\twindows\tchance"]
+    columns = (s.labels, s.ap, s.auroc, s.positives, s.windows, s.chance)
+    for label, ap, auroc, bound, n, chance in zip(*columns, strict=True):
+        lines.append(f"{label}\t{ap:.4f}\t{auroc:.4f}\t{bound}\t{n}\t{chance:.5f}")
     path.write_text("\n".join(lines) + "\n")
-
-
-def parse_shape(text: str | None) -> dict:
-    """The JSON object of ``--shape``; TcnfastError where it is none."""
-    try:
-        shape = json.loads(text or "{}")
-    except ValueError as error:
-        raise TcnfastError(f"--shape {text}: not JSON ({error})") from None
-    if not isinstance(shape, dict):
-        raise TcnfastError(f'--shape {text}: must be as {{"hidden": 100}}')
-    return shape

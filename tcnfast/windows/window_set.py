@@ -182,7 +182,7 @@ def _read_about(folder: Path) -> dict:
         about = json.loads(path.read_text())
     except OSError as error:
         raise TcnfastError(
-            f"{folder}: is no folder of tcnfast prepare --windows ({ABOUT}: {error.strerror})"
+            f"{folder}: is no folder of tcnfast windows prepare ({ABOUT}: {error.strerror})"
         ) from None
     except ValueError as error:
         raise TcnfastError(f"{path}: not JSON ({error})") from None

@@ -14,7 +14,9 @@ LENGTH, LABEL = 120, "REPEAT"
 MOTIF = np.tile(np.array([0, 3, 0, 2, 3, 2], np.uint8), 4)[:20]  # ATAGTG, again and again
 # columns of the last map: 8, of 15 bp
 SHAPE = dict(depth=10, width=8, size=128, trainable="all")
-CONFIG = WindowConfig(epochs=2, batch=32, learning_rate=3e-3, shift=0, mutate=0.0, precision="fp32")
+CONFIG = WindowConfig(
+    epochs=2, batch_size=32, learning_rate=3e-3, shift=0, mutate=0.0, precision="fp32"
+)
 
 
 @dataclass

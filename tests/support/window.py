@@ -50,11 +50,14 @@ def recipe_file(lab, name="recipe.json", **values):
 
 
 def window_words(lab, recipe, *more, split="split.json"):
-    return lab.words(
-        "--windows", recipe, "--peaks", lab.folder / "peaks.bed", "--ambiguous",
-        lab.folder / "relaxed.bed", "--blacklist", lab.folder / "blacklist.bed", "-o", "set",
-        *more, split=split,
-    )  # fmt: skip
+    peaks, relaxed = lab.folder / "peaks.bed", lab.folder / "relaxed.bed"
+    tables = ["--peaks", peaks, "--ambiguous", relaxed, "--blacklist", lab.folder / "blacklist.bed"]
+    return prepare_words(lab, recipe, *tables, "-o", "set", *more, split=split)
+
+
+def prepare_words(lab, recipe, *more, split="split.json"):
+    genome, split = lab.folder / "g.fa", lab.folder / split
+    return ["windows", "prepare", recipe, "-g", genome, "--split", split, *more]
 
 
 def built(run, lab, recipe=None, *more):

@@ -1,4 +1,4 @@
-"""``tcnfast evaluate --windows``, and trainings that are not by gradient or not by our protocol."""
+"""``tcnfast windows evaluate``, and trainings that are not by gradient or not by our protocol."""
 
 import json
 from dataclasses import replace
@@ -111,14 +111,14 @@ def fixture_model(tmp_path, run, monkeypatch):
     """A folder that the command trained, of an architecture of these tests."""
     monkeypatch.setitem(ARCHITECTURES, "counter", Architecture(Counter, {}, "counts"))
     planted_set().save(tmp_path / "set")
-    code, _, err = run("train", "--windows", "set", "--arch", "counter", "-o", "model")
+    code, _, err = run("windows", "train", "set", "--arch", "counter", "-o", "model")
     assert code == 0, err
     return tmp_path / "model"
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
 def test_the_command(run, model, part):
-    words = ["evaluate", "--windows", "set", "-m", "model", "--part", part, "-o", "out"]
+    words = ["windows", "evaluate", "set", "-m", "model", "--part", part, "-o", "out"]
     code, out, err = run(*words)
     assert code == 0, err
     lines = [line.split("\t") for line in out.splitlines()]
@@ -152,42 +152,40 @@ def test_the_command(run, model, part):
     assert cells[:4] == ["chr1", str(here.start[6]), str(here.start[6] + 100), KINDS[here.kind[6]]]
     assert float(cells[5]) == pytest.approx(logits[6, 0], rel=1e-4)
     assert json.loads((model.parent / "out" / "run.json").read_text())["key"]["part"] == part
-    fails(
-        run("evaluate", "--windows", "set", "-m", "model", "--part", part, "-o", "out"), "--force"
-    )
+    fails(run("windows", "evaluate", "set", "-m", "model", "--part", part, "-o", "out"), "--force")
 
 
 def test_what_does_not_fit(run, model, tmp_path):
     other = replace(planted_set(("ONE@x",)), names=["MAX@x"])
     other.save(tmp_path / "other")
     words = "model: has no label 'MAX@x', which other has"
-    fails(run("evaluate", "--windows", "other", "-m", "model"), words)
+    fails(run("windows", "evaluate", "other", "-m", "model"), words)
     planted_set(length=120).save(tmp_path / "long")
     words = "model: reads windows of 100 bp, those of long have 120"
-    fails(run("evaluate", "--windows", "long", "-m", "model"), words)
+    fails(run("windows", "evaluate", "long", "-m", "model"), words)
     planted_set(sizes={"train": 300, "valid": 100, "test": 0}).save(tmp_path / "none")
     words = "none: part test holds no window"
-    fails(run("evaluate", "--windows", "none", "-m", "model", "--part", "test"), words)
-    code, _, err = run("evaluate", "--windows", "set", "-m", "model", "--cutoff", "0.5")
-    assert code == 2 and "--cutoff does not go with --windows" in err
-    code, _, err = run("evaluate", "--windows", "set")
-    assert code == 2 and "--model is required" in err
+    fails(run("windows", "evaluate", "none", "-m", "model", "--part", "test"), words)
+    code, _, err = run("windows", "evaluate", "set", "-m", "model", "--cutoff", "0.5")
+    assert code == 2 and "unrecognized arguments: --cutoff" in err
+    code, _, err = run("windows", "evaluate", "set")
+    assert code == 2 and "-m/--model is required" in err
 
 
 def test_every_network_knows_the_length_of_its_windows(run, tmp_path):
     planted_set().save(tmp_path / "set")
     planted_set(length=120).save(tmp_path / "long")
     shape = '{"filters": 8, "hidden": 4, "hidden_layer": 8}'
-    words = ["train", "--windows", "set", "--arch", "danq", "--shape", shape, "--epochs", 1]
+    words = ["windows", "train", "set", "--arch", "danq", "--shape", shape, "--epochs", 1]
     assert run(*words, "-o", "model", "--precision", "fp32")[0] == 0
     words = "model: reads windows of 100 bp, those of long have 120"
-    fails(run("evaluate", "--windows", "long", "-m", "model"), words)
+    fails(run("windows", "evaluate", "long", "-m", "model"), words)
 
 
 def test_a_model_of_more_labels(run, model):
     """The set's labels are looked up among the model's."""
     planted_set().of_labels(["THREE@y", "ONE@x"]).save(model.parent / "two")
-    outs = [run("evaluate", "--windows", name, "-m", "model")[1] for name in ("set", "two")]
+    outs = [run("windows", "evaluate", name, "-m", "model")[1] for name in ("set", "two")]
     rows = [{line.split("\t")[0]: line for line in out.splitlines()} for out in outs]
     assert rows[1]["ONE@x"] == rows[0]["ONE@x"] and rows[1]["THREE@y"] == rows[0]["THREE@y"]
     assert "TWO@x" not in rows[1]
@@ -195,9 +193,9 @@ def test_a_model_of_more_labels(run, model):
 
 def test_a_plain_tcn_is_scored_as_any_other(run, tmp_path):
     planted_set().save(tmp_path / "set")
-    words = ["train", "--windows", "set", "--epochs", 1, "--shape", '{"channels": 8}']
+    words = ["windows", "train", "set", "--epochs", 1, "--shape", '{"channels": 8}']
     assert run(*words, "-o", "model", "--precision", "fp32")[0] == 0
-    code, out, err = run("evaluate", "--windows", "set", "-m", "model", "--precision", "fp32")
+    code, out, err = run("windows", "evaluate", "set", "-m", "model", "--precision", "fp32")
     assert code == 0, err
     trained = (tmp_path / "model" / "scores.valid.tsv").read_text().splitlines()[1].split("\t")
     assert float(out.splitlines()[1].split("\t")[3]) == pytest.approx(float(trained[1]), abs=1e-3)
@@ -205,7 +203,8 @@ def test_a_plain_tcn_is_scored_as_any_other(run, tmp_path):
 
 def test_faithful_is_of_one_network(run, tmp_path):
     planted_set().save(tmp_path / "set")
-    words = ["train", "--windows", "set", "--faithful", "-o", "model"]
-    fails(run(*words, "--arch", "pwm"), "--faithful: goes with --arch wavelet")
+    words = ["windows", "train", "set", "--faithful", "-o", "model"]
+    code, _, err = run(*words, "--arch", "pwm")
+    assert code == 2 and "--faithful: goes with --arch wavelet" in err
     code, _, err = run(*words, "--arch", "wavelet", "--learning-rate", "0.1")
     assert code == 2 and "--learning-rate does not go with --faithful" in err

@@ -23,7 +23,7 @@ from tcnfast.windows.window_set import WindowSet
 LENGTH = 60
 SITES = {"EARLY@one": "TGACGTCAGG", "GAPPED@one": "CCGTNNNNNATTG"}
 LABELS = list(SITES)
-FP32 = WindowConfig(epochs=2, batch=64, shift=3, precision="fp32")
+FP32 = WindowConfig(epochs=2, batch_size=64, shift=3, precision="fp32")
 
 
 def planted(n, seed, mutate=0.1):

@@ -10,7 +10,9 @@ from support.cli import fails
 from support.study import planted_set
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.windows.cells import RECORD, TEST
+from tcnfast.base.run_folder import KEY, RECORD
+from tcnfast.windows import study as run_study
+from tcnfast.windows.cells import TEST
 from tcnfast.windows.runner import LEDGER, StudyFolder
 from tcnfast.windows.study_config import Cell, read_study
 from tcnfast.windows.study_results import read_rows
@@ -40,7 +42,7 @@ def write_study(path, **change):
             {"sets": ["many"], "models": ["tcn", "danq"], "seeds": [0, 1]},
             {"sets": ["one0", "one1", "one2"], "models": ["tcn", "danq"], "seeds": [0]},
         ],
-        "training": {"epochs": 2, "batch": 32, "shift": 4, "precision": "fp32"},
+        "training": {"epochs": 2, "batch_size": 32, "shift": 4, "precision": "fp32"},
         "tuning": {"set": "many", "learning_rates": [0.001, 0.01]},
         "reference": "tcn",
     } | change
@@ -51,12 +53,10 @@ def write_study(path, **change):
 @pytest.fixture(scope="module")
 def done(sets, tmp_path_factory):
     """A study that was trained and tested, by its own command."""
-    from tcnfast.windows.study_run import run_study
-
     folder = tmp_path_factory.mktemp("study")
     study = write_study(folder / "study.json")
     for test in (False, True):
-        run_study(str(study), str(folder / "out"), data=[sets], device="cpu", test=test)
+        run_study(study, folder / "out", data=[sets], device="cpu", test=test)
     return folder
 
 
@@ -132,6 +132,7 @@ def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine, monke
     half = gone.with_name("seed0.partial")
     half.mkdir()
     (half / "rubbish").write_text("of a run that was killed")
+    (half / KEY).write_text("{}")
     trained = []
     from tcnfast.windows import runner
 
@@ -148,7 +149,7 @@ def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine, monke
 def test_a_cell_of_other_settings_is_not_taken_for_this_one(mine):
     _, make = mine
     with pytest.raises(TcnfastError, match="0.001: was trained with another config; delete it"):
-        make(training={"epochs": 3, "batch": 32}).tuned()
+        make(training={"epochs": 3, "batch_size": 32}).tuned()
 
 
 def test_the_test_part_is_scored_once(mine):
@@ -184,7 +185,7 @@ def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
     names = ("results.csv", "statistics.csv", "curves.csv")
     for name in names:
         shutil.copy(done / "out" / name, tmp_path / name)
-    code, out, err = run("study", "--tables", tmp_path)
+    code, out, err = run("windows", "study", "--tables", tmp_path)
     assert code == 0 and out == "", err
     figures = ("labels.svg", "frequency.svg", "precision_recall.svg", "size.svg")
     for name in ("tables.md", *figures):
@@ -202,11 +203,12 @@ def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
 def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
     grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
     write_study(tmp_path / "s.json", grids=grids, reference="danq")
-    code, out, err = run("study", tmp_path / "s.json", "-o", "o", "--data", sets, "--device", "cpu")
+    words = ["windows", "study", tmp_path / "s.json", "-o", "o", "--data", sets]
+    code, out, err = run(*words, "--device", "cpu")
     assert code == 0 and out == "" and "--test scores the test parts" in err
     assert not list((tmp_path / "o").rglob(TEST)) and not (tmp_path / "o" / "results.csv").exists()
     assert (tmp_path / "o" / "validation.csv").read_text().count("danq") > 5
-    fails(run("study", tmp_path / "none.json", "-o", "o"), "none.json", "cannot be read")
+    fails(run("windows", "study", tmp_path / "none.json", "-o", "o"), "none.json", "cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"grids": [{"sets": ["many"], "models": ["tcn"]}]}, "'seeds' is missing"),
         ({"models": {"tcn": {"arch": "tcm"}}, "grids": []}, "arch 'tcm' must be one of tcn"),
         ({"models": {"tcn": {"arch": "tcn", "mapping": "x"}}, "grids": []}, "mapping 'x' must be"),
-        ({"training": {"epoch": 3}}, "training 'epoch': must be one of batch, "),
+        ({"training": {"epoch": 3}}, "training 'epoch': must be one of batch_size, "),
         ({"training": {"epochs": 0}}, "epochs 0: must be at least 1"),
         ({"tuning": None}, "model tcn: has no learning_rate, and there is no tuning"),
         ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),

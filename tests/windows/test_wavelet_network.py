@@ -108,7 +108,7 @@ def test_what_is_frozen_stays(trainable):
     model = tiny(trainable=trainable)
     model.start(windows, 0)
     before = {name: x.clone() for name, x in model.state_dict().items()}
-    config = WindowConfig(epochs=1, batch=16, shift=0, mutate=0, precision="fp32")
+    config = WindowConfig(epochs=1, batch_size=16, shift=0, mutate=0, precision="fp32")
     fit_windows(model, windows, windows, config, "cpu")
     changed = {name.split(".")[1] for name, x in model.state_dict().items()
                if name.startswith("trunk") and not torch.equal(x, before[name])}  # fmt: skip

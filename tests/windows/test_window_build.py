@@ -1,4 +1,4 @@
-"""``tcnfast prepare --windows`` on a small lab: sites, labels, parts and the report."""
+"""``tcnfast windows prepare`` on a small lab: sites, labels, parts and the report."""
 
 import json
 from dataclasses import replace
@@ -14,6 +14,7 @@ from support.window import (
     built,
     frame,
     naive_sites,
+    prepare_words,
     recipe_file,
     spans,
     touches,
@@ -120,7 +121,7 @@ def test_a_manifest_gives_the_same(run, lab, made):
         tf, cell = label.split("@")
         rows.append((tf, f"{label}.narrowPeak", f"{label}.relaxed.bed" if relaxed else ".", cell))
     words = ["--manifest", lab.manifest(*rows), "--blacklist", lab.folder / "blacklist.bed"]
-    code, _, err = run(*lab.words("--windows", recipe_file(lab), *words, "-o", "other"))
+    code, _, err = run(*prepare_words(lab, recipe_file(lab), *words, "-o", "other"))
     assert code == 0, err
     other = WindowSet.open("other")
     for name in ("codes", "labels", "part", "kind", "chrom", "start"):
@@ -203,11 +204,10 @@ def test_the_recipe_of_e2f(run, tmp_path):
     split = {"train": ["chr20:1-30000000"], "valid": ["chr20:30000001-34000000"],
              "test": ["chr20:34000001-63025520"]}  # fmt: skip
     (tmp_path / "split.json").write_text(json.dumps(split))
-    code, _, err = run(
-        "prepare", "-g", DATA / "genome/hg19.chr20.fa.gz", "--peaks", *tables[:2], "--ambiguous",
-        tables[2], "--blacklist", tables[3], "--split", "split.json", "-o", "set", "--windows",
-        ROOT / "examples/windows/e2f.recipe.json", "--min-peaks", 40,
-    )  # fmt: skip
+    words = ["windows", "prepare", ROOT / "examples/windows/e2f.recipe.json", "-o", "set"]
+    words += ["-g", DATA / "genome/hg19.chr20.fa.gz", "--split", "split.json", "--min-peaks", 40]
+    words += ["--peaks", *tables[:2], "--ambiguous", tables[2], "--blacklist", tables[3]]
+    code, _, err = run(*words)
     assert code == 0, err
     made = WindowSet.open("set")
     assert len(made.names) == 15 and 2_000 < len(made) <= 20_000

@@ -1,4 +1,4 @@
-"""Negatives of ``tcnfast prepare --windows``: where they lie, how many, and their GC."""
+"""Negatives of ``tcnfast windows prepare``: where they lie, how many, and their GC."""
 
 import shutil
 

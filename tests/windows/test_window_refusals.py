@@ -1,4 +1,4 @@
-"""What ``tcnfast prepare --windows`` refuses, and how it says so."""
+"""What ``tcnfast windows prepare`` refuses, and how it says so."""
 
 import json
 from pathlib import Path
@@ -57,19 +57,14 @@ def test_a_part_without_regions(run, lab, part):
 @pytest.mark.parametrize(
     "more, words",
     [
-        (["--label-bin", 100], "--label-bin does not go with --windows"),
-        (["--summits", 100], "--summits does not go with --windows"),
+        (["--label-bin", 100], "unrecognized arguments: --label-bin"),
+        (["--length", 0], "--length 0: must be at least 1"),
+        (["--assembly", "hg19"], "--assembly goes with --encode"),
     ],
 )
 def test_usage(run, lab, more, words):
     code, out, err = run(*window_words(lab, recipe_file(lab), *more))
     assert code == 2 and out == "" and words in err
-
-
-def test_flags_of_windows_need_windows(run, lab):
-    words = lab.words("-o", "set", "--peaks", lab.folder / "peaks.bed", "--length", 300)
-    code, _, err = run(*words)
-    assert code == 2 and "--length goes with --windows" in err
 
 
 def test_a_leak_stops_the_build(run, lab, monkeypatch):

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused(windows, name, value, words):
 
 
 def test_folders_that_are_no_sets(windows, tmp_path):
-    with pytest.raises(TcnfastError, match="is no folder of tcnfast prepare --windows"):
+    with pytest.raises(TcnfastError, match="is no folder of tcnfast windows prepare"):
         WindowSet.open(tmp_path)
     windows.save(tmp_path)
     data = (tmp_path / "windows.npz").read_bytes()
