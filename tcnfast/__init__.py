@@ -6,6 +6,7 @@ answer at once.
 
 from importlib import import_module
 
+from . import windows as windows
 from .bench import info as info
 from .scan import scan as scan
 
@@ -20,7 +21,7 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["info", "scan", *_HOME])
+__all__ = sorted(["info", "scan", "windows", *_HOME])
 
 
 def __getattr__(name: str):
