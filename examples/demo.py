@@ -16,8 +16,8 @@ import tcnfast
 from tcnfast.data.dataset import open_dataset
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.genome.genome import Region
-from tcnfast.genome.intervals import Intervals, read_bed, read_labelled, touched
-from tcnfast.scan.tracks import file_names
+from tcnfast.genome.intervals import read_labelled, touched
+from tcnfast.scan.scan_folder import ScanFolder
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"
@@ -49,13 +49,13 @@ def main() -> None:
     scan = tcnfast.scan(
         GENOME, args.model, args.output / "scan", tracks=SHOWN, force=True, progress=True
     )
-    print_table(scan.folder, args.model)
-    picture = draw_locus(scan.folder, args.output / "locus.png")
-    print(f"\nCalls: {scan.folder}/peaks/   picture: {picture}")
+    print_table(scan, args.model)
+    picture = draw_locus(scan, args.output / "locus.png")
+    print(f"\nCalls: {scan.path}/peaks/   picture: {picture}")
     print("hg19 chr20:34-36 Mb lies in the model's test region: it was never trained on.")
 
 
-def print_table(folder: Path, model_name: str) -> None:
+def print_table(scan: ScanFolder, model_name: str) -> None:
     """Calls against real peaks, label by label, on stdout."""
     model = tcnfast.load_model(model_name)
     peaks = read_labelled(PEAKS)
@@ -67,10 +67,10 @@ def print_table(folder: Path, model_name: str) -> None:
         f"\n{'label':16}{'calls':>7}{'peaks':>7}{'found':>8}{'precision':>11}{'AP':>8}{'chance':>9}"
     )
     rows = []
-    for label, name in zip(model.labels, file_names(model.labels), strict=True):
+    for label in model.labels:
         real = peaks.take(peaks.label == label)
         if len(real) >= MIN_PEAKS:
-            calls = read_calls(folder / "peaks" / f"{name}.narrowPeak")
+            calls = scan.intervals(label)
             found = touched(real.start, real.end, calls.start, calls.end).mean()
             right = touched(calls.start, calls.end, real.start, real.end)
             precision = right.mean() if len(right) else np.nan
@@ -89,15 +89,7 @@ def print_table(folder: Path, model_name: str) -> None:
     print(" precision: share of the calls that touch a peak)")
 
 
-def read_calls(path: Path) -> Intervals:
-    """Calls of one label, none if the file is empty."""
-    if path.stat().st_size == 0:
-        nothing = np.empty(0, np.int64)
-        return Intervals(np.empty(0, object), nothing, nothing, nothing)
-    return read_bed(path)
-
-
-def draw_locus(folder: Path, path: Path) -> Path:
+def draw_locus(scan: ScanFolder, path: Path) -> Path:
     """Predicted tracks and calls above the real peaks of one locus."""
     import matplotlib
 
@@ -110,13 +102,13 @@ def draw_locus(folder: Path, path: Path) -> Path:
     figure, axes = plt.subplots(
         len(SHOWN), 1, figsize=(12, 1.05 * len(SHOWN) + 1), sharex=True, layout="constrained"
     )
-    for axis, label, name in zip(axes, SHOWN, file_names(SHOWN), strict=True):
-        with pyBigWig.open(str(folder / "tracks" / f"{name}.bw")) as track:
+    for axis, label in zip(axes, SHOWN, strict=True):
+        with pyBigWig.open(str(scan.tracks[label])) as track:
             values = np.nan_to_num(track.values(CONTIG, start, end, numpy=True))
         top = max(0.1, values.max())
         where = (OFFSET + np.arange(start, end)) / 1e6
         axis.fill_between(where, values / top, color="#2a6fb0", linewidth=0)
-        calls = read_calls(folder / "peaks" / f"{name}.narrowPeak")
+        calls = scan.intervals(label)
         real = peaks.take(peaks.label == label)
         for intervals, level, colour in ((calls, -0.22, "#2a6fb0"), (real, -0.52, "#222222")):
             spans = [((OFFSET + a) / 1e6, (b - a) / 1e6)

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> Path:
         [GENOME],
         args.output / "attributions",
         AttributeOptions("ig", "gc", args.steps),
-        scan=scan.folder,
+        scan=scan.path,
         targets=args.targets,
         top=args.top,
         force=True,
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> Path:
     for row in read_table(found.folder / "motifs.tsv", ("label", "match_name", "q", "seqlets")):
         print("{label:16}{pattern:8}{seqlets:>5} seqlets  {match_name:16}q {q}".format(**row))
     page = make_report(
-        [scan.folder, explained.folder, found.folder],
+        [scan.path, explained.folder, found.folder],
         args.output / "report.html",
         ReportOptions(args.model, genome=(str(GENOME),), peaks=PEAKS),
         force=True,

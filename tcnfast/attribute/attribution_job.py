@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.file_names import file_names
 from ..base.progress import Progress
 from ..genome.genome import Genome
-from ..scan.tracks import file_names
 from . import attribution_files as files
 from .attributions import Attributions
 from .explained import Explainer

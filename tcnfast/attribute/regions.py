@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
-from ..base.run_folder import RECORD
 from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals, read_bed
-from ..scan.tracks import file_names
+from ..scan.scan_folder import ScanFolder
 
 log = logging.getLogger(__name__)
-
-SIGNAL_COLUMN = 6  # of a narrowPeak file: the probability of a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +62,18 @@ def sites_of_scan(
 
     Raises TcnfastError for a folder that is no finished scan, and where nothing was called.
     """
-    folder = Path(folder)
-    try:
-        key = json.loads((folder / RECORD).read_text())["key"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TcnfastError(f"--scan {folder}: is no finished scan, {RECORD} is missing") from None
-    if key.get("command") != "scan":
-        raise TcnfastError(f"--scan {folder}: was written by tcnfast {key.get('command')}")
-    if key.get("model") != model_hash:
+    scan = ScanFolder(folder)
+    if scan.model_hash != model_hash:
         log.warning(
             "WARNING: %s was scanned with another model; its calls are not this one's", folder
         )
-    found, without = {}, []
-    for label, name in zip(labels, file_names(labels), strict=True):
-        path = folder / "peaks" / f"{name}.narrowPeak"
-        if not path.exists() or path.stat().st_size == 0:
-            without.append(label)
-            continue
-        sites = sites_of_bed(path, sizes)
-        signal = np.loadtxt(path, usecols=SIGNAL_COLUMN, delimiter="\t", ndmin=1)
-        found[label] = sites.take(np.argsort(-signal, kind="stable"))
+    called, found = set(scan.called_labels), {}
+    for label in labels:
+        if label in called:
+            sites = sites_of(scan.intervals(label, sizes))
+            best_first = np.argsort(-scan.calls(label)["probability"].to_numpy(), kind="stable")
+            found[label] = sites.take(best_first)
+    without = [label for label in labels if label not in called]
     if not found:
         raise TcnfastError(f"--scan {folder}: no call of {', '.join(labels[:5])}")
     if without:

@@ -19,10 +19,11 @@ from ..data.source import open_source
 from ..evaluate.plots import why_not
 from ..genome.genome import Genome, Region
 from ..genome.intervals import read_bed
+from ..scan.scan_folder import ScanFolder
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
 from .result_folder import result_folder
-from .scan_calls import scan_calls, scanned_labels
+from .scan_calls import scan_calls
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,9 @@ def _sources(dataset: Dataset, scan: str | Path | None, options: PairsOptions) -
     """Datasets of what is to be looked at, by name, with the labels asked for."""
     targets = options.targets
     known = list(dataset.labels)
-    if scan is not None:
-        known += scanned_labels(scan)
+    scanned = None if scan is None else ScanFolder(scan)
+    if scanned is not None:
+        known += scanned.labels
     for label in targets or ():
         if label not in known:
             raise TcnfastError(f"--targets: no label {label!r} in the peaks or the scan")
@@ -126,9 +128,9 @@ def _sources(dataset: Dataset, scan: str | Path | None, options: PairsOptions) -
     if dataset.labels:
         labels = [x for x in dataset.labels if targets is None or x in targets]
         sources["observed"] = dataset.select(labels)
-    if scan is not None:
-        calls = scan_calls(scan, dataset.genome.sizes)
-        labels = [x for x in scanned_labels(scan) if targets is None or x in targets]
+    if scanned is not None:
+        calls = scan_calls(scanned, dataset.genome.sizes)
+        labels = [x for x in scanned.labels if targets is None or x in targets]
         sources["predicted"] = Dataset(dataset.genome, calls, labels, None, dataset.blacklist)
     if not sources:
         raise TcnfastError("nothing to look at: name --peaks, a prepared folder, or --scan")

@@ -18,10 +18,11 @@ from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
 from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme
+from ..scan.scan_folder import ScanFolder
 from .influence import Influence, InfluenceOptions, influence_rows, measure_influence
 from .inserted_sites import motif_file, named_motifs
 from .result_folder import result_folder
-from .scan_calls import scan_calls, scanned_labels
+from .scan_calls import scan_calls
 from .scrambles import known
 from .window_scores import WindowScorer
 
@@ -57,7 +58,7 @@ def motif_influence(
     if (scan is None) == (not peaks):
         raise TcnfastError("name --scan or --peaks: the sites to look at")
     if scan is not None:
-        scanned_labels(scan)
+        ScanFolder(scan)  # raises where it is none
     path = motif_file(motifs)
     scorer = WindowScorer(load_model(model), device=device, precision=precision, backend=backend)
     key = {
@@ -87,7 +88,7 @@ def _hashes(paths: Sequence[str | Path]) -> list[tuple[str, str]]:
 
 def _read_sites(genome: Genome, scan: str | Path | None, peaks: Sequence[str | Path]) -> Intervals:
     if scan is not None:
-        return scan_calls(scan, genome.sizes)
+        return scan_calls(ScanFolder(scan), genome.sizes)
     sites = first_of_label([read_labelled(path) for path in peaks])
     # peaks may well cover more than the genome that is given
     here = np.isin(sites.chrom, list(genome.sizes))

@@ -81,8 +81,7 @@ def run(args: argparse.Namespace) -> None:
             resume=args.resume,
             progress=not (args.quiet or args.no_progress),
         )
-    calls = sum(row["calls"] for row in result.summary if row["chrom"] == "all")
-    logging.info("%d calls in %s", calls, result.folder)
+    _say_how_many("calls", result)
 
 
 def _run_motifs(args: argparse.Namespace) -> None:
@@ -107,8 +106,12 @@ def _run_motifs(args: argparse.Namespace) -> None:
             resume=args.resume,
             progress=not (args.quiet or args.no_progress),
         )
-    hits = sum(row["hits"] for row in result.summary if row["chrom"] == "all")
-    logging.info("%d hits in %s", hits, result.folder)
+    _say_how_many("hits", result)
+
+
+def _say_how_many(what: str, result) -> None:
+    whole = result.summary["chrom"] == "all"
+    logging.info("%d %s in %s", result.summary[what][whole].sum(), what, result.path)
 
 
 def background(text: str) -> list[float]:

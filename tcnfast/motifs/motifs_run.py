@@ -12,6 +12,7 @@ from pathlib import Path
 from ..attribute.attributions import Attributions
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.file_names import file_names
 from ..base.progress import Progress
 from ..base.run_folder import OutputFolder, file_hash
 from ..genome.genome import Genome
@@ -19,7 +20,7 @@ from ..genome.intervals import read_bed
 from ..pwm.hits import find_hits
 from ..pwm.meme import DATABASE, Motif, read_meme, write_meme
 from ..pwm.tomtom import Match, best_matches
-from ..scan.tracks import file_names
+from ..scan.scan_folder import ScanFolder
 from . import motif_tables as tables
 from .modisco_config import ModiscoConfig
 from .patterns import PatternSet
@@ -178,7 +179,7 @@ def write_motifs(
         one.save(result / "patterns" / f"{name}.npz")
         (result / "seqlets" / f"{name}.bed").write_text(tables.seqlet_lines(one, names))
         if options.regions:
-            text = tables.hit_lines(label, _hits(own, name, options))
+            text = tables.hit_lines(label, _hits(own, label, options))
             (result / "hits" / f"{name}.bed").write_text(text)
         label_rows.append(_label_row(label, one))
     for label, reason in failed.items():
@@ -202,16 +203,16 @@ def _best_name(matches: list[Match]) -> str:
     return matches[0].target.name if matches else "unknown"
 
 
-def _hits(motifs: list[Motif], name: str, options: MotifOptions) -> list:
+def _hits(motifs: list[Motif], label: str, options: MotifOptions) -> list:
     """Hits of one label's motifs, in the given regions or in its own calls of a scan."""
-    regions = Path(options.regions)
-    if regions.is_dir():
-        regions = regions / "peaks" / f"{name}.narrowPeak"
-        if not regions.exists() or not regions.stat().st_size:
-            log.info("%s: no calls, so no hits", regions)
-            return []
     with Genome(*options.genome) as genome:
-        return find_hits(genome, read_bed(regions, genome.sizes), motifs)
+        if not Path(options.regions).is_dir():
+            return find_hits(genome, read_bed(options.regions, genome.sizes), motifs)
+        scan = ScanFolder(options.regions)
+        if label not in scan.called_labels:
+            log.info("%s: no calls of %s, so no hits", scan.path, label)
+            return []
+        return find_hits(genome, scan.intervals(label, genome.sizes), motifs)
 
 
 def _read_failed(folder: Path) -> dict[str, str]:

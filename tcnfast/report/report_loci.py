@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
@@ -14,8 +13,8 @@ from ..base.logo import draw_logo
 from ..base.svg import draw_bars, draw_spans, draw_track
 from ..engines.plan import Plan
 from ..genome.genome import Genome
-from ..genome.intervals import Intervals, read_bed
-from ..scan.tracks import file_names
+from ..genome.intervals import Intervals
+from ..scan.scan_folder import ScanFolder
 from .report_motifs import LabelMotifs, MotifCard
 
 AROUND = 2_000  # bases on each side of a locus that tracks show
@@ -54,7 +53,7 @@ class LocusSources:
     genome: Genome | None = None
     plan: Plan | None = None
     peaks: Intervals | None = None
-    scan: Path | None = None
+    scan: ScanFolder | None = None
 
 
 def example_loci(
@@ -62,7 +61,9 @@ def example_loci(
 ) -> list[Locus]:
     """For the label's first ``count`` motifs the window of highest logit that holds one."""
     loci, taken = [], set()
-    calls = _read_calls(sources.scan, section.label)
+    calls = None
+    if sources.scan is not None and section.label in sources.scan.called_labels:
+        calls = sources.scan.intervals(section.label)
     for card in section.cards[:count]:
         rows = [row for row in card.pattern.window.tolist() if row not in taken]
         if not rows:
@@ -71,13 +72,6 @@ def example_loci(
         taken.add(row)
         loci.append(_locus(section, card, attributions, row, sources, calls))
     return loci
-
-
-def _read_calls(scan: Path | None, label: str) -> Intervals | None:
-    if scan is None:
-        return None
-    path = scan / "peaks" / f"{file_names([label])[0]}.narrowPeak"
-    return read_bed(path) if path.exists() and path.stat().st_size else None
 
 
 def _locus(

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from ..base.file_names import file_names
 from ..base.logo import draw_logo
 from ..base.svg import draw_histogram
 from ..base.tables import read_table
 from ..motifs import motif_tables as tables
 from ..motifs.patterns import Pattern, PatternSet
 from ..pwm.meme import Motif, information, read_meme
-from ..scan.tracks import file_names
 
 SIGNIFICANT = 1e-3  # q-value up to which a match counts
 MARGIN = 4  # columns of a known motif that are shown beyond the found one

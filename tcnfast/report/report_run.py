@@ -13,11 +13,12 @@ from pathlib import Path
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
 from ..base.pages import render_page
-from ..base.tables import read_table, replace_file
+from ..base.tables import replace_file
 from ..engines.plan import Plan
 from ..genome.genome import Genome
 from ..genome.intervals import read_labelled
 from ..model.load_model import load_model
+from ..scan.scan_folder import ScanFolder
 from .report_inputs import ReportFolders, read_record, recognise
 from .report_loci import Locus, LocusSources, example_loci
 from .report_model import Metrics, ModelCard, read_card, read_metrics
@@ -127,7 +128,8 @@ def _read_loci(
     peaks = read_labelled(options.peaks) if options.peaks else None
     genome = Genome(*options.genome) if options.genome else None
     plan = Plan(network, strand="both") if genome else None
-    sources = LocusSources(genome, plan, peaks, found.scan)
+    scan = ScanFolder(found.scan) if found.scan else None
+    sources = LocusSources(genome, plan, peaks, scan)
     loci = {}
     try:
         for section in sections:
@@ -160,14 +162,10 @@ def _read_calls(found: ReportFolders) -> list[dict]:
     """Rows of a scan's summary over all contigs, the label with most calls first."""
     if found.scan is None:
         return []
-    columns = ("label", "chrom", "calls", "expected_precision")
-    rows = [
-        (row["label"], int(row["calls"]), float(row["expected_precision"]))
-        for row in read_table(found.scan / "summary.tsv", columns)
-        if row["chrom"] == "all"
-    ]
-    names = ("label", "calls", "precision")
-    return [dict(zip(names, row, strict=True)) for row in sorted(rows, key=lambda row: -row[1])]
+    summary = ScanFolder(found.scan).summary
+    whole = summary[summary["chrom"] == "all"].rename(columns={"expected_precision": "precision"})
+    whole = whole.sort_values("calls", ascending=False, kind="stable")
+    return whole[["label", "calls", "precision"]].to_dict("records")
 
 
 def _describe_runs(found: ReportFolders) -> list[tuple[str, str]]:

@@ -6,16 +6,16 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..base import run_record
+from ..base.file_names import file_names
 from ..base.run_folder import OutputFolder
+from .scan_folder import ZARR_FOLDER, bigwig_file, peaks_file, write_summary
 from .stages import Stages
-from .stretch_writer import ZARR_FOLDER
-from .summary import summary_rows, write_summary
 from .track_bigwig import Track
 from .track_processes import write_bigwigs
-from .tracks import file_names
 
 
 def result_folder(work: Path) -> Path:
@@ -28,18 +28,17 @@ def begin_result(work: Path) -> None:
     if (result / ZARR_FOLDER).exists():
         (result / ZARR_FOLDER).rename(work / ZARR_FOLDER)
     shutil.rmtree(result, ignore_errors=True)
-    (result / "peaks").mkdir(parents=True)
+    peaks_file(result, "").parent.mkdir(parents=True)
 
 
-def assemble(job, output: OutputFolder, counts, stages: Stages, started: float) -> list[dict]:
+def assemble(job, output: OutputFolder, counts, stages: Stages, started: float) -> None:
     """Publish the output of a :class:`tcnfast.scan.scan_job.ScanJob` whose calls are written;
-    ``counts``: of each label and contig. Returns the summary."""
+    ``counts``: of each label and contig."""
     result = result_folder(output.work)
     with stages.timed("write"):
         if job.sparse_tracks:
-            _write_bigwigs(job, output.work, result / "tracks")
-        summary = summary_rows(job.labels, job.rules, job.chroms, counts)
-        write_summary(result / "summary.tsv", summary)
+            _write_bigwigs(job, output.work, result)
+        write_summary(result, summary_rows(job.labels, job.rules, job.chroms, counts))
     job.inputs.check()
     record = {
         "versions": run_record.versions(),
@@ -54,19 +53,42 @@ def assemble(job, output: OutputFolder, counts, stages: Stages, started: float) 
     if job.dense_tracks:
         (output.work / ZARR_FOLDER).rename(result / ZARR_FOLDER)
     output.publish(result, record)
-    return summary
 
 
-def _write_bigwigs(job, work: Path, folder: Path) -> None:
-    folder.mkdir()
+def _write_bigwigs(job, work: Path, result: Path) -> None:
+    bigwig_file(result, "").parent.mkdir()
     shards: list[list[str]] = [[] for _ in job.chroms]
     for stretch in job.stretches:
         shards[stretch.contig].append(str(stretch.track_file(work)))
     columns = [job.model.labels.index(label) for label in job.tracks]
-    paths = [str(folder / f"{name}.bw") for name in file_names(job.tracks)]
+    paths = [str(bigwig_file(result, name)) for name in file_names(job.tracks)]
     stride, labels = job.options.stride, len(job.model.labels)
     tracks = [
         Track(path, job.sizes, shards, labels, column, stride)
         for path, column in zip(paths, columns, strict=True)
     ]
     write_bigwigs(tracks, torch.get_num_threads())
+
+
+def summary_rows(labels, rules, chroms, counts) -> list[dict]:
+    """Rows of summary.tsv. ``counts`` int (labels, contigs, 2): calls and bases; ``rules``: a
+    label's cutoff or None."""
+    rows = []
+    for label, per_chrom in zip(labels, counts, strict=True):
+        rule = rules[label]
+        threshold, precision = (rule.threshold, rule.precision) if rule else (np.nan, np.nan)
+        for chrom, (calls, bases) in [
+            ("all", per_chrom.sum(0)),
+            *zip(chroms, per_chrom, strict=True),
+        ]:
+            rows.append(
+                {
+                    "label": label,
+                    "chrom": chrom,
+                    "threshold": threshold,
+                    "expected_precision": precision,
+                    "calls": int(calls),
+                    "bases": int(bases),
+                }
+            )
+    return rows

@@ -16,6 +16,7 @@ from ..pwm.motif_engine import motif_bounds, unpack
 from ..pwm.pvalues import score_tail
 from .motif_job import MotifJob
 from .narrowpeak import NUMBER_BYTES, put, put_number, text_bytes
+from .scan_folder import hits_file
 
 _GROUP = 1 << 24  # hits in memory at once: 128 MiB
 _ROWS = 1 << 18  # hits that become text at once
@@ -26,8 +27,8 @@ _E_MINUS = text_bytes("e-")
 SUMMARY = ("motif", "name", "width", "threshold", "chrom", "hits")
 
 
-def write_hits(job: MotifJob, work: Path, folder: Path) -> np.ndarray:
-    """Write ``folder``/<motif>.bed.gz from the finished stretches; returns the number of hits,
+def write_hits(job: MotifJob, work: Path, result: Path) -> np.ndarray:
+    """Write ``result``/hits/<motif>.bed.gz from the finished stretches; returns the number of hits,
     int64 (motifs, contigs).
 
     BED6+1: chrom, start, end, motif id, score in bits, strand, p-value, by contig as in the genome
@@ -40,7 +41,7 @@ def write_hits(job: MotifJob, work: Path, folder: Path) -> np.ndarray:
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for first, last in _groups(counts.sum(1)):
             parts = _read_group(job, work, first, last)
-            write = lambda motif, parts=parts: _write_motif(job, motif, parts, folder)  # noqa: E731
+            write = lambda motif, parts=parts: _write_motif(job, motif, parts, result)  # noqa: E731
             for _ in pool.map(write, range(first, last)):
                 pass
     return counts
@@ -70,11 +71,11 @@ def _read_group(job: MotifJob, work: Path, first: int, last: int) -> list:
     return parts
 
 
-def _write_motif(job: MotifJob, motif: int, parts: list, folder: Path) -> None:
+def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
     units, width = job.units[motif], len(job.units[motif])
     chances = None
     with (
-        open(folder / f"{job.names[motif]}.bed.gz", "wb") as raw,
+        open(hits_file(result, job.names[motif]), "wb") as raw,
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file,
     ):
         for chrom, begin, hits in parts:
@@ -142,16 +143,3 @@ def summary_rows(job: MotifJob, counts: np.ndarray) -> list[dict]:
             values = (motif.id, motif.name, len(units), round(threshold, 3), chrom, int(n))
             rows.append(dict(zip(SUMMARY, values, strict=True)))
     return rows
-
-
-def write_summary(path: Path, rows: list[dict]) -> None:
-    lines = ["\t".join(SUMMARY), *("\t".join(str(row[name]) for name in SUMMARY) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def read_summary(path: Path) -> list[dict]:
-    """Rows of summary.tsv as dicts."""
-    kinds = dict(zip(SUMMARY, (str, str, int, float, str, int), strict=True))
-    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
-    return [{name: kinds[name](text) for name, text in zip(SUMMARY, row, strict=True)}
-            for row in rows]  # fmt: skip

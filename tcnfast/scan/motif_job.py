@@ -20,10 +20,10 @@ from ..genome.intervals import read_bed
 from ..pwm.meme import UNITS_PER_BIT, Motif, MotifError, read_meme
 from ..pwm.pvalues import both_strands, score_tail, whole_units
 from .inputs import InputFiles
+from .scan_folder import motif_file_names
 from .scan_options import chosen_chroms
 from .stream import read_ahead
 from .stretches import segment_spans, stretches
-from .tracks import file_names
 
 _COUNTED_BASES = 2**22  # at once
 
@@ -58,8 +58,7 @@ class MotifJob:
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.stretches = stretches(self.sizes, 1)
         self.motifs = _chosen_motifs(meme, options.targets)
-        self.names = file_names([f"{m.id}.{m.name}" if m.name != m.id else m.id
-                                 for m in self.motifs])  # fmt: skip
+        self.names = motif_file_names([(motif.id, motif.name) for motif in self.motifs])
         self.within = read_bed(options.within, genome.sizes) if options.within else None
         given = options.background
         self.background = both_strands(composition(genome, self.sizes) if given is None else given)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
@@ -24,28 +23,19 @@ from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from .announce import announce, announce_motifs
 from .assembly import assemble
-from .motif_files import read_summary as read_motif_summary
-from .motif_files import summary_rows, write_hits, write_summary
+from .motif_files import summary_rows, write_hits
 from .motif_job import MotifJob, MotifScanOptions
 from .motif_run import scan_stretches
+from .scan_folder import ScanFolder, write_summary
 from .scan_job import ScanJob
 from .scan_options import ScanOptions, chosen_devices
 from .scan_run import run_stretches
 from .scanner import Pipeline, Scorer
 from .stages import Stages
-from .summary import read_summary
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "encode-v1"
-
-
-@dataclass(frozen=True)
-class ScanResult:
-    """Where a scan wrote, and the rows of its summary.tsv."""
-
-    folder: Path
-    summary: list[dict]
 
 
 def scan(
@@ -72,7 +62,7 @@ def scan(
     force: bool = False,
     resume: bool = False,
     progress: bool = False,
-) -> ScanResult:
+) -> ScanFolder:
     """Call binding of every label along a genome and write the output folder ``out``.
 
     ``genome``: path of a FASTA file (plain, gzip, bgzip) or a .2bit file, or several. ``model``: a
@@ -116,10 +106,10 @@ def scan(
         output = OutputFolder(out, lambda: job.key(hashes), force, resume, "scan")
         if output.complete:
             log.info("%s is complete already", output.folder)
-            return ScanResult(output.folder, read_summary(output.folder / "summary.tsv"))
+            return ScanFolder(output.folder)
         with _what_is_finished_is_kept(output, job, hashes):
-            summary = _carry_out(job, output, hashes, model_name, progress, started)
-    return ScanResult(output.folder, summary)
+            _carry_out(job, output, hashes, model_name, progress, started)
+    return ScanFolder(output.folder)
 
 
 def scan_motifs(
@@ -136,7 +126,7 @@ def scan_motifs(
     force: bool = False,
     resume: bool = False,
     progress: bool = False,
-) -> ScanResult:
+) -> ScanFolder:
     """Find every hit of the motifs of a MEME file along a genome, both strands.
 
     A hit is a site whose score has a p-value of at most ``p_value`` on its strand, in bases drawn
@@ -158,26 +148,23 @@ def scan_motifs(
         output = OutputFolder(out, lambda: job.key(hashes), force, resume, "scan")
         if output.complete:
             log.info("%s is complete already", output.folder)
-            return ScanResult(output.folder, read_motif_summary(output.folder / "summary.tsv"))
+            return ScanFolder(output.folder)
         announce_motifs(job)
         with _what_is_finished_is_kept(output, job, hashes):
             scan_stretches(job, output.work, stages, progress,
                            lambda: hashes.done() and _settle(output, job, hashes))  # fmt: skip
             _settle(output, job, hashes)
-            summary = _publish_hits(job, output, stages, started)
+            _publish_hits(job, output, stages, started)
     log.info("busy, some at the same time: %s", stages)
-    return ScanResult(output.folder, summary)
+    return ScanFolder(output.folder)
 
 
-def _publish_hits(
-    job: MotifJob, output: OutputFolder, stages: Stages, started: float
-) -> list[dict]:
+def _publish_hits(job: MotifJob, output: OutputFolder, stages: Stages, started: float) -> None:
     result = output.work / "result"
     shutil.rmtree(result, ignore_errors=True)
     (result / "hits").mkdir(parents=True)
     with stages.timed("write"):
-        summary = summary_rows(job, write_hits(job, output.work, result / "hits"))
-        write_summary(result / "summary.tsv", summary)
+        write_summary(result, summary_rows(job, write_hits(job, output.work, result)))
     job.inputs.check()
     record = {
         "versions": versions(),
@@ -192,7 +179,6 @@ def _publish_hits(
         "seconds": round(time.monotonic() - started, 1),
     }
     output.publish(result, record)
-    return summary
 
 
 def _open_model(
@@ -217,8 +203,8 @@ def _carry_out(
     model_name: str,
     progress: bool,
     started: float,
-) -> list[dict]:
-    """Scan, and publish the output; returns the summary."""
+) -> None:
+    """Scan, and publish the output."""
     stages, pipeline = Stages(), None
     if len(job.devices) == 1:
         pipeline = Pipeline(
@@ -236,9 +222,8 @@ def _carry_out(
         after_stretch=lambda: hashes.done() and _settle(output, job, hashes),
     )
     _settle(output, job, hashes)
-    summary = assemble(job, output, counts, stages, started)
+    assemble(job, output, counts, stages, started)
     log.info("busy, some at the same time: %s", stages)
-    return summary
 
 
 def _settle(output: OutputFolder, job: ScanJob | MotifJob, hashes: Future) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.file_names import file_names
 from ..base.logits import logit
 from ..base.run_folder import file_hash
 from ..genome.genome import Genome
@@ -22,7 +23,6 @@ from .scan_options import ScanOptions, check_bigwig_lengths, chosen_chroms, chos
 from .scanner import Scorer
 from .stretch_writer import ZARR_KINDS, Task
 from .stretches import stretches
-from .tracks import file_names
 
 
 class ScanJob:

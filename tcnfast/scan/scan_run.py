@@ -17,10 +17,11 @@ from .device_pool import scan_on_devices
 from .device_process import Start
 from .execution import ContigQueue, scan_stretches
 from .peak_files import PeakFiles, PeakFormat, PeakProcess
+from .scan_folder import ZARR_FOLDER, peaks_file
 from .scan_job import ScanJob
 from .scanner import Pipeline
 from .stages import Stages
-from .stretch_writer import ZARR_FOLDER, ZARR_KINDS, Task
+from .stretch_writer import ZARR_KINDS, Task
 from .stretches import Stretch
 
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
@@ -88,9 +89,9 @@ def _begin_dense_tracks(job: ScanJob, work: Path) -> None:
 
 
 def _peaks(job: ScanJob, work: Path) -> PeakFiles | PeakProcess:
-    folder, files = result_folder(work) / "peaks", []
+    result, files = result_folder(work), []
     for label, name in zip(job.labels, job.names, strict=True):
-        path = None if label in job.uncalled else folder / f"{name}.narrowPeak"
+        path = None if label in job.uncalled else peaks_file(result, name)
         files.append((label, job.model.labels.index(label), path))
     options = job.options
     form = PeakFormat(files, options.stride, options.min_length, options.max_gap)

@@ -12,12 +12,12 @@ from ..genome.intervals import Intervals, mask_of
 from .devices import Hits, Segment, Wanted
 from .inputs import InputFiles
 from .peaks import PeakCaller
+from .scan_folder import ZARR_FOLDER
 from .stages import Stages
 from .stretches import Stretch
 from .tracks import TrackShard
 
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
-ZARR_FOLDER = "tracks.zarr"
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.logits import logit
 from .track_bigwig import NOTHING, VALUES
 
 CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
-
-
-def file_names(labels: list[str]) -> list[str]:
-    """A file name for each label: what no file system minds stays as it is.
-
-    Raises TcnfastError where two labels would share a file.
-    """
-    safe = ["".join(c if c.isalnum() or c in "@._+-" else "_" for c in x) for x in labels]
-    for index, name in enumerate(safe):
-        other = safe.index(name)
-        if other != index:
-            raise TcnfastError(f"labels {labels[other]!r} and {labels[index]!r} share a file name")
-    return safe
-
 
 # the logit at which each level begins, from level 1 on; there is none above the last
 BEGINS = np.append(logit((VALUES[1:].astype(np.float64) + VALUES[:-1]) / 2), np.nan)

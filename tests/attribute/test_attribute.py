@@ -209,7 +209,7 @@ MISTAKES = {
     "contig": (["-b", "contig.bed"], 1, "contig '20' is called 'chr20' in the genome"),
     "empty": (["-b", "empty.bed"], 1, "empty.bed:1: no intervals"),
     "missing": (["-b", "none.bed"], 1, "none.bed: no such file"),
-    "scan": (["--scan", "."], 1, "--scan .: is no finished scan"),
+    "scan": (["--scan", "."], 1, ".: is no output of tcnfast scan"),
 }
 
 

@@ -364,7 +364,7 @@ def test_with_data_it_is_calibrated_and_goes_everywhere(run, lesson, models, tmp
     code, _, err = run("scan", lesson / "g.fa", "-m", "mean", *fp32, "-q")
     assert code == 0
     result = tcnfast.scan(lesson / "g.fa", load_model("mean"), tmp_path / "again", **FP32)
-    assert files_in("scan") == files_in(result.folder)
+    assert files_in("scan") == files_in(result.path)
     assert len(read_rows(tmp_path / "scan" / "summary.tsv")) > len(model.labels)
     fails(run("average", *models, *words), "mean: exists")
 

@@ -153,7 +153,7 @@ def test_out_of_memory_halves_segments_says_so_once_and_changes_nothing(
     asked = short_of_memory(monkeypatch, 10_000)
     with caplog.at_level(logging.WARNING):
         tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
     said = [record.message for record in caplog.records]
     assert said == ["WARNING: device cpu: out of memory; segments are halved until they fit"]
     # while the speed is measured, on 1 Mb; no more then, and no piece is shorter than it must be
@@ -173,7 +173,7 @@ def test_out_of_memory_while_hits_are_compacted(scanned, fasta, model, out, monk
 
     monkeypatch.setattr(CompactDevice, "_found", limited)
     tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
     assert lengths[:4] == [2**15, 2**14, 2**13, 2**12]
 
 
@@ -210,7 +210,7 @@ def test_a_vanished_device_is_named_and_what_is_finished_is_kept(
         "on after the last finished stretch"
     )
     tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_a_mistake_of_the_user_is_not_called_a_failing_device(scorer):

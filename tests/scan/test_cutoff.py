@@ -64,17 +64,17 @@ def test_calls_are_those_of_a_model_with_these_thresholds(
     cutoffs = {x: rows[x].at_precision[row] if row else Cutoff(0.85, 0, 0) for x in LABELS}
     thresholds = {label: cutoff.threshold for label, cutoff in cutoffs.items() if cutoff}
     same = calling_at(model, thresholds, tmp_path / "same")
-    want = narrowpeaks(tcnfast.scan(fasta, same, tmp_path / "want", **options).folder)
+    want = narrowpeaks(tcnfast.scan(fasta, same, tmp_path / "want", **options).path)
     got = tcnfast.scan(fasta, model, out, cutoff=rule, **options)
     called = {f"peaks/{label}.narrowPeak" for label in thresholds}
     assert narrowpeaks(out) == {name: want[name] for name in called}
     assert all(narrowpeaks(out).values())
-    for entry in got.summary:
+    for entry in got.summary.to_dict("records"):
         here = thresholds.get(entry["label"], math.nan)
         expected = precision if entry["label"] in thresholds else math.nan
         np.testing.assert_equal([entry["threshold"], entry["expected_precision"]], [here, expected])
     default = tcnfast.scan(fasta, model, tmp_path / "default", **options)
-    assert narrowpeaks(default.folder) != narrowpeaks(out)
+    assert narrowpeaks(default.path) != narrowpeaks(out)
 
 
 def test_a_label_that_never_got_there_is_named_loudly(fasta, model, cli, out):
@@ -93,7 +93,7 @@ def test_a_label_that_never_got_there_is_named_loudly(fasta, model, cli, out):
     assert [row[2:] for row in rows] == [["nan", "nan", "0", "0"]] * 2
     again = tcnfast.scan(fasta, model, out, resume=True, cutoff="fdr=0.1", chroms="chrM",
                          tracks="all", **FP32)  # fmt: skip
-    assert [row["calls"] for row in again.summary if row["label"] == SILENT] == [0, 0]
+    assert again.summary["calls"][again.summary["label"] == SILENT].tolist() == [0, 0]
 
 
 def test_nothing_but_labels_that_never_got_there_is_an_error(fasta, model, out):
@@ -113,7 +113,7 @@ def test_a_probability_has_no_expected_precision_and_says_so(fasta, model, out, 
 def test_a_model_without_thresholds_can_be_called_at_a_probability(fasta, model, out):
     bare = tcnfast.load_model(model)
     bare.thresholds = None
-    assert tcnfast.scan(fasta, bare, out, chroms="chrM", cutoff=0.5, **FP32).summary
+    assert tcnfast.scan(fasta, bare, out, chroms="chrM", cutoff=0.5, **FP32).labels
     with pytest.raises(TcnfastError, match="has no thresholds.tsv"):
         tcnfast.scan(fasta, bare, out, chroms="chrM", cutoff="fdr=0.1", force=True, **FP32)
 

@@ -61,7 +61,7 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
     assert len(lines) == 2 and "go on with --resume" in lines[0]
     tracks_wanted = ",".join(TRACKS)
     code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", tracks_wanted, "--resume")
-    assert (code, lines) == (0, []) and files_in(out) == files_in(scanned.folder)
+    assert (code, lines) == (0, []) and files_in(out) == files_in(scanned.path)
 
 
 LIMITED = """

@@ -121,7 +121,7 @@ def expected(lab):
 
 def test_every_hit_there_is(lab, expected, tmp_path):
     result = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "s", p_value=P)
-    total = check(result.folder, expected)
+    total = check(result.path, expected)
     assert total > 300 and not expected["M3"]
     # both strands of a palindrome
     even = expected["Meven"]
@@ -130,20 +130,30 @@ def test_every_hit_there_is(lab, expected, tmp_path):
     site = {(row[0], row[1]) for row in expected["Msite"]}
     assert {("chr2", 0), ("chr2", 16_380), ("chr10", 20_988)} <= site
     rows = result.summary
-    assert [row["motif"] for row in rows[::4]] == list(expected)
-    for row in rows:
+    assert rows["motif"][::4].tolist() == list(expected) == result.labels
+    for row in rows.to_dict("records"):
         here = [hit for hit in expected[row["motif"]] if row["chrom"] in ("all", hit[0])]
         assert row["hits"] == len(here)
-    assert np.isnan([row["threshold"] for row in rows if row["motif"] == "M3"]).all()
-    assert read_rows(result.folder / "summary.tsv")[0] == list(motif_files.SUMMARY)
-    record = run_record_of(result.folder)
+    assert rows["threshold"][rows["motif"] == "M3"].isna().all()
+    for motif in result.labels:
+        hits = result.hits(motif)
+        assert list(zip(hits["chrom"], hits["start"], strict=True)) == [
+            (hit[0], hit[1]) for hit in expected[motif]
+        ]
+        assert set(hits["motif"]) <= {motif} and (hits["p_value"] <= P).all()
+    with pytest.raises(TcnfastError, match="is a scan for motifs, which has no calls"):
+        result.calls("M3")
+    with pytest.raises(TcnfastError, match="the scan has no motif 'NO'"):
+        result.hits("NO")
+    assert read_rows(result.path / "summary.tsv")[0] == list(motif_files.SUMMARY)
+    record = run_record_of(result.path)
     assert record["motifs_without_hits"] == ["M3"] and record["skipped_contigs"] == ["chrUn_x"]
     assert record["background_from"] == "the scanned contigs"
     assert record["background"][0] == record["background"][3]
 
 
 def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
-    plain = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).folder)
+    plain = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).path)
     for module, name, value in (
         (stretches, "STRETCH_BASES", 2**24),
         (motif_run, "SEGMENT_BASES", 999),
@@ -158,7 +168,7 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
         again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P)
     finally:
         torch.set_num_threads(threads)
-    assert files_in(again.folder) == plain
+    assert files_in(again.path) == plain
 
 
 @pytest.mark.parametrize("length", motif_engine.SEEDS)
@@ -206,12 +216,12 @@ def test_within_and_targets_and_background(lab, tmp_path):
              if any(a <= row[1] and row[2] <= b for a, b in regions.get(row[0], []))]
         for id in ("M9", "Msite")
     }  # fmt: skip
-    assert 0 < check(result.folder, inside) < sum(len(full[id]) for id in inside)
-    assert run_record_of(result.folder)["background"] == pytest.approx([0.3, 0.2, 0.2, 0.3])
+    assert 0 < check(result.path, inside) < sum(len(full[id]) for id in inside)
+    assert run_record_of(result.path)["background"] == pytest.approx([0.3, 0.2, 0.2, 0.3])
 
 
 def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
-    whole = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).folder)
+    whole = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).path)
     seen = []
 
     def stopping(codes, starts, tables, scan=motif_run.find_hits):
@@ -238,10 +248,10 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
         motif_run, "find_hits", lambda *args: left.append(args[1]) or find_hits(*args)
     )
     again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P, resume=True)
-    assert files_in(again.folder) == whole and sum(left) == sum(SIZES[c] for c in SCANNED) - 2**15
+    assert files_in(again.path) == whole and sum(left) == sum(SIZES[c] for c in SCANNED) - 2**15
     # and once more: it is there already
     seen_again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P, resume=True)
-    assert [str(row) for row in seen_again.summary] == [str(row) for row in again.summary]
+    assert seen_again.summary.equals(again.summary)
 
 
 def test_the_command(run, lab, tmp_path):

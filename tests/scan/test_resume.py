@@ -128,7 +128,7 @@ def test_a_resumed_scan_ends_with_the_same_bytes(
     interrupt(10**6)
     result = tcnfast.scan(fasta, model, out, resume=True, **options)
     assert scored == SEGMENTS[finished:]
-    assert files_in(out) == files_in(scanned.folder) and result.summary == scanned.summary
+    assert files_in(out) == files_in(scanned.path) and result.summary.equals(scanned.summary)
     assert not partial(out).exists()
 
 
@@ -153,7 +153,7 @@ def test_a_scan_stopped_while_files_are_made_is_resumed_without_scoring(
     assert not out.exists()
     scored.clear()
     tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
-    assert scored == left and files_in(out) == files_in(scanned.folder)
+    assert scored == left and files_in(out) == files_in(scanned.path)
 
 
 def test_a_damaged_half_written_shard_is_not_trusted(
@@ -177,7 +177,7 @@ def test_a_damaged_half_written_shard_is_not_trusted(
             tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
     assert len(list(partial(out).glob("calls.*.npy"))) == 1
     tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_stopped_before_a_stretch_is_finished_nothing_is_left(fasta, model, out, interrupt):
@@ -281,7 +281,7 @@ def test_resume_of_a_finished_scan_gives_its_summary(fasta, model, out, scored):
     before = files_in(out, but=())
     scored.clear()
     again = tcnfast.scan(fasta, model, out, chroms="chrM", resume=True, **FP32)
-    assert again.summary == first.summary and scored == [] and files_in(out, but=()) == before
+    assert again.summary.equals(first.summary) and scored == [] and files_in(out, but=()) == before
     with pytest.raises(TcnfastError, match="is the result of another run"):
         tcnfast.scan(fasta, model, out, chroms="chr20", resume=True, **FP32)
 
@@ -303,7 +303,7 @@ def test_a_leftover_whose_inputs_were_not_known_yet_is_begun_anew(
         tcnfast.scan(fasta, model, stopped, **FP32)
     scored.clear()
     tcnfast.scan(fasta, model, stopped, tracks=TRACKS, resume=True, **FP32)
-    assert scored == SEGMENTS and files_in(stopped) == files_in(scanned.folder)
+    assert scored == SEGMENTS and files_in(stopped) == files_in(scanned.path)
 
 
 @pytest.mark.parametrize("segments", [0, 1, 3])

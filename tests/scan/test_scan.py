@@ -39,13 +39,13 @@ pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 def test_the_files_of_an_output_folder(scanned):
-    assert sorted(files_in(scanned.folder, but=())) == [
+    assert sorted(files_in(scanned.path, but=())) == [
         *(f"peaks/{label}.narrowPeak" for label in LABELS),
         "run.json",
         "summary.tsv",
         *(f"tracks/{label}.bw" for label in TRACKS),
     ]
-    assert not partial(scanned.folder).exists()
+    assert not partial(scanned.path).exists()
 
 
 def test_calls_are_the_runs_of_scores_above_the_threshold(scanned, fasta, model):
@@ -58,7 +58,7 @@ def test_calls_are_the_runs_of_scores_above_the_threshold(scanned, fasta, model)
             chrom: x[:, column] >= np.float32(np.log(p / (1 - p))) for chrom, x in scores.items()
         }
         covered = {chrom: np.zeros(len(x), bool) for chrom, x in scores.items()}
-        rows = calls_of(scanned.folder / "peaks" / f"{label}.narrowPeak")
+        rows = calls_of(scanned.path / "peaks" / f"{label}.narrowPeak")
         assert len(rows) > 50 and rows == sorted(rows, key=lambda r: (SCANNED.index(r[0]), r[1]))
         for chrom, start, end in rows:
             first, last = start // 32, -(-end // 32)
@@ -73,7 +73,7 @@ def test_calls_are_the_runs_of_scores_above_the_threshold(scanned, fasta, model)
 
 def test_narrowpeak_rows_have_ten_columns_and_a_summit_inside(scanned):
     for label in LABELS:
-        for row in read_rows(scanned.folder / "peaks" / f"{label}.narrowPeak"):
+        for row in read_rows(scanned.path / "peaks" / f"{label}.narrowPeak"):
             assert len(row) == 10 and row[3] == label and row[5] == "."
             assert 0 <= int(row[9]) < int(row[2]) - int(row[1])
             assert row[7:9] == ["-1", "-1"] and int(row[2]) <= SIZES[row[0]]
@@ -81,12 +81,12 @@ def test_narrowpeak_rows_have_ten_columns_and_a_summit_inside(scanned):
 
 
 def test_the_summary_counts_what_is_in_the_narrowpeak_files(scanned, model):
-    header, *rows = read_rows(scanned.folder / "summary.tsv")
+    header, *rows = read_rows(scanned.path / "summary.tsv")
     assert header == ["label", "chrom", "threshold", "expected_precision", "calls", "bases"]
     assert [row[:2] for row in rows] == [[x, c] for x in LABELS for c in ["all", *SCANNED]]
     thresholds = tcnfast.load_model(model).thresholds
     for label, chrom, threshold, precision, calls, bases in rows:
-        found = calls_of(scanned.folder / "peaks" / f"{label}.narrowPeak")
+        found = calls_of(scanned.path / "peaks" / f"{label}.narrowPeak")
         found = [row for row in found if chrom in ("all", row[0])]
         assert int(calls) == len(found)
         assert int(bases) == sum(end - start for _, start, end in found)
@@ -98,9 +98,9 @@ def test_the_result_holds_the_summary(scanned):
     kinds = (str, str, float, float, int, int)
     want = [
         [kind(cell) for kind, cell in zip(kinds, row, strict=True)]
-        for row in read_rows(scanned.folder / "summary.tsv")[1:]
+        for row in read_rows(scanned.path / "summary.tsv")[1:]
     ]
-    assert [list(row.values()) for row in scanned.summary] == want
+    assert scanned.summary.values.tolist() == want
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def probabilities(model, fasta, label):
 
 @pytest.mark.parametrize("label", TRACKS)
 def test_tracks_without_a_floor_hold_the_probability_of_every_step(all_steps, fasta, model, label):
-    track = track_of(all_steps.folder, label)
+    track = track_of(all_steps.path, label)
     for chrom, p in probabilities(model, fasta, label):
         np.testing.assert_allclose(track[chrom], p, atol=0.0051)
         np.testing.assert_allclose(track[chrom][p < 0.099], p[p < 0.099], atol=0.00051)
@@ -138,7 +138,7 @@ def test_tracks_hold_what_reaches_the_floor_or_the_threshold(all_steps, fasta, m
     thresholds = tcnfast.load_model(model).thresholds
     for label in TRACKS:
         least = min(floor, thresholds[label].threshold)
-        track, whole = track_of(out, label), track_of(all_steps.folder, label)
+        track, whole = track_of(out, label), track_of(all_steps.path, label)
         for chrom, p in probabilities(model, fasta, label):
             want = np.where(p >= np.float32(least), whole[chrom], np.nan)
             surely = np.abs(p - least) > 1e-6
@@ -149,16 +149,16 @@ def test_tracks_hold_what_reaches_the_floor_or_the_threshold(all_steps, fasta, m
 
 def test_nothing_is_reported_where_the_sequence_is_unknown(all_steps):
     scanned, inner = all_steps, (GAP[0] + 132, GAP[1] - 132)
-    with pyBigWig.open(str(scanned.folder / "tracks" / "REST.bw")) as file:
+    with pyBigWig.open(str(scanned.path / "tracks" / "REST.bw")) as file:
         assert np.isnan(file.values("chr20", *inner, numpy=True)).all()
         assert not np.isnan(file.values("chr20", inner[0] - 300, GAP[0], numpy=True)).any()
     for label in LABELS:
-        for chrom, start, end in calls_of(scanned.folder / "peaks" / f"{label}.narrowPeak"):
+        for chrom, start, end in calls_of(scanned.path / "peaks" / f"{label}.narrowPeak"):
             assert chrom != "chr20" or end <= inner[0] or start >= inner[1]
 
 
 def test_the_run_record(scanned, fasta, model):
-    record = run_record_of(scanned.folder)
+    record = run_record_of(scanned.path)
     assert {"tcnfast", "torch", "numpy", "python"} <= record["versions"].keys()
     assert record["device"].startswith("cpu (") and record["seconds"] >= 0
     assert record["threads"] == torch.get_num_threads()
@@ -186,21 +186,21 @@ def test_the_run_record(scanned, fasta, model):
 
 def test_a_model_in_memory_gives_the_same_calls(scanned, fasta, model, out):
     tcnfast.scan(fasta, tcnfast.load_model(model), out, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_several_fasta_files_are_one_genome(scanned, model, tmp_path, out):
     contigs = small_genome()
     paths = [write_fasta(tmp_path / f"{x}.fa", {x: contigs[x]}) for x in SCANNED]
     tcnfast.scan(paths, model, out, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_segments_scored_at_once_change_nothing(scanned, fasta, model, out):
     tcnfast.scan(fasta, model, out, tracks=TRACKS, batch_size=3, **FP32)
     for label in LABELS:
         name = f"peaks/{label}.narrowPeak"
-        assert calls_of(out / name) == calls_of(scanned.folder / name)
+        assert calls_of(out / name) == calls_of(scanned.path / name)
 
 
 @needs_engine
@@ -219,7 +219,7 @@ def test_neither_stretches_segments_batches_nor_threads_change_a_byte(
         tcnfast.scan(fasta, model, out, tracks=TRACKS, batch_size=batch_size, **FP32)
     finally:
         torch.set_num_threads(before)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_a_model_without_thresholds_cannot_call(fasta, make_model, out):
@@ -236,7 +236,7 @@ def test_alternative_unplaced_and_mitochondrial_contigs_are_skipped_and_named(
 ):
     with caplog.at_level(logging.INFO, "tcnfast"):
         result = tcnfast.scan(fasta, model, out, **FP32)
-    assert {row["chrom"] for row in result.summary} == {"all", *SCANNED}
+    assert set(result.summary["chrom"]) == {"all", *SCANNED}
     words = "3 contigs skipped (chrUn_x, chr1_alt, chrM); --chroms all scans them"
     assert words in caplog.text
 
@@ -253,7 +253,7 @@ def test_alternative_unplaced_and_mitochondrial_contigs_are_skipped_and_named(
 def test_chosen_contigs(fasta, model, out, chroms, want, caplog):
     with caplog.at_level(logging.INFO, "tcnfast"):
         result = tcnfast.scan(fasta, model, out, chroms=chroms, **FP32)
-    assert [row["chrom"] for row in result.summary[: len(want) + 1]] == ["all", *want]
+    assert result.summary["chrom"][: len(want) + 1].tolist() == ["all", *want]
     assert "skipped" not in caplog.text and run_record_of(out)["skipped_contigs"] == []
 
 
@@ -261,7 +261,7 @@ def test_a_contig_alone_is_scored_as_in_company(scanned, fasta, model, out):
     tcnfast.scan(fasta, model, out, chroms="chr21", **FP32)
     for label in LABELS:
         name = f"peaks/{label}.narrowPeak"
-        want = [row for row in read_rows(scanned.folder / name) if row[0] == "chr21"]
+        want = [row for row in read_rows(scanned.path / name) if row[0] == "chr21"]
         assert read_rows(out / name) == want
 
 
@@ -296,7 +296,7 @@ def test_an_empty_contig_among_others(model, tmp_path, out):
     contigs = {"chr1": random_letters(5_000), "chr2": b"", "chr3": b"A", "chr4": b"NN"}
     path = write_fasta(tmp_path / "x.fa", contigs)
     result = tcnfast.scan(path, model, out, tracks="all", track_floor=0, **FP32)
-    assert [row["chrom"] for row in result.summary[:5]] == ["all", *contigs]
+    assert result.summary["chrom"][:5].tolist() == ["all", *contigs]
     with pyBigWig.open(str(out / "tracks" / "REST.bw")) as file:
         assert file.chroms() == {"chr1": 5_000, "chr2": 0, "chr3": 1, "chr4": 2}
         assert len(file.intervals("chr3")) == 1 and file.intervals("chr4") is None
@@ -313,18 +313,18 @@ def test_a_contig_too_long_for_a_bigwig_is_known_beforehand():
 
 def test_targets_are_reported_in_the_order_of_the_model(scanned, fasta, model, out):
     result = tcnfast.scan(fasta, model, out, targets=["REST", "CTCF@K562"], **FP32)
-    files, all_files = files_in(out), files_in(scanned.folder)
+    files, all_files = files_in(out), files_in(scanned.path)
     assert list(files) == ["peaks/CTCF@K562.narrowPeak", "peaks/REST.narrowPeak", "summary.tsv"]
     assert all(files[name] == all_files[name] for name in files if name.startswith("peaks"))
-    rows = [row for row in scanned.summary if row["label"] != "MAX@K562"]
-    assert result.summary == rows
+    rows = scanned.summary[scanned.summary["label"] != "MAX@K562"]
+    assert result.summary.equals(rows.reset_index(drop=True))
 
 
 def test_tracks_of_a_label_that_is_no_target(scanned, fasta, model, out):
     tcnfast.scan(fasta, model, out, targets="MAX@K562", tracks="REST", **FP32)
     files = files_in(out)
     assert list(files) == ["peaks/MAX@K562.narrowPeak", "summary.tsv", "tracks/REST.bw"]
-    assert files["tracks/REST.bw"] == files_in(scanned.folder)["tracks/REST.bw"]
+    assert files["tracks/REST.bw"] == files_in(scanned.path)["tracks/REST.bw"]
 
 
 # within
@@ -374,7 +374,7 @@ def test_within_everything_is_no_restriction(scanned, fasta, model, tmp_path, ou
     path = tmp_path / "all.bed"
     path.write_text("".join(f"{chrom}\t0\t{SIZES[chrom]}\n" for chrom in SCANNED))
     tcnfast.scan(fasta, model, out, within=path, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_nothing_is_scored_outside_when_no_tracks_are_asked_for(fasta, model, bed, out, scored):
@@ -386,6 +386,6 @@ def test_nothing_is_scored_outside_when_no_tracks_are_asked_for(fasta, model, be
 
 def test_tracks_are_whole_even_within_regions(scanned, fasta, model, bed, out):
     tcnfast.scan(fasta, model, out, within=bed, tracks=TRACKS, **FP32)
-    whole = files_in(scanned.folder)
+    whole = files_in(scanned.path)
     for name, data in files_in(out).items():
         assert not name.startswith("tracks") or data == whole[name]

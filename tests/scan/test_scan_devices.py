@@ -73,10 +73,10 @@ def test_two_devices_write_the_same_bytes(scanned, fasta, model, out, children, 
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
     result = tcnfast.scan(fasta, model, out, tracks=TRACKS, resume=True, **TWO)
-    assert files_in(out) == files_in(scanned.folder) and result.summary == scanned.summary
+    assert files_in(out) == files_in(scanned.path) and result.summary.equals(scanned.summary)
     record = run_record_of(out)
     assert len(children) == 2 and record["devices"] == ["cpu", "cpu"]
-    assert record["key"] == run_record_of(scanned.folder)["key"]
+    assert record["key"] == run_record_of(scanned.path)["key"]
     assert record["stages"]["compute"] > 0  # theirs
 
 
@@ -94,7 +94,7 @@ def test_a_killed_process_is_named_and_what_is_finished_is_gone_on_with(
     )
     assert len(list(partial(out).glob("calls.*.npy"))) >= 3
     assert cli(*words, "--resume", "--device", "cpu") == (0, [])
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_an_error_in_one_process_ends_the_others(model, tmp_path, out, cli, children, on_finish):

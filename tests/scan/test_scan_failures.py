@@ -60,7 +60,7 @@ def test_a_genome_that_shrinks_is_an_error_and_what_was_finished_is_kept(
     os.utime(own, ns=(status.st_atime_ns, status.st_mtime_ns))
     on_read(99, None)
     tcnfast.scan(own, model, out, tracks=TRACKS, resume=True, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 @pytest.mark.parametrize("when", [2, 4, 7])
@@ -209,7 +209,7 @@ def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, moment):
 def test_a_scan_with_a_process_writes_the_same_bytes(scanned, fasta, model, out, monkeypatch):
     monkeypatch.setattr(scan_run, "WORTH_A_PROCESS", 0)
     tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)
 
 
 def test_a_full_disk_under_the_process_is_one_line(
@@ -232,4 +232,4 @@ def test_a_full_disk_under_the_process_is_one_line(
     assert code == 1 and "No space left on device" in lines[-1] and "defect" not in lines[-1]
     scored.clear()
     assert cli(*words, "--resume") == (0, []) and len(scored) < 7
-    assert files_in(out) == files_in(scanned.folder)
+    assert files_in(out) == files_in(scanned.path)

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from support.track import random_logits, rounded, shard_of
 
-from tcnfast.base.errors import TcnfastError
-from tcnfast.base.logits import logit, probability
 from tcnfast.scan import tracks
 from tcnfast.scan.track_bigwig import NOTHING, VALUES, TrackReader
-from tcnfast.scan.tracks import BEGINS, CELLS, CELLS_PER_LOGIT, TrackShard, _level, file_names
+from tcnfast.scan.tracks import (
+    BEGINS,
+    CELLS,
+    CELLS_PER_LOGIT,
+    TrackShard,
+    _level,
+)
 
 NAN = np.nan
 
@@ -34,20 +38,7 @@ def joined(runs):
     return [np.concatenate(columns) for columns in zip(*runs, strict=True)]
 
 
-# probabilities
-
-
-def test_probability_is_the_logistic_function_without_overflow():
-    logits = np.float32([-1e30, -200, -30, -1, 0, 0.5, 30, 200, 1e30, np.inf, -np.inf])
-    with np.errstate(over="ignore"):
-        np.testing.assert_allclose(probability(logits), sigmoid(logits), rtol=1e-9, atol=1e-12)
-    assert np.isnan(probability(NAN))
-
-
-def test_logit_is_its_inverse():
-    p = np.array([1e-9, 0.01, 0.5, 0.99])
-    np.testing.assert_allclose(probability(logit(p)), p, rtol=1e-6)
-    assert logit(0) == -np.inf and logit(1) == np.inf
+# levels
 
 
 def test_values_are_rounded_to_what_the_eye_sees():
@@ -73,19 +64,6 @@ def test_at_most_one_level_begins_in_a_cell():
     """What lets a level be found without a search."""
     cells = ((BEGINS[:-1] - BEGINS[0]) * CELLS_PER_LOGIT).astype(int)
     assert (np.diff(cells) > 0).all() and cells[-1] == CELLS - 1
-
-
-# file names
-
-
-def test_file_names():
-    labels = ["CTCF@K562", "a b/c", "H3K4me3+", "x:y", "NKX2-5"]
-    assert file_names(labels) == ["CTCF@K562", "a_b_c", "H3K4me3+", "x_y", "NKX2-5"]
-
-
-def test_labels_that_share_a_file_name_raise():
-    with pytest.raises(TcnfastError, match="labels 'a/b' and 'a:b' share a file name"):
-        file_names(["a/b", "c", "a:b"])
 
 
 # shards

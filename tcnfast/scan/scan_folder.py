@@ -1,0 +1,200 @@
+"""The output folder of a scan: the names of its files, and :class:`ScanFolder`, which reads them.
+
+Other rooms read a scan through this module only. pandas is imported when a table is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.errors import TcnfastError
+from ..base.file_names import file_names
+from ..base.run_folder import read_record
+from ..genome.intervals import Intervals, read_bed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .zarr_tracks import ZarrTracks
+
+SUMMARY = "summary.tsv"
+ZARR_FOLDER = "tracks.zarr"
+BED6 = ("chrom", "start", "end", "name", "score", "strand")
+NARROWPEAK = (*BED6, "probability", "p_value", "q_value", "summit")
+HITS = (*BED6, "p_value")
+
+
+def peaks_file(folder: Path, name: str) -> Path:
+    """The narrowPeak file of the label with the file name ``name``."""
+    return folder / "peaks" / f"{name}.narrowPeak"
+
+
+def bigwig_file(folder: Path, name: str) -> Path:
+    """The bigWig of the label with the file name ``name``."""
+    return folder / "tracks" / f"{name}.bw"
+
+
+def hits_file(folder: Path, name: str) -> Path:
+    """The hits of the motif with the file name ``name``."""
+    return folder / "hits" / f"{name}.bed.gz"
+
+
+def motif_file_names(motifs: Sequence[tuple[str, str]]) -> list[str]:
+    """File names of motifs, each given as (id, name)."""
+    return file_names([motif if name == motif else f"{motif}.{name}" for motif, name in motifs])
+
+
+def write_summary(folder: Path, rows: list[dict]) -> None:
+    """Write ``rows``, one or more dicts of equal keys, as the summary of a scan."""
+    lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
+    (folder / SUMMARY).write_text("\n".join(lines) + "\n")
+
+
+class ScanFolder:
+    """What ``tcnfast scan`` wrote to ``path``: labels and calls of a model, or hits of motifs.
+
+    ``record`` is run.json. Raises TcnfastError in one line where the folder is no finished scan,
+    and from what reads calls where the scan was one for motifs, and the other way round.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.record = read_record(self.path, "scan")
+        self._key: dict = self.record["key"]
+
+    def __repr__(self) -> str:
+        return f"ScanFolder({str(self.path)!r})"
+
+    @property
+    def of_motifs(self) -> bool:
+        """Whether motifs were looked for, not the labels of a model."""
+        return "motifs" in self._key
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the model that scored the genome."""
+        self._needs("calls")
+        return self._key["model"]
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels that the scan reports; of a scan for motifs, their ids."""
+        return list(self._key["motifs" if self.of_motifs else "targets"])
+
+    @property
+    def called_labels(self) -> list[str]:
+        """Labels with a call or more."""
+        return [label for label, path in self._peaks.items() if _holds_rows(path)]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """summary.tsv: calls (or hits) of each label in all (chrom "all") and on each contig."""
+        import pandas as pd
+
+        return pd.read_csv(
+            self.path / SUMMARY,
+            sep="\t",
+            dtype={"label": str, "motif": str, "name": str, "chrom": str},
+            keep_default_na=False,
+            na_values={"threshold": ["nan"], "expected_precision": ["nan"]},
+        )
+
+    def calls(self, label: str) -> pd.DataFrame:
+        """Calls of a label by contig and start: chrom, start, end (0-based half-open), probability
+        (the largest in the call) and summit (a position on the contig)."""
+        path = self._peaks_of(label)
+        table = _read_table(path if _holds_rows(path) else None, NARROWPEAK)
+        table["summit"] += table["start"]
+        return table[["chrom", "start", "end", "probability", "summit"]]
+
+    def intervals(
+        self, labels: str | Sequence[str] | None = None, sizes: Mapping[str, int] | None = None
+    ) -> Intervals:
+        """Calls of ``labels`` (None: all), label after label, with summits and labels.
+
+        ``sizes`` maps contig names to lengths. Raises IntervalError for a call outside of them.
+        """
+        wanted = [labels] if isinstance(labels, str) else self.labels if labels is None else labels
+        parts = []
+        for label in wanted:
+            path = self._peaks_of(label)
+            if _holds_rows(path):
+                calls = read_bed(path, sizes)
+                columns = (calls.chrom, calls.start, calls.end, calls.summit)
+                parts.append((*columns, np.full(len(calls), label, object)))
+        if not parts:
+            names, places = np.empty(0, object), np.empty(0, np.int64)
+            return Intervals(names, places, places, places, names)
+        return Intervals(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @property
+    def tracks(self) -> dict[str, Path]:
+        """Labels with a track: the bigWig of each, or the zarr folder that holds them all."""
+        self._needs("calls")
+        labels = list(self._key["tracks"])
+        if self._key["track_format"] != "bigwig":
+            return dict.fromkeys(labels, self.path / ZARR_FOLDER)
+        names = file_names(labels)
+        return {x: bigwig_file(self.path, name) for x, name in zip(labels, names, strict=True)}
+
+    def zarr_tracks(self) -> ZarrTracks:
+        """The dense tracks, open for reading. Raises TcnfastError where the scan wrote none."""
+        from .zarr_tracks import ZarrTracks
+
+        return ZarrTracks.open(self.path / ZARR_FOLDER, "r")
+
+    def hits(self, motif: str) -> pd.DataFrame:
+        """Hits of the motif with that id, by contig and start: chrom, start, end (0-based
+        half-open), motif, score (bits), strand and p_value."""
+        self._needs("hits")
+        rows = self.summary.drop_duplicates("motif")
+        motifs = list(zip(rows["motif"], rows["name"], strict=True))
+        for (known, _), name in zip(motifs, motif_file_names(motifs), strict=True):
+            if known == motif:
+                table = _read_table(hits_file(self.path, name), HITS)
+                return table.rename(columns={"name": "motif"})
+        raise TcnfastError(f"{self.path}: the scan has no motif {motif!r}")
+
+    @cached_property
+    def _peaks(self) -> dict[str, Path]:
+        """File of each label. A label that the scan's cutoff never calls has none."""
+        self._needs("calls")
+        names = file_names(self.labels)
+        return {x: peaks_file(self.path, name) for x, name in zip(self.labels, names, strict=True)}
+
+    def _peaks_of(self, label: str) -> Path:
+        if label not in self._peaks:
+            raise TcnfastError(f"{self.path}: the scan has no label {label!r}")
+        return self._peaks[label]
+
+    def _needs(self, what: str) -> None:
+        if self.of_motifs != (what == "hits"):
+            kind = "for motifs" if self.of_motifs else "with a model"
+            raise TcnfastError(f"{self.path}: is a scan {kind}, which has no {what}")
+
+
+def _holds_rows(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _read_table(path: Path | None, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows of a BED-like file; none of None."""
+    import io
+
+    import pandas as pd
+
+    kinds = dict.fromkeys(columns, float)
+    kinds |= {x: str for x in ("chrom", "name", "strand") if x in kinds}
+    kinds |= {x: np.int64 for x in ("start", "end", "summit") if x in kinds}
+    return pd.read_csv(
+        io.StringIO() if path is None else path,
+        sep="\t",
+        names=list(columns),
+        dtype=kinds,
+        keep_default_na=False,
+    )
