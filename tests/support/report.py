@@ -38,7 +38,9 @@ def match_of(motif, name, q, strand="+", offset=0):
 
 def write_folder(path, command, **more):
     path.mkdir(parents=True, exist_ok=True)
-    (path / "run.json").write_text(json.dumps({"key": {"command": command}, **more}))
+    (path / "run.json").write_text(
+        json.dumps({"key": {"command": command, "targets": LABELS}, **more})
+    )
     return path
 
 
