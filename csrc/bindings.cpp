@@ -49,18 +49,39 @@ const float* checked(const Floats& array, std::vector<long> shape, const std::st
   return array.data();
 }
 
-// A stack's parameters, and the arrays that they point into: casts may have copied.
-struct Parsed {
-  StackParams params;
-  std::vector<Floats> alive;
+// A block's parameters, and the arrays that they point into: casts may have copied.
+struct BoundBlock : BlockParams {
+  Floats arrays[4];
 };
 
-Parsed parse(const std::vector<py::dict>& blocks, const Floats& code_residual,
-             const Floats& head_weight, const Floats& head_bias, long stride, long sample,
-             long receptive_field) {
-  Parsed parsed;
-  StackParams& p = parsed.params;
+BoundBlock make_block(int taps1, int taps2, long dilation, long stride, long tap,
+                      const Floats& weight1, const Floats& bias1, const Floats& weight2,
+                      const Floats& bias2) {
+  BoundBlock b;
+  b.taps1 = taps1;
+  b.taps2 = taps2;
+  b.dilation = dilation;
+  b.stride = stride;
+  b.tap = tap;
+  b.arrays[0] = weight1;
+  b.arrays[1] = bias1;
+  b.arrays[2] = weight2;
+  b.arrays[3] = bias2;
+  return b;
+}
+
+// The same of a stack.
+struct BoundStack : StackParams {
+  std::vector<BoundBlock> bound;
+  Floats arrays[3];
+};
+
+BoundStack make_params(const std::vector<BoundBlock>& blocks, const Floats& code_residual,
+                       const Floats& head_weight, const Floats& head_bias, long stride, long sample,
+                       long receptive_field) {
   if (head_weight.ndim() != 2) throw std::invalid_argument("head_weight: must be 2-D");
+  if (blocks.empty()) throw std::invalid_argument("blocks: there must be one at least");
+  BoundStack p;
   p.labels = int(head_weight.shape(0));
   p.channels = int(head_weight.shape(1));
   const long C = p.channels;
@@ -70,45 +91,29 @@ Parsed parse(const std::vector<py::dict>& blocks, const Floats& code_residual,
   p.code_residual = checked(code_residual, {N_CODES, C}, "code_residual");
   p.head_weight = head_weight.data();
   p.head_bias = checked(head_bias, {p.labels}, "head_bias");
-  for (const py::dict& block : blocks) {
-    const auto floats = [&](const char* name, std::vector<long> shape) {
-      parsed.alive.push_back(block[name].cast<Floats>());
-      return checked(parsed.alive.back(), shape, name);
-    };
-    BlockParams b;
-    b.taps1 = block["taps1"].cast<int>();
-    b.taps2 = block["taps2"].cast<int>();
-    b.dilation = block["dilation"].cast<long>();
-    b.stride = block["stride"].cast<long>();
-    b.tap = block["tap"].cast<long>();
-    b.weight1 = floats("weight1", {C, p.blocks.empty() ? N_BASES : C, b.taps1});
-    b.bias1 = floats("bias1", {C});
-    b.weight2 = floats("weight2", {C, C, b.taps2});
-    b.bias2 = floats("bias2", {C});
+  p.arrays[0] = code_residual;
+  p.arrays[1] = head_weight;
+  p.arrays[2] = head_bias;
+  p.bound = blocks;
+  for (const BoundBlock& block : blocks) {
+    BlockParams b = block;
+    b.weight1 = checked(block.arrays[0], {C, p.blocks.empty() ? N_BASES : C, b.taps1}, "weight1");
+    b.bias1 = checked(block.arrays[1], {C}, "bias1");
+    b.weight2 = checked(block.arrays[2], {C, C, b.taps2}, "weight2");
+    b.bias2 = checked(block.arrays[3], {C}, "bias2");
     p.blocks.push_back(b);
   }
-  if (p.blocks.empty()) throw std::invalid_argument("blocks: there must be one at least");
-  return parsed;
+  return p;
 }
 
 std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
-                                  const std::vector<py::dict>& blocks, const Floats& code_residual,
-                                  const Floats& head_weight, const Floats& head_bias, long stride,
-                                  long sample, long receptive_field, long chunk) {
-  const Parsed parsed =
-      parse(blocks, code_residual, head_weight, head_bias, stride, sample, receptive_field);
-  return std::make_unique<Stack>(find_kernels(isa, precision), parsed.params, chunk);
+                                  const BoundStack& params, long chunk) {
+  return std::make_unique<Stack>(find_kernels(isa, precision), params, chunk);
 }
 
 std::unique_ptr<Substitutions> make_substitutions(const std::string& isa,
-                                                  const std::vector<py::dict>& blocks,
-                                                  const Floats& code_residual,
-                                                  const Floats& head_weight,
-                                                  const Floats& head_bias, long stride, long sample,
-                                                  long receptive_field) {
-  const Parsed parsed =
-      parse(blocks, code_residual, head_weight, head_bias, stride, sample, receptive_field);
-  return std::make_unique<Substitutions>(find_kernels(isa, "fp32"), parsed.params);
+                                                  const BoundStack& params) {
+  return std::make_unique<Substitutions>(find_kernels(isa, "fp32"), params);
 }
 
 // `codes` uint8 (length), `starts` and `places` int64 (n), `bases` uint8 (n), `before` and `after`
@@ -194,18 +199,25 @@ PYBIND11_MODULE(_C, m) {
   m.def("isas", list_isas, "(name, reason why not or '') of every instruction set, best first");
   m.def("peak", peak, py::arg("isa"), py::arg("precision"), py::arg("seconds"), py::arg("threads"));
   m.def("keep_freed_memory", keep_freed_memory);
+  // a name that is missing or misspelt raises TypeError
+  py::class_<BoundBlock>(m, "BlockParams")
+      .def(py::init(&make_block), py::kw_only(), py::arg("taps1"), py::arg("taps2"),
+           py::arg("dilation"), py::arg("stride"), py::arg("tap"), py::arg("weight1"),
+           py::arg("bias1"), py::arg("weight2"), py::arg("bias2"));
+  py::class_<BoundStack>(m, "StackParams")
+      .def(py::init(&make_params), py::kw_only(), py::arg("blocks"), py::arg("code_residual"),
+           py::arg("head_weight"), py::arg("head_bias"), py::arg("stride"), py::arg("sample"),
+           py::arg("receptive_field"));
   py::class_<Stack>(m, "Stack")
       .def(py::init(&make_stack), py::kw_only(), py::arg("isa"), py::arg("precision"),
-           py::arg("blocks"), py::arg("code_residual"), py::arg("head_weight"),
-           py::arg("head_bias"), py::arg("stride"), py::arg("sample"), py::arg("receptive_field"),
-           py::arg("chunk") = 0)
+           py::arg("params"), py::arg("chunk") = 0)
       .def("score", score)
       .def("seconds", seconds)
       .def_readonly("chunk", &Stack::chunk);
   py::class_<Substitutions>(m, "Substitutions")
-      .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("blocks"),
-           py::arg("code_residual"), py::arg("head_weight"), py::arg("head_bias"),
-           py::arg("stride"), py::arg("sample"), py::arg("receptive_field"))
-      .def("score", substitute);
+      .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("params"))
+      .def("score", substitute, py::kw_only(), py::arg("codes"), py::arg("length"),
+           py::arg("starts"), py::arg("places"), py::arg("bases"), py::arg("n"),
+           py::arg("before"), py::arg("after"), py::arg("threads"));
   bind_training(m);
 }

@@ -22,6 +22,7 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 from tcnfast.engines import ops, triton_blocks, triton_engine
+from tcnfast.engines.block_call import BlockCall, BlockGradients
 from tcnfast.model.tcn import TCN, TCNConfig
 
 VERSION = ".".join(triton.__version__.split(".")[:2])
@@ -80,31 +81,31 @@ def train():
     grid = model.config.grid(32)
     x = torch.empty(8, 32_768, dtype=torch.uint8, device="meta")
     for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        c, k1 = len(block.conv1.weight), block.conv1.weight.shape[2]
+        c = len(block.conv1.weight)
         mask = torch.empty(8, c, device="meta")
         vector = torch.empty(c, device="meta")
-        shape = dict(
-            sequences=8, length=x.shape[1], channels=c, taps1=k1, taps2=3,
-            dilation=geometry.dilation, stride=geometry.stride, tap=block.tap // geometry.grid_in,
-            codes=x.dtype == torch.uint8, batch_norm=True, eps=1e-5,
-        )  # fmt: skip
-        residual = torch.empty(5, c, device="meta") if shape["codes"] else None
-        tensors = dict(
-            weight1=block.conv1.weight.detach(), weight2=block.conv2.weight.detach(),
-            gain1=vector, shift1=vector, gain2=vector, shift2=vector, mask1=mask, mask2=mask,
-            code_residual=residual,
-        )  # fmt: skip
-        outputs = ops._outputs(
-            x, tensors["weight1"], tensors["weight2"], vector,
-            geometry.dilation, geometry.stride, "bf16",
-        )  # fmt: skip
-        saved = dict(zip(ops.OUTPUTS, outputs, strict=True))
-        triton_blocks.forward(x, tensors, saved, shape, "bf16")
-        gradients = {name: torch.empty_like(t) for name, t in tensors.items() if t is not None}
-        if not shape["codes"]:
-            gradients["dx"] = torch.empty_like(x)
-        triton_blocks.backward(saved["y"], x, saved, tensors, gradients, shape, "bf16")
-        x = saved["y"]
+        call = BlockCall(
+            x=x,
+            weight1=block.conv1.weight.detach(),
+            weight2=block.conv2.weight.detach(),
+            gain1=vector,
+            shift1=vector,
+            gain2=vector,
+            shift2=vector,
+            mask1=mask,
+            mask2=mask,
+            code_residual=torch.empty(5, c, device="meta") if x.dtype == torch.uint8 else None,
+            dilation=geometry.dilation,
+            stride=geometry.stride,
+            tap=block.tap // geometry.grid_in,
+            eps=1e-5,
+            precision="bf16",
+        )
+        saved = ops.outputs_of(call, triton_engine.padded_channels(c))
+        triton_blocks.forward(call, saved)
+        gradients = (g if g.numel() else None for g in ops.empty_gradients(call))
+        triton_blocks.backward(saved.y, call, saved, BlockGradients(*gradients))
+        x = saved.y
 
 
 def compile_for(target, kernel, arguments, options):

@@ -57,7 +57,7 @@ class Backward {
         at_(kernels, shape),
         length1_(shape.length1()),
         length2_(shape.length2()),
-        weights_(gradients.weight2),
+        weights_(gradients.dweight2),
         spans1_(spans_of(shape.sequences, length1_)),
         spans2_(spans_of(shape.sequences, length2_)),
         groups1_(spans1_.size()),
@@ -123,7 +123,7 @@ NormBackward Backward::second_norm() {
       }
     });
   return NormBackward(s_, at_.padded, sums, s_.sequences * length2_, t_.gain2, t_.mean2, t_.var2,
-                      d_.gain2, d_.shift2);
+                      d_.dgain2, d_.dshift2);
 }
 
 // The second convolution's weights, and the gradient of the first norm's output in the workspace.
@@ -163,9 +163,9 @@ NormBackward Backward::second_convolution(NormGradient back2) {
                               sums1.products(i));
       }
   });
-  if (weights_) sums2.total(groups2_.count, s_.channels, d_.weight2);
+  if (weights_) sums2.total(groups2_.count, s_.channels, d_.dweight2);
   return NormBackward(s_, at_.padded, sums1, s_.sequences * length1_, t_.gain1, t_.mean1, t_.var1,
-                      d_.gain1, d_.shift1);
+                      d_.dgain1, d_.dshift1);
 }
 
 // The first convolution's weights, and the gradient of the block's input.
@@ -201,7 +201,7 @@ void Backward::first_convolution(NormGradient back1) {
                               s_.stride * at_.row, last - first, at_.padded);
       }
   });
-  if (weights_) sums.total(groups1_.count, s_.channels, d_.weight1);
+  if (weights_) sums.total(groups1_.count, s_.channels, d_.dweight1);
 }
 
 // The same for codes: sums by word and by letter, and the gradient of the one-hot form if wanted.
@@ -245,7 +245,7 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
   for (long group = 1; group < groups1_.count; ++group)
     for (long i = 0; i < table * at_.padded; ++i)
       word_sums.row()[i] += word_sums.row(group * table)[i];
-  first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.weight1);
+  first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.dweight1);
 
   const long row = N_CODES * at_.padded;
   std::vector<double> sums(groups2_.count * row);
@@ -253,7 +253,7 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
     for (long group; tasks.take(group);)
       for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {
         const auto [n, from, to] = spans2_[i];
-        const uint8_t* codes = t_.codes + n * s_.length + s_.tap + from * s_.stride;
+        const uint8_t* codes = t_.code_input + n * s_.length + s_.tap + from * s_.stride;
         const Padded of_span(N_CODES, at_.padded);
         train_.sum_codes(dy(n, from), y(n, from), codes, s_.stride, of_span.row(), to - from,
                          at_.padded);
@@ -265,15 +265,15 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
       double sum = 0;
       for (long group = 0; group < groups2_.count; ++group)
         sum += sums[group * row + code * at_.padded + c];
-      d_.code_residual[code * s_.channels + c] = float(sum);
+      d_.dcode_residual[code * s_.channels + c] = float(sum);
     }
 }
 
 }  // namespace
 
-void block_backward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
-                    const BlockGradients& gradients, int threads) {
-  Backward(kernels, shape, tensors, gradients, threads).run();
+void block_backward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
+  check(arguments, true);
+  Backward(kernels, arguments, arguments, arguments, threads).run();
 }
 
 }  // namespace tcnfast

@@ -125,7 +125,7 @@ void Forward::output(const Norm& norm2) {
       char* y = at_.at(t_.y, length2_, n, from);
       const long x = s_.tap + from * s_.stride;
       if (s_.codes)
-        train_.combine_codes(a2, activation, t_.codes + n * s_.length + x, s_.stride,
+        train_.combine_codes(a2, activation, t_.code_input + n * s_.length + x, s_.stride,
                              code_residual.row(), y, to - from, at_.padded);
       else
         train_.combine(a2, activation, at_.at(t_.x, s_.length, n, x), s_.stride * at_.row, y,
@@ -165,9 +165,9 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
 
 }  // namespace
 
-void block_forward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
-                   int threads) {
-  Forward(kernels, shape, tensors, threads).run();
+void block_forward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
+  check(arguments, false);
+  Forward(kernels, arguments, arguments, threads).run();
 }
 
 }  // namespace tcnfast

@@ -145,7 +145,7 @@ class FirstRows {
  public:
   FirstRows(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
             int padded)
-      : kernels_(kernels), shape_(shape), codes_(tensors.codes), padded_(padded) {
+      : kernels_(kernels), shape_(shape), codes_(tensors.code_input), padded_(padded) {
     if (shape.codes)
       layer = FirstLayer(tensors.weight1, nullptr, shape.channels, padded, shape.taps1);
   }

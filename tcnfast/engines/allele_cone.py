@@ -224,12 +224,8 @@ def _block(
     block: reference.BlockWeights, geometry: BlockGrid, x: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Rows that a block gives, and its first convolution after ReLU (of codes: None)."""
-    residual = code_residual(block.residual).to(x.device) if x.dtype == torch.uint8 else None
-    y, a1, *_ = ops.block(
-        x, block.weight1, block.weight2, None, block.bias1, None, block.bias2, None, None, residual,
-        geometry.dilation, geometry.stride, block.tap // geometry.grid_in, 0.0, "fp32",
-    )  # fmt: skip
-    if residual is not None:
+    y, a1, *_ = ops.block(*ops.plain_arguments(block, geometry, x, "fp32"))
+    if x.dtype == torch.uint8:
         return y, None
     a1[..., : len(block.bias1)] += block.bias1
     return y, a1.relu_()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import cpu_engine
+from .block_call import BlockCall, BlockGradients, BlockOutputs
 
 
 def padded_channels(channels: int, precision: str) -> int:
@@ -13,48 +14,25 @@ def padded_channels(channels: int, precision: str) -> int:
     return cpu_engine.padded_channels(channels, precision)
 
 
-def forward(
-    x: Tensor,
-    tensors: dict[str, Tensor | None],
-    outputs: dict[str, Tensor],
-    shape: dict,
-    precision: str,
-) -> None:
-    """Compute ``outputs``, named as ``ops.block`` returns them, of ``x`` and its other arguments.
-
-    Raises ValueError for a code over 4.
-    """
-    addresses, alive = _addresses({_name(x): x} | tensors | outputs)
-    threads = torch.get_num_threads()
-    cpu_engine._C.block_forward(cpu_engine.isa(), precision, shape, addresses, threads)
-    del alive
+def forward(call: BlockCall, outputs: BlockOutputs) -> None:
+    """Compute ``outputs``. Raises ValueError for a code over 4."""
+    _run("block_forward", call, outputs._asdict())
 
 
-def backward(
-    dy: Tensor,
-    x: Tensor,
-    saved: dict[str, Tensor],
-    tensors: dict[str, Tensor | None],
-    gradients: dict[str, Tensor],
-    shape: dict,
-    precision: str,
-) -> None:
-    """Fill ``gradients``, named as the arguments of ``ops.block``; or of codes "one_hot" alone."""
-    length1 = shape["length"] - (shape["taps1"] - 1) * shape["dilation"]
-    workspace = torch.empty(shape["sequences"], length1, saved["y"].shape[2], dtype=dy.dtype)
-    addresses, alive = _addresses({_name(x): x} | tensors | saved)
-    dy = dy.contiguous()
-    results, _ = _addresses({"dy": dy, "workspace": workspace} | gradients)
-    threads = torch.get_num_threads()
-    cpu_engine._C.block_backward(cpu_engine.isa(), precision, shape, addresses, results, threads)
-    del alive
+def backward(dy: Tensor, call: BlockCall, saved: BlockOutputs, gradients: BlockGradients) -> None:
+    """Fill ``gradients``; ``saved``: what the forward pass gave."""
+    size = call.sequences, call.length1, saved.y.shape[2]
+    more = {"dy": dy, "workspace": torch.empty(size, dtype=dy.dtype)}
+    _run("block_backward", call, saved._asdict() | gradients._asdict() | more)
 
 
-def _name(x: Tensor) -> str:
-    return "codes" if x.dtype == torch.uint8 else "x"
-
-
-def _addresses(tensors: dict[str, Tensor | None]) -> tuple[dict[str, int], list[Tensor]]:
-    """Addresses of contiguous tensors, and the tensors that must live while they are used."""
-    alive = {name: t.contiguous() for name, t in tensors.items() if t is not None and t.numel()}
-    return {name: tensor.data_ptr() for name, tensor in alive.items()}, list(alive.values())
+def _run(name: str, call: BlockCall, tensors: dict[str, Tensor | None]) -> None:
+    arguments = cpu_engine._C.BlockArguments()
+    for size in arguments.SIZES:
+        setattr(arguments, size, getattr(call, size))
+    named = call.tensors() | tensors | {"code_input" if call.codes else "x": call.x}
+    alive = {key: t.contiguous() for key, t in named.items() if t is not None and t.numel()}
+    for key, tensor in alive.items():
+        setattr(arguments, key, tensor.data_ptr())
+    run = getattr(cpu_engine._C, name)
+    run(cpu_engine.isa(), call.precision, arguments, torch.get_num_threads())

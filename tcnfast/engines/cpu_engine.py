@@ -103,7 +103,7 @@ def substitutions(
     (n, labels). Windows that overlap share what they have in common, and inputs that are 0 are left
     out: the bits are those of whole windows. Runs on PyTorch's number of threads.
     """
-    stack = _C.Substitutions(isa=isa(), **_parameters(weights, grid))
+    stack = _C.Substitutions(isa=isa(), params=_parameters(weights, grid))
     n_labels = len(weights.head_bias)
 
     def run(codes, starts, places, bases):
@@ -112,10 +112,16 @@ def substitutions(
         before, after = (torch.empty(len(starts), n_labels) for _ in range(2))
         try:
             stack.score(
-                codes.ctypes.data, len(codes), starts.ctypes.data, places.ctypes.data,
-                bases.ctypes.data, len(starts), before.data_ptr(), after.data_ptr(),
-                torch.get_num_threads(),
-            )  # fmt: skip
+                codes=codes.ctypes.data,
+                length=len(codes),
+                starts=starts.ctypes.data,
+                places=places.ctypes.data,
+                bases=bases.ctypes.data,
+                n=len(starts),
+                before=before.data_ptr(),
+                after=after.data_ptr(),
+                threads=torch.get_num_threads(),
+            )
         except RuntimeError as error:
             raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
         return before, after
@@ -125,34 +131,36 @@ def substitutions(
 
 def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0):
     """The ``_C.Stack`` of folded weights on the grids of ``grid``."""
-    return _C.Stack(isa=isa(), precision=precision, chunk=chunk, **_parameters(weights, grid))
+    params = _parameters(weights, grid)
+    return _C.Stack(isa=isa(), precision=precision, chunk=chunk, params=params)
 
 
-def _parameters(weights: reference.StackWeights, grid: StackGrid) -> dict:
+def _parameters(weights: reference.StackWeights, grid: StackGrid):
+    """The ``_C.StackParams`` of folded weights."""
     weights = weights.to("cpu", torch.float32)
     blocks = [
-        {
-            "taps1": geometry.kernel_sizes[0],
-            "taps2": geometry.kernel_sizes[1],
-            "dilation": geometry.dilation,
-            "stride": geometry.stride,
-            "tap": block.tap // geometry.grid_in,
-            "weight1": block.weight1.numpy(),
-            "bias1": block.bias1.numpy(),
-            "weight2": block.weight2.numpy(),
-            "bias2": block.bias2.numpy(),
-        }
+        _C.BlockParams(
+            taps1=geometry.kernel_sizes[0],
+            taps2=geometry.kernel_sizes[1],
+            dilation=geometry.dilation,
+            stride=geometry.stride,
+            tap=block.tap // geometry.grid_in,
+            weight1=block.weight1.numpy(),
+            bias1=block.bias1.numpy(),
+            weight2=block.weight2.numpy(),
+            bias2=block.bias2.numpy(),
+        )
         for block, geometry in zip(weights.blocks, grid.blocks, strict=True)
     ]
-    return {
-        "blocks": blocks,
-        "code_residual": code_residual(weights.blocks[0].residual).numpy(),
-        "head_weight": weights.head_weight.numpy(),
-        "head_bias": weights.head_bias.numpy(),
-        "stride": grid.stride,
-        "sample": grid.sample,
-        "receptive_field": grid.receptive_field,
-    }
+    return _C.StackParams(
+        blocks=blocks,
+        code_residual=code_residual(weights.blocks[0].residual).numpy(),
+        head_weight=weights.head_weight.numpy(),
+        head_bias=weights.head_bias.numpy(),
+        stride=grid.stride,
+        sample=grid.sample,
+        receptive_field=grid.receptive_field,
+    )
 
 
 def code_residual(residual: tuple[Tensor, Tensor] | None) -> Tensor:

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops, reference
-from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 
 PATH_POINTS = 25  # of a path that go through the network together
@@ -186,8 +185,8 @@ def _rows_back(x: Tensor, blocks: list, sample: int, precision: str) -> Callable
     def back(dfeatures: Tensor) -> Tensor:
         dy = torch.zeros_like(last)
         dy[:, ::sample, : dfeatures.shape[2]] = dfeatures.to(dy.dtype)
-        for x, saved, given, where in reversed(kept):
-            dy = ops.block_input_gradient(dy, x, saved, *given, *where, precision)
+        for saved, arguments in reversed(kept):
+            dy = ops.block_input_gradient(dy, saved, *arguments)
         return dy.float().transpose(1, 2)
 
     return back
@@ -202,12 +201,7 @@ def _rows(maps: Tensor, precision: str) -> Tensor:
 
 
 def _forward(block: reference.BlockWeights, geometry: BlockGrid, x: Tensor, precision: str):
-    """Rows that a block gives, and what its gradient needs."""
-    residual = code_residual(block.residual).to(x.device) if x.dtype == torch.uint8 else None
-    where = (geometry.dilation, geometry.stride, block.tap // geometry.grid_in)
-    given = (block.weight1, block.weight2, block.bias1, block.bias2, residual)
-    saved = ops.block(
-        x, block.weight1, block.weight2, None, block.bias1, None, block.bias2, None, None,
-        residual, *where, 0.0, precision,
-    )  # fmt: skip
-    return saved[0], (x, list(saved), given, where)
+    """Rows that a block gives, and what its gradient needs: all that it gave, its arguments."""
+    arguments = ops.plain_arguments(block, geometry, x, precision)
+    saved = list(ops.block(*arguments))
+    return saved[0], (saved, arguments)

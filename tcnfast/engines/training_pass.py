@@ -75,21 +75,21 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
     sizes = len(x), conv1.out_channels
     mask1, mask2 = (_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2))
     y, _, _, mean1, var1, mean2, var2 = ops.block(
-        x,
-        conv1.weight,
-        conv2.weight,
-        norm1.weight if batch_norm else None,
-        norm1.bias if batch_norm else conv1.bias,
-        norm2.weight if batch_norm else None,
-        norm2.bias if batch_norm else conv2.bias,
-        mask1,
-        mask2,
-        _code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
-        grid.dilation,
-        grid.stride,
-        block.tap // grid.grid_in,
-        norm1.eps if batch_norm else 0.0,
-        precision,
+        x=x,
+        weight1=conv1.weight,
+        weight2=conv2.weight,
+        gain1=norm1.weight if batch_norm else None,
+        shift1=norm1.bias if batch_norm else conv1.bias,
+        gain2=norm2.weight if batch_norm else None,
+        shift2=norm2.bias if batch_norm else conv2.bias,
+        mask1=mask1,
+        mask2=mask2,
+        code_residual=_code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
+        dilation=grid.dilation,
+        stride=grid.stride,
+        tap=block.tap // grid.grid_in,
+        eps=norm1.eps if batch_norm else 0.0,
+        precision=precision,
     )
     if batch_norm:
         _move_on(norm1, mean1, var1, len(x) * length1)

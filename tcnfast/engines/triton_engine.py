@@ -190,6 +190,26 @@ class _Block:
         reach = self.geometry.span // self.geometry.grid_in
         return (length - reach - 1) // self.geometry.stride + 1
 
+    def arguments(self, y: Tensor, length: int) -> dict:
+        """What the kernels of whole blocks are told alike."""
+        return dict(
+            y=y,
+            w1=self.weight1,
+            b1=self.bias1,
+            w2=self.weight2,
+            b2=self.bias2,
+            length=length,
+            outputs=y.shape[1],
+            S=self.geometry.stride,
+            AGE=self.age,
+            C=self.padded,
+            M=self.tiling.rows,
+            INPUTS=self.inputs,
+            num_warps=self.tiling.warps,
+            num_stages=self.tiling.stages,
+            **FUSION,
+        )
+
     def empty(self, like: Tensor, positions: int) -> Tensor:
         return torch.empty(len(like), positions, self.padded, dtype=self.dtype, device=like.device)
 
@@ -216,12 +236,15 @@ class FirstBlock(_Block):
         rows = -(-outputs // steps)
         k1, k = self.geometry.kernel_sizes
         first_block[(-(-rows // cut.rows) * n,)](
-            codes, y, self.weight1, self.bias1, self.weight2, self.bias2, self.table,
-            length, outputs, rows, steps,
-            K1=k1, K=k, S=self.geometry.stride, AGE=self.age, LETTERS=len(self.weight1),
-            C=self.padded, M=cut.rows, INPUTS=self.inputs,
-            num_warps=cut.warps, num_stages=cut.stages, **FUSION,
-        )  # fmt: skip
+            codes=codes,
+            table=self.table,
+            rows=rows,
+            steps=steps,
+            K1=k1,
+            K=k,
+            LETTERS=len(self.weight1),
+            **self.arguments(y, length),
+        )
         return y
 
 
@@ -244,12 +267,14 @@ class FusedBlock(_Block):
         rows = -(-outputs // (dilation * steps)) * dilation
         k = self.geometry.kernel_sizes[1]
         block[(-(-rows // cut.rows) * n,)](
-            x, y, self.weight1, self.bias1, self.weight2, self.bias2,
-            length, outputs, rows, steps, dilation,
-            K=k, S=self.geometry.stride, AGE=self.age, C=self.padded, M=cut.rows,
-            RELOAD=cut.reload, INPUTS=self.inputs,
-            num_warps=cut.warps, num_stages=cut.stages, **FUSION,
-        )  # fmt: skip
+            x=x,
+            rows=rows,
+            steps=steps,
+            dilation=dilation,
+            K=k,
+            RELOAD=cut.reload,
+            **self.arguments(y, length),
+        )
         return y
 
 
@@ -270,13 +295,36 @@ class TwoConvolutions(FusedBlock):
         n, outputs, channels = y.shape
         tile = 64
         conv[(-(-n * outputs // tile),)](
-            x, y, weight, None, None, None, bias, residual, None,
-            x.shape[1], outputs, n * outputs,
-            0 if residual is None else residual.shape[1], self.tap, self.geometry.dilation, stride,
-            K=len(weight), C=channels, M=tile, INPUTS=self.inputs, NORMALISE=False, DROPOUT=False,
-            RELU=True, RESIDUAL=residual is not None, RESIDUAL_STRIDE=stride, STATISTICS=False,
-            num_warps=4, num_stages=2, **FUSION,
-        )  # fmt: skip
+            x=x,
+            y=y,
+            w=weight,
+            scale=None,
+            shift=None,
+            masks=None,
+            bias=bias,
+            residual=residual,
+            statistics=None,
+            length=x.shape[1],
+            outputs=outputs,
+            total=n * outputs,
+            residual_length=0 if residual is None else residual.shape[1],
+            tap=self.tap,
+            dilation=self.geometry.dilation,
+            stride=stride,
+            K=len(weight),
+            C=channels,
+            M=tile,
+            INPUTS=self.inputs,
+            NORMALISE=False,
+            DROPOUT=False,
+            RELU=True,
+            RESIDUAL=residual is not None,
+            RESIDUAL_STRIDE=stride,
+            STATISTICS=False,
+            num_warps=4,
+            num_stages=2,
+            **FUSION,
+        )
 
 
 class Head:
@@ -300,8 +348,20 @@ class Head:
         n, length, channels = x.shape
         y = torch.empty(n, outputs, self.labels, device=x.device)
         head[(-(-outputs // self.TILE) * n, len(self.bias) // self.TILE)](
-            x, y, self.weight, self.bias, length, outputs, self.labels, self.sample,
-            C=channels, LABELS=self.TILE, M=self.TILE, INPUTS=self.inputs,
-            num_warps=4, num_stages=1, **FUSION,
-        )  # fmt: skip
+            x=x,
+            y=y,
+            w=self.weight,
+            b=self.bias,
+            length=length,
+            outputs=outputs,
+            labels=self.labels,
+            sample=self.sample,
+            C=channels,
+            LABELS=self.TILE,
+            M=self.TILE,
+            INPUTS=self.inputs,
+            num_warps=4,
+            num_stages=1,
+            **FUSION,
+        )
         return y

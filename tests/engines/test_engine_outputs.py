@@ -130,8 +130,9 @@ def test_the_binding_refuses_what_it_cannot_score(packed, length, threads):
     ids=lambda change: "".join(change),
 )
 def test_the_binding_refuses_a_stack_that_does_not_fit(monkeypatch, change):
-    real = cpu_engine._C.Stack
-    monkeypatch.setattr(cpu_engine._C, "Stack", lambda **options: real(**{**options, **change}))
+    name = "Stack" if {"isa", "precision"} & change.keys() else "StackParams"
+    real = getattr(cpu_engine._C, name)
+    monkeypatch.setattr(cpu_engine._C, name, lambda **options: real(**{**options, **change}))
     with pytest.raises(ValueError):
         cpu_engine.pack(random_weights(SHAPE), SHAPE.grid, "fp32")
 

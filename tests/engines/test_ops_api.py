@@ -67,7 +67,7 @@ def test_the_operators_keep_their_promises(case, precision):
     torch.library.opcheck(ops.block, forward)
     x, *parameters = (a.detach() if isinstance(a, torch.Tensor) else a for a in forward)
     saved = [t.detach() for t in ops.block(*forward)]
-    backward = [torch.randn_like(saved[0]), x, saved, *parameters]
+    backward = [torch.randn_like(saved[0]), saved, x, *parameters]
     utils = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
     torch.library.opcheck(ops.block_backward, backward, test_utils=utils)
 
