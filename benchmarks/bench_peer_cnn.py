@@ -1,4 +1,4 @@
-"""The TCN beside the usual CNN of the field (DeepSEA's, tcnfast/baselines/cnn.py), on real peaks.
+"""The TCN beside the usual CNN of the field (DeepSEA's, deepsea_peer.py), on real peaks.
 
 Both are trained by `train.fit`: the same regions, sampler, loss, optimiser, schedule and
 validation, each with the learning rate that did best in short runs of its own, none from motifs.
@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from deepsea_peer import CNN, CNNConfig, CNNPlan
 from encode_data import ROOT, load_dataset
 from record import RESULTS, append
 
@@ -39,7 +40,6 @@ from tcnfast.model.metrics import LabelScores, score_labels
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
-from tcnfast.windows.cnn import CNN, CNNConfig, CNNPlan
 
 Split = dict[str, list[Region]]
 RATES = {"cnn": (3e-4, 1e-3, 3e-3), "tcn": (1e-3, 3e-3, 6e-3)}

@@ -6,7 +6,6 @@ answer at once.
 
 from importlib import import_module
 
-from . import windows as windows
 from .bench import info as info
 from .scan import scan as scan
 
@@ -21,7 +20,7 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["info", "scan", "windows", *_HOME])
+__all__ = sorted(["info", "scan", *_HOME])
 
 
 def __getattr__(name: str):

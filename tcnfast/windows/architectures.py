@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from ..engines import backend as backends
 from ..engines.plan import Plan
 from ..genome.codes import reverse_complement
 from ..model.tcn import TCN
-from .danq import DanQ
 from .deepbind import DeepBind
 from .forms import AttentionTCN, SingleTaskTCNs, window_tcn
 from .gkm_svm import GkmSVM
@@ -26,8 +25,7 @@ from .wavelet_network import WaveletNetwork
 BATCH = 256  # windows scored at once
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """``build(labels, length, mapping, **shape)`` makes one; ``shape`` are its settings here.
 
     What it makes is a module of uint8 codes (N, length) -> logits (N, labels), with ``labels`` and
@@ -37,45 +35,34 @@ class Architecture:
     """
 
     build: Callable[..., nn.Module]
-    shape: dict
-    words: str
+    shape: dict = {}
 
+
+_GRU, _ATTENTION, _BASES = {"cell": "gru"}, {"readout": "attention"}, {"filters": 0}
+_DANQ = {"filters": 320, "kernel": 26, "pool": 13, "hidden": 320, "hidden_layer": 925}
+_DANQ |= {"readout": "all", "dropout": (0.2, 0.5)}
+_NARROW = {"filters": 128, "hidden": 128, "hidden_layer": 256}  # two fifths of DanQ's widths
+_DEEPRAM = {"filters": 16, "pool": 3, "pool_stride": 1, "hidden_layer": 64}  # a step a base
 
 ARCHITECTURES = {
-    "tcn": Architecture(window_tcn, {}, "TCN, scores the centre"),
-    "tcn-causal": Architecture(
-        window_tcn, {"alignment": "causal"}, "TCN with Bai's residual, scores the last position"
-    ),
-    "tcn-attention": Architecture(AttentionTCN, {}, "TCN with an attention head"),
-    "tcn-single": Architecture(SingleTaskTCNs, {}, "a TCN for each label"),
-    "bilstm": Architecture(RNN, {"filters": 0}, "BiLSTM on single bases, last states"),
-    "bigru": Architecture(RNN, {"filters": 0, "cell": "gru"}, "BiGRU on single bases, last states"),
-    "conv-bilstm": Architecture(RNN, {}, "convolution, pooling, BiLSTM, last states"),
-    "conv-bigru": Architecture(RNN, {"cell": "gru"}, "convolution, pooling, BiGRU, last states"),
-    "conv-bilstm-attention": Architecture(
-        RNN, {"readout": "attention"}, "convolution, pooling, BiLSTM, attention over steps"
-    ),
-    "conv-bigru-attention": Architecture(
-        RNN,
-        {"readout": "attention", "cell": "gru"},
-        "convolution, pooling, BiGRU, attention over steps",
-    ),
-    "deepram": Architecture(
-        RNN,
-        {"filters": 16, "pool": 3, "pool_stride": 1, "hidden_layer": 64},
-        "deepRAM's convolution and BiLSTM: a step a base",
-    ),
-    "deepbind": Architecture(DeepBind, {}, "DeepBind-like: convolution, maximum and mean"),
-    "danq": Architecture(
-        DanQ,
-        {"filters": 128, "hidden": 128, "hidden_layer": 256},
-        "DanQ-like: convolution, BiLSTM, dense layer, at two fifths of the published widths",
-    ),
-    "danq-full": Architecture(DanQ, {}, "DanQ at the published widths"),
-    "gkm-svm": Architecture(GkmSVM, {}, "gapped k-mer support vector machine"),
-    "wavelet": Architecture(WaveletNetwork, {}, "wavelet pictures and a ResNet-50"),
-    "pwm": Architecture(PWMNetwork, {}, "a learned matrix for each label, its best hit"),
-    "motif": Architecture(MotifNetwork, {}, "the best hit of a given motif, JASPAR's by default"),
+    "tcn": Architecture(window_tcn),  # scores the centre
+    "tcn-causal": Architecture(window_tcn, {"alignment": "causal"}),  # scores the last position
+    "tcn-attention": Architecture(AttentionTCN),
+    "tcn-single": Architecture(SingleTaskTCNs),  # a TCN for each label
+    "bilstm": Architecture(RNN, _BASES),  # on single bases
+    "bigru": Architecture(RNN, _BASES | _GRU),
+    "conv-bilstm": Architecture(RNN),  # behind a convolution and pooling; reads the last states
+    "conv-bigru": Architecture(RNN, _GRU),
+    "conv-bilstm-attention": Architecture(RNN, _ATTENTION),  # over steps
+    "conv-bigru-attention": Architecture(RNN, _ATTENTION | _GRU),
+    "deepram": Architecture(RNN, _DEEPRAM),
+    "deepbind": Architecture(DeepBind),
+    "danq": Architecture(RNN, _DANQ | _NARROW),
+    "danq-full": Architecture(RNN, _DANQ),  # at the published widths
+    "gkm-svm": Architecture(GkmSVM),
+    "wavelet": Architecture(WaveletNetwork),
+    "pwm": Architecture(PWMNetwork),  # a learned matrix for each label, its best hit
+    "motif": Architecture(MotifNetwork),  # the best hit of a given motif, JASPAR's by default
 }
 
 

@@ -1,9 +1,10 @@
-"""Recurrent networks over DNA: BiLSTM and BiGRU, on single bases or behind a convolution.
+"""Recurrent networks over DNA: BiLSTM and BiGRU, on single bases or behind a convolution; DanQ.
 
 The form behind a convolution is that of DeeperBind (Hassanzadeh and Wang 2016) and deepRAM
 (Trabelsi, Chaabane and Ben-Hur 2019): motif detectors, pooling, a recurrent layer that reads them
 in order. deepRAM pools 3 positions at stride 1, so that the recurrent layer still takes a step a
-base; here it takes one for each pooled stretch, as DanQ's does, which trains several times faster.
+base; here it takes one for each pooled stretch, which trains several times faster. DanQ (Quang and
+Xie 2016) does so too, and its dense layer reads all steps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..base.errors import TcnfastError
 from .baseline_network import Detectors, WindowNetwork, dense
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
-READOUTS = ("last", "attention")
+READOUTS = ("last", "attention", "all")
 
 
 class RNN(WindowNetwork):
@@ -25,8 +26,9 @@ class RNN(WindowNetwork):
     ``filters`` of width ``kernel`` feed the recurrent layer after a maximum over ``pool``
     positions every ``pool_stride`` (None: ``pool``); 0 filters: it reads the bases themselves.
     ``readout``: "last", the state of each direction after its last step; "attention", the mean over
-    steps weighted by a learned score of each. ``hidden_layer``: a dense layer before the head, 0
-    for none. ``dropout`` follows the pooling and the readout.
+    steps weighted by a learned score of each; "all", all of them, side by side. ``hidden_layer``: a
+    dense layer before the head, 0 for none. ``dropout`` follows the pooling and the readout; two
+    numbers: one for each.
     """
 
     def __init__(
@@ -43,31 +45,39 @@ class RNN(WindowNetwork):
         pool: int = 8,
         pool_stride: int | None = None,
         hidden_layer: int = 0,
-        dropout: float = 0.2,
+        dropout: float | tuple[float, float] = 0.2,
         norm: bool = True,
     ) -> None:
         super().__init__(labels, mapping)
         if cell not in CELLS or readout not in READOUTS:
             raise TcnfastError(f"RNN: cell {cell!r} or readout {readout!r} is unknown")
-        self.readout = readout
+        self.length = length if readout == "all" else None
         self.pool, self.pool_stride = pool, pool_stride or pool
         self.detectors, width = None, self.input.channels
         if filters:
             if length < kernel + pool - 1:
                 raise TcnfastError(f"RNN: windows of {length} bases are under {kernel + pool - 1}")
             self.detectors, width = Detectors(width, filters, kernel, norm), filters
+            length = (length - kernel + 1 - pool) // self.pool_stride + 1
         self.recurrent = CELLS[cell](width, hidden, batch_first=True, bidirectional=True)
         initialise_recurrence(self.recurrent)
         self.score = nn.Linear(2 * hidden, 1) if readout == "attention" else None
-        self.drop = nn.Dropout(dropout)
-        self.hidden = dense(2 * hidden, hidden_layer) if hidden_layer else None
-        self.make_head(hidden_layer or 2 * hidden)
+        shares = (dropout, dropout) if isinstance(dropout, float | int) else dropout
+        self.drops = nn.ModuleList(nn.Dropout(share) for share in shares)
+        width = 2 * hidden * (length if readout == "all" else 1)
+        self.hidden = dense(width, hidden_layer) if hidden_layer else None
+        self.make_head(hidden_layer or width)
 
     def features(self, x: Tensor) -> Tensor:
+        if self.length not in (None, x.shape[-1]):
+            raise TcnfastError(f"this network scores {self.length} bases, not {x.shape[-1]}")
         if self.detectors is not None:
-            x = self.drop(self.detectors.pooled(x, self.pool, self.pool_stride))
+            x = self.drops[0](self.detectors.pooled(x, self.pool, self.pool_stride))
         states, _ = self.recurrent(x.transpose(1, 2))
-        h = self.drop(self._read(states))
+        if self.length is None:
+            h = self.drops[1](self._read(states))
+        else:
+            h = self.drops[1](states).flatten(1)
         return h if self.hidden is None else F.relu(self.hidden(h))
 
     def _read(self, states: Tensor) -> Tensor:

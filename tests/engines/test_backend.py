@@ -17,7 +17,7 @@ from tcnfast.scan.motif_job import MotifJob, MotifScanOptions
 from tcnfast.scan.motif_run import _finder
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.records import Allele
-from tcnfast.windows.cnn import CNN, WINDOW, CNNConfig, CNNPlan
+from tcnfast.windows.architectures import build, window_scorer
 
 CPU = torch.device("cpu")
 MOTIFS = """MEME version 4
@@ -92,9 +92,9 @@ def motif_hits(genome):
 
 
 def other_networks(genome):
-    plan = CNNPlan(CNN(CNNConfig(labels=["a"])), "cpu", "fp32")
-    assert plan(np.zeros(WINDOW, np.uint8)).isfinite().all()
-    return plan.backend
+    score = window_scorer(build("deepbind", ["a"], 200), "cpu", "fp32")
+    assert np.isfinite(score(np.zeros((1, 200), np.uint8))).all()
+    return backends.choose(backends.OTHER_NETWORKS, "auto", CPU, "fp32").backend
 
 
 RUNS = {

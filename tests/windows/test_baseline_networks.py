@@ -179,7 +179,7 @@ def test_the_tcn_is_no_larger_than_the_recurrent_networks_it_is_held_against():
         (lambda: build("lstm", LABELS, 80), "arch 'lstm': must be one of tcn, "),
         (lambda: build("danq", LABELS, 80, shape={"depth": 3}), "arch danq: .*depth"),
         (lambda: build("tcn", LABELS, 80, "hot"), "mapping 'hot': must be one of one-hot, integer"),
-        (lambda: build("danq", LABELS, 30), "DanQ: windows of 30 bases are under 38"),
+        (lambda: build("danq", LABELS, 30), "RNN: windows of 30 bases are under 38"),
         (lambda: build("conv-bilstm", LABELS, 30), "RNN: windows of 30 bases are under 31"),
         (lambda: build("deepbind", LABELS, 20), "DeepBind: windows of 20 bases are under 24"),
         (lambda: build("bilstm", LABELS, 80, shape={"cell": "rnn"}), "cell 'rnn'"),

@@ -109,7 +109,7 @@ def test_the_protocol_of_the_article():
 @pytest.fixture(name="model")
 def fixture_model(tmp_path, run, monkeypatch):
     """A folder that the command trained, of an architecture of these tests."""
-    monkeypatch.setitem(ARCHITECTURES, "counter", Architecture(Counter, {}, "counts"))
+    monkeypatch.setitem(ARCHITECTURES, "counter", Architecture(Counter))
     planted_set().save(tmp_path / "set")
     code, _, err = run("windows", "train", "set", "--arch", "counter", "-o", "model")
     assert code == 0, err

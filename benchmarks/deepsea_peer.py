@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..base.errors import TcnfastError
-from ..engines import backend as backends
-from ..engines.plan import STRANDS
-from ..genome.genome import reverse_complement
-from ..model.tcn import network_input
+from tcnfast.base.errors import TcnfastError
+from tcnfast.engines import backend as backends
+from tcnfast.engines.plan import STRANDS
+from tcnfast.genome.genome import reverse_complement
+from tcnfast.model.tcn import network_input
 
 WINDOW = 1000  # bases that a score depends on; even, so that the label bin is in the very middle
 KERNEL, POOL = 8, 4

@@ -1,5 +1,8 @@
 """The peer network: DeepSEA's shape, windows that share their convolutions, the same training."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +17,10 @@ from tcnfast.genome.codes import reverse_complement
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
-from tcnfast.windows.cnn import CNN, CNNConfig, CNNPlan
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from deepsea_peer import CNN, CNNConfig, CNNPlan  # noqa: E402
 
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]
 TRAIN, VALID = [Region("chr1", 0, 70_000)], [Region("chr1", 70_000, 120_000)]
