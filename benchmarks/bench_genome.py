@@ -45,9 +45,7 @@ def fasta(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twobit(fasta):
-    # elsewhere, or it would be read in place of the FASTA file
-    (fasta.parent / "twobit").mkdir()
-    path = fasta.parent / "twobit/chr.2bit"
+    path = fasta.parent / "chr.2bit"
     write_twobit(fasta, path)
     return path
 

@@ -6,8 +6,7 @@
 writes the 24 main contigs of hg38 by name and size (3,088,269,832 bp; `--scale` times that): the
 given sequence, gaps and all, end to end again and again, each contig going on where the one before
 ended; so calls and gaps are as dense as in what was given. Or, with `--random SEED`, letters that
-are all as likely, without gaps. `--twobit FILE` also writes them as .2bit, by `tcnfast index`; give
-it another folder, as a .2bit beside a FASTA file is read in its place.
+are all as likely, without gaps. `--twobit FILE` also writes them as .2bit, by `tcnfast index`.
 
 An existing file of the right length is left as it is.
 """

@@ -23,12 +23,13 @@ from .base.verb import VERBS
 
 # commands in the order of the help, and the room that declares each
 ROOMS = {
+    "index": "genome",
     "info": "bench",
     "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
-    "index", "prepare", "train", "evaluate", "average", "scan", "attribute", "motifs",
+    "prepare", "train", "evaluate", "average", "scan", "attribute", "motifs",
     "report", "variants", "cobind", "bench",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {

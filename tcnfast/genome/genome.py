@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 import os
 import re
@@ -16,14 +15,11 @@ from .codes import N, encode, one_hot, reverse_complement
 from .fasta import FastaFile
 from .sequence_files import GenomeError
 from .twobit import TwoBitFile, is_twobit
-from .twobit_match import open_matching, twobit_path
 
 __all__ = [
     "Genome", "GenomeError", "Region", "encode", "match_chroms", "one_hot", "parse_region",
     "reverse_complement", "split_chroms",
 ]  # fmt: skip
-
-log = logging.getLogger(__name__)
 
 _SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
 _SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
@@ -58,24 +54,22 @@ def parse_region(text: str) -> Region:
 class Genome:
     """The contigs of one or more files: FASTA (plain, gzip or bgzip) or UCSC .2bit.
 
-    Where a FASTA file has its .2bit beside it (hg38.2bit of hg38.fa or hg38.fa.gz, as ``tcnfast
-    index`` writes it), that is read instead, after a comparison of names, sizes and sampled bases;
-    not so with ``use_twobit`` False.
+    Exactly the files named are read, whatever lies beside them.
     ``sizes`` maps contig names to lengths in file order. ``paths`` are the files that are read: by
     their hashes a result says what it was made of, so that a FASTA file and its .2bit count as two
     inputs though they give the same codes. Threads may share a genome; a pickled one opens
     ``paths`` again. Raises GenomeError for files that are missing, damaged or no nucleotide
-    sequence, for a .2bit that is not that of its FASTA, and for contig names that occur twice.
+    sequence, and for contig names that occur twice.
     """
 
-    def __init__(self, *paths: str | os.PathLike[str], use_twobit: bool = True) -> None:
+    def __init__(self, *paths: str | os.PathLike[str]) -> None:
         if not paths:
             raise GenomeError("no genome: name at least one FASTA or .2bit file")
         self._files: list[FastaFile | TwoBitFile] = []
         self._file_of: dict[str, FastaFile | TwoBitFile] = {}
         try:
             for path in paths:
-                self._add(_open(Path(path), use_twobit))
+                self._add(_open(Path(path)))
         except BaseException:
             self.close()
             raise
@@ -129,26 +123,14 @@ class Genome:
         self.close()
 
     def __reduce__(self) -> tuple:
-        return _reopen, self.paths
+        return Genome, self.paths
 
     def __repr__(self) -> str:
         return f"Genome({', '.join(repr(str(path)) for path in self.paths)})"
 
 
-def _reopen(*paths: Path) -> Genome:
-    """A genome of these very files, whatever has appeared beside them."""
-    return Genome(*paths, use_twobit=False)
-
-
-def _open(path: Path, use_twobit: bool) -> FastaFile | TwoBitFile:
-    if is_twobit(path):
-        return TwoBitFile(path)
-    beside = twobit_path(path)
-    if not use_twobit or not beside.is_file():
-        return FastaFile(path)
-    twobit, compared = open_matching(path, beside)
-    log.info("%s is read in place of %s: %s agree", beside, path, compared)
-    return twobit
+def _open(path: Path) -> FastaFile | TwoBitFile:
+    return TwoBitFile(path) if is_twobit(path) else FastaFile(path)
 
 
 def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> None:

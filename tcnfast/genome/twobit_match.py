@@ -1,4 +1,4 @@
-"""The .2bit file beside a FASTA file, and whether it holds the same sequence.
+"""Whether a .2bit file holds the sequence of a FASTA file.
 
 Comparing every base would cost what the .2bit file is there to save. So names and sizes are
 compared, and bases at places all over the genome; of a compressed FASTA file, which cannot be read
@@ -8,18 +8,17 @@ at a place, all bases at its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..base.options import setting
 from .fasta import FastaFile, index_of
 from .fasta_text import FastaText, look_at
 from .sequence_files import GenomeError
 from .twobit import TwoBitFile
-
-_COMPRESSED = (".gz", ".bgz", ".bgzf")
-_FASTA = (".fa", ".fasta", ".fna", ".fas")
 
 # bases: genomes up to this size are compared whole, others of compressed files to there
 _WHOLE = 1 << 20
@@ -38,36 +37,24 @@ class Place(NamedTuple):
     end: int
 
 
-def twobit_path(fasta: Path) -> Path:
-    """Where the .2bit file of a FASTA file lies: hg38.2bit for hg38.fa and hg38.fa.gz."""
-    if fasta.suffix.lower() in _COMPRESSED:
-        fasta = fasta.with_suffix("")
-    if fasta.suffix.lower() in _FASTA:
-        fasta = fasta.with_suffix("")
-    return fasta.with_name(f"{fasta.name}.2bit")
-
-
-def open_matching(fasta: Path, path: Path) -> tuple[TwoBitFile, str]:
-    """The .2bit file ``path`` of ``fasta``, and what of the two was compared.
+def compare_files(fasta: Path, path: Path) -> str:
+    """What of ``fasta`` and its .2bit file ``path`` was compared, and is equal.
 
     Raises GenomeError where either cannot be read, and where they differ: how, and how to mend it.
     """
     head = look_at(fasta)
-    mend = f"tcnfast index --force {fasta} writes it anew, or move it away"
+    mend = f"{setting('force', True)} writes it anew"
     try:
         twobit = TwoBitFile(path)
     except GenomeError as error:
         raise GenomeError(f"{error}; {mend}") from None
-    try:
+    with closing(twobit):
         indexed = index_of(fasta, head) is not None
         compare = _compare_places if indexed else _compare_beginning
         difference, compared = compare(fasta, head, twobit)
         if difference is not None:
             raise GenomeError(f"{path}: is not the sequence of {fasta}: {difference}; {mend}")
-    except BaseException:
-        twobit.close()
-        raise
-    return twobit, compared
+    return compared
 
 
 def _compare_places(path: Path, head: bytes, twobit: TwoBitFile) -> tuple[str | None, str]:

@@ -8,6 +8,7 @@ from support.cli import assert_nothing_written, fails, scan_words
 from support.fasta import wrap
 from support.twobit import twobit
 
+import tcnfast
 from tcnfast.genome.genome import Genome
 
 SEQS = {"a": "ACGTacgtNN", "b": "TTTTT"}
@@ -37,8 +38,7 @@ def test_another_name(run, fasta, tmp_path):
     assert run("index", fasta, "-o", "other.2bit")[0] == 0
     assert [path.name for path in tmp_path.glob("*.2bit")] == ["other.2bit"]
     assert Genome(tmp_path / "other.2bit").sizes == {"a": 10, "b": 5}
-    code, _, err = run("index", fasta, fasta, "-o", "third.2bit")
-    assert code == 2 and "names one file" in err
+    fails(run("index", fasta, fasta, "-o", "third.2bit"), "-o/--output: names one file")
 
 
 def test_one_that_is_there(run, fasta, tmp_path):
@@ -50,9 +50,9 @@ def test_one_that_is_there(run, fasta, tmp_path):
     assert out.stat().st_mtime_ns == before
     assert run("index", fasta, "--force")[0] == 0 and out.stat().st_mtime_ns > before
     out.write_bytes(twobit({**SEQS, "b": "TTTTG"}))
-    fails(run("index", fasta), "b:5 is G in it and T in the FASTA file", "tcnfast index --force")
+    fails(run("index", fasta), "b:5 is G in it and T in the FASTA file", "--force writes")
     out.write_bytes(out.read_bytes()[:-1])
-    fails(run("index", fasta), "truncated", "tcnfast index --force")
+    fails(run("index", fasta), "truncated", "--force writes")
     assert run("index", fasta, "--force")[0] == 0 and out.read_bytes() == twobit(SEQS)
 
 
@@ -74,17 +74,22 @@ def test_a_file_of_more_than_4_gib_is_announced(run, fasta, monkeypatch, tmp_pat
     assert (tmp_path / "x.2bit").read_bytes() == twobit(SEQS, version=1)
 
 
-def test_a_scan_reads_it_and_calls_the_same(run, home, tmp_path):
+def test_in_python(fasta, tmp_path):
+    assert tcnfast.index(fasta) == [tmp_path / "x.2bit"]
+    assert tcnfast.index(str(fasta), tmp_path / "y.2bit") == [tmp_path / "y.2bit"]
+    with pytest.raises(tcnfast.TcnfastError, match="^out: names one file"):
+        tcnfast.index([fasta, fasta], tmp_path / "z.2bit")
+    with pytest.raises(tcnfast.TcnfastError, match="choose another out$"):
+        tcnfast.index(fasta, fasta)
+
+
+def test_a_scan_of_it_calls_the_same_and_one_of_the_fasta_reads_the_fasta(run, home, tmp_path):
     assert run(*scan_words(home, "by-fasta"))[0] == 0
     (tmp_path / "genome.fa").write_bytes((home / "genome.fa").read_bytes())
     assert run("index", "genome.fa")[0] == 0
-    words = ["-m", home / "model", "-o"]
-    for genome, out in (("genome.fa", "beside"), ("genome.2bit", "direct")):
-        code, _, err = run("scan", genome, *words, out)
-        assert code == 0
-        assert ("genome.2bit is read in place of genome.fa" in err) == (out == "beside")
+    for genome in ("genome.fa", "genome.2bit"):
+        out = tmp_path / genome.replace(".", "-")
+        assert run("scan", genome, "-m", home / "model", "-o", out)[0] == 0
         for name in ("summary.tsv", *(f"peaks/{p}" for p in os.listdir("by-fasta/peaks"))):
-            assert (tmp_path / out / name).read_bytes() == (
-                tmp_path / "by-fasta" / name
-            ).read_bytes()
-        assert '"genome.2bit"' in (tmp_path / out / "run.json").read_text()
+            assert (out / name).read_bytes() == (tmp_path / "by-fasta" / name).read_bytes()
+        assert f'"{genome}"' in (out / "run.json").read_text()

@@ -1,7 +1,6 @@
-"""A .2bit file beside its FASTA file: read in its place, or refused."""
+"""A .2bit file against its FASTA file: the same sequence, or how it differs."""
 
 import gzip
-import logging
 import os
 import pickle
 import random
@@ -13,7 +12,8 @@ from support.twobit import twobit
 
 from tcnfast.genome import fasta_text, twobit_match
 from tcnfast.genome.genome import Genome
-from tcnfast.genome.twobit_match import twobit_path
+from tcnfast.genome.index_fasta import twobit_path
+from tcnfast.genome.twobit_match import compare_files
 from tcnfast.genome.twobit_write import write_twobit
 
 
@@ -35,32 +35,25 @@ def test_where_it_lies(fasta, want):
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("pack, name", [(bytes, "x.fa"), (gzip.compress, "x.fa.gz")])
 @pytest.mark.parametrize("whole", [0, 1 << 20])
-def test_it_is_read_in_place_of_its_fasta(
-    write, seqs, monkeypatch, caplog, pack, name, older, whole
-):
+def test_one_of_the_same_sequence(write, seqs, monkeypatch, pack, name, older, whole):
     monkeypatch.setattr(twobit_match, "_WHOLE", whole)
     monkeypatch.setattr(twobit_match, "_BEGINNING", 1001 + whole)
     fasta, path = write(pack(wrap(seqs)), name), write(twobit(seqs), "x.2bit")
     os.utime(path, (1e9, 1e9) if older else (3e9, 3e9))
     if older and name.endswith("gz"):
-        assert "it is older" in error_of(Genome, fasta)
-        return
-    with caplog.at_level(logging.INFO):
-        genome = Genome(fasta)
-    assert f"{path} is read in place of {fasta}: " in caplog.text
-    assert genome.paths == (path,) and genome.sizes == {c: len(s) for c, s in seqs.items()}
+        assert "it is older" in error_of(compare_files, fasta, path)
+    else:
+        assert "bases" in compare_files(fasta, path)
+
+
+def test_a_genome_reads_what_is_named(write, seqs):
+    """Whatever lies beside it."""
+    fasta, path = write(wrap(seqs)), write(twobit({"other": "ACGT"}), "x.2bit")
+    genome = Genome(fasta)
+    assert genome.paths == pickle.loads(pickle.dumps(genome)).paths == (fasta,)
+    assert genome.sizes == {chrom: len(seq) for chrom, seq in seqs.items()}
     assert all(genome.codes(chrom).tolist() == naive(seq) for chrom, seq in seqs.items())
-    caplog.clear()
-    with caplog.at_level(logging.INFO):
-        assert Genome(fasta, use_twobit=False).paths == (fasta,)
-    assert "in place of" not in caplog.text
-
-
-def test_a_pickled_genome_opens_the_same_files(write, seqs):
-    fasta = write(wrap(seqs))
-    pickled = pickle.dumps(Genome(fasta))
-    write(twobit({"other": "ACGT"}), "x.2bit")
-    assert pickle.loads(pickled).paths == (fasta,)
+    assert Genome(path).sizes == {"other": 4}
 
 
 def mutated(seqs, chrom, position):
@@ -93,25 +86,25 @@ def test_one_of_another_sequence_is_refused(
 ):
     monkeypatch.setattr(twobit_match, "_WHOLE", whole)
     fasta, path = write(pack(wrap(seqs)), name), write(twobit(change(seqs)), "x.2bit")
-    message = error_of(Genome, fasta)
+    message = error_of(compare_files, fasta, path)
     assert message.startswith(f"{path}: is not the sequence of {fasta}: ")
-    assert message.endswith(f"tcnfast index --force {fasta} writes it anew, or move it away")
+    assert message.endswith("; force=True writes it anew")
     assert all(word in message for word in words), message
     write_twobit(fasta, path)
-    assert Genome(fasta).paths == (path,)
+    assert "bases" in compare_files(fasta, path)
 
 
 def test_of_a_compressed_file_the_beginning_is_compared(write, seqs, monkeypatch):
     monkeypatch.setattr(twobit_match, "_BEGINNING", 1050)
     monkeypatch.setattr(fasta_text, "_CHUNK", 64)
     fasta = write(gzip.compress(wrap(seqs)))
-    write(twobit(mutated(seqs, "c3", 20)), "x.2bit")
-    assert "c3:21 is" in error_of(Genome, fasta)
+    path = write(twobit(mutated(seqs, "c3", 20)), "x.2bit")
+    assert "c3:21 is" in error_of(compare_files, fasta, path)
     swapped = {c: seqs[c] for c in ("c0", "c1", "c3", "c2", "c4", "c5", "c6")}
     write(twobit(swapped), "x.2bit")
-    assert "another order" in error_of(Genome, fasta)
+    assert "another order" in error_of(compare_files, fasta, path)
     write(twobit(mutated(seqs, "c6", 20)), "x.2bit")
-    assert Genome(fasta).codes("c0").tolist() == naive(seqs["c0"])
+    assert compare_files(fasta, path).startswith("the first ")
 
 
 def test_sampled_places_see_small_differences(write, monkeypatch):
@@ -128,12 +121,12 @@ def test_sampled_places_see_small_differences(write, monkeypatch):
         "another 3 kb": {**seqs, "c2": seqs["c2"][:3000] * 2 + seqs["c2"][6000:]},
     }
     for what, changed in changes.items():
-        write(twobit(changed), "x.2bit")
-        assert "is not the sequence" in error_of(Genome, fasta), what
+        path = write(twobit(changed), "x.2bit")
+        assert "is not the sequence" in error_of(compare_files, fasta, path), what
 
 
-def test_a_damaged_one_beside_says_how_to_mend_it(write, seqs):
+def test_a_damaged_one_says_how_to_mend_it(write, seqs):
     fasta, path = write(wrap(seqs)), write(twobit(seqs)[:-5], "x.2bit")
-    message = error_of(Genome, fasta)
-    assert message.startswith(f"{path}: truncated") and "tcnfast index --force" in message
-    assert "no such file" in error_of(Genome, fasta.with_name("y.fa"))
+    message = error_of(compare_files, fasta, path)
+    assert message.startswith(f"{path}: truncated") and message.endswith("writes it anew")
+    assert "no such file" in error_of(compare_files, fasta.with_name("y.fa"), path)

@@ -1,0 +1,65 @@
+"""A FASTA file as .2bit: what ``tcnfast index`` does."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from ..base.options import Run, setting
+from ..base.progress import Progress
+from .fasta_text import look_at
+from .sequence_files import GenomeError
+from .twobit import is_twobit
+from .twobit_match import compare_files
+from .twobit_write import write_twobit
+
+log = logging.getLogger(__name__)
+
+_COMPRESSED = (".gz", ".bgz", ".bgzf")
+_FASTA = (".fa", ".fasta", ".fna", ".fas")
+
+
+def index_files(
+    fasta: str | Path | list[str | Path], out: str | Path | None, run: Run
+) -> list[Path]:
+    """See :func:`tcnfast.genome.index`."""
+    files = [fasta] if isinstance(fasta, (str, os.PathLike)) else list(fasta)
+    if out is not None and len(files) > 1:
+        raise GenomeError(f"{setting('out')}: names one file; give one FASTA")
+    return [_index(Path(x), Path(out) if out else twobit_path(Path(x)), run) for x in files]
+
+
+def twobit_path(fasta: Path) -> Path:
+    """Where the .2bit file of a FASTA file lies: hg38.2bit for hg38.fa and hg38.fa.gz."""
+    if fasta.suffix.lower() in _COMPRESSED:
+        fasta = fasta.with_suffix("")
+    if fasta.suffix.lower() in _FASTA:
+        fasta = fasta.with_suffix("")
+    return fasta.with_name(f"{fasta.name}.2bit")
+
+
+def _index(fasta: Path, out: Path, run: Run) -> Path:
+    if fasta.exists() and is_twobit(fasta):
+        raise GenomeError(f"{fasta}: is a .2bit file already; every command reads it")
+    look_at(fasta)
+    if out.exists():
+        if out.is_dir() or not is_twobit(out):
+            raise GenomeError(
+                f"{out}: exists and is no .2bit file; choose another {setting('out')}"
+            )
+        if not run.force:
+            words = "%s is complete already (%s agree); %s writes it anew"
+            log.info(words, out, compare_files(fasta, out), setting("force", True))
+            return out
+    with Progress(fasta.stat().st_size, "B", run.progress, scale=True) as bar:
+        written = write_twobit(fasta, out, bar.update)
+    contigs = "1 contig" if written.contigs == 1 else f"{written.contigs} contigs"
+    log.info("%s: %s, %.1f Mb", out, contigs, written.bases / 1e6)
+    if written.others:
+        letters = ", ".join(f"{letter} {n:,}" for letter, n in sorted(written.others.items()))
+        log.info("letters other than ACGTN became N: %s", letters)
+    if written.version:
+        words = "it is of version 1 (64-bit offsets), which several other programs cannot read"
+        log.warning("WARNING: %s passes 4 GiB, so %s", out, words)
+    return out
