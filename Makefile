@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo explain test lint aot bench gpu-check model clean
+.PHONY: demo explain test test-all lint aot bench gpu-check model clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -14,8 +14,13 @@ demo: $(INSTALLED)
 explain: $(INSTALLED)
 	$(BIN)/python examples/explain.py
 
+# the default tier, minutes; make test PYTEST=--durations=25
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PYTEST)
+
+# what is slow too, what is built, and on a machine with a GPU what needs one
+test-all: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m "" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -26,7 +31,7 @@ aot: $(INSTALLED)
 	env -u TRITON_INTERPRET TCNFAST_BACKEND=triton $(BIN)/python tests/kernel_resources.py sm_89 sm_100 sm_120
 
 bench: $(INSTALLED)
-	$(BIN)/python -m pytest -q benchmarks
+	$(BIN)/python -m pytest -q -m "" benchmarks
 
 # on a bare GPU machine: installs for $(PYTHON) itself, tests and times the kernels. In a copy of the tree
 # without git: make gpu-check CHECK="--commit abc1234 --out DIR"

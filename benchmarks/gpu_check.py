@@ -39,10 +39,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # the kernels, the comparison itself, and what else takes a GPU where there is one
 TESTS = [
-    "tests/test_triton_*.py",
-    "tests/test_numerics.py",
-    "tests/test_plan.py::test_auto_says_what_it_chose",
-    "tests/test_motif_scan.py::test_the_product_of_a_device_finds_the_same_hits",
+    "tests/*/test_triton_*.py",
+    "tests/base/test_numerics.py",
+    "tests/engines/test_plan.py::test_auto_says_what_it_chose",
+    "tests/scan/test_motif_scan.py::test_the_product_of_a_device_finds_the_same_hits",
 ]
 REHEARSED = "rows_are_long or which_blocks or (scores_are and 16-3-3-3 and fp32)"
 INSTALL, TEST = 150, 240  # seconds, at most
@@ -192,7 +192,7 @@ def test(rehearse: bool, limit: float, environment) -> Part:
     environment = environment | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     # a warning of a machine's library is no wrong number: not the errors that pyproject.toml makes
     command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-W", "default"]
-    command += ["-p", "no:cacheprovider"]
+    command += ["-p", "no:cacheprovider", "-m", ""]
     if rehearse:
         return run("tests", [*command, "-k", REHEARSED, *files], limit, environment)
     if importlib.util.find_spec("xdist"):

@@ -23,6 +23,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 torch.set_num_threads(1)
 
 
+def pytest_runtest_setup(item):
+    """``gpu`` marks what needs a GPU, ``gpu(2)`` what needs two."""
+    for mark in item.iter_markers("gpu"):
+        needed = mark.args[0] if mark.args else 1
+        if torch.cuda.device_count() < needed:
+            pytest.skip(f"needs {needed} GPU(s)")
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     random.seed(0)

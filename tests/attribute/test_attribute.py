@@ -157,6 +157,7 @@ def test_a_run_that_was_stopped_goes_on(home, run, bed, tmp_path, monkeypatch):
     fails(run(*words(home, *more)), "exists")
 
 
+@pytest.mark.slow
 def test_seqlets_are_the_stretches_that_stand_out(planted, tmp_path):
     pytest.importorskip("tangermeme")
     attributions = planted.attributions("SINGLE")

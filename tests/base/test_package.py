@@ -35,6 +35,7 @@ def wheel(tmp_path_factory):
     return folder / "installed"
 
 
+@pytest.mark.build
 def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert (wheel / "tcnfast" / "kernels" / "__init__.py").exists()
     assert not (wheel / "kernels").exists(), "kernels is somebody else's name at the top level"
@@ -45,6 +46,7 @@ def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert bundled == {p.name for p in (wheel / "tcnfast" / "model" / "bundled").glob("*/*")}
 
 
+@pytest.mark.build
 def test_an_installed_wheel_imports_and_runs(wheel):
     code = "import tcnfast, tcnfast.kernels; print(tcnfast.__file__); print(tcnfast.TCN.__name__)"
     lines = run(sys.executable, "-c", code, cwd=wheel, env={"PYTHONPATH": str(wheel)}).split()

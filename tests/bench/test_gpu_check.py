@@ -127,6 +127,7 @@ def test_a_side_of_ours_that_fails_its_check_is_no_success(checked):
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_whole_way_with_toys(tmp_path):
     options = ["--rehearse", "--installed", "--out", str(tmp_path)]
     command = [sys.executable, str(BENCHMARKS / "gpu_check.py"), *options]

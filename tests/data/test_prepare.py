@@ -347,6 +347,7 @@ def test_rules_that_cannot_be(run, lab):
 # the real thing
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data are not here")
 def test_all_135_peak_sets(run, tmp_path):
     """Under a minute (it takes seconds), and the counts that encode-v1 was trained with."""

@@ -36,6 +36,7 @@ def compiled(target):
     return [tuple(line.split("\t")) for line in done.stdout.splitlines()[1:]]
 
 
+@pytest.mark.build
 @pytest.mark.parametrize("target", TARGETS)
 def test_kernels_take_what_the_table_says(table, target):
     known = {row[:4]: row[4:] for row in table.read_table() if row[:2] == (table.VERSION, target)}

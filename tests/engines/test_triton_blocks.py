@@ -25,11 +25,16 @@ FEW = [
     Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
     Case(2, 33, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
     Case(4, 64, 3, 15, 32, "batch", "centred", 3, 30, 1),
-    Case(3, 5, 5, 5, 1, "batch", "centred", 1, 140),
+    Case(3, 5, 5, 5, 1, "batch", "centred", 1, 70),
 ]
 CASES = TABLE + LONG if GPU else FEW
 # the interpreter multiplies alike in both
-CASES = [(case, p) for p in PRECISIONS for case in CASES if GPU or p == "fp32" or case in FEW[1:5]]
+CASES = [
+    pytest.param(case, p, marks=() if GPU or p == "fp32" or case is FEW[1] else pytest.mark.slow)
+    for p in PRECISIONS
+    for case in CASES
+    if GPU or p == "fp32" or case in FEW[1:5]
+]
 
 
 def words(value):

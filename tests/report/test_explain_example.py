@@ -8,6 +8,7 @@ import pytest
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "explain.py"
 
 
+@pytest.mark.slow
 def test_the_example_explains_the_demo_region(tmp_path, capsys):
     pytest.importorskip("modiscolite", reason="the extra motifs is not installed")
     pytest.importorskip("memelite", reason="the extra motifs is not installed")

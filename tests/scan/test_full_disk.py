@@ -86,8 +86,14 @@ sys.exit(main(sys.argv[3:]))
 
 @pytest.mark.parametrize(
     "stage, room",
-    [("scan", 100_000), ("scan", 782_000), ("processes", 300_000)]
-    + [("assemble", room) for room in (75_000, 300_000, 563_000)],
+    [
+        ("scan", 782_000),
+        ("assemble", 75_000),
+        ("processes", 300_000),
+        pytest.param("scan", 100_000, marks=pytest.mark.slow),
+        pytest.param("assemble", 300_000, marks=pytest.mark.slow),
+        pytest.param("assemble", 563_000, marks=pytest.mark.slow),
+    ],
 )
 def test_a_file_that_cannot_grow_is_an_error_and_no_hang(model, tmp_path, out, stage, room):
     """A true failure of the operating system to write: no file may exceed ``room`` bytes.

@@ -338,12 +338,10 @@ def test_strands_are_mirrored():
     assert here == {(5_000 - 9 - s, 1 - strand, lacks) for s, strand, lacks in there} and here
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("scores", [1000, 2**26])
 def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkeypatch):
     """It is the code of the GPU, whatever runs it."""
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU here")
     monkeypatch.setattr(motif_device, "_SCORES", scores)
     with Genome(lab / "g.fa") as genome:
         codes = genome.codes("chr2", 16_000, 21_000)

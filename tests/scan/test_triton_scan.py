@@ -25,7 +25,7 @@ whole_scans = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("pyBigWig", "pyfaidx")),
     reason="needs pyBigWig and pyfaidx",
 )
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = pytest.mark.gpu
 GPU = dict(device="cuda", precision="fp32")
 WANTED = Wanted(np.float32([0.3, np.nan, 0.5]), np.array([0, 2]), np.float32([-1, 0]))
 
@@ -115,7 +115,7 @@ def test_segments_fit_the_memory_that_is_free(monkeypatch):
 
 
 @whole_scans
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.gpu(2)
 def test_two_gpus_write_what_one_writes(fasta, model, tmp_path, monkeypatch):
     monkeypatch.setattr(stretches, "STRETCH_BASES", 2**13)
     monkeypatch.setattr(stretches, "LEAST_STEPS", 1)

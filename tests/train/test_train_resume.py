@@ -169,6 +169,7 @@ def rows_of(folder):
     return [line.rsplit("\t", 1)[0] for line in (folder / "train.tsv").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment(run, lesson, tmp_path):
     """Killed again and again, the model comes out the same."""
     words = ["train", *data_words(lesson), *WORDS, "--threads", 1, "-q", "-o"]
