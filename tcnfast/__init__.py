@@ -6,6 +6,7 @@ answer at once.
 
 from importlib import import_module
 
+from .bench import bench as bench
 from .bench import info as info
 from .genome import index as index
 from .scan import scan as scan
@@ -21,7 +22,7 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["index", "info", "scan", *_HOME])
+__all__ = sorted(["bench", "index", "info", "scan", *_HOME])
 
 
 def __getattr__(name: str):

@@ -25,12 +25,13 @@ from .base.verb import VERBS
 ROOMS = {
     "index": "genome",
     "info": "bench",
+    "bench": "bench",
     "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
     "prepare", "train", "evaluate", "average", "scan", "attribute", "motifs",
-    "report", "variants", "cobind", "bench",
+    "report", "variants", "cobind",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",

@@ -1,13 +1,45 @@
 """What this machine is and how fast it scans."""
 
-from ..base.verb import Input, verb
+from __future__ import annotations
 
-MODEL = Input("model", "show this model's labels and thresholds", ("-m", "--model"), unit="MODEL")
+from dataclasses import dataclass
+
+from ..base.options import Options, Run, option
+from ..base.verb import MODEL, Input, verb
+
+SHOWN = Input("model", "show this model's labels and thresholds", ("-m", "--model"), unit="MODEL")
 
 
-@verb("what is here: devices, backends, models", MODEL)
+@verb("what is here: devices, backends, models", SHOWN)
 def info(model=None, *, options, run):
     """Print on stdout what this machine has and can run; with ``model``, that model's labels."""
     from .info import show_model, show_system
 
     show_model(model) if model else show_system()
+
+
+@dataclass(frozen=True)
+class BenchOptions(Options):
+    """What ``bench`` measures."""
+
+    stride: int = option(32, "spacing of the pruned scores, a power of two", unit="BP", least=2)
+
+
+@verb(
+    "how fast this machine scans, against PyTorch",
+    MODEL,
+    options=BenchOptions,
+    run=("device",),
+    show=print,
+)
+def bench(model="encode-v1", *, options: BenchOptions, run: Run):
+    """Time every backend that can run here in each precision, and eager PyTorch: a SpeedTable.
+
+    ``model``: folder or bundled name, of an ensemble its first member. "pruned" scores every
+    ``stride`` bases, "dense" every base. Ratio: how many times faster than the fastest PyTorch of
+    the same form and precision; error: the largest, as a share of the spread of the scores. Takes
+    a minute.
+    """
+    from .speed_table import measure
+
+    return measure(model, run.device, options.stride)

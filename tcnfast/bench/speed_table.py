@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..base.errors import TcnfastError
 from ..base.run_record import device_words
 from ..engines import backend as backends
 from ..engines import reference
@@ -19,6 +19,8 @@ from ..engines.plan import Plan
 from ..model.load_model import load_model
 from ..model.tcn import TCN
 from .speed import Clock, Timing, take_turns
+
+log = logging.getLogger(__name__)
 
 CHECKED = 256  # scores that are held against float64
 WRONG = 0.05  # of the spread of the scores: beyond it a side computes something else
@@ -36,20 +38,25 @@ class Side(NamedTuple):
     run: Callable[[Tensor], Tensor]  # codes (1, T) to logits (1, P, labels)
 
 
-def show(model: str, device: str, stride: int) -> None:
-    """Print the table: every backend that can run here in each precision, and eager PyTorch.
+@dataclass(frozen=True)
+class SpeedTable:
+    """A title and lines of COLUMNS; printed, the columns stand in line."""
 
-    ``model``: folder or bundled name, of an ensemble its first member. "pruned" scores every
-    ``stride`` bases, "dense" every base. Ratio: how many times faster than the fastest PyTorch of
-    the same form and precision; error: the largest, as a share of the spread of the scores.
-    """
-    if stride < 2:
-        raise TcnfastError(f"stride {stride}: of pruned scores, a power of two from 2 on")
+    title: str
+    lines: list[tuple[str, ...]]
+
+    def __str__(self) -> str:
+        rows = [COLUMNS, *self.lines]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        words = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([f"# {self.title}", *words])
+
+
+def measure(model: str, device: str, stride: int) -> SpeedTable:
+    """See :func:`tcnfast.bench.bench`."""
     network = load_model(model).members[0]
     place = backends.choose_device(device)
     forms = {"dense": 1, "pruned": stride}
-    words = f"{network.config.channels} channels, {len(network.labels)} labels"
-    print(f"# {model}: {words}, pruned to every {stride} bases; {device_words(place)}")
     clock, precisions = Clock(place), _precisions(place)
     # cuDNN's own search, and fp32 that is fp32
     torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
@@ -58,10 +65,12 @@ def show(model: str, device: str, stride: int) -> None:
     for form, step in forms.items():
         for precision in precisions:
             budget = (SECONDS - (time.perf_counter() - start)) / left
-            logging.info("%s, %s", form, precision)
+            log.info("%s, %s", form, precision)
             lines += _measure(network, clock, form, step, precision, budget)
             left -= 1
-    _print([COLUMNS, *lines])
+    words = f"{network.config.channels} channels, {len(network.labels)} labels"
+    title = f"{model}: {words}, pruned to every {stride} bases; {device_words(place)}"
+    return SpeedTable(title, lines)
 
 
 def _precisions(device: torch.device) -> list[str]:
@@ -148,9 +157,3 @@ def _line(form, name, precision, bases, timing: Timing | None, rival, error) -> 
     ratio = f"{rival / timing.median:.2f}" if rival else ""
     speed = f"{bases / timing.median / 1e6:.3g}"
     return *head, f"{timing.median * 1e3:.3g}", speed, ratio, f"{error:.0e}"
-
-
-def _print(lines: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(map(str.ljust, line, widths)).rstrip())

@@ -138,8 +138,9 @@ def test_nan_is_wrong():
 
 
 def test_bench_wants_a_stride_that_prunes(capsys):
-    assert main(["bench", "--device", "cpu", "--stride", "1"]) == 1
-    assert "stride 1: of pruned scores" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--device", "cpu", "--stride", "1"])
+    assert "--stride 1: must be at least 2" in capsys.readouterr().err
 
 
 PLANTED = """
