@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from .errors import TcnfastError
@@ -32,6 +33,33 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise TcnfastError(f"{path}:{number}: {len(row)} columns, its header has {len(header)}")
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_object(path: str | Path) -> dict:
+    """The object in a JSON file; TcnfastError where it cannot be read or is none."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise TcnfastError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise TcnfastError(f"{path}: must hold an object, as {{...}}")
+    return value
+
+
+def read_description(path: Path, command: str, version: int) -> dict:
+    """The JSON file that describes a folder of ``tcnfast command``; TcnfastError where the folder
+    has none, and where another version of tcnfast wrote it."""
+    if not path.is_file():
+        raise TcnfastError(f"{path.parent}: is no folder of tcnfast {command} (no {path.name})")
+    found = read_object(path)
+    if found.get("version") != version:
+        raise TcnfastError(
+            f"{path}: has version {found.get('version')}, this tcnfast reads {version}; run "
+            f"{command} again"
+        )
+    return found
 
 
 def read_frame(path: Path):

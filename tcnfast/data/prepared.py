@@ -17,13 +17,13 @@ Opening maps the files and reads none of them. Everything else is in ``dataset.j
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.tables import read_description
 from ..genome.codes import N
 from ..genome.genome import GenomeError, Region, match_chroms
 from ..genome.intervals import Intervals
@@ -123,7 +123,7 @@ def open_prepared(
     output, is damaged, or lacks a label.
     """
     folder = Path(folder)
-    record = _read_record(folder)
+    record = read_description(folder / DATASET, "prepare", VERSION)
     try:
         contigs, names, rule = record["contigs"], record["labels"], record["rule"]
         rows = {contig["name"]: tuple(contig["peak_rows"]) for contig in contigs}
@@ -152,24 +152,6 @@ def open_prepared(
         if name not in names:
             raise TcnfastError(f"{folder}: label {name!r} is not in this dataset")
     return replace(dataset, labels=list(labels)), split, record
-
-
-def _read_record(folder: Path) -> dict:
-    path = folder / DATASET
-    try:
-        record = json.loads(path.read_text())
-    except OSError as error:
-        raise TcnfastError(
-            f"{folder}: is no folder of tcnfast prepare ({DATASET}: {error.strerror})"
-        ) from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
-    version = record.get("version") if isinstance(record, dict) else None
-    if version != VERSION:
-        raise TcnfastError(
-            f"{path}: has version {version}, this tcnfast reads {VERSION}; prepare it again"
-        )
-    return record
 
 
 def map_array(path: Path, dtype: type, size: int) -> np.ndarray:

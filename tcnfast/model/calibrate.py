@@ -64,7 +64,7 @@ def best_f1_cutoff(logits: np.ndarray, truth: np.ndarray) -> float:
     """The logit at or above which calling windows gives the best F1; +inf if none is bound."""
     if not truth.any():
         return float("inf")
-    cutoffs, hits, calls = _cutoffs(logits, truth)
+    cutoffs, hits, calls = ranked_cutoffs(logits, truth)
     return float(cutoffs[np.argmax(2 * hits / (calls + hits[-1]))])
 
 
@@ -76,12 +76,14 @@ def cutoff_at_precision(
 
     At least ``min_hits`` bound windows must lie there: a few at the very top say nothing.
     """
-    cutoffs, hits, calls = _cutoffs(logits, truth)
+    cutoffs, hits, calls = ranked_cutoffs(logits, truth)
     fit = np.flatnonzero((hits >= precision * calls) & (hits >= min_hits))
     return float(cutoffs[fit[-1]]) if len(fit) else float("inf")
 
 
-def _cutoffs(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ranked_cutoffs(
+    logits: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct logits, falling, with the bound windows and all windows at or above each."""
     order = np.argsort(-logits, kind="stable")
     ranked = logits[order]

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..base.errors import TcnfastError
 from ..base.progress import Progress
@@ -52,7 +53,7 @@ def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
     return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
 
 
-def decay_groups(model: TCN, weight_decay: float) -> list[dict]:
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Weight decay for kernels and the head's matrix; none for biases and norms."""
     trained = [p for p in model.parameters() if p.requires_grad]
     # one number a channel is a bias or a gain, whatever its shape: weight norm's are (C, 1, 1)
@@ -62,6 +63,15 @@ def decay_groups(model: TCN, weight_decay: float) -> list[dict]:
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
+
+
+def make_optimiser(
+    model: nn.Module, config: TrainConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """AdamW as ``config`` has it."""
+    groups = decay_groups(model, config.weight_decay)
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=fused)
 
 
 class Training:
@@ -103,12 +113,7 @@ class Training:
         model.to(self.probe.device)
         model.set_label_rates(label_rates(self.sampler))
         self.average = WeightAverage(model, config.ema) if config.ema else None
-        self.optimiser = torch.optim.AdamW(
-            decay_groups(model, config.weight_decay),
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            fused=self.probe.device.type in ("cpu", "cuda"),
-        )
+        self.optimiser = make_optimiser(model, config, self.probe.device)
         self._network = model.unfused() if self.probe.backend == "reference" else model
         log.info("training on device %s, backend %s, precision %s", *self.runs_on())
         for reason in self.probe.passed_over:

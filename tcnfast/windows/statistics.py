@@ -55,9 +55,13 @@ def window_blocks(test: WindowSet) -> np.ndarray:
 
 
 def replicates(
-    test: WindowSet, logits: list[np.ndarray], cutoffs: list[np.ndarray], *,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> Replicates:  # fmt: skip
+    test: WindowSet,
+    logits: list[np.ndarray],
+    cutoffs: list[np.ndarray],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Replicates:
     """Of the test logits (n, labels) and F1 cutoffs (labels,) of each seed of one network. Fewer
     than 5 blocks tell nothing: then there are no replicates."""
     block = window_blocks(test)
@@ -100,38 +104,30 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def score_rows(set_name: str, model: str, names: list[str], found: Replicates) -> list[dict]:
     """Rows of statistics.csv: a network's own scores with their intervals."""
-    low, high = interval(found.draws)
-    macro_low, macro_high = interval(found.macro_draws)
-    rows = []
-    for m, metric in enumerate(METRICS):
-        head = {"set": set_name, "model": model, "against": "", "metric": metric}
-        rows.append(head | _numbers("macro", found.macro[m], macro_low[m], macro_high[m]))
-        rows += [
-            head | _numbers(name, found.value[m, i], low[m, i], high[m, i])
-            for i, name in enumerate(names)
-        ]
-    return rows
+    return _rows({"set": set_name, "model": model, "against": ""}, names, found)
 
 
 def difference_rows(
     set_name: str, model: str, other: str, names: list[str], a: Replicates, b: Replicates
 ) -> list[dict]:
     """Rows of statistics.csv: network a minus network b, with p of no difference."""
-    draws, macro = a.draws - b.draws, a.macro_draws - b.macro_draws
-    low, high, p = *interval(draws), p_value(draws)
-    macro_low, macro_high, macro_p = *interval(macro), p_value(macro)
+    return _rows({"set": set_name, "model": model, "against": other}, names, a, b)
+
+
+def _rows(head: dict, names: list[str], a: Replicates, b: Replicates | None = None) -> list[dict]:
+    """Each metric of the mean over counted labels, then of every label."""
+    value = np.column_stack([a.macro, a.value])
+    draws = np.concatenate([a.macro_draws[:, None], a.draws], 1)
+    p = np.full(value.shape, np.nan)
+    if b is not None:
+        value = value - np.column_stack([b.macro, b.value])
+        draws = draws - np.concatenate([b.macro_draws[:, None], b.draws], 1)
+        p = p_value(draws)
+    low, high = interval(draws)
     rows = []
     for m, metric in enumerate(METRICS):
-        head = {"set": set_name, "model": model, "against": other, "metric": metric}
-        value = a.macro[m] - b.macro[m]
-        rows.append(head | _numbers("macro", value, macro_low[m], macro_high[m], macro_p[m]))
-        difference = a.value[m] - b.value[m]
-        rows += [
-            head | _numbers(name, difference[i], low[m, i], high[m, i], p[m, i])
-            for i, name in enumerate(names)
-        ]
+        columns = zip(["macro", *names], value[m], low[m], high[m], p[m], strict=True)
+        for label, *numbers in columns:
+            row = head | {"metric": metric, "label": label}
+            rows.append(row | dict(zip(("value", "low", "high", "p"), numbers, strict=True)))
     return rows
-
-
-def _numbers(label: str, value: float, low: float, high: float, p: float = np.nan) -> dict:
-    return {"label": label, "value": value, "low": low, "high": high, "p": p}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
+from ..base.tables import read_object
 from .architectures import ARCHITECTURES
 from .binary_sets import read_deepbind, read_gue
 from .mapping import MAPPINGS
@@ -90,8 +90,8 @@ class Study:
 
     def config(self, cell: Cell, learning_rate: float) -> WindowConfig:
         """Settings of a cell's training."""
-        settings = {**self.training, **self.set_training.get(cell.set_name, {}),
-                    **self.models[cell.model].training}  # fmt: skip
+        settings = self.training | self.set_training.get(cell.set_name, {})
+        settings |= self.models[cell.model].training
         return WindowConfig(**settings, learning_rate=learning_rate, seed=cell.seed)
 
 
@@ -112,12 +112,7 @@ def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
     that says what is wrong.
     """
     path = Path(path)
-    try:
-        raw = json.loads(path.read_text())
-    except OSError as error:
-        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
+    raw = read_object(path)
     try:
         return _study(raw, [*map(Path, data), path.parent])
     except TcnfastError as error:
@@ -180,12 +175,13 @@ def _cells(grid: dict) -> list[Cell]:
 def _model(name: str, value: dict) -> Model:
     model = Model(name, **value)
     _training(model.training)
-    if model.arch not in ARCHITECTURES:
-        words = ", ".join(ARCHITECTURES)
-        raise TcnfastError(f"model {name}: arch {model.arch!r} must be one of {words}")
-    if model.mapping not in MAPPINGS:
-        raise TcnfastError(f"model {name}: mapping {model.mapping!r} must be one of "
-                           f"{', '.join(MAPPINGS)}")  # fmt: skip
+    for word, value, known in (
+        ("arch", model.arch, ARCHITECTURES),
+        ("mapping", model.mapping, MAPPINGS),
+    ):
+        if value not in known:
+            words = ", ".join(known)
+            raise TcnfastError(f"model {name}: {word} {value!r} must be one of {words}")
     return model
 
 

@@ -46,22 +46,12 @@ class WaveletNetwork(nn.Module):
     torchvision's ImageNet weights, read at the start of training; without, weights start at random.
 
     By default a signal has mean 0 and variance 1 over ACGT, N is 0, and the colours span a range
-    learned from training windows, so that amplitude is kept. ``faithful`` does as the article did:
-
-    | | ``faithful`` | default |
-    |---|---|---|
-    | length of a window | what lies between its outer N, stretched to one width, which tells peaks from other regions where their lengths differ | the same for all |
-    | numbers of bases | 1, 2, 3, 4; N inside is refused | standardised; N is their mean |
-    | range of colours | that of each picture: amplitude is lost | one for all |
-    | mean of green | .485, a slip | .456 |
-    | batch norm | batch statistics always, also when scoring and in frozen layers: a score depends on the windows beside it | running averages when scoring, and always where frozen |
-    | output | two numbers a label, whose difference is the logit | one |
-    | strands | the one given | mean of both |
-    | Grad-CAM | of the number for *unbound*, of pictures that are not standardised, what is under its median cut off | of the logit |
-    | epoch chosen | by accuracy on test (``protocol`` of the training) | on validation |
-
-    Pictures do not pass through matplotlib and a file, which is all that differs from the article.
-    """  # noqa: E501
+    learned from training windows, so that amplitude is kept. ``faithful`` does as the article did,
+    point by point in docs/baselines.md: windows stretched to one width, numbers that are not
+    standardised, a range of colours for each picture, the slip in the mean of green, batch
+    statistics at all times, two numbers a label, one strand. Pictures do not pass through
+    matplotlib and a file, which is all that differs.
+    """
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from ..model.metrics import MIN_POSITIVES, LabelScores, score_labels
 from ..train.ema import WeightAverage
 from ..train.epochs import Epoch
 from ..train.losses import batch_loss
-from ..train.training import decay_groups, learning_rate_at
+from ..train.training import learning_rate_at, make_optimiser
 from .architectures import training_precision, window_scorer
 from .window_batches import WindowBatches
 from .window_config import ARTICLE, WindowConfig
@@ -80,15 +80,13 @@ def fit_windows(
     """
     check_parts(train, valid)
     cpu_engine.keep_freed_memory()
-    judge = _Judge(valid, config, device)
-    if hasattr(model, "fit"):
-        return _fitted_at_once(model, train, judge, on_epoch)
     started, worked = time.monotonic(), time.process_time()
-    run = _Run(model, train, config, device)
+    run = _Once(model, train, valid, config) if hasattr(model, "fit") else None
+    run = run or _Run(model, train, config, device)
     epochs, merits, best_state = [], [], None
-    for _ in range(config.epochs):
+    for _ in range(run.epochs):
         loss = run.epoch()
-        scores, merit = judge(run.judged)
+        scores, merit = _judge(run.judged, valid, config, device)
         epochs.append(Epoch(run.step, loss, time.monotonic() - started, scores))
         merits.append(merit)
         is_best = best_state is None or merit > max(merits[:-1])
@@ -105,18 +103,6 @@ def fit_windows(
     return WindowTraining(epochs, best, *spent, run.cpu_seconds)
 
 
-def _fitted_at_once(model: nn.Module, train: WindowSet, judge: _Judge, on_epoch) -> WindowTraining:
-    """A training of one epoch, whose loss is not known."""
-    started, worked = time.monotonic(), time.process_time()
-    model.fit(train, judge.windows, judge.config)
-    fitted = time.process_time() - worked
-    epoch = Epoch(1, float("nan"), time.monotonic() - started, judge(model)[0])
-    if on_epoch is not None:
-        on_epoch(epoch, True)
-    spent = time.monotonic() - started, time.process_time() - worked
-    return WindowTraining([epoch], 0, *spent, fitted)
-
-
 def parts_to_fit(windows: WindowSet, config: WindowConfig) -> tuple[WindowSet, WindowSet]:
     """The windows to train on, as many as ``config`` allows, and those to choose by."""
     parts = [PARTS.index(part) for part in config.training_parts]
@@ -127,21 +113,33 @@ def parts_to_fit(windows: WindowSet, config: WindowConfig) -> tuple[WindowSet, W
     return train, windows.select(config.choosing_part)
 
 
-class _Judge:
-    """Scores a model on validation: LabelScores, and the number that an epoch is chosen by."""
-
-    def __init__(self, windows: WindowSet, config: WindowConfig, device: str) -> None:
-        self.windows, self.config, self.device = windows, config, device
-
-    def __call__(self, model: nn.Module) -> tuple[LabelScores, float]:
-        windows = self.windows
-        logits = window_scorer(model, self.device, self.config.precision)(windows.codes)
-        scores = score_labels(windows.names, logits, windows.labels)
-        if self.config.protocol == ARTICLE:
-            known = windows.labels != AMBIGUOUS
-            called = logits > 0
-            return scores, float((called == (windows.labels == BOUND))[known].mean())
+def _judge(
+    model: nn.Module, windows: WindowSet, config: WindowConfig, device: str
+) -> tuple[LabelScores, float]:
+    """Scores on ``windows``, and the number that an epoch is chosen by."""
+    logits = window_scorer(model, device, config.precision)(windows.codes)
+    scores = score_labels(windows.names, logits, windows.labels)
+    if config.protocol != ARTICLE:
         return scores, scores.macro("ap")
+    known = windows.labels != AMBIGUOUS
+    return scores, float(((logits > 0) == (windows.labels == BOUND))[known].mean())
+
+
+class _Once:
+    """A model that fits itself: one epoch, whose loss is not known."""
+
+    epochs, step = 1, 1
+
+    def __init__(
+        self, model: nn.Module, train: WindowSet, valid: WindowSet, config: WindowConfig
+    ) -> None:
+        self.judged, self._parts, self._config = model, (train, valid), config
+
+    def epoch(self) -> float:
+        worked = time.process_time()
+        self.judged.fit(*self._parts, self._config)
+        self.cpu_seconds = time.process_time() - worked
+        return float("nan")
 
 
 class _Run:
@@ -159,17 +157,13 @@ class _Run:
             model.start(train, config.seed)
         article = config.protocol == ARTICLE
         shift, mutate = (0, 0.0) if article else (config.shift, config.mutate)
-        self.batches = WindowBatches(train.codes, train.labels, config.batch_size, config.epochs,
-                                     config.seed, shift, mutate, not article)  # fmt: skip
+        size, self.epochs = config.batch_size, config.epochs
+        rest = (size, config.epochs, config.seed, shift, mutate, not article)
+        self.batches = WindowBatches(train.codes, train.labels, *rest)
         self.config = config.schedule(config.epochs * self.batches.per_epoch)
         self.constant_rate, self.clip = article, math.inf if article else config.clip
         self.average = WeightAverage(model, config.ema) if config.ema else None
-        self.optimiser = torch.optim.AdamW(
-            decay_groups(model, config.weight_decay),
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            fused=self.device.type in ("cpu", "cuda"),
-        )
+        self.optimiser = make_optimiser(model, self.config, self.device)
         self.step, self.cpu_seconds = 0, 0.0
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..evaluate.assessment import EDGES, calibration_errors
 from ..genome.labels import AMBIGUOUS, BOUND
-from ..model.calibrate import best_f1_cutoff
+from ..model.calibrate import best_f1_cutoff, ranked_cutoffs
 from ..model.metrics import MIN_POSITIVES
 from ..model.ranking import Ranking
 
@@ -22,19 +22,16 @@ def best_mcc_cutoff(logits: np.ndarray, truth: np.ndarray) -> float:
     bound = int(truth.sum())
     if not 0 < bound < truth.size:
         return float("inf")
-    order = np.argsort(-logits, kind="stable")
-    ranked = logits[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    hits, calls = np.cumsum(truth[order])[ends], ends + 1
-    return float(ranked[ends][np.argmax(_mcc(hits, calls, bound, truth.size))])
+    cutoffs, hits, calls = ranked_cutoffs(logits, truth)
+    return float(cutoffs[np.argmax(_mcc(hits, calls, bound, truth.size))])
 
 
 def _mcc(hits, calls, bound: int, total: int):
     """Matthews correlation of ``calls`` windows called, ``hits`` of them bound; 0 where nothing, or
     everything, is called."""
     below = np.sqrt(np.float64(calls) * (total - calls) * bound * (total - bound))
-    return np.where(below > 0, (hits * np.float64(total) - np.float64(calls) * bound)
-                    / np.maximum(below, 1e-12), 0.0)  # fmt: skip
+    above = hits * np.float64(total) - np.float64(calls) * bound
+    return np.where(below > 0, above / np.maximum(below, 1e-12), 0.0)
 
 
 def counted_labels(targets: np.ndarray) -> np.ndarray:
@@ -45,12 +42,11 @@ def counted_labels(targets: np.ndarray) -> np.ndarray:
 
 def f1_cutoffs(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The logit of each label that gives the best F1 on these windows: float64 (labels,)."""
-    columns = range(targets.shape[1])
-    known = [targets[:, i] != AMBIGUOUS for i in columns]
-    return np.array(
-        [best_f1_cutoff(logits[k, i], targets[k, i] == BOUND) for i, k in zip(columns, known,
-                                                                              strict=True)]
-    )  # fmt: skip
+    found = []
+    for score, target in zip(logits.T, targets.T, strict=True):
+        known = target != AMBIGUOUS
+        found.append(best_f1_cutoff(score[known], target[known] == BOUND))
+    return np.array(found)
 
 
 def cell_scores(
@@ -82,22 +78,26 @@ def cell_scores(
 
 
 def _label_scores(logits, truth, cutoff: float, mcc_cutoff: float) -> tuple[float, ...]:
-    ranking = Ranking.of(logits, truth, np.zeros(truth.size, np.int32))
-    found = ranking.scores(np.ones((1, 1), np.int32))
-    called, total = logits >= cutoff, max(1, truth.size)
-    mcc_called = logits >= mcc_cutoff
-    bound = int(truth.sum())
+    """LABEL_METRICS of one label."""
+    called, mcc_called, bound = logits >= cutoff, logits >= mcc_cutoff, int(truth.sum())
+    hits, calls = int((truth & called).sum()), int(called.sum())
     mcc = float(_mcc((truth & mcc_called).sum(), mcc_called.sum(), bound, truth.size))
     return (
-        float(found["ap"][0]),
-        float(found["auroc"][0]),
+        *_ranked(logits, truth),
         _f1(called, truth),
         mcc if 0 < bound < truth.size else np.nan,
-        float((called == truth).sum() / total),
-        float((truth & called).sum() / called.sum()) if called.any() else np.nan,
-        float((truth & called).sum() / bound) if bound else np.nan,
+        float((called == truth).sum() / max(1, truth.size)),
+        hits / calls if calls else np.nan,
+        hits / bound if bound else np.nan,
         calibration_error(logits, truth),
     )
+
+
+def _ranked(logits, truth) -> tuple[float, float]:
+    """Average precision and AUROC."""
+    ranking = Ranking.of(logits, truth, np.zeros(truth.size, np.int32))
+    found = ranking.scores(np.ones((1, 1), np.int32))
+    return float(found["ap"][0]), float(found["auroc"][0])
 
 
 def _f1(called: np.ndarray, truth: np.ndarray) -> float:
@@ -119,10 +119,8 @@ def _pooled(logits, targets, cutoffs) -> Iterator[tuple[str, str, float]]:
     truth, score = (targets == BOUND)[known], logits[known]
     if not 0 < truth.sum() < truth.size:
         return
-    ranking = Ranking.of(score, truth, np.zeros(truth.size, np.int32))
-    found = ranking.scores(np.ones((1, 1), np.int32))
     called = (logits >= cutoffs)[known]
-    yield MICRO, "ap", float(found["ap"][0])
-    yield MICRO, "auroc", float(found["auroc"][0])
+    for name, value in zip(("ap", "auroc"), _ranked(score, truth), strict=True):
+        yield MICRO, name, value
     yield MICRO, "f1", _f1(called, truth)
     yield ALL, "hamming_loss", float((called != truth).mean())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.tables import read_object
 from .window_set import KINDS
 
 NEGATIVES = ("gc", "flank", "elsewhere", "other", "shuffle")
@@ -89,26 +89,17 @@ class Recipe:
         return replace(self, **{name: x for name, x in values.items() if x is not None})
 
 
-_LISTS, _TEXTS = ("labels", "cells"), ("name", "about")
-
-
 def read_recipe(path: str | Path) -> Recipe:
     """Recipe of a JSON file; TcnfastError for a key that is missing, unknown, or no such value."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise TcnfastError(f"{path}: must hold a recipe, as {{...}}")
+    values = read_object(path)
     known = {x.name for x in fields(Recipe)}
     for key, value in values.items():
         if key not in known:
             raise TcnfastError(f"{path}: {key!r} is no key of a recipe: {', '.join(sorted(known))}")
-        want = _unlike(key, value)
-        if want:
-            raise TcnfastError(f"{path}: {key} is {value!r}, must be {want}")
+        if value is not None or key != "max_windows":
+            want = _unlike(key, value)
+            if want:
+                raise TcnfastError(f"{path}: {key} is {value!r}, must be {want}")
     for key in ("name", "labels"):
         if key not in values:
             raise TcnfastError(f"{path}: has no {key!r}")
@@ -118,24 +109,22 @@ def read_recipe(path: str | Path) -> Recipe:
         raise TcnfastError(f"{path}: {error}") from None
 
 
+def _is_number(value: object, kinds: type | tuple = (int, float)) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 def _unlike(key: str, value: object) -> str | None:
     """What the value of ``key`` must be, where it is not."""
-
-    def number(x: object, kinds: tuple | type) -> bool:
-        return isinstance(x, kinds) and not isinstance(x, bool)
-
-    if key in _LISTS:
+    if key in ("labels", "cells"):
         good = isinstance(value, list) and all(isinstance(x, str) and x for x in value)
         return None if good else "a list of names"
-    if key in _TEXTS:
+    if key in ("name", "about"):
         return None if isinstance(value, str) and (value or key != "name") else "a text"
     if key == "negatives":
-        good = isinstance(value, dict) and all(number(x, (int, float)) for x in value.values())
+        good = isinstance(value, dict) and all(map(_is_number, value.values()))
         return None if good else "windows per site of each kind, as {'gc': 1}"
-    if key == "fraction":
-        return None if number(value, (int, float)) else "a number"
     if key == "trim":
         return None if isinstance(value, bool) else "true or false"
-    if key == "max_windows" and value is None:
-        return None
-    return None if number(value, int) else "an integer"
+    if key == "fraction":
+        return None if _is_number(value) else "a number"
+    return None if _is_number(value, int) else "an integer"

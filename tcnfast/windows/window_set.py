@@ -12,6 +12,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
+from ..base.tables import read_description
 from ..data.splits import SPLIT_PARTS
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND
@@ -158,7 +159,7 @@ class WindowSet:
     def open(cls, folder: str | Path) -> WindowSet:
         """The set in ``folder``; TcnfastError where it is none, is damaged, or was changed."""
         folder = Path(folder)
-        about = _read_about(folder)
+        about = read_description(folder / ABOUT, "windows prepare", VERSION)
         try:
             if file_hash(folder / WINDOWS) != about["files"][WINDOWS]:
                 raise TcnfastError(f"{folder / WINDOWS}: is not what {ABOUT} was written for")
@@ -174,21 +175,3 @@ class WindowSet:
             if isinstance(error, TcnfastError):
                 raise
             raise TcnfastError(f"{folder}: damaged ({error}); build the windows again") from None
-
-
-def _read_about(folder: Path) -> dict:
-    path = folder / ABOUT
-    try:
-        about = json.loads(path.read_text())
-    except OSError as error:
-        raise TcnfastError(
-            f"{folder}: is no folder of tcnfast windows prepare ({ABOUT}: {error.strerror})"
-        ) from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
-    version = about.get("version") if isinstance(about, dict) else None
-    if version != VERSION:
-        raise TcnfastError(
-            f"{path}: has version {version}, this tcnfast reads {VERSION}; build the windows again"
-        )
-    return about

@@ -76,7 +76,7 @@ def test_bad_values(tmp_path, values, words):
     assert str(error.value).startswith(f"{path}: ") and words in str(error.value)
 
 
-@pytest.mark.parametrize("text, words", [("[", "not JSON"), ("[]", "must hold a recipe")])
+@pytest.mark.parametrize("text, words", [("[", "not JSON"), ("[]", "must hold an object")])
 def test_files_that_are_no_recipes(tmp_path, text, words):
     path = tmp_path / "r.json"
     with pytest.raises(TcnfastError, match="cannot be read"):
