@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tcnfast.base.logo import draw_logo, glyph_definitions
+from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.report.report_motifs import SIGNIFICANT, LabelMotifs, MotifCard, read_motifs
 
 # motifs of JASPAR that a person of the field would call the same, and the factors they belong to
@@ -31,7 +32,7 @@ WIDE, HIGH, PER_ROW = 300, 92, 3
 
 
 def main() -> None:
-    sections = read_motifs(Path(sys.argv[1]))
+    sections = read_motifs(MotifFolder(sys.argv[1]))
     print("| label | windows | verdict | its motif | other motifs |\n|---|---:|---|---|---|")
     for section in sections:
         print(table_row(section))
@@ -61,7 +62,7 @@ def judge(label: str, card: MotifCard) -> str:
     """own: named for the factor; family: of a relative with the same motif; other; unknown."""
     if card.verdict in ("own", "unknown") or card.pattern.sign == "neg":
         return card.verdict if card.pattern.sign == "pos" else "unknown"
-    factor, name = label.partition("@")[0], card.row["match_name"].upper()
+    factor, name = label.partition("@")[0], card.row.match_name.upper()
     for pattern, factors in FAMILIES.values():
         if factor in factors and re.search(f"^({pattern})", name):
             return "family"
@@ -69,9 +70,9 @@ def judge(label: str, card: MotifCard) -> str:
 
 
 def words(card: MotifCard, verdict: str = "other") -> str:
-    q = float(card.row["named_q" if verdict == "own" else "q"])
+    q = card.row.named_q if verdict == "own" else card.row.q
     assert q <= SIGNIFICANT
-    return f"{card.row['match_name']} ({card.row['seqlets']}, {q:.0e})"
+    return f"{card.row.match_name} ({card.row.seqlets}, {q:.0e})"
 
 
 def draw(shown: list[tuple[LabelMotifs, MotifCard]]) -> str:

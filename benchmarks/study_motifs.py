@@ -23,14 +23,14 @@ from tcnfast.attribute.attributions import Attributions
 from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.networks import Networks, one_hot
 from tcnfast.base.run_record import versions
-from tcnfast.base.tables import read_table
 from tcnfast.data.dataset import Dataset
 from tcnfast.genome.genome import Region
 from tcnfast.model.load_model import load_model
-from tcnfast.motifs.motif_tables import LABEL_COLUMNS
-from tcnfast.motifs.motifs_run import DATABASE, MotifOptions, find_motifs, write_motifs
+from tcnfast.motifs import MotifOptions, motifs
+from tcnfast.motifs.motif_folder import MotifFolder
+from tcnfast.motifs.motifs_run import write_motifs
 from tcnfast.motifs.patterns import PatternSet
-from tcnfast.pwm.meme import read_meme
+from tcnfast.pwm.meme import DATABASE, read_meme
 
 log = logging.getLogger("study")
 
@@ -57,8 +57,10 @@ def main() -> None:
         if not file.exists():
             file.parent.mkdir(exist_ok=True)
             explain(networks, dataset, split["train"], label).save(file)
+            record = {"key": {"command": "attribute"}, "windows": windows(file.parent)}
+            (file.parent / "run.json").write_text(json.dumps(record))
         explained = time.monotonic()
-        find_motifs(file.parent, folder, MotifOptions([label]), force=True)
+        motifs(file.parent, folder, targets=[label], force=True)
         spent = explained - started, time.monotonic() - explained
         log.info("%s: attributions %.0f s, motifs %.0f s", label, *spent)
     collect(args.out)
@@ -89,6 +91,12 @@ def explain(
     return Attributions(label, method, chrom, start, codes, hypothetical, logit)
 
 
+def windows(folder: Path) -> dict[str, int]:
+    """Number of windows of each label that is there."""
+    each = [Attributions.open(path) for path in sorted(folder.glob("*.npz"))]
+    return {one.label: len(one) for one in each}
+
+
 def summit_windows(
     dataset: Dataset, regions: list[Region], label: str, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -110,8 +118,7 @@ def collect(out: Path) -> None:
         one = PatternSet.open(path)
         found[one.label] = one
     for path in sorted((out / "motifs").glob("*@*/labels.tsv")):
-        rows = read_table(path, LABEL_COLUMNS)
-        failed |= {row["label"]: row["note"] for row in rows if row["label"] not in found}
+        failed |= MotifFolder(path.parent).failed
     write_motifs(out / "all", found, failed, read_meme(DATABASE), MotifOptions())
     record = {"key": {"command": "motifs"}, "motifs": DATABASE.name, "versions": versions()}
     (out / "all" / "run.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -14,10 +14,6 @@ from pathlib import Path
 import tcnfast
 from tcnfast.attribute.attribute_run import attribute
 from tcnfast.attribute.methods import AttributeOptions
-from tcnfast.base.tables import read_table
-from tcnfast.motifs.modisco_config import ModiscoConfig
-from tcnfast.motifs.motifs_run import MotifOptions, find_motifs
-from tcnfast.report.report_run import ReportOptions, make_report
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"
@@ -25,7 +21,7 @@ PEAKS = DATA / "chr20_34-36Mb.peaks.bed.gz"
 LABELS = ["CTCF@K562", "CTCF@MCF-7", "RAD21@GM12878", "CEBPB@HepG2"]
 
 # two megabases hold a hundred calls of a label: a genome would leave these two alone
-FEW = ModiscoConfig(min_metacluster_size=20, final_min_cluster_size=10)
+FEW = {"min_metacluster_size": 20, "final_min_cluster_size": 10}
 
 
 def main(argv: list[str] | None = None) -> Path:
@@ -49,15 +45,15 @@ def main(argv: list[str] | None = None) -> Path:
         top=args.top,
         force=True,
     )
-    found = find_motifs(
-        explained.folder, args.output / "motifs", MotifOptions(modisco=FEW), force=True
-    )
-    for row in read_table(found.folder / "motifs.tsv", ("label", "match_name", "q", "seqlets")):
-        print("{label:16}{pattern:8}{seqlets:>5} seqlets  {match_name:16}q {q}".format(**row))
-    page = make_report(
-        [scan.path, explained.folder, found.folder],
+    found = tcnfast.motifs(explained.folder, args.output / "motifs", force=True, **FEW)
+    columns = ["label", "match_name", "seqlets", "q"]
+    print(found.motifs.to_string(columns=columns, index=False, na_rep="-"))
+    page = tcnfast.report(
+        [scan.path, explained.folder, found.path],
+        args.model,
         args.output / "report.html",
-        ReportOptions(args.model, genome=(str(GENOME),), peaks=PEAKS),
+        genome=GENOME,
+        peaks=PEAKS,
         force=True,
     )
     print(f"Open {page} in a browser.")

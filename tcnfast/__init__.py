@@ -9,6 +9,8 @@ from importlib import import_module
 from .bench import bench as bench
 from .bench import info as info
 from .genome import index as index
+from .motifs import motifs as motifs
+from .report import report as report
 from .scan import scan as scan
 
 _HOME = {
@@ -22,7 +24,7 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["bench", "index", "info", "scan", *_HOME])
+__all__ = sorted(["bench", "index", "info", "motifs", "report", "scan", *_HOME])
 
 
 def __getattr__(name: str):

@@ -24,14 +24,16 @@ from .base.verb import VERBS
 # commands in the order of the help, and the room that declares each
 ROOMS = {
     "index": "genome",
+    "motifs": "motifs",
+    "report": "report",
     "info": "bench",
     "bench": "bench",
     "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
-    "prepare", "train", "evaluate", "average", "scan", "attribute", "motifs",
-    "report", "variants", "cobind",
+    "prepare", "train", "evaluate", "average", "scan", "attribute",
+    "variants", "cobind",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",

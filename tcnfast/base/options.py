@@ -15,6 +15,7 @@ This module imports nothing heavy, so that ``tcnfast --help`` answers at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -121,7 +122,7 @@ class Options:
 
 def _made(name: str, spec: Spec, value: Any) -> Any:
     if spec.many:
-        value = (value,) if isinstance(value, str) else value
+        value = (value,) if isinstance(value, (str, os.PathLike)) else value
         return tuple(_checked(name, spec, _converted(name, spec.kind, part)) for part in value)
     if spec.kind is names:
         return tuple(_checked(name, spec, part) for part in names(value))

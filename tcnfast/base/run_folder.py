@@ -296,17 +296,17 @@ def read_json(path: Path) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def read_record(folder: str | Path, command: str) -> dict:
-    """run.json of a finished output of ``command``. Raises TcnfastError in one line where the
-    folder is missing, unfinished, or the output of another command."""
+def read_record(folder: str | Path, *commands: str) -> dict:
+    """run.json of a finished output of one of ``commands``. Raises TcnfastError in one line where
+    the folder is missing, unfinished, or the output of another command."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise TcnfastError(f"{folder}: no such folder; give the output of tcnfast {command}")
+        raise TcnfastError(f"{folder}: no such folder; give the output of tcnfast {commands[0]}")
     record = read_json(folder / RECORD)
     key = record.get("key") if isinstance(record.get("key"), dict) else {}
-    if key.get("command") != command:
+    if key.get("command") not in commands:
         other = f"it is one of tcnfast {key['command']}" if "command" in key else "no run.json"
-        raise TcnfastError(f"{folder}: is no output of tcnfast {command} ({other})")
+        raise TcnfastError(f"{folder}: is no output of tcnfast {commands[0]} ({other})")
     return record
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import TcnfastError
@@ -62,17 +64,31 @@ def read_description(path: Path, command: str, version: int) -> dict:
     return found
 
 
-def read_frame(path: Path):
-    """A tab-separated table with a header as a pandas table; TcnfastError where it is missing or
-    none."""
+def read_frame(path: Path, text: Sequence[str] = ("label",), names: Sequence[str] | None = None):
+    """A tab-separated table as a pandas table; TcnfastError where it is missing or none.
+
+    ``text``: columns that hold text, whatever it looks like. ``names``: of the columns, where the
+    file has no header. NA, nan and nothing at all stand for no value.
+    """
     import pandas
 
     try:
-        return pandas.read_csv(path, sep="\t")
+        table = pandas.read_csv(
+            path,
+            sep="\t",
+            names=names,
+            dtype=dict.fromkeys(("#chrom", "chrom", *text), str),
+            keep_default_na=False,
+            quoting=csv.QUOTE_NONE,
+            na_values=["", "NA", "nan"],
+        )
+    except pandas.errors.EmptyDataError:
+        table = pandas.DataFrame(columns=names)
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise TcnfastError(f"{path}: not a table ({error})") from None
+    return table.rename(columns={"#chrom": "chrom"})
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..genome.codes import N, reverse_complement
-from ..motifs.motif_tables import MEME
-from ..motifs.motifs_run import DATABASE
-from ..pwm.meme import Motif, information, log_odds
+from ..motifs.motif_folder import MEME
+from ..pwm.meme import DATABASE, Motif, information, log_odds
 
 KEPT_BITS = 0.25  # a column that tells less leaves the letter of the background
 SAME = 0.8  # correlation of two motifs, at their best offset and strand, from which one is enough

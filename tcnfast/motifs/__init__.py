@@ -1,1 +1,62 @@
-"""TF-MoDISco motifs of attributions."""
+"""TF-MoDISco motifs of attributions: the verb ``motifs``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.options import Run, option, setting, targets_option
+from ..base.verb import OUT, Input, verb
+from .modisco_options import ModiscoOptions
+
+if TYPE_CHECKING:
+    from .motif_folder import MotifFolder
+
+ATTRIBUTIONS = Input("attributions", "output folder of tcnfast attribute", unit="DIR")
+_MOTIFS = "known motifs to compare with (default: the bundled JASPAR 2024 vertebrates)"
+_REGIONS = "also tell where the motifs fit: in a BED file, or in each label's calls of a scan"
+
+
+@dataclass(frozen=True)
+class MotifOptions(ModiscoOptions):
+    """What the motifs depend on, besides attributions."""
+
+    targets: tuple[str, ...] | None = targets_option("labels to search (default: all)")
+    motifs: str | None = option(None, _MOTIFS, unit="MEME")
+    regions: str | None = option(None, _REGIONS, unit="BED|DIR")
+    genome: tuple[str, ...] = option(
+        (), "FASTA or .2bit files, for the regions", kind=str, unit="FASTA", short="-g", many=True
+    )
+
+    def check(self) -> None:
+        super().check()
+        if bool(self.regions) != bool(self.genome):
+            raise TcnfastError(f"hits need both, {setting('regions')} and {setting('genome')}")
+
+
+def _exit_code(found: MotifFolder) -> int:
+    return 1 if found.failed else 0
+
+
+@verb(
+    "motifs in attributions (TF-MoDISco), and which known ones they are (TomTom)",
+    ATTRIBUTIONS,
+    OUT,
+    options=MotifOptions,
+    run=("force", "resume"),
+    show=_exit_code,
+)
+def motifs(attributions, out, *, options: MotifOptions, run: Run) -> MotifFolder:
+    """Run TF-MoDISco on every label of a folder of ``tcnfast attribute`` and write the folder
+    ``out``: motifs.tsv, matches.tsv, labels.tsv, motifs.meme (trimmed frequencies), matches.meme
+    (the known motifs of matches.tsv), patterns/<label>.npz, seqlets/<label>.bed and, with
+    ``regions``, hits/<label>.bed.
+
+    A label that cannot be searched (no attributions of it, too few seqlets) is named in a warning
+    and in ``failed`` of what is returned; the others go on, and the command exits with 1. Raises
+    TcnfastError for bad input.
+    """
+    from .motifs_run import find_motifs
+
+    return find_motifs(attributions, out, options, run)

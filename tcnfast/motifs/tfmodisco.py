@@ -6,8 +6,9 @@ import numpy as np
 
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..genome.codes import N
-from .modisco_config import ModiscoConfig
+from .modisco_options import ModiscoOptions
 from .patterns import Pattern, PatternSet, core_of
 
 
@@ -29,7 +30,7 @@ def require_modisco() -> None:
         )
 
 
-def discover(attributions: Attributions, config: ModiscoConfig) -> PatternSet:
+def discover(attributions: Attributions, config: ModiscoOptions) -> PatternSet:
     """Patterns of one label. Windows that are there twice are searched once.
 
     The same bytes give the same patterns: all seeds are fixed. Raises TooFewSeqlets, and
@@ -43,7 +44,7 @@ def discover(attributions: Attributions, config: ModiscoConfig) -> PatternSet:
     _check_finite(attributions, hypothetical)
     if not np.abs(one_hot * hypothetical).sum() > 0:
         raise TooFewSeqlets(f"{attributions.label}: all attributions are 0")
-    found = TFMoDISco(one_hot, hypothetical, **config.arguments())
+    found = TFMoDISco(one_hot, hypothetical, **config.arguments)
     if found == (None, None):
         raise TooFewSeqlets(_count_words(attributions.label, one_hot, hypothetical, config))
     first = attributions.start[rows] + offset
@@ -60,13 +61,13 @@ def _distinct_windows(attributions: Attributions) -> np.ndarray:
     return np.sort(np.unique(keys, return_index=True)[1])
 
 
-def _offset(attributions: Attributions, config: ModiscoConfig) -> int:
+def _offset(attributions: Attributions, config: ModiscoOptions) -> int:
     """First base looked at; a logit stands at base L // 2, and so does the middle of the rest."""
     width = attributions.codes.shape[1]
     if width < config.window:
         raise TcnfastError(
             f"{attributions.label}: windows of {width} bp are shorter than the {config.window} to "
-            "search; give --window"
+            f"search; give {setting('window')}"
         )
     return width // 2 - config.window // 2
 
@@ -89,7 +90,7 @@ def _check_finite(attributions: Attributions, hypothetical: np.ndarray) -> None:
         raise TcnfastError(f"{attributions.label}: attributions hold NaN or infinity")
 
 
-def _count_words(label: str, one_hot, hypothetical, config: ModiscoConfig) -> str:
+def _count_words(label: str, one_hot, hypothetical, config: ModiscoOptions) -> str:
     """How many seqlets there are, as TFMoDISco counts them, which does not tell."""
     from modiscolite.extract_seqlets import extract_seqlets
 

@@ -1,1 +1,53 @@
-"""One page about a model and what was run with it."""
+"""One HTML page about a model and what it has learned: the verb ``report``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.options import Options, Run, option, targets_option
+from ..base.verb import Input, verb
+
+FOLDERS = Input(
+    "folders",
+    "outputs of tcnfast motifs, attribute, evaluate and scan; a model folder",
+    many=True,
+    unit="RUN",
+)
+MODEL = Input("model", "model folder or bundled name", ("-m", "--model"), unit="MODEL")
+PAGE = Input("out", "the page to write", ("-o", "--output"), unit="HTML")
+_GENOME = "FASTA or .2bit files: draw predicted tracks of the example loci (needs the model)"
+
+
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """What the page shows besides the folders."""
+
+    genome: tuple[str, ...] = option((), _GENOME, kind=str, unit="FASTA", short="-g", many=True)
+    peaks: str | None = option(
+        None, "real peaks to draw: a table with labels, as tcnfast train takes", unit="BED"
+    )
+    targets: tuple[str, ...] | None = targets_option("labels to show (default: all)")
+    loci: int = option(3, "example loci of each label, a motif each", unit="N")
+    title: str | None = option(None, "of the page (default: the model's name)")
+
+
+@verb(
+    "one HTML page: model, scores, motifs as logos, example loci",
+    FOLDERS,
+    MODEL,
+    PAGE,
+    options=ReportOptions,
+    run=("force",),
+)
+def report(folders=(), model=None, out="report.html", *, options: ReportOptions, run: Run) -> Path:
+    """Write the page ``out`` about ``folders``, at most one of each kind, in any order. ``model``:
+    where it is not among them.
+
+    The page holds everything: drawings are inline SVG, and nothing is fetched when it is opened.
+    Raises TcnfastError for other folders, labels that are nowhere, and an ``out`` that exists,
+    unless ``force``.
+    """
+    from .report_run import make_report
+
+    return make_report(folders, model, out, options, run)

@@ -94,7 +94,7 @@ def _locus(
     return Locus(
         f"{chrom}:{max(start, 0) + 1:,}-{start + width:,}",
         float(attributions.logit[row]),
-        f"highest logit with {card.row['pattern']} ({card.name})",
+        f"highest logit with {card.pattern.name} ({card.name})",
         _tracks(section.label, chrom, first, (left, right), sources, calls),
         (f"{first + 1:,}", f"{first + 2 * AROUND:,}"),
         draw_bars(
@@ -135,7 +135,7 @@ def _names(section: LabelMotifs, row: int, start: int, zoom: slice) -> list[Name
                 continue
             ends.append((a, b))
             strand = "-" if card.pattern.reverse[i] else "+"
-            text = card.name if card.name != "unknown" else card.row["pattern"]
+            text = card.name if card.name != "unknown" else card.pattern.name
             names.append(Name(text, strand, 100 * a / size, 100 * (b - a) / size))
     return names
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.tables import read_table
+from ..base.tables import read_object, read_table
+from ..model.model_folder import CARD, ModelFolder, scores_file
+from .report_inputs import EvaluationFolder
 
 COLUMNS = ("label", "AP", "AUROC", "chance")
 
@@ -37,7 +38,7 @@ class ModelCard:
     card: str  # the model folder's README.md
 
 
-def read_card(folder: Path, network) -> ModelCard:
+def read_card(folder: ModelFolder, network) -> ModelCard:
     """Facts of a model folder; ``network``: the model loaded from it."""
     parameters = sum(tensor.numel() for tensor in network.parameters())
     facts = [
@@ -47,20 +48,20 @@ def read_card(folder: Path, network) -> ModelCard:
     ]
     if len(network.members) > 1:
         facts.append(("ensemble of", f"{len(network.members)} networks"))
-    card = folder / "README.md"
+    card = folder.path / CARD
     return ModelCard(folder.name, facts, card.read_text() if card.exists() else "")
 
 
-def read_metrics(evaluation: Path | None, model: Path | None) -> Metrics:
+def read_metrics(evaluation: EvaluationFolder | None, model: ModelFolder | None) -> Metrics:
     """Scores of an evaluation; without one, those on validation that lie in the model's folder."""
     if evaluation is not None:
-        summary = json.loads((evaluation / "summary.json").read_text())
+        summary = read_object(evaluation.path / "summary.json")
         means = []
         for name, title in (("ap", "macro-AP"), ("auroc", "macro-AUROC")):
             means.append((title, _span(summary["macro"][name])))
         source = f"{summary['model']} on part {summary['part']}"
-        return Metrics(source, means, _scores(evaluation / "scores.tsv"))
-    table = model / "scores.valid.tsv" if model else None
+        return Metrics(source, means, _scores(evaluation.path / "scores.tsv"))
+    table = model.path / scores_file("valid") if model else None
     if table is None or not table.exists():
         return Metrics()
     labels = _scores(table)

@@ -4,19 +4,18 @@ resembles drawn under it, column by column."""
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from ..base.file_names import file_names
 from ..base.logo import draw_logo
 from ..base.svg import draw_histogram
-from ..base.tables import read_table
-from ..motifs import motif_tables as tables
-from ..motifs.patterns import Pattern, PatternSet
-from ..pwm.meme import Motif, information, read_meme
+from ..motifs.motif_folder import MotifFolder
+from ..motifs.patterns import Pattern
+from ..pwm.meme import Motif, information
 
 SIGNIFICANT = 1e-3  # q-value up to which a match counts
 MARGIN = 4  # columns of a known motif that are shown beyond the found one
@@ -33,24 +32,35 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class MotifCard:
+    """A pattern, its row of motifs.tsv and rows of matches.tsv (named tuples), and drawings."""
+
     pattern: Pattern
-    row: dict[str, str]  # of motifs.tsv
-    matches: list[dict[str, str]]  # of matches.tsv
-    verdict: str
+    row: Any
+    matches: list[Any]
     logo: Markup
     known: Markup | None  # the best match, aligned
     places: Markup
 
     @property
+    def verdict(self) -> str:
+        if not self.row.q <= SIGNIFICANT:  # NaN: no match
+            return "unknown"
+        return "own" if self.row.named_q <= SIGNIFICANT else "other"
+
+    @property
     def name(self) -> str:
         """What the pattern is called by: its match, where that counts."""
-        return self.row["match_name"] if self.verdict in ("own", "other") else "unknown"
+        return "unknown" if self.verdict == "unknown" else self.row.match_name
+
+    @property
+    def q(self) -> str:
+        return f"{self.row.q:.2e}" if self.matches else "NA"
 
 
 @dataclass(frozen=True)
 class LabelMotifs:
     label: str
-    windows: str
+    windows: int
     note: str
     cards: list[MotifCard]
 
@@ -69,62 +79,53 @@ class LabelMotifs:
         return sum(len(card.pattern) for card in self.cards)
 
 
-def read_motifs(folder: Path, targets: list[str] | None = None) -> list[LabelMotifs]:
-    """All labels of a folder of ``tcnfast motifs``, or those named, in its order."""
-    labels = read_table(folder / tables.LABELS, tables.LABEL_COLUMNS)
-    motifs, matches = defaultdict(dict), defaultdict(list)
-    for row in read_table(folder / tables.MOTIFS, tables.MOTIF_COLUMNS):
-        motifs[row["label"]][row["pattern"]] = row
-    for row in read_table(folder / tables.MATCHES, tables.MATCH_COLUMNS):
-        matches[row["label"], row["pattern"]].append(row)
-    known = {}
-    if matches:
-        known = {motif.id: motif for motif in read_meme(folder / tables.KNOWN)}
+def read_motifs(folder: MotifFolder, targets: Collection[str] | None = None) -> list[LabelMotifs]:
+    """All labels of the folder, or those named, in its order."""
+    rows = {(row.label, row.pattern): row for row in folder.motifs.itertuples()}
+    matches = defaultdict(list)
+    for row in folder.matches.itertuples():
+        matches[row.label, row.pattern].append(row)
     sections = []
-    for row, name in zip(labels, file_names([row["label"] for row in labels]), strict=True):
-        label, cards = row["label"], []
-        if targets is not None and label not in targets:
+    for about in folder.summary.itertuples():
+        if targets is not None and about.label not in targets:
             continue
-        if motifs[label]:
-            for pattern in PatternSet.open(folder / "patterns" / f"{name}.npz").patterns:
-                ranked = matches[label, pattern.name]
-                cards.append(_card(pattern, motifs[label][pattern.name], ranked, known))
-        sections.append(LabelMotifs(label, row["windows"], row["note"], cards))
+        patterns = folder.patterns(about.label).patterns if about.patterns else []
+        keys = [(about.label, pattern.name) for pattern in patterns]
+        cards = [
+            _card(pattern, rows[key], matches[key], folder.known)
+            for pattern, key in zip(patterns, keys, strict=True)
+        ]
+        windows = int(about.windows) if cards else 0
+        sections.append(LabelMotifs(about.label, windows, about.note, cards))
     return sections
 
 
-def _card(
-    pattern: Pattern, row: dict[str, str], matches: list[dict[str, str]], known: dict[str, Motif]
-) -> MotifCard:
-    verdict = "unknown"
-    if row["q"] != "NA" and float(row["q"]) <= SIGNIFICANT:
-        named = row["named_q"] != "NA" and float(row["named_q"]) <= SIGNIFICANT
-        verdict = "own" if named else "other"
+def _card(pattern: Pattern, row: Any, matches: list[Any], known: dict[str, Motif]) -> MotifCard:
     logo, aligned = _draw(pattern, matches[0] if matches else None, known)
-    places = draw_histogram(
-        pattern.distance, REACH, BIN,
+    words = (
         f"Places of {len(pattern)} seqlets around the middle of their windows: median distance "
-        f"{row['distance_median']} bp",
-    )  # fmt: skip
-    return MotifCard(pattern, row, matches, verdict, logo, aligned, places)
+        f"{row.distance_median:.0f} bp"
+    )
+    places = draw_histogram(pattern.distance, REACH, BIN, words)
+    return MotifCard(pattern, row, matches, logo, aligned, places)
 
 
 def _draw(
-    pattern: Pattern, match: dict[str, str] | None, known: dict[str, Motif]
+    pattern: Pattern, match: Any | None, known: dict[str, Motif]
 ) -> tuple[Markup, Markup | None]:
     """Contributions of the trimmed motif, and the bits of its best match in the same columns."""
     core = pattern.contributions[pattern.core]
     words = f"Contributions of {pattern.name}, consensus {pattern.consensus}"
     if match is None:
         return draw_logo(core, words, height=LOGO_HEIGHT), None
-    target, offset = known[match["match"]].probabilities, int(match["offset"])
-    if match["strand"] == "-":
+    target, offset = known[match.match].probabilities, match.offset
+    if match.strand == "-":
         target = target[::-1, ::-1]
     first = max(min(0, offset), -MARGIN)
     last = min(max(len(core), offset + len(target)), len(core) + MARGIN)
     ours = place(core, -first, last - first)
     theirs = place(information(target), offset - first, last - first)
-    below = f"Known motif {match['match_name']}, {match['match']}, in the same columns"
+    below = f"Known motif {match.match_name}, {match.match}, in the same columns"
     return (
         draw_logo(ours, words, height=LOGO_HEIGHT),
         draw_logo(theirs, below, height=LOGO_HEIGHT * 0.7, top=2),

@@ -69,8 +69,7 @@ def write_page(
     from ..attribute.mutagenesis import Mutagenesis
     from ..attribute.networks import Networks
     from ..base.pages import render_page
-    from ..motifs.motifs_run import DATABASE
-    from ..pwm.meme import read_meme
+    from ..pwm.meme import DATABASE, read_meme
 
     mutagenesis = Mutagenesis(Networks(model, "none" if rc == "none" else "mean", "cpu"))
     motifs = read_meme(DATABASE)

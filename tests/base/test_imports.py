@@ -41,7 +41,6 @@ KNOWN: set[str] = {
     "cobind.cooperation_run imports evaluate.plots",
     "cobind.pairs_run imports evaluate.plots",
     "cobind.sites_run imports evaluate.plots",
-    "variants.variant_page imports motifs.motifs_run",
     "2 files average.py",
     "2 files prepare.py",
     "long file base/run_folder.py",

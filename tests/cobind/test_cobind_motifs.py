@@ -15,8 +15,7 @@ from tcnfast.cobind.periodicity import helical
 from tcnfast.cobind.window_scores import WindowScorer
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.genome import Genome
-from tcnfast.motifs.motifs_run import DATABASE
-from tcnfast.pwm.meme import Motif, write_meme
+from tcnfast.pwm.meme import DATABASE, Motif, write_meme
 
 FP32 = dict(device="cpu", precision="fp32")
 

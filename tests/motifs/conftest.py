@@ -1,7 +1,7 @@
 """Fixtures of the tests of motifs/."""
 
 import pytest
-from support.motif import planted_windows, write_genome, write_known
+from support.motif import planted_windows, write_attributions, write_genome, write_known
 
 
 @pytest.fixture(name="planted_folder", scope="session")
@@ -10,15 +10,10 @@ def fixture_planted_folder(tmp_path_factory):
     one that lowers it; FEW@x: too few windows), known.meme and genome.fa; and the truth of ONE@x.
     """
     folder = tmp_path_factory.mktemp("planted")
-    (folder / "attributions").mkdir()
     first, truth, genome = planted_windows("ONE@x", {"ONE": 1.0, "TWO": 1.0}, 160)
-    first.save(folder / "attributions" / "ONE@x.npz")
-    planted_windows("TWO@x", {"TWO": -1.0}, 90, seed=1)[0].save(
-        folder / "attributions" / "TWO@x.npz"
-    )
-    planted_windows("FEW@x", {"ONE": 1.0}, 12, seed=2)[0].save(
-        folder / "attributions" / "FEW@x.npz"
-    )
+    second, _, _ = planted_windows("TWO@x", {"TWO": -1.0}, 90, seed=1)
+    few, _, _ = planted_windows("FEW@x", {"ONE": 1.0}, 12, seed=2)
+    write_attributions(folder / "attributions", first, second, few)
     write_known(folder / "known.meme")
     write_genome(folder / "genome.fa", genome)
     return folder, truth

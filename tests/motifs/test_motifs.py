@@ -8,17 +8,17 @@ import sys
 import numpy as np
 import pytest
 from support.cli import fails
-from support.motif import QUICK, planted_windows, random_motifs, sharp
+from support.motif import QUICK, planted_windows, random_motifs, sharp, write_attributions
 from support.planted import MOTIFS
 from support.scan import files_in
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.tables import read_table
+from tcnfast.motifs import MotifOptions, tfmodisco
+from tcnfast.motifs import motifs as find_motifs
 from tcnfast.motifs import motifs_run as motifs_module
-from tcnfast.motifs import tfmodisco
-from tcnfast.motifs.modisco_config import ModiscoConfig
-from tcnfast.motifs.motifs_run import MotifOptions, find_motifs
+from tcnfast.motifs.modisco_options import ModiscoOptions
 from tcnfast.motifs.patterns import PatternSet
 from tcnfast.pwm.meme import read_meme, write_meme
 
@@ -27,7 +27,7 @@ pytest.importorskip("memelite", reason="the extra motifs is not installed")
 
 
 def options(folder, **more):
-    return MotifOptions(motifs=folder / "known.meme", modisco=QUICK, **more)
+    return MotifOptions(motifs=folder / "known.meme", **QUICK.parameters, **more)
 
 
 def rows(folder, name):
@@ -41,15 +41,15 @@ def found(planted_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("found") / "motifs"
     bed = out.parent / "regions.bed"
     bed.write_text("chr1\t200\t5000\nchr1\t4000\t9000\n")
-    wanted = options(folder, regions=bed, genome=(str(folder / "genome.fa"),))
-    return find_motifs(folder / "attributions", out, wanted)
+    wanted = options(folder, regions=bed, genome=folder / "genome.fa")
+    return find_motifs(folder / "attributions", out, options=wanted)
 
 
 # what is found
 
 
 def test_planted_motifs_come_back_and_match(found):
-    table = [row for row in rows(found.folder, "motifs.tsv") if row["label"] == "ONE@x"]
+    table = [row for row in rows(found.path, "motifs.tsv") if row["label"] == "ONE@x"]
     assert {row["match_name"] for row in table} == {"ONE", "TWO"} and len(table) == 2
     for row in table:
         assert row["sign"] == "pos" and float(row["q"]) < 1e-3 and int(row["seqlets"]) >= 75
@@ -59,17 +59,17 @@ def test_planted_motifs_come_back_and_match(found):
 
 
 def test_a_motif_that_lowers_the_score_is_negative(found):
-    (row,) = [row for row in rows(found.folder, "motifs.tsv") if row["label"] == "TWO@x"]
+    (row,) = [row for row in rows(found.path, "motifs.tsv") if row["label"] == "TWO@x"]
     assert (row["pattern"], row["sign"], row["match_name"]) == ("neg_0", "neg", "TWO")
-    (pattern,) = PatternSet.open(found.folder / "patterns" / "TWO@x.npz").patterns
+    (pattern,) = PatternSet.open(found.path / "patterns" / "TWO@x.npz").patterns
     assert (pattern.score < 0).all() and pattern.contributions.sum() < 0
 
 
 def test_seqlets_lie_where_the_motifs_were_planted(found, planted_folder):
     truth = planted_folder[1]
-    strands = {row["pattern"]: row["strand"] for row in rows(found.folder, "matches.tsv")
+    strands = {row["pattern"]: row["strand"] for row in rows(found.path, "matches.tsv")
                if row["label"] == "ONE@x" and row["rank"] == "1"}  # fmt: skip
-    lines = (found.folder / "seqlets" / "ONE@x.bed").read_text().splitlines()
+    lines = (found.path / "seqlets" / "ONE@x.bed").read_text().splitlines()
     assert lines[0].startswith("#chrom\tstart\tend\tpattern")
     right = 0
     for line in lines[1:]:
@@ -85,27 +85,27 @@ def test_seqlets_lie_where_the_motifs_were_planted(found, planted_folder):
 
 def test_distances_are_from_the_middle_of_the_window(found, planted_folder):
     attributions = Attributions.open(planted_folder[0] / "attributions" / "ONE@x.npz")
-    for pattern in PatternSet.open(found.folder / "patterns" / "ONE@x.npz").patterns:
+    for pattern in PatternSet.open(found.path / "patterns" / "ONE@x.npz").patterns:
         begin, end = pattern.sites
         middle = attributions.start[pattern.window] + 60
         assert np.abs((begin + end) / 2 - middle - pattern.distance).max() <= 1
 
 
 def test_the_meme_file_holds_the_trimmed_motifs(found):
-    motifs = {motif.id: motif for motif in read_meme(found.folder / "motifs.meme")}
-    for row in rows(found.folder, "motifs.tsv"):
+    motifs = {motif.id: motif for motif in read_meme(found.path / "motifs.meme")}
+    for row in rows(found.path, "motifs.tsv"):
         motif = motifs[f"{row['label']}.{row['pattern']}"]
         assert motif.name == row["match_name"]
         assert len(motif.probabilities) == len(row["consensus"])
         best = np.array(list("ACGT"))[motif.probabilities.argmax(1)]
         assert all(a in ("n", b) for a, b in zip(row["consensus"], best, strict=True))
-    known = {motif.id for motif in read_meme(found.folder / "matches.meme")}
-    assert known == {row["match"] for row in rows(found.folder, "matches.tsv")}
+    known = {motif.id for motif in read_meme(found.path / "matches.meme")}
+    assert known == {row["match"] for row in rows(found.path, "matches.tsv")}
 
 
 def test_hits_lie_in_the_regions_and_are_told_once(found, planted_folder):
     truth = {at for sites in planted_folder[1].values() for at, _ in sites}
-    lines = (found.folder / "hits" / "ONE@x.bed").read_text().splitlines()[1:]
+    lines = (found.path / "hits" / "ONE@x.bed").read_text().splitlines()[1:]
     spots = [tuple(line.split("\t")[:4]) for line in lines]
     assert len(set(spots)) == len(spots) and spots
     assert all(200 <= int(a) and int(b) <= 9000 for _, a, b, _ in spots)
@@ -115,10 +115,10 @@ def test_hits_lie_in_the_regions_and_are_told_once(found, planted_folder):
 
 def test_labels_that_cannot_be_searched_are_told(found, caplog):
     assert list(found.failed) == ["FEW@x"] and "min_metacluster_size" in found.failed["FEW@x"]
-    table = {row["label"]: row for row in rows(found.folder, "labels.tsv")}
+    table = {row["label"]: row for row in rows(found.path, "labels.tsv")}
     assert table["FEW@x"]["patterns"] == "0" and "seqlets in 12 windows" in table["FEW@x"]["note"]
     assert table["ONE@x"]["windows"] == "160"
-    record = json.loads((found.folder / "run.json").read_text())
+    record = json.loads((found.path / "run.json").read_text())
     assert record["key"]["modisco"]["min_metacluster_size"] == 30
     assert record["versions"]["modisco-lite"].startswith("3.")
 
@@ -133,7 +133,7 @@ def test_the_command_says_by_its_exit_code_that_a_label_failed(run, planted_fold
         words.append(f"--{field.name.replace('_', '-')}={getattr(QUICK, field.name)}")
     code, out, err = run(*words, "-t", "TWO@x,NONE@x")
     assert code == 1 and out == "" and "NONE@x: no attributions of it" in err
-    assert "1 motifs of 1 labels in out" in err
+    assert "1 motifs of 1 labels in" in err
     code, _, err = run(*words, "-t", "TWO@x", "--force")
     assert code == 0
     fails(run(*words, "-t", "NONE@x", "--force"), "none of these labels", "ONE@x")
@@ -145,7 +145,7 @@ def test_the_parameters_are_those_of_tfmodisco():
     from modiscolite.tfmodisco import TFMoDISco
 
     theirs = inspect.signature(TFMoDISco).parameters
-    ours = ModiscoConfig().arguments()
+    ours = ModiscoOptions().arguments
     assert set(ours) <= set(theirs)
     differing = {name for name, value in ours.items() if theirs[name].default != value}
     assert differing == {"n_leiden_runs"}
@@ -156,8 +156,8 @@ def test_the_parameters_are_those_of_tfmodisco():
 
 def test_a_resumed_run_gives_the_same_bytes(found, planted_folder, tmp_path, monkeypatch):
     folder, _ = planted_folder
-    bed = found.folder.parent / "regions.bed"
-    wanted = options(folder, regions=bed, genome=(str(folder / "genome.fa"),))
+    bed = found.path.parent / "regions.bed"
+    wanted = options(folder, regions=bed, genome=folder / "genome.fa")
     searched = []
 
     def killed(attributions, config):
@@ -168,17 +168,17 @@ def test_a_resumed_run_gives_the_same_bytes(found, planted_folder, tmp_path, mon
 
     monkeypatch.setattr(motifs_module, "discover", killed)
     with pytest.raises(KeyboardInterrupt):
-        find_motifs(folder / "attributions", tmp_path / "out", wanted)
+        find_motifs(folder / "attributions", tmp_path / "out", options=wanted)
     assert not (tmp_path / "out").exists()
     searched.pop()  # the third may run now
     done = set(searched)
-    again = find_motifs(folder / "attributions", tmp_path / "out", wanted, resume=True)
+    again = find_motifs(folder / "attributions", tmp_path / "out", options=wanted, resume=True)
     assert set(searched[1:]).isdisjoint(done) and again.failed == found.failed
-    names = set(files_in(found.folder))
+    names = set(files_in(found.path))
     assert names == set(files_in(tmp_path / "out"))
     for name in names - {"run.json"}:
-        assert (found.folder / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
-    once_more = find_motifs(folder / "attributions", tmp_path / "out", wanted, resume=True)
+        assert (found.path / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    once_more = find_motifs(folder / "attributions", tmp_path / "out", options=wanted, resume=True)
     assert once_more.failed == found.failed
 
 
@@ -228,7 +228,7 @@ def test_attributions_of_nothing_are_too_few_seqlets():
 def test_a_window_wider_than_the_attributions_is_refused():
     whole, _, _ = planted_windows("ONE@x", {"ONE": 1.0}, 40)
     with pytest.raises(TcnfastError, match="windows of 121 bp are shorter than the 400"):
-        tfmodisco.discover(whole, ModiscoConfig())
+        tfmodisco.discover(whole, ModiscoOptions())
 
 
 def test_without_modisco_it_says_what_to_install(monkeypatch, tmp_path):
@@ -246,7 +246,7 @@ def test_an_older_modisco_in_its_place_is_told(monkeypatch, tmp_path):
 
 
 def test_a_folder_without_attributions_is_refused(tmp_path):
-    with pytest.raises(TcnfastError, match="holds no attributions"):
+    with pytest.raises(TcnfastError, match="is no output of tcnfast attribute"):
         find_motifs(tmp_path, tmp_path / "out")
 
 
@@ -256,11 +256,11 @@ def test_a_folder_without_attributions_is_refused(tmp_path):
 )
 def test_settings_that_cannot_be_are_refused(setting, words):
     with pytest.raises(TcnfastError, match=words):
-        ModiscoConfig(**setting)
+        ModiscoOptions(**setting)
 
 
 def test_hits_need_a_genome_and_regions():
-    with pytest.raises(TcnfastError, match="--regions and --genome"):
+    with pytest.raises(TcnfastError, match="regions and genome"):
         MotifOptions(regions="x.bed")
 
 
@@ -286,11 +286,9 @@ def test_what_a_network_learned_comes_back(planted, label, tmp_path):
     windows = np.concatenate([planted.of(*kind)[: 160 // len(kinds)] for kind in kinds])
     known = random_motifs(40) + [sharp(letters, name) for name, letters in MOTIFS.items()]
     write_meme(tmp_path / "known.meme", known, [20] * len(known))
-    (tmp_path / "in").mkdir()
-    planted.attributions(label, steps=8, rows=windows).save(tmp_path / "in" / f"{label}.npz")
-    wanted = MotifOptions(motifs=tmp_path / "known.meme", modisco=QUICK)
-    found = find_motifs(tmp_path / "in", tmp_path / "out", wanted)
-    matched = [row for row in rows(found.folder, "motifs.tsv") if row["q"] != "NA"]
+    write_attributions(tmp_path / "in", planted.attributions(label, steps=8, rows=windows))
+    found = find_motifs(tmp_path / "in", tmp_path / "out", options=options(tmp_path))
+    matched = [row for row in rows(found.path, "motifs.tsv") if row["q"] != "NA"]
     matched = [row for row in matched if float(row["q"]) < 1e-3]
     assert {row["match_name"]: row["sign"] for row in matched} == expected
     for motif in expected:

@@ -6,10 +6,9 @@ from support.motif import SITES, codes_of, random_motifs, sharp, write_genome, w
 
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.intervals import Intervals
-from tcnfast.motifs.motifs_run import DATABASE
 from tcnfast.motifs.patterns import FLANK, core_of
 from tcnfast.pwm.hits import find_hits, join
-from tcnfast.pwm.meme import Motif, MotifError, information, read_meme, write_meme
+from tcnfast.pwm.meme import DATABASE, Motif, MotifError, information, read_meme, write_meme
 from tcnfast.pwm.tomtom import ALIKE, best_matches
 
 

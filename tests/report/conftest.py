@@ -2,7 +2,7 @@
 
 import pytest
 from support.models import random_model
-from support.motif import planted_windows, write_genome
+from support.motif import planted_windows, write_attributions, write_genome
 from support.report import (
     LABELS,
     ROWS,
@@ -22,14 +22,11 @@ def fixture_folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("report")
     attributions, truth, genome = planted_windows("ONE@x", {"ONE": 1.0, "TWO": 1.0}, ROWS)
     other, their_truth, _ = planted_windows(LABELS[1], {"TWO": -1.0}, 12, seed=4)
-    folder = write_folder(home / "attributions", "attribute")
-    attributions.save(folder / "ONE@x.npz")
-    other.save(folder / "_b__@y.npz")
+    write_attributions(home / "attributions", attributions, other)
     write_genome(home / "genome.fa", genome)
-    one = PatternSet("ONE@x", ROWS, [
-        pattern_of(attributions, truth, "pos_0", "ONE"),
-        pattern_of(attributions, truth, "pos_1", "TWO"),
-    ])  # fmt: skip
+    both = [("pos_0", "ONE"), ("pos_1", "TWO")]
+    found = [pattern_of(attributions, truth, name, motif) for name, motif in both]
+    one = PatternSet("ONE@x", ROWS, found)
     two = PatternSet(LABELS[1], 12, [pattern_of(other, their_truth, "neg_0", "TWO", -1.0)])
     write_motifs(write_folder(home / "motifs", "motifs", motifs="known.meme"), one, two)
     write_evaluation(write_folder(home / "evaluation", "evaluate"))

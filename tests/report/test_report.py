@@ -1,12 +1,13 @@
 """The report: one page that holds everything, right for readers of every kind, and true."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from support.cli import fails
-from support.motif import SITES
+from support.motif import SITES, write_attributions
 from support.report import LABELS, ROWS, write_folder
 
 from tcnfast.attribute.attributions import Attributions
@@ -15,9 +16,10 @@ from tcnfast.base.logits import probability
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.model.load_model import load_model
+from tcnfast.motifs.motif_folder import MotifFolder
+from tcnfast.report import report as make_report
 from tcnfast.report.report_loci import ZOOM, LocusSources, example_loci, predicted_track
 from tcnfast.report.report_motifs import read_motifs
-from tcnfast.report.report_run import ReportOptions, make_report
 
 VOID = {"meta", "br", "wbr", "hr", "img", "link", "input"}
 
@@ -62,10 +64,8 @@ def whole(folders, tmp_path_factory):
     """The page of everything, as text."""
     out = tmp_path_factory.mktemp("page") / "report.html"
     names = ("motifs", "attributions", "evaluation", "scan", "model")
-    options = ReportOptions(
-        genome=(str(folders / "genome.fa"),), peaks=folders / "peaks.bed", loci=2
-    )
-    return make_report([folders / name for name in names], out, options).read_text()
+    more = {"genome": folders / "genome.fa", "peaks": folders / "peaks.bed", "loci": 2}
+    return make_report([folders / name for name in names], out=out, **more).read_text()
 
 
 def test_the_page_is_whole_and_fetches_nothing(whole):
@@ -112,7 +112,7 @@ def test_the_page_tells_scores_counts_and_verdicts(whole):
 
 
 def test_verdicts_are_of_the_factor_itself(folders):
-    first, second, third = read_motifs(folders / "motifs")
+    first, second, third = read_motifs(MotifFolder(folders / "motifs"))
     assert [card.verdict for card in first.cards] == ["own", "other"]
     assert [card.name for card in first.cards] == ["ONE", "TWO"]
     assert first.verdict == "own"
@@ -123,7 +123,7 @@ def test_verdicts_are_of_the_factor_itself(folders):
 
 def test_a_known_motif_is_drawn_in_the_columns_it_matches(folders):
     """The match of ONE is on its other strand: drawn turned round, base under base."""
-    card = read_motifs(folders / "motifs")[0].cards[0]
+    card = read_motifs(MotifFolder(folders / "motifs"))[0].cards[0]
     tall = {}
     for name, drawing in (("ours", card.logo), ("theirs", card.known)):
         letters = re.findall(r"#base-(.)\" transform=\"matrix\(\S+ 0 0 (\S+) (\S+) ", drawing)
@@ -139,7 +139,7 @@ def test_a_known_motif_is_drawn_in_the_columns_it_matches(folders):
 
 
 def test_a_locus_shows_the_site_and_names_it(folders):
-    section = read_motifs(folders / "motifs")[0]
+    section = read_motifs(MotifFolder(folders / "motifs"))[0]
     attributions = Attributions.open(folders / "attributions" / "ONE@x.npz")
     loci = example_loci(section, attributions, 2, LocusSources())
     assert len(loci) == 2 and all(locus.rows == [] for locus in loci)
@@ -175,7 +175,7 @@ def test_the_predicted_track_is_the_models_own(folders):
 def test_rows_show_what_was_given_and_no_more(whole, folders, tmp_path):
     text = Page(whole).text
     assert all(name in text for name in ("predicted", "real peaks", "calls", "attribution"))
-    page = make_report([folders / "motifs"], tmp_path / "m.html").read_text()
+    page = make_report([folders / "motifs"], out=tmp_path / "m.html").read_text()
     assert "predicted" not in Page(page).text and 'class="locus"' not in page
 
 
@@ -183,12 +183,12 @@ def test_rows_show_what_was_given_and_no_more(whole, folders, tmp_path):
 
 
 def test_a_page_of_an_evaluation_alone(folders, tmp_path):
-    text = Page(make_report([folders / "evaluation"], tmp_path / "e.html").read_text()).text
+    text = Page(make_report([folders / "evaluation"], out=tmp_path / "e.html").read_text()).text
     assert "0.432" in text and "macro-AUROC 0.876" in text and "seqlets" not in text.lower()[:600]
 
 
 def test_a_page_of_a_bundled_model_alone(tmp_path):
-    out = make_report([], tmp_path / "m.html", ReportOptions(model="encode-v1"))
+    out = make_report(model="encode-v1", out=tmp_path / "m.html")
     text = Page(out.read_text()).text
     assert "112" in text and "198,832" in text and "1,037 bp" in text
     assert "CTCF@K562" in text and "validation regions" in text
@@ -206,26 +206,23 @@ def test_the_command_writes_the_page_once(run, folders):
 def test_folders_that_cannot_be_shown_are_told(folders, tmp_path):
     out = tmp_path / "x.html"
     with pytest.raises(TcnfastError, match="no folder of tcnfast motifs, attribute"):
-        make_report([tmp_path], out)
+        make_report([tmp_path], out=out)
     twin = write_folder(tmp_path / "twin", "motifs")
     with pytest.raises(TcnfastError, match="holds motifs too"):
-        make_report([folders / "motifs", twin], out)
+        make_report([folders / "motifs", twin], out=out)
     with pytest.raises(TcnfastError, match="give one of the two"):
-        make_report([folders / "model"], out, ReportOptions(model="encode-v1"))
+        make_report([folders / "model"], out=out, model="encode-v1")
     with pytest.raises(TcnfastError, match="need the model too"):
-        make_report([folders / "motifs"], out, ReportOptions(genome=("g.fa",)))
+        make_report([folders / "motifs"], out=out, genome="g.fa")
     with pytest.raises(TcnfastError, match="nothing to report on"):
-        make_report([], out)
+        make_report([], out=out)
     assert not out.exists()
 
 
 def test_motifs_of_other_attributions_are_told(folders, tmp_path):
-    folder = write_folder(tmp_path / "others", "attribute")
     whole = Attributions.open(folders / "attributions" / "ONE@x.npz")
-    part = slice(0, 5)
-    Attributions(
-        whole.label, whole.method, whole.chrom[part], whole.start[part], whole.codes[part],
-        whole.hypothetical[part], whole.logit[part],
-    ).save(folder / "ONE@x.npz")  # fmt: skip
+    names = ("chrom", "start", "codes", "hypothetical", "logit")
+    part = replace(whole, **{name: getattr(whole, name)[:5] for name in names})
+    folder = write_attributions(tmp_path / "others", part)
     with pytest.raises(TcnfastError, match="are not of the attributions"):
-        make_report([folders / "motifs", folder], tmp_path / "x.html")
+        make_report([folders / "motifs", folder], out=tmp_path / "x.html")

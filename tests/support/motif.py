@@ -1,20 +1,40 @@
 """Attributions with planted motifs, made without a network, and known motifs to compare with."""
 
+import json
+
 import numpy as np
 
 from support.scan import write_fasta
 from tcnfast.attribute.attributions import Attributions
-from tcnfast.motifs.modisco_config import ModiscoConfig
+from tcnfast.base.file_names import file_names
+from tcnfast.motifs.modisco_options import ModiscoOptions
 from tcnfast.pwm.meme import Motif, write_meme
 
 WIDTH = 121  # of a window; the middle base is the 61st
 GENOME = 120_000
 SITES = {"ONE": "TGACGTCATTGC", "TWO": "CCACTAGGGGGA"}
-QUICK = ModiscoConfig(
-    window=120, sliding_window_size=12, flank_size=4, min_metacluster_size=30, n_leiden_runs=1,
-    trim_to_window_size=16, initial_flank_to_add=4, final_min_cluster_size=10,
+QUICK = ModiscoOptions(
+    window=120,
+    sliding_window_size=12,
+    flank_size=4,
+    min_metacluster_size=30,
+    n_leiden_runs=1,
+    trim_to_window_size=16,
+    initial_flank_to_add=4,
+    final_min_cluster_size=10,
     min_num_to_trim_to=10,
-)  # fmt: skip
+)
+
+
+def write_attributions(folder, *attributions):
+    """A folder as ``tcnfast attribute`` writes it, of arrays alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    windows = {one.label: len(one) for one in attributions}
+    record = {"key": {"command": "attribute"}, "windows": windows}
+    (folder / "run.json").write_text(json.dumps(record))
+    for one, name in zip(attributions, file_names(list(windows)), strict=True):
+        one.save(folder / f"{name}.npz")
+    return folder
 
 
 def codes_of(letters: str) -> np.ndarray:

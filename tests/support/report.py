@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from support.motif import SITES, codes_of
+from tcnfast.motifs import motif_folder as files
 from tcnfast.motifs import motif_tables as tables
 from tcnfast.motifs.patterns import Pattern
 from tcnfast.pwm.meme import Motif, write_meme
@@ -60,19 +61,15 @@ def write_motifs(folder, one, two):
             motif_rows.append(tables.motif_row(found.label, pattern, ranked))
             match_rows += tables.match_rows(found.label, pattern, ranked)
     known = {match.target.id: match.target for some in matches.values() for match in some}
-    write_meme(folder / tables.KNOWN, list(known.values()), [9] * len(known))
-    tables.write_table(folder / tables.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
-    tables.write_table(folder / tables.MATCHES, tables.MATCH_COLUMNS, match_rows)
+    write_meme(folder / files.KNOWN, list(known.values()), [9] * len(known))
+    tables.write_table(folder / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
+    tables.write_table(folder / files.MATCHES, tables.MATCH_COLUMNS, match_rows)
     labels = [
-        (one.label, "40", "2", "40", ""),
-        (two.label, "12", "1", "12", ""),
-        (LABELS[2], "NA", "0", "0", "too little of everything"),
+        (one.label, 40, 2, 40, ""),
+        (two.label, 12, 1, 12, ""),
+        (LABELS[2], None, 0, 0, "too little of everything"),
     ]
-    tables.write_table(
-        folder / tables.LABELS,
-        tables.LABEL_COLUMNS,
-        [dict(zip(tables.LABEL_COLUMNS, row, strict=True)) for row in labels],
-    )
+    tables.write_table(folder / files.LABELS, tables.LABEL_COLUMNS, labels)
 
 
 def write_evaluation(folder):

@@ -1,0 +1,96 @@
+"""The output folder of ``tcnfast attribute``: the names of its files, and
+:class:`AttributionFolder`, which reads them. Other rooms read attributions through this class.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.file_names import file_names
+from ..base.run_folder import read_record
+from ..base.tables import read_frame
+from .attributions import Attributions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMMANDS = ("attribute", "windows attribute")  # that write such a folder
+TABLE = "attributions.tsv"
+COLUMNS = ("label", "chrom", "start", "end", "summit", "logit", "completeness_gap")
+SEQLET_COLUMNS = ("chrom", "start", "end", "label", "attribution", "strand")
+
+
+def arrays_file(folder: Path, name: str) -> Path:
+    """The arrays of the label with the file name ``name``."""
+    return folder / f"{name}.npz"
+
+
+def track_file(folder: Path, name: str) -> Path:
+    """The bigWig of the label with the file name ``name``."""
+    return folder / "tracks" / f"{name}.bw"
+
+
+def seqlets_file(folder: Path, name: str) -> Path:
+    """The seqlets of the label with the file name ``name``."""
+    return folder / "seqlets" / f"{name}.bed"
+
+
+class AttributionFolder:
+    """What ``tcnfast attribute`` wrote to ``path``; ``record`` is run.json.
+
+    Arrays are read only by :meth:`attributions`. Raises TcnfastError in one line where the folder
+    is no finished output of it, and for a label that it does not have.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.record = read_record(self.path, *COMMANDS)
+
+    def __repr__(self) -> str:
+        return f"AttributionFolder({str(self.path)!r})"
+
+    @property
+    def windows(self) -> dict[str, int]:
+        """Number of windows of each label, in the order of the run."""
+        return dict(self.record["windows"])
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.windows)
+
+    @property
+    def settings(self) -> dict:
+        """What the attributions depend on: the method and its settings, hashes of the inputs."""
+        return self.record["key"]
+
+    @cached_property
+    def regions(self) -> pd.DataFrame:
+        """attributions.tsv, a window a row: label, chrom, start, end (of its region, 0-based
+        half-open), summit (the base of the logit), logit, completeness_gap (logits)."""
+        return read_frame(self.path / TABLE)
+
+    def attributions(self, label: str) -> Attributions:
+        """The arrays of a label; its rows are those of ``regions`` with that label."""
+        return Attributions.open(self.arrays(label))
+
+    def arrays(self, label: str) -> Path:
+        """The npz file of a label."""
+        return arrays_file(self.path, self._name(label))
+
+    def track(self, label: str) -> Path:
+        """The bigWig of a label."""
+        return track_file(self.path, self._name(label))
+
+    def seqlets(self, label: str) -> pd.DataFrame:
+        """Stretches that stand out: chrom, start, end, label, attribution (its sum), strand (".").
+        Raises TcnfastError where none were called, for want of tangermeme or by Grad-CAM."""
+        return read_frame(seqlets_file(self.path, self._name(label)), names=SEQLET_COLUMNS)
+
+    def _name(self, label: str) -> str:
+        if label not in self.record["windows"]:
+            some = ", ".join(self.labels[:5]) + (", ..." if len(self.labels) > 5 else "")
+            raise TcnfastError(f"{self.path}: has no attributions of {label!r}; it has {some}")
+        return file_names([label])[0]

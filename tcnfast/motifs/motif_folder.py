@@ -1,0 +1,107 @@
+"""The output folder of ``tcnfast motifs``: the names of its files, and :class:`MotifFolder`, which
+reads them. Other rooms read motifs through this class."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.file_names import file_names
+from ..base.run_folder import read_record
+from ..base.tables import read_frame
+from ..pwm.meme import Motif, read_meme
+from .patterns import PatternSet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOTIFS, MATCHES, LABELS = "motifs.tsv", "matches.tsv", "labels.tsv"
+MEME, KNOWN = "motifs.meme", "matches.meme"
+TEXT = ("label", "pattern", "sign", "consensus", "match", "match_name", "named_match", "strand")
+
+
+def patterns_file(folder: Path, name: str) -> Path:
+    """The patterns of the label with the file name ``name``."""
+    return folder / "patterns" / f"{name}.npz"
+
+
+def seqlets_file(folder: Path, name: str) -> Path:
+    """The seqlets of the label with the file name ``name``."""
+    return folder / "seqlets" / f"{name}.bed"
+
+
+def hits_file(folder: Path, name: str) -> Path:
+    """The hits of the label with the file name ``name``."""
+    return folder / "hits" / f"{name}.bed"
+
+
+class MotifFolder:
+    """What ``tcnfast motifs`` wrote to ``path``; ``record`` is run.json.
+
+    Raises TcnfastError in one line where the folder is no finished output of it, and for a label
+    that it does not have.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.record = read_record(self.path, "motifs")
+
+    def __repr__(self) -> str:
+        return f"MotifFolder({str(self.path)!r})"
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """labels.tsv: label, windows (NaN: not searched), patterns, seqlets, note."""
+        table = read_frame(self.path / LABELS, ("label", "note"))
+        return table.fillna({"note": ""})
+
+    @property
+    def labels(self) -> list[str]:
+        return self.summary["label"].tolist()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Labels that could not be searched, and why."""
+        rows = self.summary[self.summary["windows"].isna()]
+        return dict(zip(rows["label"], rows["note"], strict=True))
+
+    @cached_property
+    def motifs(self) -> pd.DataFrame:
+        """motifs.tsv: a motif a row, with its best match and where it stands."""
+        return read_frame(self.path / MOTIFS, TEXT)
+
+    @cached_property
+    def matches(self) -> pd.DataFrame:
+        """matches.tsv: the known motifs most like each motif, best first."""
+        return read_frame(self.path / MATCHES, TEXT)
+
+    def patterns(self, label: str) -> PatternSet:
+        """Matrices and seqlets of a label's motifs."""
+        return PatternSet.open(patterns_file(self.path, self._name(label)))
+
+    def seqlets(self, label: str) -> pd.DataFrame:
+        """The sites that a label's motifs were made of, sorted by place, each once."""
+        return read_frame(seqlets_file(self.path, self._name(label)), TEXT)
+
+    def hits(self, label: str) -> pd.DataFrame:
+        """Where a label's motifs fit in the regions that were asked for. Raises TcnfastError where
+        none were."""
+        return read_frame(hits_file(self.path, self._name(label)), TEXT)
+
+    @property
+    def meme(self) -> list[Motif]:
+        """motifs.meme: the trimmed motifs; ids are "<label's file name>.<pattern>"."""
+        return read_meme(self.path / MEME)
+
+    @cached_property
+    def known(self) -> dict[str, Motif]:
+        """matches.meme: the known motifs of ``matches`` by id."""
+        some = read_meme(self.path / KNOWN) if len(self.matches) else []
+        return {motif.id: motif for motif in some}
+
+    def _name(self, label: str) -> str:
+        if label not in self.labels:
+            raise TcnfastError(f"{self.path}: has no motifs of {label!r}")
+        return file_names([label])[0]
