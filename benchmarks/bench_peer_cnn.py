@@ -88,7 +88,9 @@ class Bench:
             return CNN(CNNConfig(labels) if self.args.deepsea else CNNConfig.small(labels))
         shape = json.loads((ROOT / "examples/encode-v1.json").read_text())
         names = ("channels", "kernel-size", "blocks", "first-kernel", "dropout")
-        return TCN(TCNConfig(labels, **{name.replace("-", "_"): shape[name] for name in names}))
+        return TCN(
+            TCNConfig(labels=labels, **{name.replace("-", "_"): shape[name] for name in names})
+        )
 
     def fit(self, kind: str, config: TrainConfig, valid: list[Region]) -> tuple:
         """The trained network, its epochs, and seconds of its steps."""

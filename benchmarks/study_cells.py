@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from encode_data import ROOT, load_dataset
-from study_training import MOTIFS, SPLIT, arguments
+from study_training import MOTIFS, SPLIT, train_options
 
-from tcnfast.cli import build_parser
-from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.model.tcn import TCN
 from tcnfast.pwm.meme import read_meme
 from tcnfast.train.fit import fit
 from tcnfast.train.motif_init import set_motif_filters
@@ -32,14 +32,13 @@ def main() -> None:
     given = parser.parse_args()
     settings = json.loads((ROOT / "examples/encode-v1.json").read_text())
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    args = build_parser().parse_args(["train", *flags, f"--steps={given.steps}"])
-    args.tiles, args.epoch_steps = args.batch_size, args.steps
+    options = train_options([*flags, f"--steps={given.steps}"])
     dataset, split = load_dataset(given.data, SPLIT)
     dataset = dataset.select([x for x in dataset.labels if x.endswith(f"@{given.cell}")])
-    torch.manual_seed(args.seed)
-    model = TCN(TCNConfig(labels=dataset.labels, **arguments(TCNConfig, args)))
+    torch.manual_seed(options.seed)
+    model = TCN(options.shape(dataset.labels))
     set_motif_filters(model, read_meme(given.data / MOTIFS))
-    config = TrainConfig(**arguments(TrainConfig, args))
+    config = replace(options.narrowed(TrainConfig), epoch_steps=options.steps)
     fit(model, dataset, split["train"], split["valid"], config, progress=False)
     model.save(given.out)
 

@@ -16,7 +16,8 @@ import csv
 import shlex
 import subprocess
 import time
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,14 +25,15 @@ import numpy as np
 import torch
 from encode_data import ROOT, load_dataset
 
+from tcnfast.base.options import option_fields
 from tcnfast.cli import build_parser
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
-from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.model.tcn import TCN
 from tcnfast.pwm.meme import read_meme
 from tcnfast.train.fit import fit
 from tcnfast.train.motif_init import set_motif_filters
-from tcnfast.train.train_config import TrainConfig
+from tcnfast.train.train_config import TrainConfig, TrainOptions
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
 RESULTS = ROOT / "benchmarks/results"
@@ -71,22 +73,19 @@ class Study:
         self.motifs, self.steps = data / MOTIFS, steps
         self.floors = read_floors(self.dataset.labels)
 
-    def settings(self, flags: str, seed: int) -> argparse.Namespace:
+    def settings(self, flags: str, seed: int) -> TrainOptions:
         """What ``tcnfast train`` would make of the flags; the last of a kind wins."""
         shared = f"--motifs {shlex.quote(str(self.motifs))} --steps {self.steps} --seed {seed}"
-        words = shlex.split(f"train {FIRST_EDITION} {shared} {flags}")
-        args = build_parser().parse_args(words)
-        args.tiles, args.epoch_steps = args.batch_size, args.steps
-        return args
+        return train_options(shlex.split(f"{FIRST_EDITION} {shared} {flags}"))
 
     def run(self, flags: str, seed: int) -> dict[str, object]:
         """Train with one option; returns its row."""
-        args = self.settings(flags, seed)
+        options = self.settings(flags, seed)
         torch.manual_seed(seed)
-        model = TCN(TCNConfig(labels=self.dataset.labels, **arguments(TCNConfig, args)))
-        if args.motifs:
-            set_motif_filters(model, read_meme(args.motifs))
-        config = TrainConfig(**arguments(TrainConfig, args))
+        model = TCN(options.shape(self.dataset.labels))
+        if options.motifs:
+            set_motif_filters(model, read_meme(options.motifs))
+        config = replace(options.narrowed(TrainConfig), epoch_steps=options.steps)
         marks: list[float] = []
 
         def make_plan(*given, **options) -> Plan:
@@ -118,9 +117,11 @@ class Study:
         }
 
 
-def arguments(kind: type, args: argparse.Namespace) -> dict[str, object]:
-    """Those arguments that are fields of a dataclass."""
-    return {field.name: getattr(args, field.name) for field in fields(kind) if field.name in args}
+def train_options(words: Sequence[str]) -> TrainOptions:
+    """The options of ``tcnfast train`` that these words of a command line ask for."""
+    given = vars(build_parser().parse_args(["train", *words]))
+    names = option_fields(TrainOptions)
+    return TrainOptions(**{name: value for name, value in given.items() if name in names})
 
 
 def read_floors(labels: list[str]) -> np.ndarray:

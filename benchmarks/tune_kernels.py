@@ -57,7 +57,7 @@ class Kernel:
     def __init__(self, name: str, device: torch.device, precision: str) -> None:
         stride, index, length = KERNELS[name]
         toy = triton_engine.interpreted()
-        config = TCNConfig(["a"], channels=16 if toy else 64, first_kernel=15)
+        config = TCNConfig(labels=["a"], channels=16 if toy else 64, first_kernel=15)
         self.weights = torch_stacks.random_model(config).folded().to(device, torch.float32)
         self.geometry, self.index = config.grid(stride).blocks[index], index
         self.block = self.weights.blocks[index]

@@ -8,10 +8,14 @@ from importlib import import_module
 
 from .bench import bench as bench
 from .bench import info as info
+from .data import prepare as prepare
+from .evaluate import evaluate as evaluate
 from .genome import index as index
 from .motifs import motifs as motifs
 from .report import report as report
 from .scan import scan as scan
+from .train import average as average
+from .train import train as train
 
 _HOME = {
     "TCN": "model.tcn",
@@ -24,7 +28,19 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-__all__ = sorted(["bench", "index", "info", "motifs", "report", "scan", *_HOME])
+_VERBS = [
+    "average",
+    "bench",
+    "evaluate",
+    "index",
+    "info",
+    "motifs",
+    "prepare",
+    "report",
+    "scan",
+    "train",
+]
+__all__ = sorted([*_VERBS, *_HOME])
 
 
 def __getattr__(name: str):

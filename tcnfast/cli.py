@@ -24,6 +24,10 @@ from .base.verb import VERBS
 # commands in the order of the help, and the room that declares each
 ROOMS = {
     "index": "genome",
+    "prepare": "data",
+    "train": "train",
+    "evaluate": "evaluate",
+    "average": "train",
     "motifs": "motifs",
     "report": "report",
     "info": "bench",
@@ -32,8 +36,7 @@ ROOMS = {
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
-    "prepare", "train", "evaluate", "average", "scan", "attribute",
-    "variants", "cobind",
+    "scan", "attribute", "variants", "cobind",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",

@@ -19,9 +19,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import TcnfastError
+
+T = TypeVar("T")
 
 _command_line = False  # whether the user speaks to us through the command line
 
@@ -119,6 +121,10 @@ class Options:
     def check(self) -> None:
         """Raise TcnfastError where options do not go together."""
 
+    def narrowed(self, kind: type[T]) -> T:
+        """The values of these options that belong to ``kind``, a dataclass they derive from."""
+        return kind(**{x.name: getattr(self, x.name) for x in fields(kind)})
+
 
 def _made(name: str, spec: Spec, value: Any) -> Any:
     if spec.many:
@@ -132,6 +138,8 @@ def _made(name: str, spec: Spec, value: Any) -> Any:
 def _converted(name: str, kind: Callable, value: Any) -> Any:
     try:
         made = kind(value)
+    except TcnfastError:  # says itself what is wrong
+        raise
     except (TypeError, ValueError) as error:
         words = {int: "must be a whole number", float: "must be a number"}.get(kind, error)
         raise TcnfastError(f"{setting(name)} {value!r}: {words}") from None

@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..genome.genome import match_chroms
 from ..genome.intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
+from .data_options import PeakOptions
 from .dataset import first_of_label
-from .manifest import PeakFile
+from .encode_metadata import LeftOut, read_encode
+from .manifest import PeakFile, read_manifest
+from .splits import SPLIT_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +54,51 @@ class PeakSets:
         peaks = self.bound
         without = np.flatnonzero(peaks.summit < 0)
         if without.size:
-            label = peaks.label[without[0]]
+            label, summits = peaks.label[without[0]], setting("summits")
             raise TcnfastError(
-                f"--summits: {without.size} of {len(peaks)} peaks have no summit, the first of "
-                f"label {label!r}; give narrowPeak files or a summit column, or leave --summits out"
+                f"{summits}: {without.size} of {len(peaks)} peaks have no summit, the first of "
+                f"label {label!r}; give narrowPeak files or a summit column, or leave {summits} out"
             )
         limit = np.array([sizes[chrom] for chrom in peaks.chrom], np.int64)
         start = np.clip(peaks.summit - width // 2, 0, limit - 1)
         end = np.clip(peaks.summit - width // 2 + width, start + 1, limit)
         return replace(self, bound=replace(peaks, start=start, end=end))
+
+
+def listed_files(options: PeakOptions) -> tuple[list[PeakFile], list[LeftOut]]:
+    """Rows of the manifest, or of the metadata and those of it that are left out; none of tables
+    with labels."""
+    if options.manifest:
+        return read_manifest(options.manifest), []
+    if options.encode:
+        return read_encode(options.encode, options.assembly, options.allow_audit_errors)
+    return [], []
+
+
+def paths_of(
+    genome: Iterable[str | Path], options: PeakOptions, rows: list[PeakFile]
+) -> list[tuple[str, str]]:
+    """The (role, path) of every input; ``rows`` are those of :func:`listed_files`."""
+    split = None if options.split in SPLIT_NAMES else options.split
+    relaxed = [*options.ambiguous, *(row.ambiguous for row in rows if row.ambiguous)]
+    found = [
+        *(("genome", path) for path in genome),
+        ("manifest", options.manifest),
+        ("encode", options.encode),
+        *(("peaks", path) for path in (*options.peaks, *(row.path for row in rows))),
+        *(("ambiguous", path) for path in dict.fromkeys(map(str, relaxed))),
+        ("blacklist", options.blacklist),
+        ("split", split),
+    ]
+    return [(role, str(path)) for role, path in found if path]
+
+
+def read_peaks(options: PeakOptions, rows: list[PeakFile], sizes: Mapping[str, int]) -> PeakSets:
+    """The peaks; ``rows`` are those of :func:`listed_files`. Raises TcnfastError, with path and
+    line, for broken files and files that do not fit the genome."""
+    if rows:
+        return read_peak_files(rows, sizes)
+    return read_peak_tables(list(options.peaks), list(options.ambiguous), sizes)
 
 
 def read_peak_files(files: list[PeakFile], sizes: Mapping[str, int]) -> PeakSets:

@@ -18,11 +18,13 @@ Opening maps the files and reads none of them. Everything else is in ``dataset.j
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.run_folder import file_hash
 from ..base.tables import read_description
 from ..genome.codes import N
 from ..genome.genome import GenomeError, Region, match_chroms
@@ -41,6 +43,29 @@ COLUMNS = {
     "kind": np.uint8,
     "reach": np.int32,
 }
+
+
+class DatasetFolder:
+    """A finished folder of ``tcnfast prepare``. ``report``: the report as text, where this run
+    made one; else None. Raises TcnfastError for a folder that is none, or is damaged."""
+
+    def __init__(self, path: str | Path, report: str | None = None) -> None:
+        self.path, self.report = Path(path), report
+
+    @cached_property
+    def record(self) -> dict:
+        """The contents of dataset.json."""
+        return read_description(self.path / DATASET, "prepare", VERSION)
+
+    @property
+    def labels(self) -> list[str]:
+        return self.record["labels"]
+
+    def table(self):
+        """pandas table of the labels: their peaks in each part of the split."""
+        import pandas
+
+        return pandas.DataFrame({"label": self.labels, **self.record["peaks"]})
 
 
 class PreparedGenome:
@@ -123,7 +148,7 @@ def open_prepared(
     output, is damaged, or lacks a label.
     """
     folder = Path(folder)
-    record = read_description(folder / DATASET, "prepare", VERSION)
+    record = DatasetFolder(folder).record
     try:
         contigs, names, rule = record["contigs"], record["labels"], record["rule"]
         rows = {contig["name"]: tuple(contig["peak_rows"]) for contig in contigs}
@@ -181,7 +206,30 @@ def _blacklist(folder: Path, chroms: list[str], size: int | None) -> Intervals |
     return Intervals(chrom, rows[:, 1], rows[:, 2], np.full(size, -1))
 
 
-def write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
+def write_arrays(
+    folder: Path, dataset: Dataset, regions: dict[str, list[Region]], chroms: list[str]
+) -> dict:
+    """Write the arrays of the contigs ``chroms``; returns what dataset.json says of them."""
+    firsts = _write_codes(folder, dataset.genome, chroms)
+    rows = _write_peaks(folder, dataset, chroms)
+    blacklisted = _write_blacklist(folder, dataset.blacklist, chroms)
+    names = ["codes.npy", *(f"peaks.{name}.npy" for name in COLUMNS)]
+    names += ["blacklist.npy"] if blacklisted is not None else []
+    sizes = [dataset.genome.sizes[name] for name in chroms]
+    return {
+        "version": VERSION,
+        "labels": dataset.labels,
+        "contigs": [
+            {"name": name, "size": size, "first_base": first, "peak_rows": list(span)}
+            for name, size, first, span in zip(chroms, sizes, firsts, rows, strict=True)
+        ],
+        "blacklisted": blacklisted,
+        "peaks": {part: dataset.count_peaks(areas).tolist() for part, areas in regions.items()},
+        "files": {name: file_hash(folder / name) for name in names},
+    }
+
+
+def _write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
     """Write codes.npy of these contigs of a Genome; returns where each begins."""
     sizes = [genome.sizes[chrom] for chrom in chroms]
     firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
@@ -192,7 +240,7 @@ def write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
     return firsts[:-1]
 
 
-def write_peaks(folder: Path, dataset: Dataset, chroms: list[str]) -> list[tuple[int, int]]:
+def _write_peaks(folder: Path, dataset: Dataset, chroms: list[str]) -> list[tuple[int, int]]:
     """Write the peak tables of these contigs; returns the rows [first, last) of each."""
     tables = [dataset.table(chrom) for chrom in chroms]
     for name, dtype in COLUMNS.items():
@@ -202,7 +250,7 @@ def write_peaks(folder: Path, dataset: Dataset, chroms: list[str]) -> list[tuple
     return list(zip([0, *lasts], lasts, strict=False))
 
 
-def write_blacklist(folder: Path, blacklist: Intervals | None, chroms: list[str]) -> int | None:
+def _write_blacklist(folder: Path, blacklist: Intervals | None, chroms: list[str]) -> int | None:
     """Write blacklist.npy, and return its rows, if there is a blacklist."""
     if blacklist is None:
         return None

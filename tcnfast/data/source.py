@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..base.run_folder import file_hash
 from ..genome.genome import Genome, Region
+from .data_options import NEEDED, DataOptions
 from .dataset import Dataset, open_dataset
 from .prepared import DATASET, open_prepared
 from .splits import SPLIT_NAMES, open_split
@@ -48,14 +50,19 @@ def open_source(
     files take it (200 if None), a folder must have been prepared with it. Raises TcnfastError where
     both or neither are named, for a label without peaks, and for another ``label_bin``.
     """
-    files = [*genome, *peaks, *ambiguous, *(path for path in (blacklist, split) if path)]
+    files = DataOptions(peaks, ambiguous, blacklist, split, genome)
     if data is not None:
-        if files:
-            raise TcnfastError(f"{data}: is a prepared folder; it takes no other files of data")
+        for name in files.given:
+            raise TcnfastError(
+                f"{setting(name)}: {setting('data')} has it already; give one of the two"
+            )
         yield _open_folder(data, labels, label_bin)
         return
-    if not (genome and peaks and split):
-        raise TcnfastError("no data: name a prepared folder, or genome, peaks and split files")
+    if not files.given:
+        names = [setting(name) for name in NEEDED]
+        either = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise TcnfastError(f"{setting('data')} is required, or {either}")
+    files = [*genome, *peaks, *ambiguous, *(path for path in (blacklist, split) if path)]
     with Genome(*genome) as opened:
         regions = open_split(split, opened.sizes)
         dataset = open_dataset(opened, list(peaks), list(ambiguous), blacklist, labels)
@@ -69,7 +76,7 @@ def _open_folder(data: str, labels: Sequence[str] | None, label_bin: int | None)
     dataset, split, record = open_prepared(data, None if labels is None else list(labels))
     if label_bin not in (None, dataset.label_bin):
         raise TcnfastError(
-            f"{data}: was prepared with --label-bin {dataset.label_bin}, the model has "
+            f"{data}: was prepared with {setting('label_bin', dataset.label_bin)}, the model has "
             f"{label_bin}; prepare the data again with that"
         )
     made_from = tuple((entry["name"], entry["sha256"]) for entry in record["inputs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Evaluation:
     against: str | None = None
     other: Assessment | None = None
     floors: Floors | None = None
+    path: Path | None = None  # of the folder, where one was written
 
     @cached_property
     def differences(self) -> dict[str, Difference]:
@@ -100,6 +102,12 @@ class Evaluation:
         columns = self.columns()
         rows = ["\t".join(columns), *map("\t".join, zip(*columns.values(), strict=True))]
         return "\n".join(rows) + "\n"
+
+    def frame(self):
+        """The same as a pandas table, with numbers."""
+        import pandas
+
+        return pandas.read_csv(io.StringIO(self.table()), sep="\t")
 
     def summary(self) -> dict:
         """Means over labels, and what they are means of, as JSON values."""
@@ -194,10 +202,9 @@ class Evaluation:
         return lines
 
     def write(self, folder: Path) -> None:
-        """scores.tsv, summary.json and the plots into a new ``folder``."""
+        """Write scores.tsv, summary.json and the plots into ``folder``."""
         from . import plots
 
-        folder.mkdir()
         (folder / "scores.tsv").write_text(self.table())
         text = json.dumps(self.summary(), indent=2, allow_nan=False) + "\n"
         (folder / "summary.json").write_text(text)

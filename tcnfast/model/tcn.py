@@ -1,9 +1,9 @@
-"""TCNConfig and TCN: the multi-label network, its initialisation and its forward passes."""
+"""TCN: the multi-label network, its initialisation and its forward passes."""
 
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,77 +12,14 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ..base.errors import TcnfastError
 from ..engines import reference, training_pass
-from ..engines.grid import BlockGrid, StackGrid, stack_grid
+from ..engines.grid import BlockGrid
 from .model_folder import ModelFolder
-
-NORMS = ("batch", "weight")
-ALIGNMENTS = ("centred", "causal")
+from .tcn_config import TCNConfig
 
 # of the start under batch norm, see Block._initialise. Not searched; on the validation regions of
 # examples/encode-v1.split.json, one run each with motif filters, 750 steps gave a macro-AP of .185
 # and an AUROC of .893, and He alone .173 and .879
 RANDOM_SHARE, SMOOTHING, BRANCH_GAIN = 0.5, 0.6, 0.5
-
-
-@dataclass(frozen=True)
-class TCNConfig:
-    """Shape of a TCN. ``label_bin``: bases around a centre that decide a training label."""
-
-    labels: list[str] = field(default_factory=list)
-    channels: int = 64
-    kernel_size: int = 3
-    blocks: int = 8
-    first_kernel: int | None = None  # None: kernel_size
-    norm: str = "batch"
-    alignment: str = "centred"
-    dropout: float = 0.0
-    label_bin: int = 200
-
-    def __post_init__(self) -> None:
-        if self.first_kernel is None:
-            object.__setattr__(self, "first_kernel", self.kernel_size)
-        object.__setattr__(self, "labels", list(self.labels))
-        problem = self._problem()
-        if problem:
-            raise TcnfastError(f"TCNConfig: {problem}")
-
-    def _problem(self) -> str | None:
-        counts = ("channels", "kernel_size", "blocks", "first_kernel", "label_bin")
-        for name in counts:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                return f"{name} {value!r} must be a positive integer"
-        if self.kernel_size < 2:
-            return "kernel_size must be 2 or more"
-        if self.blocks > 20:
-            return f"blocks {self.blocks}: a receptive field of more than a megabase is a slip"
-        if self.first_kernel < self.kernel_size or (self.first_kernel - self.kernel_size) % 2:
-            return (
-                f"first_kernel {self.first_kernel} must exceed kernel_size {self.kernel_size} by "
-                "an even number, so that windows have a middle base"
-            )
-        if self.norm not in NORMS:
-            return f"norm {self.norm!r} must be one of {', '.join(NORMS)}"
-        if self.alignment not in ALIGNMENTS:
-            return f"alignment {self.alignment!r} must be one of {', '.join(ALIGNMENTS)}"
-        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
-            return f"dropout {self.dropout!r} must be in [0, 1)"
-        if not self.labels or any(not isinstance(x, str) or not x for x in self.labels):
-            return "labels must be a list of at least one name"
-        odd = [x for x in self.labels if not x.isprintable()]
-        if odd:
-            return f"label {odd[0]!r} must be printable, without tabs or line breaks"
-        if len(set(self.labels)) != len(self.labels):
-            return "labels must be distinct"
-        return None
-
-    def grid(self, stride: int) -> StackGrid:
-        """Grids of this stack for scores every ``stride`` bases."""
-        return stack_grid(self.kernel_size, self.blocks, stride, self.first_kernel)
-
-    @property
-    def receptive_field(self) -> int:
-        return self.grid(1).receptive_field
 
 
 class Block(nn.Module):

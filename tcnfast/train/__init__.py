@@ -1,1 +1,72 @@
-"""Training: options, losses, epochs, checkpoints; from a trained network to a model folder."""
+"""Training: from a dataset to a model folder; several models as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.options import Run, option, stride_option
+from ..base.verb import OUT, Input, verb
+from ..data.data_options import DATA, DataOptions
+from .train_config import TrainOptions
+
+if TYPE_CHECKING:
+    from ..model.model_folder import ModelFolder
+
+MODELS = Input("models", "model folders or bundled names", many=True, unit="MODEL")
+_HOW = (
+    "logits: an ensemble, the mean of the models' logits; weights: one network of their mean "
+    "weights, which must come from one training run"
+)
+
+
+@verb(
+    "train a model on peaks",
+    DATA,
+    OUT,
+    options=TrainOptions,
+    run=("device", "precision", "force", "resume"),
+)
+def train(data=None, out="model/", *, options: TrainOptions, run: Run) -> ModelFolder:
+    """Train a network and write the calibrated model folder ``out``.
+
+    ``data``: folder of ``tcnfast prepare``; None where ``genome``, ``peaks`` and ``split`` name
+    files. The epoch with the best macro-AP on the validation regions is kept; test regions are
+    scored once, at the end. Labels with too few peaks are dropped, and named in the card.
+    ``resume`` goes on after the last whole epoch of a training that was stopped, and gives the same
+    bytes as one that was not. Raises TcnfastError for bad input and where the loss stops being
+    finite.
+    """
+    from .train_run import train_model
+
+    return train_model(data, out, options, run)
+
+
+@dataclass(frozen=True)
+class AverageOptions(DataOptions):
+    """Of ``tcnfast average``."""
+
+    how: str = option("logits", _HOW, choices=("logits", "weights"))
+    stride: int = stride_option()
+
+
+@verb(
+    "several models as one; with data, calibrated again",
+    MODELS,
+    DATA,
+    OUT,
+    options=AverageOptions,
+    run=("device", "precision", "force"),
+)
+def average(models, data=None, out="average/", *, options: AverageOptions, run: Run) -> ModelFolder:
+    """Write one model folder ``out`` made of several. A model that is an ensemble already counts as
+    its members.
+
+    The members' thresholds do not hold for it. With ``data``, or ``genome``, ``peaks`` and
+    ``split``, it is calibrated on the validation regions and scored on test as a trained model is,
+    and an average of weights gets running statistics of its own; else it has no thresholds.
+    Raises TcnfastError for models that cannot be averaged.
+    """
+    from .average_models import average_models
+
+    return average_models(models, data, out, options, run)

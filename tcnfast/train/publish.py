@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.logits import logit
+from ..base.options import Run
 from ..base.run_record import versions
 from ..data.dataset import Dataset
 from ..engines.plan import Plan
@@ -20,6 +21,7 @@ from ..genome.genome import Region
 from ..model.calibrate import fit_scaling, make_thresholds, scale_head
 from ..model.ensemble import Ensemble
 from ..model.metrics import MIN_POSITIVES
+from ..model.model_folder import CARD, scores_file
 from ..model.tcn import TCN
 from ..model.thresholds import PRECISIONS
 from .train_config import TrainConfig
@@ -37,12 +39,10 @@ def publish(
     model: TCN | Ensemble,
     dataset: Dataset,
     split: dict[str, list[Region]],
-    folder: str | Path,
-    *,
-    stride: int,
-    device: str,
-    precision: str,
+    folder: Path,
     card: str,
+    stride: int,
+    run: Run,
 ) -> Published:
     """Calibrate ``model`` on validation, choose thresholds there, score test once, and write the
     model folder. ``card`` goes on top of its README.md; every score of both parts, with intervals,
@@ -50,7 +50,7 @@ def publish(
 
     All scores are the mean of both strands' logits, as a scan reports them.
     """
-    options = dict(device=device, precision=precision, stride=stride, strand="both")
+    options = dict(device=run.device, precision=run.precision, stride=stride, strand="both")
     raw, targets = predict(Plan(model, **options), dataset, split["valid"])
     scaling = fit_scaling(raw, targets)
     scale_head(model, *scaling)
@@ -64,23 +64,21 @@ def publish(
         parts[part] = assess(where, logits, cutoffs)
     scores = Published(**parts)
     model.save(folder)
-    folder = Path(folder)
     for part, assessment in parts.items():
         table = Evaluation(folder.name, part, "f1", assessment).table()
-        (folder / f"scores.{part}.tsv").write_text(table)
-    (folder / "README.md").write_text(card + scores_table(model, scores))
+        (folder / scores_file(part)).write_text(table)
+    (folder / CARD).write_text(card + scores_table(model, scores))
     return scores
 
 
 def describe(
     name: str,
+    model: TCN,
     dataset: Dataset,
     dropped: list[tuple[str, int]],
     split: dict[str, list[Region]],
     config: TrainConfig,
-    model: TCN,
     inputs: list[tuple[str, str]],
-    command: str,
 ) -> str:
     """The upper half of a card: what the model is, its data, split and settings."""
     shape = {k: v for k, v in asdict(model.config).items() if k != "labels"}
@@ -115,7 +113,7 @@ def describe(
             *lines,
             "## Training",
             "",
-            f"Again: {command}",
+            "Again: `tcnfast train` with these settings (the bundled model: `make model`)",
             "",
             "```json",
             json.dumps(record, indent=1),

@@ -1,103 +1,140 @@
-"""Settings of training, checked: what `tcnfast train` takes and a card records."""
+"""Settings of training, checked: what ``tcnfast train`` takes and a card records."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ..base.errors import TcnfastError
+from ..base.options import Options, option, seed_option, setting, stride_option
+from ..data.data_options import DataOptions
+from ..model.tcn_config import FIRST_KERNEL, SHAPE, TCNConfig, TCNShape
 
 LOSSES = ("bce", "focal", "asymmetric")
 EDGES = ("hard", "soft", "mask")
 STRANDS = ("one", "both", "mean")
+PRECISIONS = ("auto", "fp32", "bf16")
+SCHEDULE, TILES, LOSS = "schedule", "tiles", "loss"  # headings of the help
+
+_EDGE = (
+    "bound bins that no peak covers whole: hard, bound like any other; soft, target is the share "
+    "that the best peak covers; mask, left out if that share is under 3/4"
+)
+_STRANDS = (
+    "one, a random strand of each tile; both strands of half as many tiles, each with its loss; or "
+    "mean, the loss of the mean of their logits"
+)
+_ENRICHED = "share of tiles laid over a bound peak"
+_HARD = "share of tiles laid over the worst false positives of the last epoch"
+_MUTATE = "share of a tile's bases drawn anew at random at first; falls to none"
+_ACCUMULATE = "batches for one step; batch norm takes its statistics from each alone"
+_PATIENCE = "stop after so many epochs without a better one; 0: never"
+_EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
+_MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
+_STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
+
+
+def _share(default: float, help: str, group: str) -> float:
+    return option(default, help, unit="SHARE", group=group)
+
+
+def _count(default: int, help: str, group: str, unit: str = "N", least: int = 1) -> int:
+    return option(default, help, unit=unit, least=least, group=group)
+
+
+def _of_loss(help: str, unit: str = "G", **limit: float) -> float | None:
+    return option(None, help, kind=float, unit=unit, least=0, group=LOSS, **limit)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Options):
     """Settings of :func:`tcnfast.train.fit.fit`. An epoch is ``epoch_steps`` optimiser steps.
 
-    ``edge``: what a bound bin is that no peak covers whole. "hard": bound like any other; "soft":
-    its target is the share that the best peak covers (of the peak, where that is shorter); "mask":
-    it is left out if that share is under three quarters. Bins of which peaks cover less than the
-    label rule asks for are ambiguous and left out at all times.
-    ``strands``: "one", a random strand of every tile; "both", the two strands of half as many
-    tiles, each with its own loss; "mean", the same, with the loss of the mean of their logits.
-    ``strand_loss`` weighs the mean squared difference of the two strands' logits.
-    ``hard``: share of tiles laid over the worst false positives of the epoch before (hard.py).
-    ``mutate``: share of a tile's bases that are drawn anew at first; falls to none (tiles.py); its
-    default and those of the other options were chosen on validation (docs/training.md).
-    ``ema``: decay of the moving average of weights (ema.py), 0 for none.
-    ``accumulate``: batches of ``tiles`` tiles whose gradients are averaged for one step; batch norm
-    takes its statistics from each batch alone. ``patience``: epochs without a better one after
-    which training stops, 0 for never.
+    Bins of which peaks cover less than the label rule asks for are ambiguous and left out whatever
+    ``edge`` says. The defaults were chosen on validation (docs/training.md). ``warmup`` is the
+    share of the steps in which the learning rate rises; it then falls to zero as a cosine.
+    ``clip``: largest norm of the gradient.
     """
 
-    steps: int = 30_000
-    epoch_steps: int = 2_500
-    tiles: int = 64  # tiles a batch
-    tile_steps: int = 16  # scores a tile
-    enriched: float = 0.7  # share of tiles laid over a bound peak
-    label_power: float = 0.5  # see TileSampler
-    stride: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05  # share of the steps; then cosine decay to zero
-    clip: float = 1.0  # gradient norm
-    seed: int = 0
+    steps: int = _count(30_000, "optimiser steps", SCHEDULE)
+    epoch_steps: int = _count(2_500, "steps of an epoch", SCHEDULE)
+    patience: int = _count(0, _PATIENCE, SCHEDULE, "EPOCHS", 0)
+    learning_rate: float = option(3e-3, "highest learning rate", unit="R", group=SCHEDULE)
+    weight_decay: float = option(0.05, "weight decay of AdamW", unit="R", group=SCHEDULE)
+    ema: float = option(0.0, _EMA, unit="DECAY", least=0, below=1, group=SCHEDULE)
+    accumulate: int = _count(1, _ACCUMULATE, SCHEDULE)
+    seed: int = seed_option("weights, tiles and dropout")
+    warmup: float = 0.05
+    clip: float = 1.0
     precision: str = "auto"
-    loss: str = "bce"  # see losses.py for this and the next five
-    gamma: float | None = None  # focal
-    gamma_positive: float | None = None  # asymmetric, as are the next two
-    gamma_negative: float | None = None
-    margin: float | None = None
-    positive_weight: float = 1.0
-    edge: str = "hard"
-    strands: str = "one"
-    strand_loss: float = 0.0
-    hard: float = 0.0
-    mutate: float = 0.05
-    ema: float = 0.0
-    accumulate: int = 1
-    patience: int = 0
 
-    def __post_init__(self) -> None:
+    stride: int = stride_option()
+    batch_size: int = _count(64, "tiles of a batch", TILES)
+    tile_steps: int = _count(16, "scores of a tile", TILES)
+    enriched: float = _share(0.7, _ENRICHED, TILES)
+    label_power: float = option(0.5, "1 draws peaks evenly, 0 labels", unit="P", group=TILES)
+    hard: float = _share(0.0, _HARD, TILES)
+    mutate: float = _share(0.05, _MUTATE, TILES)
+    edge: str = option("hard", _EDGE, choices=EDGES, group=TILES)
+    strands: str = option("one", _STRANDS, choices=STRANDS, group=TILES)
+
+    loss: str = option("bce", "loss of a label (docs/training.md)", choices=LOSSES, group=LOSS)
+    gamma: float | None = _of_loss("exponent of focal loss (default 2)")
+    gamma_positive: float | None = _of_loss("exponent of asymmetric loss, bound (default 0)")
+    gamma_negative: float | None = _of_loss("exponent of asymmetric loss, unbound (default 4)")
+    margin: float | None = _of_loss(_MARGIN, "P", below=1)
+    positive_weight: float = option(1.0, "weight of bound labels", unit="W", group=LOSS)
+    strand_loss: float = option(0.0, _STRAND_LOSS, unit="W", least=0, group=LOSS)
+
+    def check(self) -> None:
         problem = self._problem()
         if problem:
             raise TcnfastError(problem)
 
     def _problem(self) -> str | None:
-        for name in ("steps", "epoch_steps", "tiles", "tile_steps", "accumulate"):
-            if getattr(self, name) < 1:
-                return f"{name} {getattr(self, name)}: must be at least 1"
-        if self.precision not in ("auto", "fp32", "bf16"):
-            return f"precision {self.precision!r}: training takes auto, fp32 or bf16"
-        for name, choices in (("loss", LOSSES), ("edge", EDGES), ("strands", STRANDS)):
-            if getattr(self, name) not in choices:
-                return f"{name} {getattr(self, name)!r}: must be one of {', '.join(choices)}"
+        def named(name: str) -> str:
+            return f"{setting(name)} {getattr(self, name)}"
+
         for name in ("enriched", "warmup", "hard", "mutate"):
             if not 0 <= getattr(self, name) <= 1:
-                return f"{name} {getattr(self, name)}: must be within 0 and 1"
-        for name in ("strand_loss", "patience", "gamma", "gamma_positive", "gamma_negative"):
-            if not (getattr(self, name) or 0) >= 0:
-                return f"{name} {getattr(self, name)}: must not be below 0"
-        if not 0 <= self.ema < 1:
-            return f"ema {self.ema}: must be 0 or more and below 1, as 0.999"
-        if not 0 <= (self.margin or 0) < 1:
-            return f"margin {self.margin}: must be 0 or more and below 1"
+                return f"{named(name)}: must be within 0 and 1"
+        if self.precision not in PRECISIONS:
+            return f"{named('precision')}: training takes auto, fp32 or bf16"
         if not self.positive_weight > 0:
-            return f"positive_weight {self.positive_weight}: must be above 0"
-        return self._conflict()
-
-    def _conflict(self) -> str | None:
-        """Two settings that do not go together."""
+            return f"{named('positive_weight')}: must be above 0"
         if self.enriched + self.hard > 1:
-            return f"enriched {self.enriched} and hard {self.hard}: shares of the tiles over 1"
-        owners = dict(gamma="focal", gamma_positive="asymmetric", gamma_negative="asymmetric",
-                      margin="asymmetric")  # fmt: skip
+            return f"{named('enriched')} and {named('hard')}: shares of the tiles over 1"
+        owners = {"gamma": "focal"} | dict.fromkeys(
+            ("gamma_positive", "gamma_negative", "margin"), "asymmetric"
+        )
         for name, owner in owners.items():
             if getattr(self, name) is not None and self.loss != owner:
-                return f"{name} {getattr(self, name)}: belongs to loss {owner}, not {self.loss}"
+                return f"{named(name)}: belongs to loss {owner}, not {self.loss}"
         if self.strands == "one" and self.strand_loss:
-            return f"strand_loss {self.strand_loss}: needs strands both or mean"
-        if self.strands != "one" and self.tiles % 2:
-            return f"tiles {self.tiles}: must be even, as strands {self.strands} pairs them"
+            return f"{named('strand_loss')}: needs {setting('strands')} both or mean"
+        if self.strands != "one" and self.batch_size % 2:
+            return f"{named('batch_size')}: must be even, as {named('strands')} pairs tiles"
         return None
+
+
+@dataclass(frozen=True)
+class TrainOptions(DataOptions, TrainConfig, TCNShape):
+    """Of ``tcnfast train``: data, shape and settings."""
+
+    first_kernel: int = option(15, FIRST_KERNEL, unit="N", group=SHAPE)
+    motifs: str | None = option(
+        None,
+        "MEME file: first filters start at the motifs named for the labels' factors",
+        unit="MEME",
+        group=SHAPE,
+    )
+    min_peaks: int = _count(200, "drop labels with fewer training peaks", TILES)
+    tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
+
+    def check(self) -> None:
+        DataOptions.check(self)
+        TrainConfig.check(self)
+        self.shape(["label"])
+
+    def shape(self, labels: list[str], **more: int) -> TCNConfig:
+        """The shape of a network with these labels."""
+        return TCNConfig(labels=labels, **asdict(self.narrowed(TCNShape)), **more)

@@ -96,7 +96,7 @@ class Training:
             train,
             model.receptive_field,
             config.stride,
-            config.tiles,
+            config.batch_size,
             config.tile_steps,
             config.enriched,
             config.label_power,

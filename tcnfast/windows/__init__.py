@@ -15,6 +15,7 @@ from ..attribute.site_options import SiteOptions
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, setting
 from ..base.verb import GENOME, MODEL, OUT, Input, verb
+from ..data.data_options import PeakOptions
 from .window_config import WindowTrainOptions
 
 if TYPE_CHECKING:
@@ -23,25 +24,12 @@ if TYPE_CHECKING:
     from .window_build import PreparedWindows
 
 WINDOWS = Input("windows", "folder of tcnfast windows prepare", unit="WINDOWS")
-_PEAKS = "peak tables with a label column, or tf and cell, or chrom start end label"
-_MANIFEST = "table of peak files, with tabs: label path [ambiguous_path] [cell]"
-_SPLIT = "regions or chromosomes called train, valid and test; or hg19, GRCh38, mm10"
 
 
 @dataclass(frozen=True)
-class WindowPrepareOptions(Options):
+class WindowPrepareOptions(PeakOptions):
     """Of ``windows prepare``: where the peaks are, and what replaces the recipe's own values."""
 
-    split: str | None = option(None, _SPLIT, unit="JSON|NAME")
-    peaks: tuple[str, ...] = option((), _PEAKS, unit="BED", kind=str, many=True)
-    ambiguous: tuple[str, ...] = option(
-        (), "tables of relaxed peaks", unit="BED", kind=str, many=True
-    )
-    manifest: str | None = option(None, _MANIFEST, unit="TSV")
-    encode: str | None = option(None, "metadata.tsv of ENCODE, beside its files", unit="TSV")
-    assembly: str | None = option(None, "of ENCODE's files: GRCh38, hg19 or mm10", unit="NAME")
-    allow_audit_errors: bool = option(False, "take ENCODE's files with an audit error too")
-    blacklist: str | None = option(None, "regions to leave out", unit="BED")
     length: int | None = option(None, "bases of a window", kind=int, unit="BP", least=1)
     max_windows: int | None = option(None, "the most windows", kind=int, unit="N", least=1)
     min_peaks: int | None = option(
@@ -49,13 +37,6 @@ class WindowPrepareOptions(Options):
     )
     seed: int | None = option(None, "seed of random draws", kind=int, unit="N")
     report: bool = option(False, "print the report, which lies in the folder anyway")
-
-    def check(self) -> None:
-        if self.split is None:
-            raise TcnfastError(f"{setting('split')} is required")
-        if (self.assembly or self.allow_audit_errors) and not self.encode:
-            name = "assembly" if self.assembly else "allow_audit_errors"
-            raise TcnfastError(f"{setting(name)} goes with {setting('encode')}")
 
 
 def _print_report(found: PreparedWindows) -> None:

@@ -29,8 +29,8 @@ def window_tcn(
     """A TCN that sees the whole window from its centre (``alignment="causal"``: from its end, as
     Bai's does); ``shape`` as TCNConfig has it."""
     blocks = blocks or tcn_blocks(length, kernel_size, first_kernel)
-    config = TCNConfig(labels, kernel_size=kernel_size, first_kernel=first_kernel, blocks=blocks,
-                       **shape)  # fmt: skip
+    sizes = dict(kernel_size=kernel_size, first_kernel=first_kernel, blocks=blocks)
+    config = TCNConfig(labels=labels, **sizes, **shape)
     model = TCN(config)
     first = model.blocks[0]
     map_input([first.conv1, *([first.residual] if first.residual else [])], mapping)

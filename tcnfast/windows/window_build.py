@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
 from ..data.dataset import Dataset
-from ..data.peak_sets import PeakSets, read_blacklist
-from ..data.prepare import PeakInputs, contigs_in_use, input_hashes
-from ..data.splits import SPLIT_NAMES, open_split
+from ..data.peak_sets import PeakSets, listed_files, paths_of, read_blacklist, read_peaks
+from ..data.prepare import contigs_in_use, input_hashes
+from ..data.splits import open_split
 from ..genome.genome import Genome, Region
 from ..genome.intervals import Intervals
 from ..genome.labels import BOUND, UNBOUND
@@ -51,21 +51,17 @@ def prepare_windows(
     """What ``tcnfast windows prepare`` does."""
     names = ("min_peaks", "length", "max_windows", "seed")
     wanted = read_recipe(recipe).changed(**{name: getattr(options, name) for name in names})
-    inputs = PeakInputs(**{x.name: getattr(options, x.name) for x in fields(PeakInputs)})
     split, blacklist = options.split, options.blacklist
     with Genome(*genome) as opened:
         regions = open_split(split, opened.sizes)
-        rows, _ = inputs.listed()
-        files = [("genome", str(path)) for path in genome] + inputs.files(rows)
-        files += [("blacklist", blacklist)] if blacklist else []
-        files += [] if split in SPLIT_NAMES else [("split", split)]
+        rows, _ = listed_files(options)
         about = {
-            "inputs": input_hashes(files),
+            "inputs": input_hashes(paths_of(genome, options, rows)),
             "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
         }
         key = {**about, "windows": asdict(wanted)}
         with RunFolder(out, "windows prepare", run, key=key) as folder:
-            peaks = inputs.read(rows, opened.sizes)
+            peaks = read_peaks(options, rows, opened.sizes)
             masked = read_blacklist(blacklist, opened.sizes) if blacklist else None
             build = _Build(opened, peaks, masked, regions, split, wanted, str(recipe))
             windows = build.windows()

@@ -72,7 +72,7 @@ class WindowConfig(Options):
         shared += ("ema", "patience")
         values = {name: getattr(self, name) for name in shared}
         return TrainConfig(
-            steps=steps, epoch_steps=steps, tiles=self.batch_size, tile_steps=1, **values
+            steps=steps, epoch_steps=steps, batch_size=self.batch_size, tile_steps=1, **values
         )
 
 

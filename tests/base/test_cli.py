@@ -131,7 +131,7 @@ def test_every_command_has_help(run, command):
         (["scan", "x.fa", "--min-length", "0"], "--min-length: 0 must be at least 1"),
         (["scan", "x.fa", "--colour", "red"], "unrecognized arguments"),
         (["train", "-g", "x.fa"], "--peaks is required"),
-        (["evaluate", "-g", "x.fa", "--peaks", "p", "--split", "s"], "--model is required"),
+        (["evaluate", "--part", "all"], "--part 'all': must be one of train, valid, test"),
     ],
 )
 def test_usage_errors_exit_with_2(run, words, complaint, tmp_path):
@@ -235,7 +235,7 @@ def test_an_existing_model_is_not_trained_over(run, lesson, tmp_path):
 
 
 def test_an_interrupted_training_exits_with_130(run, lesson, tmp_path, monkeypatch):
-    import tcnfast.train.train_run as train_run
+    from tcnfast.train import train_run
 
     def fit(*_, **__):
         raise KeyboardInterrupt

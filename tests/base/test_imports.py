@@ -41,8 +41,6 @@ KNOWN: set[str] = {
     "cobind.cooperation_run imports evaluate.plots",
     "cobind.pairs_run imports evaluate.plots",
     "cobind.sites_run imports evaluate.plots",
-    "2 files average.py",
-    "2 files prepare.py",
     "long file base/run_folder.py",
     "long file engines/triton_blocks.py",
     "long function attribute.attribute_run.explain_sites",

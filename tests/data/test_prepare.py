@@ -8,7 +8,7 @@ import bioframe
 import numpy as np
 import pandas as pd
 import pytest
-from support.cli import fails
+from support.cli import fails, refused
 from support.prepare import LABELS, SIZES, random_rows
 
 from tcnfast.data.assembly_check import contrasts
@@ -196,7 +196,7 @@ def test_what_a_kill_left_is_said_and_replaced(run, lab):
     Path("data").rename("data.partial")
     Path("data.partial/key.json").write_text("{}")
     words = lab.words("-o", "data", *peak_words(lab), "-q")
-    complaint = fails(run(*words), "is left of an unfinished run; give --force to begin anew")
+    complaint = fails(run(*words), "was left by an unfinished run; give --force to begin anew")
     assert "--resume" not in complaint
     prepared(run, lab, *peak_words(lab), "--force")
     assert Path("data/dataset.json").exists() and not Path("data.partial").exists()
@@ -315,7 +315,7 @@ def test_a_table_listed_twice(run, lab, flag):
     table = lab.folder / "relaxed.bed"
     other = lab.folder / ".." / "lab" / "relaxed.bed"
     words = [flag, table, other] + (["--peaks", lab.folder / "peaks.bed"] * (flag != "--peaks"))
-    fails(run(*lab.words("-o", "data", *words, "-q")), "relaxed.bed: is listed twice")
+    refused(run(*lab.words("-o", "data", *words, "-q")), "relaxed.bed: is listed twice")
 
 
 def test_few_peaks_are_not_judged(run, lab):
@@ -341,7 +341,7 @@ def test_usage(run, lab, more, words):
 
 def test_rules_that_cannot_be(run, lab):
     words = lab.words("-o", "data", *peak_words(lab), "--label-bin", 50, "-q")
-    fails(run(*words), "min_overlap 100", "label_bin 50")
+    refused(run(*words), "--min-overlap 100", "--label-bin 50")
 
 
 # the real thing

@@ -103,16 +103,16 @@ def test_label_bin_of_a_model(files, folder):
         assert source.dataset.label_bin == 100
     with open_source(data=folder, label_bin=200) as source:
         assert source.dataset.label_bin == 200
-    words = "prepared with --label-bin 200, the model has 100"
+    words = "prepared with label_bin=200, the model has 100"
     with pytest.raises(TcnfastError, match=words), open_source(data=folder, label_bin=100):
         pass
 
 
 def test_bad_requests(files, folder):
     for words, request in (
-        ("no data", {}),
-        ("no data", files | {"split": None}),
-        ("takes no other files", {"data": folder, "split": files["split"]}),
+        ("data is required, or genome, peaks and split", {}),
+        ("split is required beside genome; data takes none of them", files | {"split": None}),
+        ("peaks: data has it already", files | {"data": folder, "split": files["split"]}),
         ("label 'NONE' is not in this dataset", {"data": folder, "labels": ["NONE"]}),
         ("label 'NONE' has no peaks in", files | {"labels": ["NONE"]}),
         ("is no folder of tcnfast prepare", {"data": "nothing"}),

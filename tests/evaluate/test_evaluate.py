@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
-from support.cli import SITE, assert_nothing_written, data_words, fails
+from support.cli import SITE, assert_nothing_written, data_words, fails, refused
 from support.scan import calling_model, files_in, read_rows, run_record_of
 
 from tcnfast.data.dataset import open_dataset
@@ -117,7 +117,7 @@ def test_the_folder(run, lesson, models, small_blocks, tmp_path):
     assert {name for name, _ in key["inputs"]} == {"g.fa", "peaks.bed", "split.json"}
 
     before = files_in(made)
-    assert "made: exists; give another" in fails(run(*words, "-q"))
+    assert "made: exists; choose another" in fails(run(*words, "-q"))
     assert files_in(made) == before
     code, again, _ = run(*words, "--force", "-q")
     assert code == 0 and again == out
@@ -256,9 +256,6 @@ def test_bars_show_floors_and_the_other_model():
     [
         (("--against", "nowhere"), "nowhere"),
         (("--motifs", "nowhere.meme"), "nowhere.meme: cannot be read"),
-        (("--rc", "max"), "--rc none or mean, not max"),
-        (("--resamples", "-1"), "resamples -1"),
-        (("--cutoff", "f2"), "give f1"),
         (("--against", "{models}/other_bin"), "label bins have 100 bp"),
     ],
 )
@@ -266,6 +263,18 @@ def test_what_cannot_be_asked_leaves_nothing(run, lesson, models, tmp_path, more
     more = [word.format(models=models) for word in more]
     assert complaint in fails(run(*words_for(lesson, models, "-o", "made", "-q", *more)))
     assert_nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more, complaint",
+    [
+        (("--strand", "max"), "--strand 'max': must be one of +, -, both"),
+        (("--resamples", "-1"), "--resamples -1: must be at least 0"),
+        (("--cutoff", "f2"), "cutoff 'f2': give f1"),
+    ],
+)
+def test_usage(run, more, complaint):
+    refused(run("evaluate", *more), complaint)
 
 
 @pytest.mark.skipif(not (DATA / "genome").is_dir(), reason="the real data are not here")

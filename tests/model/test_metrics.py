@@ -7,6 +7,7 @@ import torch
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
 from tcnfast.engines.plan import Plan
+from tcnfast.evaluate import predict as prediction
 from tcnfast.evaluate.predict import evaluate, predict
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.genome.intervals import Intervals
@@ -125,7 +126,7 @@ def dataset(tmp_path):
 @pytest.mark.parametrize("strand", ["+", "both"])
 def test_predict_scores_the_steps_of_a_scan(dataset, make_model, monkeypatch, strand):
     # several segments, the last partial
-    monkeypatch.setattr("tcnfast.evaluate.predict.segment_length", lambda plan: 7 * 16)
+    monkeypatch.setattr(prediction, "segment_length", lambda plan: 7 * 16)
     model = make_model(labels=["a", "b"])
     plan = Plan(model, device="cpu", precision="fp32", stride=16, strand=strand)
     regions = [Region("c", 103, 1_000), Region("c", 1_100, 2_999)]

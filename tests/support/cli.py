@@ -51,6 +51,15 @@ def scan_words(home, out="scan", *more):
     return ["scan", home / "genome.fa", "-m", home / "model", "-o", out, *more]
 
 
+def refused(result, *words):
+    """The complaint of a command whose options do not go together."""
+    code, out, err = result
+    assert code == 2 and out == "" and "Traceback" not in err, result
+    for word in words:
+        assert word in err, err
+    return err
+
+
 def fails(result, *words):
     """The complaint of a command that failed as it should."""
     code, out, err = result

@@ -15,7 +15,7 @@ TRAIN = [Region("chr1", 0, 130_000)]
 VALID = [Region("chr1", 130_000, SIZE)]
 MOTIFS = {"ONE@x": "TGACGTCATTGC", "TWO@x": "GCCAATTGGCTA"}
 SHAPE = dict(labels=list(MOTIFS), channels=32, blocks=5, first_kernel=15, dropout=0.0)
-SHORT = dict(steps=6, epoch_steps=3, tiles=8, tile_steps=4, precision="fp32")
+SHORT = dict(steps=6, epoch_steps=3, batch_size=8, tile_steps=4, precision="fp32")
 
 
 def new_model(seed=0, **change):

@@ -13,6 +13,7 @@ from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.genome.genome import Region
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
+from tcnfast.train import training
 from tcnfast.train.fit import fit
 from tcnfast.train.losses import masked_bce
 from tcnfast.train.train_config import TrainConfig
@@ -73,11 +74,11 @@ def test_learning_rate_rises_then_falls_to_zero(steps, warmup):
     "change, word",
     [
         (dict(steps=0), "steps 0: must be at least 1"),
-        (dict(tiles=-3), "tiles -3"),
+        (dict(batch_size=-3), "batch_size -3"),
         (dict(enriched=1.5), "enriched 1.5: must be within 0 and 1"),
         (dict(warmup=-0.1), "warmup -0.1"),
     ],
-    ids=["steps", "tiles", "enriched", "warmup"],
+    ids=["steps", "batch_size", "enriched", "warmup"],
 )
 def test_settings_out_of_range_raise(change, word):
     with pytest.raises(TcnfastError, match=word):
@@ -118,7 +119,7 @@ def test_a_planted_motif_is_learned(dataset):
     config = TrainConfig(
         steps=160,
         epoch_steps=80,
-        tiles=32,
+        batch_size=32,
         tile_steps=8,
         learning_rate=1e-2,
         precision="fp32",
@@ -178,7 +179,7 @@ def test_training_starts_at_the_rates_of_the_labels(dataset, monkeypatch):
         losses.append(model.head.bias.detach().sigmoid())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tcnfast.train.training._step", stop)
+    monkeypatch.setattr(training, "_step", stop)
     with pytest.raises(KeyboardInterrupt):
         fit(new_model(), dataset, TRAIN, VALID, TrainConfig(**SHORT), "cpu", progress=False)
     assert ((0.05 < losses[0]) & (losses[0] < 0.5)).all()
@@ -193,7 +194,7 @@ def test_a_loss_that_is_not_finite_raises(dataset):
 
 def test_validation_without_bound_windows_raises_before_training(dataset, monkeypatch):
     steps = []
-    monkeypatch.setattr("tcnfast.train.training._step", lambda *_: steps.append(1) or 0.0)
+    monkeypatch.setattr(training, "_step", lambda *_: steps.append(1) or 0.0)
     with pytest.raises(TcnfastError, match="validation regions hold .* bound"):
         nothing = [Region("chr1", 130_000, 130_500)]
         fit(new_model(), dataset, TRAIN, nothing, TrainConfig(**SHORT), "cpu", progress=False)
@@ -201,7 +202,7 @@ def test_validation_without_bound_windows_raises_before_training(dataset, monkey
 
 
 def test_training_takes_no_precision_it_does_not_run():
-    with pytest.raises(TcnfastError, match="precision 'fp64': training takes auto, fp32 or bf16"):
+    with pytest.raises(TcnfastError, match="precision fp64: training takes auto, fp32 or bf16"):
         TrainConfig(precision="fp64")
 
 

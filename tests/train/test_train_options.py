@@ -12,6 +12,7 @@ from tcnfast.data.dataset import Dataset
 from tcnfast.data.training_tiles import Places, TileSampler
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
+from tcnfast.train import hard
 from tcnfast.train import training as train
 from tcnfast.train.ema import WeightAverage
 from tcnfast.train.fit import fit
@@ -141,7 +142,7 @@ def test_strand_loss_brings_the_strands_together(dataset):
         """Mean squared difference of the strands, and the worse AP."""
         model = new_model(1)
         config = TrainConfig(
-            steps=120, epoch_steps=120, tiles=16, tile_steps=8, learning_rate=1e-2,
+            steps=120, epoch_steps=120, batch_size=16, tile_steps=8, learning_rate=1e-2,
             precision="fp32", mutate=0.0, strands="both", **options,
         )  # fmt: skip
         epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
@@ -244,8 +245,8 @@ def test_hard_places_are_false_positives(dataset):
     """A model that has learned both motifs, and peaks of which half are gone from the table: their
     sites are now false positives, and the worst of all."""
     model = new_model()
-    config = TrainConfig(steps=160, epoch_steps=160, tiles=32, tile_steps=8, learning_rate=1e-2,
-                         precision="fp32")  # fmt: skip
+    shape = dict(batch_size=32, tile_steps=8, learning_rate=1e-2, precision="fp32")
+    config = TrainConfig(steps=160, epoch_steps=160, **shape)
     fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
     kept = np.arange(len(dataset.bound.start)) % 4 > 1
     gone = (dataset.bound.start + dataset.bound.end)[~kept] // 2
@@ -262,7 +263,7 @@ def test_hard_places_are_false_positives(dataset):
 
 
 def test_only_drawn_stretches_are_looked_through(dataset, monkeypatch):
-    monkeypatch.setattr("tcnfast.train.hard.STRETCH", 10_000)
+    monkeypatch.setattr(hard, "STRETCH", 10_000)
     plan = Plan(new_model().eval(), device="cpu", precision="fp32")
     parts = [
         {int(m) // 10_000 for m in find_hard(plan, dataset, TRAIN, 4, [s], 30_000).middle}
@@ -319,10 +320,8 @@ def test_hard_places_come_from_the_epoch_before(dataset, monkeypatch):
 )
 def test_options_learn_the_planted_motifs(dataset, options):
     model = new_model()
-    config = TrainConfig(
-        steps=120, epoch_steps=60, tiles=32, tile_steps=8, learning_rate=1e-2, precision="fp32",
-        **options,
-    )  # fmt: skip
+    shape = dict(batch_size=32, tile_steps=8, learning_rate=1e-2, precision="fp32")
+    config = TrainConfig(steps=120, epoch_steps=60, **shape, **options)
     epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
     assert (epochs[-1].scores.ap > 0.6).all()
 
@@ -338,7 +337,7 @@ def test_options_learn_the_planted_motifs(dataset, options):
         (dict(strands="two"), "strands 'two': must be one of one, both, mean"),
         (dict(gamma=2.0), "gamma 2.0: belongs to loss focal, not bce"),
         (dict(loss="focal", margin=0.0), "margin 0.0: belongs to loss asymmetric, not focal"),
-        (dict(loss="focal", gamma=-1.0), "gamma -1.0: must not be below 0"),
+        (dict(loss="focal", gamma=-1.0), "gamma -1.0: must be at least 0"),
         (dict(loss="asymmetric", margin=1.0), "margin 1.0"),
         (dict(positive_weight=0.0), "positive_weight 0.0: must be above 0"),
         (dict(positive_weight=float("nan")), "positive_weight nan"),
@@ -346,9 +345,9 @@ def test_options_learn_the_planted_motifs(dataset, options):
         (dict(hard=0.5), "enriched 0.7 and hard 0.5: shares of the tiles over 1"),
         (dict(hard=-0.1), "hard -0.1: must be within 0 and 1"),
         (dict(strand_loss=1.0), "strand_loss 1.0: needs strands both or mean"),
-        (dict(strands="both", tiles=5), "tiles 5: must be even"),
+        (dict(strands="both", batch_size=5), "batch_size 5: must be even"),
         (dict(accumulate=0), "accumulate 0: must be at least 1"),
-        (dict(patience=-1), "patience -1: must not be below 0"),
+        (dict(patience=-1), "patience -1: must be at least 0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -357,14 +356,12 @@ def test_options_out_of_range_raise(change, words):
         TrainConfig(**change)
 
 
-def test_flags_are_the_settings_with_their_defaults():
+def test_every_setting_is_an_option_of_the_command():
     from dataclasses import asdict
 
-    from tcnfast.cli import build_parser
-    from tcnfast.commands.train import _CONFIG
+    import tcnfast
 
-    args = build_parser().parse_args(["train", "-o", "x"])
-    defaults = asdict(TrainConfig())
-    assert {**{name: getattr(args, name) for name in _CONFIG}, "tiles": args.batch_size} == {
-        name: value for name, value in defaults.items() if name not in ("warmup", "clip")
-    }
+    settings = tcnfast.train.verb.settings
+    assert asdict(TrainConfig()).keys() - settings.keys() == {"warmup", "clip"}
+    with pytest.raises(TypeError, match="tiles"):
+        tcnfast.train("data/", "model/", tiles=4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.cli import QUICK, data_words, fails
+from support.cli import QUICK, data_words, fails, refused
 from support.scan import files_in
 from support.train import SHORT, TRAIN, VALID, new_model
 
@@ -175,7 +175,7 @@ def test_kill_9_at_any_moment(run, lesson, tmp_path):
     words = ["train", *data_words(lesson), *WORDS, "--threads", 1, "-q", "-o"]
     partial = tmp_path / "again.partial"
     script = [KILLED_TRAINING, 3, partial / "checkpoint.safetensors", *words, "again"]
-    environment = os.environ | {"PYTHONPATH": str(KILLED_TRAINING.parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(KILLED_TRAINING.parents[1])}
     done = subprocess.run(
         [sys.executable, *map(str, script)], cwd=tmp_path, env=environment, text=True,
         capture_output=True, timeout=300,
@@ -195,16 +195,16 @@ def test_resume_needs_the_same_run(run, lesson, tmp_path, monkeypatch):
     words = ("train", *data_words(lesson), *QUICK, "-q", "-o", "made")
     stop_at_epoch(monkeypatch, 2)
     code, out, err = run(*words)
-    assert code == 130 and "go on after the last whole epoch with --resume" in err
+    assert code == 130 and "go on with --resume" in err
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    fails(run(*words), "made.partial: is left of an unfinished run; give --resume")
-    fails(run(*words, "--resume", "--seed", 3), "left of a run with other inputs or settings")
-    fails(run(*words, "--resume", "--channels", 5), "left of a run with other inputs or settings")
+    fails(run(*words), "made.partial: was left by an unfinished run; give --resume")
+    fails(run(*words, "--resume", "--seed", 3), "left by a run with other inputs or settings")
+    fails(run(*words, "--resume", "--channels", 5), "left by a run with other inputs or settings")
     assert run(*words, "--resume") == (0, "", "")
     before = files_in(tmp_path / "made")
     assert run(*words, "--resume") == (0, "", "") and files_in(tmp_path / "made") == before
-    fails(run(*words, "--resume", "--force"), "--force and --resume exclude each other")
+    refused(run(*words, "--resume", "--force"), "--force and --resume: give one of the two")
 
 
 def stop_at_epoch(monkeypatch, number):

@@ -214,7 +214,12 @@ def losses(dataset, precision, on_engine, jittered=0, size=0.0):
     if jittered:
         jitter(model, size, jittered)
     config = TrainConfig(
-        steps=40, epoch_steps=40, tiles=16, tile_steps=8, learning_rate=1e-2, precision=precision
+        steps=40,
+        epoch_steps=40,
+        batch_size=16,
+        tile_steps=8,
+        learning_rate=1e-2,
+        precision=precision,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_step", lambda *args: seen.append(step(*args)) or seen[-1])

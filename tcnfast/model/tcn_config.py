@@ -1,0 +1,86 @@
+"""Shape of a TCN: options of ``tcnfast train``, and what config.json of a model folder holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..base.errors import TcnfastError
+from ..base.options import option
+from ..engines.grid import StackGrid, stack_grid
+
+NORMS = ("batch", "weight")
+ALIGNMENTS = ("centred", "causal")
+SHAPE = "network"
+FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
+
+
+@dataclass(frozen=True)
+class TCNShape:
+    """What a user chooses of a TCN's shape."""
+
+    channels: int = option(64, "channels of every block", unit="N", group=SHAPE)
+    kernel_size: int = option(3, "taps of a convolution", unit="N", group=SHAPE)
+    blocks: int = option(
+        8, "blocks; the dilation doubles from each to the next", unit="N", group=SHAPE
+    )
+    first_kernel: int | None = option(None, FIRST_KERNEL, kind=int, unit="N", group=SHAPE)
+    norm: str = option("batch", "normalisation: batch or weight", unit="NAME", group=SHAPE)
+    alignment: str = option(
+        "centred", "which input the residual takes: centred or causal", unit="NAME", group=SHAPE
+    )
+    dropout: float = option(0.0, "share of channels dropped in training", unit="P", group=SHAPE)
+
+
+@dataclass(frozen=True)
+class TCNConfig(TCNShape):
+    """Shape of a TCN with ``labels``. ``label_bin``: bases around a centre that decide a training
+    label. ``first_kernel`` None: ``kernel_size``. Raises TcnfastError for a shape that is none."""
+
+    labels: list[str] = field(default_factory=list)
+    label_bin: int = 200
+
+    def __post_init__(self) -> None:
+        if self.first_kernel is None:
+            object.__setattr__(self, "first_kernel", self.kernel_size)
+        object.__setattr__(self, "labels", list(self.labels))
+        problem = self._problem()
+        if problem:
+            raise TcnfastError(f"TCNConfig: {problem}")
+
+    def _problem(self) -> str | None:
+        counts = ("channels", "kernel_size", "blocks", "first_kernel", "label_bin")
+        for name in counts:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                return f"{name} {value!r} must be a positive integer"
+        if self.kernel_size < 2:
+            return "kernel_size must be 2 or more"
+        if self.blocks > 20:
+            return f"blocks {self.blocks}: a receptive field of more than a megabase is a slip"
+        if self.first_kernel < self.kernel_size or (self.first_kernel - self.kernel_size) % 2:
+            return (
+                f"first_kernel {self.first_kernel} must exceed kernel_size {self.kernel_size} by "
+                "an even number, so that windows have a middle base"
+            )
+        if self.norm not in NORMS:
+            return f"norm {self.norm!r} must be one of {', '.join(NORMS)}"
+        if self.alignment not in ALIGNMENTS:
+            return f"alignment {self.alignment!r} must be one of {', '.join(ALIGNMENTS)}"
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            return f"dropout {self.dropout!r} must be in [0, 1)"
+        if not self.labels or any(not isinstance(x, str) or not x for x in self.labels):
+            return "labels must be a list of at least one name"
+        odd = [x for x in self.labels if not x.isprintable()]
+        if odd:
+            return f"label {odd[0]!r} must be printable, without tabs or line breaks"
+        if len(set(self.labels)) != len(self.labels):
+            return "labels must be distinct"
+        return None
+
+    def grid(self, stride: int) -> StackGrid:
+        """Grids of this stack for scores every ``stride`` bases."""
+        return stack_grid(self.kernel_size, self.blocks, stride, self.first_kernel)
+
+    @property
+    def receptive_field(self) -> int:
+        return self.grid(1).receptive_field
