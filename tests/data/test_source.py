@@ -111,7 +111,7 @@ def test_label_bin_of_a_model(files, folder):
 def test_bad_requests(files, folder):
     for words, request in (
         ("data is required, or genome, peaks and split", {}),
-        ("split is required beside genome; data takes none of them", files | {"split": None}),
+        ("split is required beside peaks; data takes none of them", files | {"split": None}),
         ("peaks: data has it already", files | {"data": folder, "split": files["split"]}),
         ("label 'NONE' is not in this dataset", {"data": folder, "labels": ["NONE"]}),
         ("label 'NONE' has no peaks in", files | {"labels": ["NONE"]}),
