@@ -89,7 +89,7 @@ def read_bed(
     in ``sizes`` it is always an error. Raises IntervalError with path and line.
     """
     table = _Table(path, sizes)
-    for number, line in _rows(_read_lines(path)):
+    for number, line in _rows(read_lines(path)):
         fields = _split(line)
         row = table.interval(number, fields)
         if row is not None:
@@ -112,7 +112,7 @@ def read_labelled(
     ``allow_missing`` and errors are those of ``read_bed``; one more is for a fourth column that
     names every row otherwise, as names of peaks do.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     label_columns, summit_column, width = _header(path, lines[0] if lines else b"")
     table = _Table(path, sizes)
     names: dict[tuple[bytes, ...], str] = {}
@@ -268,7 +268,8 @@ def _header(path: str | os.PathLike[str], line: bytes) -> tuple[list[int], int |
     return columns, summit, max(*columns, summit or 0, 2) + 1
 
 
-def _read_lines(path: str | os.PathLike[str]) -> list[bytes]:
+def read_lines(path: str | os.PathLike[str]) -> list[bytes]:
+    """Lines of a file, plain or gzip. Raises IntervalError."""
     path = Path(path)
     try:
         data = path.read_bytes()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import logging
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..genome.codes import encode, reverse_complement
+from ..genome.intervals import read_lines
 from ..genome.labels import BOUND, UNBOUND
 from ..genome.shuffle import dinucleotide_shuffles
 from .window_leaks import check_leaks, same_sequences
@@ -90,16 +89,14 @@ def _given_set(
 ) -> WindowSet:
     n = len(codes)
     labels = np.where(bound, BOUND, UNBOUND).astype(np.uint8)[:, None]
-    made = WindowSet(
-        name, [name], codes, labels, part, kind.astype(np.uint8), np.full(n, -1, np.int16),
-        np.full(n, -1, np.int64), [], about,
-    )  # fmt: skip
+    nowhere = np.full(n, -1, np.int16), np.full(n, -1, np.int64)
+    kind = kind.astype(np.uint8)
+    made = WindowSet(name, [name], codes, labels, part, kind, *nowhere, [], about)
     check_leaks(made)
     about["copies"] = same_sequences(made)
     if about["copies"]:
-        log.info(
-            "%s: sequences of valid or test that an earlier part has too: %d", name, about["copies"]
-        )
+        words = "%s: sequences of valid or test that an earlier part has too: %d"
+        log.info(words, name, about["copies"])
     return made
 
 
@@ -149,7 +146,11 @@ def _rows(
     path: str | Path, columns: tuple[str, ...], separator: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a table, plain or gzip, with these columns in its header."""
-    reader = csv.reader(io.StringIO(_read_text(path)), delimiter=separator)
+    try:
+        text = b"\n".join(read_lines(path)).decode()
+    except UnicodeDecodeError:
+        raise TcnfastError(f"{path}: is no text table") from None
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
     header = next(reader, [])
     missing = [name for name in columns if name not in header]
     if missing:
@@ -157,33 +158,14 @@ def _rows(
             f"{path}:1: column {missing[0]!r} is missing; its first line must name "
             f"{', '.join(columns)}"
         )
-    for fields in _lines(reader, path):
-        if not fields:
-            continue
-        if len(fields) != len(header):
-            raise TcnfastError(
-                f"{path}:{reader.line_num}: {len(fields)} columns, its header has {len(header)}"
-            )
-        yield reader.line_num, dict(zip(header, fields, strict=True))
-
-
-def _lines(reader, path: str | Path) -> Iterator[list[str]]:
     try:
-        yield from reader
+        for fields in filter(None, reader):
+            if len(fields) != len(header):
+                words = f"{len(fields)} columns, its header has {len(header)}"
+                raise TcnfastError(f"{path}:{reader.line_num}: {words}")
+            yield reader.line_num, dict(zip(header, fields, strict=True))
     except csv.Error as error:
         raise TcnfastError(f"{path}:{reader.line_num}: {error}; is it a table?") from None
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        data = Path(path).read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise TcnfastError(f"{path}: damaged gzip ({error}); fetch it again") from None
-    except UnicodeDecodeError:
-        raise TcnfastError(f"{path}: is no text table") from None
-    except OSError as error:
-        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _same_length(codes: np.ndarray, others: np.ndarray, path: str | Path) -> None:

@@ -122,10 +122,10 @@ def test_files_that_do_not_go_together(tmp_path, files):
         read_deepbind(train, train)
     with pytest.raises(TcnfastError, match="valid 1.5: must be above 0 and below 1"):
         read_deepbind(train, test, valid=1.5)
-    with pytest.raises(TcnfastError, match="no.gz: cannot be read"):
+    with pytest.raises(TcnfastError, match="no.gz: no such file"):
         read_deepbind(tmp_path / "no.gz", test)
     train.write_bytes(train.read_bytes()[:-30])
-    with pytest.raises(TcnfastError, match="damaged gzip"):
+    with pytest.raises(TcnfastError, match="truncated gzip"):
         read_deepbind(train, test)
 
 
