@@ -51,8 +51,8 @@ def _labels(results: Results):
         for i, model in enumerate(models):
             y = np.arange(len(ranked)) + 0.22 * (i - (len(models) - 1) / 2)
             rows = [results.spread(name, model, x, "ap") for x in ranked]
-            low, high, mid = (np.array([r.get(k, np.nan) for r in rows])
-                              for k in ("low", "high", "value"))  # fmt: skip
+            columns = ([r.get(k, np.nan) for r in rows] for k in ("low", "high", "value"))
+            low, high, mid = map(np.array, columns)
             axes.hlines(y, low, high, color=COLOURS[i], lw=1)
             axes.plot(mid, y, "o", ms=3.2, color=COLOURS[i], label=model)
         axes.set_yticks(np.arange(len(ranked)), ranked, fontsize=7)
@@ -85,8 +85,8 @@ def _frequency(results: Results):
     figure.supxlabel("bound training windows of the label", fontsize=9)
     figure.supylabel("difference in AP, test part", fontsize=9)
     handles = [grid.ravel()[0].scatter([], [], s=14, c=COLOURS[i]) for i in range(len(sets))]
-    figure.legend(handles, sets, loc="outside upper right", ncols=len(sets), frameon=False,
-                  fontsize=8)  # fmt: skip
+    how = dict(ncols=len(sets), frameon=False, fontsize=8)
+    figure.legend(handles, sets, loc="outside upper right", **how)
     return figure
 
 
@@ -96,10 +96,10 @@ def _precision_recall(results: Results, curves: list[dict]):
     for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for i, model in enumerate(_main_models(results)):
             rows = [r for r in curves if r["set"] == name and r["model"] == model]
-            axes.plot([r["recall"] for r in rows], [r["precision"] for r in rows],
-                      color=COLOURS[i], lw=1.6, label=model)  # fmt: skip
-        axes.set(title=name, xlim=(0, 1), ylim=(0, 1.01), xlabel="recall",
-                 ylabel="precision, mean over labels")  # fmt: skip
+            x, y = ([r[k] for r in rows] for k in ("recall", "precision"))
+            axes.plot(x, y, color=COLOURS[i], lw=1.6, label=model)
+        axes.set(title=name, xlim=(0, 1), ylim=(0, 1.01))
+        axes.set(xlabel="recall", ylabel="precision, mean over labels")
         bare(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure

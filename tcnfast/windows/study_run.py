@@ -6,13 +6,15 @@ import logging
 from pathlib import Path
 
 from ..base.options import setting
+from ..base.tables import replace_file
 from ..evaluate import plots
 from . import StudyOptions
+from .binary_tables import binary_tables
 from .figures import write_figures
 from .runner import StudyFolder
 from .study_config import read_study
 from .study_results import write_results, write_validation
-from .study_tables import write_tables
+from .study_tables import Results, multi_tables
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,9 @@ def run_study(study: str | Path, out: str | Path, options: StudyOptions, device:
 
 def write_report(folder: Path) -> Path:
     """tables.md and figures from the CSV files of ``folder``, which is returned."""
-    write_tables(folder)
+    results = Results(folder)
+    parts = [*multi_tables(results), *(binary_tables(results) if results.binary else ())]
+    replace_file(folder / "tables.md", "\n".join(filter(None, parts)).encode())
     problem = plots.why_not()
     if problem:
         log.warning("WARNING: no figures: %s", problem)

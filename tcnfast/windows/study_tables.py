@@ -1,4 +1,4 @@
-"""tables.md of a study, from results.csv and statistics.csv alone."""
+"""Tables of a study, from results.csv and statistics.csv alone: those of sets of several labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.tables import replace_file
-from .binary_tables import costs, details
 from .statistics import METRICS, holm
 from .study_results import RESULTS, STATISTICS, read_rows
 
-TABLES = "tables.md"
 WORDS = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}
+PARTS = ("train", "valid", "test")
 
 
 class Results:
@@ -35,11 +33,8 @@ class Results:
         named = [row for row in rows if not row["model"] and row["metric"] == "train_bound"]
         self.labels = {s: [row["label"] for row in named if row["set"] == s] for s in self.sets}
         self.reference = next((r["model"] for r in self.statistics if r["against"]), "")
-        self._spread = {self._key(row): row for row in self.statistics}
-
-    @staticmethod
-    def _key(row: dict) -> tuple:
-        return row["set"], row["model"], row["against"], row["label"], row["metric"]
+        names = ("set", "model", "against", "label", "metric")
+        self._spread = {tuple(row[name] for name in names): row for row in self.statistics}
 
     @property
     def multi(self) -> list[str]:
@@ -53,6 +48,9 @@ class Results:
         """Models that were run on every one of the sets."""
         return [m for m in self.models if sets and all(self.seeds(s, m) for s in sets)]
 
+    def models_on(self, set_name: str) -> list[str]:
+        return [model for model in self.models if self.seeds(set_name, model)]
+
     def seeds(self, set_name: str, model: str) -> list[float]:
         """Macro-AP of each seed."""
         return list(self.values.get((set_name, model, "macro", "ap"), {}).values())
@@ -62,126 +60,111 @@ class Results:
         found = list(self.values.get((set_name, model, label, metric), {}).values())
         return float(np.mean(found)) if found else float("nan")
 
+    def of_set(self, set_name: str, metric: str, label: str = "") -> float:
+        """A count of the set itself."""
+        return self.mean(set_name, "", label, metric)
+
     def spread(self, set_name: str, model: str, label: str, metric: str, against: str = "") -> dict:
         """The row of statistics.csv: value, low, high, p; empty where there is none."""
         return self._spread.get((set_name, model, against, label, metric), {})
 
 
-def write_tables(folder: str | Path) -> None:
-    """Write tables.md."""
-    results = Results(folder)
+def multi_tables(results: Results) -> list[str]:
+    """Of the sets of several labels."""
     parts = [_sets(results), *(_scores(results, s) for s in results.multi), _costs(results)]
     parts += [_tests(results), *(_labels(results, s) for s in results.multi)]
-    parts.append(_frequency(results))
-    if results.binary:
-        parts += [_binary(results), _binary_means(results)]
-        words = "Means over seeds, with their standard deviation; cutoffs chosen on validation."
-        parts.append(_table("Every score of the binary sets", *details(results), words, texts=2))
-        words = "Processor seconds, validation included; median over the sets."
-        parts.append(_table("Cost on the binary sets", *costs(results), words))
-    text = "\n".join(part for part in parts if part)
-    replace_file(Path(folder) / TABLES, text.encode())
+    return [*parts, _frequency(results)]
 
 
-def _table(
-    title: str, header: list[str], rows: list[list[str]], note: str = "", texts: int = 1
-) -> str:
-    """A table in Markdown, the first ``texts`` columns of which are words; "" without rows."""
+def table(title: str, header: str, rows: list[list[str]], note: str = "", texts: int = 1) -> str:
+    """A table in Markdown, whose ``header`` has "|" between its columns; the first ``texts``
+    columns are words; "" without rows."""
     if not rows:
         return ""
+    names = header.split("|")
+    lines = [names, ["---"] * texts + ["---:"] * (len(names) - texts), *rows]
     head = [f"**{title}**{note and '. ' + note}", ""]
-    lines = [header, ["---"] * texts + ["---:"] * (len(header) - texts), *rows]
     return "\n".join([*head, *("| " + " | ".join(line) + " |" for line in lines), ""])
 
 
-def _number(value: float, digits: int = 3, sign: bool = False) -> str:
+def number(value: float, digits: int = 3, sign: bool = False) -> str:
     return "" if np.isnan(value) else f"{value:{'+' if sign else ''}.{digits}f}"
 
 
 def _sets(results: Results) -> str:
     rows = []
     for name in results.multi:
-        sizes = [results.mean(name, "", "", f"{p}_windows") for p in ("train", "valid", "test")]
-        bound = [results.mean(name, "", x, "train_bound") for x in results.labels[name]]
-        rows.append([name, str(len(bound)), *(f"{n:,.0f}" for n in sizes),
-                     f"{min(bound):,.0f} to {max(bound):,.0f}"])  # fmt: skip
-    header = ["set", "labels", "train", "valid", "test", "bound training windows of a label"]
-    return _table("Multi-label sets", header, rows)
+        sizes = [f"{results.of_set(name, f'{part}_windows'):,.0f}" for part in PARTS]
+        bound = [results.of_set(name, "train_bound", x) for x in results.labels[name]]
+        rows.append([name, str(len(bound)), *sizes, f"{min(bound):,.0f} to {max(bound):,.0f}"])
+    header = "set|labels|train|valid|test|bound training windows of a label"
+    return table("Multi-label sets", header, rows)
 
 
 def _scores(results: Results, name: str) -> str:
     rows = []
-    for model in results.models:
-        seeds = results.seeds(name, model)
-        if not seeds:
-            continue
-        row = [model, str(len(seeds))]
+    for model in results.models_on(name):
+        seeds, row = results.seeds(name, model), []
         for metric in METRICS:
             found = results.spread(name, model, "macro", metric)
-            text = _number(results.mean(name, model, "macro", metric))
+            row.append(number(results.mean(name, model, "macro", metric)))
             if found and not np.isnan(found["low"]):
-                text += f" ({found['low']:.3f} to {found['high']:.3f})"
-            row.append(text)
-        row.append(_number(float(np.std(seeds, ddof=1)), 4) if len(seeds) > 1 else "")
-        row += [_number(results.mean(name, model, "micro", m)) for m in METRICS]
-        row.append(_number(results.mean(name, model, "all", "hamming_loss"), 4))
-        row.append(_number(results.mean(name, model, "macro", "ece"), 4))
-        rows.append(row)
-    header = ["model", "seeds", "macro-AP", "macro-AUROC", "macro-F1", "SD of AP over seeds",
-              "micro-AP", "micro-AUROC", "micro-F1", "Hamming loss",
-              "calibration error"]  # fmt: skip
-    return _table(f"Scores on {name}, test part", header, rows,
-                  "Means over seeds; in brackets 95 % intervals over 1-Mb blocks.")  # fmt: skip
+                row[-1] += f" ({found['low']:.3f} to {found['high']:.3f})"
+        row.append(number(float(np.std(seeds, ddof=1)), 4) if len(seeds) > 1 else "")
+        row += [number(results.mean(name, model, "micro", m)) for m in METRICS]
+        row.append(number(results.mean(name, model, "all", "hamming_loss"), 4))
+        row.append(number(results.mean(name, model, "macro", "ece"), 4))
+        rows.append([model, str(len(seeds)), *row])
+    header = "model|seeds|macro-AP|macro-AUROC|macro-F1|SD of AP over seeds|"
+    header += "micro-AP|micro-AUROC|micro-F1|Hamming loss|calibration error"
+    note = "Means over seeds; in brackets 95 % intervals over 1-Mb blocks."
+    return table(f"Scores on {name}, test part", header, rows, note)
 
 
 def _costs(results: Results) -> str:
-    rows = []
-    for name in results.multi:
-        for model in results.models:
-            if not results.seeds(name, model):
-                continue
-            parts = [("parameters", ",.0f"), ("learning_rate", "g"), ("best_epoch", ".1f"),
-                     ("step_cpu_seconds", ".0f"), ("windows_per_cpu_second", ",.0f")]  # fmt: skip
-            values = [format(results.mean(name, model, "", m), how) for m, how in parts]
-            rows.append([name, model, *values])
-    header = ["set", "model", "parameters", "learning rate", "best epoch", "training, CPU s",
-              "windows/s, both strands"]  # fmt: skip
-    return _table("Size and cost", header, rows, "Of one training, one core; means over seeds.")
+    forms = {"parameters": ",.0f", "learning_rate": "g", "best_epoch": ".1f"}
+    forms |= {"step_cpu_seconds": ".0f", "windows_per_cpu_second": ",.0f"}
+    rows = [
+        [name, m, *(format(results.mean(name, m, "", x), form) for x, form in forms.items())]
+        for name in results.multi
+        for m in results.models_on(name)
+    ]
+    header = "set|model|parameters|learning rate|best epoch|training, CPU s|windows/s, both strands"
+    return table("Size and cost", header, rows, "Of one training, one core; means over seeds.")
 
 
 def _tests(results: Results) -> str:
     rows = [
-        row for row in results.statistics
+        row
+        for row in results.statistics
         if row["against"] and row["label"] == "macro" and row["set"] in results.multi
-    ]  # fmt: skip
+    ]
     corrected: dict[int, float] = {}
     for metric in METRICS:
         own = [row for row in rows if row["metric"] == metric]
         values = holm(np.array([row["p"] for row in own]))
         corrected |= {id(row): p for row, p in zip(own, values, strict=True)}
-    lines = [
-        [row["set"], row["against"], WORDS[row["metric"]], _number(row["value"], sign=True),
-         f"{row['low']:+.3f} to {row['high']:+.3f}", f"{row['p']:.4f}",
-         f"{corrected[id(row)]:.4f}"]
-        for row in rows
-    ]  # fmt: skip
-    header = ["set", "against", "macro-", "difference", "95 % interval", "p", "p, Holm"]
-    return _table(f"{results.reference} minus each other model", header, lines,
-                  "Paired bootstrap over 1-Mb blocks of the test part, seeds averaged; Holm over "
-                  "all rows of a metric.")  # fmt: skip
+    lines = []
+    for row in rows:
+        line = [row["set"], row["against"], WORDS[row["metric"]], number(row["value"], sign=True)]
+        line.append(f"{row['low']:+.3f} to {row['high']:+.3f}")
+        lines.append([*line, f"{row['p']:.4f}", f"{corrected[id(row)]:.4f}"])
+    header = "set|against|macro-|difference|95 % interval|p|p, Holm"
+    note = "Paired bootstrap over 1-Mb blocks of the test part, seeds averaged; Holm over all rows "
+    note += "of a metric."
+    return table(f"{results.reference} minus each other model", header, lines, note)
 
 
 def _labels(results: Results, name: str) -> str:
-    models = [m for m in results.models if results.seeds(name, m)]
-    rows = []
+    models, rows = results.models_on(name), []
     for label in results.labels[name]:
-        counts = [results.mean(name, "", label, f"{p}_bound") for p in ("train", "test")]
+        counts = [f"{results.of_set(name, f'{p}_bound', label):,.0f}" for p in ("train", "test")]
         values = [results.mean(name, m, label, "ap") for m in models]
         best = np.nanmax(values) if not np.isnan(values).all() else np.nan
-        words = [f"**{_number(v)}**" if v == best else _number(v) for v in values]
-        rows.append([label, *(f"{n:,.0f}" for n in counts), *words])
-    header = ["label", "bound, train", "bound, test", *models]
-    return _table(f"AP of each label of {name}", header, rows, "Means over seeds, best in bold.")
+        words = [f"**{number(v)}**" if v == best else number(v) for v in values]
+        rows.append([label, *counts, *words])
+    header = "|".join(["label", "bound, train", "bound, test", *models])
+    return table(f"AP of each label of {name}", header, rows, "Means over seeds, best in bold.")
 
 
 def gains(results: Results, model: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -192,7 +175,7 @@ def gains(results: Results, model: str) -> tuple[np.ndarray, np.ndarray, list[st
         for label in results.labels[name]:
             row = results.spread(name, results.reference, label, "ap", model)
             if row and not np.isnan(row["value"]):
-                size.append(results.mean(name, "", label, "train_bound"))
+                size.append(results.of_set(name, "train_bound", label))
                 gain.append(row["value"])
                 sets.append(name)
     return np.array(gain), np.array(size), sets
@@ -211,53 +194,9 @@ def _frequency(results: Results) -> str:
         if len(gain) < 3:
             continue
         ranked, third = gain[np.argsort(size, kind="stable")], len(gain) // 3
-        rows.append([model, ", ".join(dict.fromkeys(sets)), str(len(gain)),
-                     str(int((gain > 0).sum())), _number(ranked[:third].mean(), sign=True),
-                     _number(ranked[-third:].mean(), sign=True),
-                     _number(pearson(np.log10(size), gain), 2, sign=True)])  # fmt: skip
-    header = ["against", "sets", "labels", "better", "gain, rarest third", "gain, commonest third",
-              "r with log10 of training windows"]  # fmt: skip
-    return _table(f"Gain of {results.reference} in AP and how common a label is", header, rows)
-
-
-def _binary(results: Results) -> str:
-    models = results.models_of(results.binary)
-    rows = []
-    for name in results.binary:
-        label = results.labels[name][0]
-        row = [name, f"{results.mean(name, '', '', 'train_windows'):,.0f}"]
-        for metric in ("ap", "auroc", "mcc"):
-            row += [_number(results.mean(name, m, label, metric)) for m in models]
-        rows.append(row)
-    columns = [f"{word} {m}" for word in ("AP", "AUROC", "MCC") for m in models]
-    return _table("Binary sets", ["set", "training windows", *columns], rows)
-
-
-def _binary_means(results: Results) -> str:
-    """Means over the binary sets of each kind, wins of the reference, and a paired test."""
-    from scipy.stats import wilcoxon
-
-    models, rows = results.models_of(results.binary), []
-    metrics = ("ap", "auroc", "accuracy", "f1", "mcc")
-    sizes = np.array([results.mean(s, "", "", "train_windows") for s in results.binary])
-    table = {
-        m: np.array([[results.mean(s, m, results.labels[s][0], x) for x in metrics]
-                     for s in results.binary])
-        for m in models
-    }  # fmt: skip
-    for model in models:
-        size = np.mean([results.mean(s, model, "", "parameters") for s in results.binary])
-        row = [model, f"{size:,.0f}", *(_number(v) for v in table[model].mean(0))]
-        row.append(f"{(table[model][:, 0] > 0.7).sum()} of {len(results.binary)}")
-        row += [_number(pearson(x, table[model][:, 0]), 2) for x in (sizes, np.log10(sizes))]
-        if model != results.reference and results.reference in table and len(results.binary) > 5:
-            difference = table[results.reference][:, 0] - table[model][:, 0]
-            row += [f"{(difference > 0).sum()} of {len(difference)}",
-                    f"{wilcoxon(difference).pvalue:.4f}"]  # fmt: skip
-        else:
-            row += ["", ""]
-        rows.append(row)
-    header = ["model", "parameters", "AP", "AUROC", "accuracy", "F1", "MCC",
-              "sets with AP > 0.7", "r, size", "r, log size", f"{results.reference} better in AP",
-              "p, Wilcoxon"]  # fmt: skip
-    return _table("Means over the binary sets", header, rows, "Cutoffs chosen on validation.")
+        means = [number(x.mean(), sign=True) for x in (ranked[:third], ranked[-third:])]
+        counts = [", ".join(dict.fromkeys(sets)), str(len(gain)), str(int((gain > 0).sum()))]
+        rows.append([model, *counts, *means, number(pearson(np.log10(size), gain), 2, sign=True)])
+    header = "against|sets|labels|better|gain, rarest third|gain, commonest third|"
+    header += "r with log10 of training windows"
+    return table(f"Gain of {results.reference} in AP and how common a label is", header, rows)
