@@ -23,15 +23,13 @@ def tcn_blocks(length: int, kernel_size: int, first_kernel: int) -> int:
 
 
 def window_tcn(
-    labels: list[str], length: int, mapping: str = "one-hot", *, kernel_size: int = 3,
-    first_kernel: int = 15, blocks: int | None = None, **shape,
-) -> TCN:  # fmt: skip
+    labels: list[str], length: int, mapping: str = "one-hot", *, blocks: int | None = None, **shape
+) -> TCN:
     """A TCN that sees the whole window from its centre (``alignment="causal"``: from its end, as
     Bai's does); ``shape`` as TCNConfig has it."""
-    blocks = blocks or tcn_blocks(length, kernel_size, first_kernel)
-    sizes = dict(kernel_size=kernel_size, first_kernel=first_kernel, blocks=blocks)
-    config = TCNConfig(labels=labels, **sizes, **shape)
-    model = TCN(config)
+    shape = {"kernel_size": 3, "first_kernel": 15, **shape}
+    blocks = blocks or tcn_blocks(length, shape["kernel_size"], shape["first_kernel"])
+    model = TCN(TCNConfig(labels=labels, blocks=blocks, **shape))
     first = model.blocks[0]
     map_input([first.conv1, *([first.residual] if first.residual else [])], mapping)
     return model
@@ -46,9 +44,15 @@ class AttentionTCN(nn.Module):
     """
 
     def __init__(
-        self, labels: list[str], length: int, mapping: str = "one-hot", *,
-        blocks: int | None = None, stride: int | None = None, **shape,
-    ) -> None:  # fmt: skip
+        self,
+        labels: list[str],
+        length: int,
+        mapping: str = "one-hot",
+        *,
+        blocks: int | None = None,
+        stride: int | None = None,
+        **shape,
+    ) -> None:
         super().__init__()
         self.labels = list(labels)
         blocks = blocks or tcn_blocks(length, 3, 15) - 1

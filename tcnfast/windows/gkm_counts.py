@@ -18,7 +18,7 @@ _ODD = 0x9E3779B1  # 2^32 / golden ratio: consecutive features land far apart
 
 def gapped_kmer_counts(
     codes: np.ndarray, width: int = 11, k: int = 7, hash_bits: int | None = None
-):  # fmt: skip
+):
     """Counts of gapped k-mers of both strands, uint8 codes (n, L) -> a scipy CSR matrix float32
     (n, C(width, k) 4^k).
 

@@ -88,11 +88,15 @@ def krawtchouk(width: int) -> np.ndarray:
     """P[m, j]: the sum over all words that differ from AAA.. in j letters of a character of order
     m; float64 (width + 1, width + 1). What depends on the number of mismatches alone has the
     eigenvalues ``P @ h`` among words of ``width`` letters, and P @ P = 4^width."""
-    return np.array(
-        [[sum((-1) ** i * 3 ** (j - i) * comb(m, i) * comb(width - m, j - i) for i in range(j + 1))
-          for j in range(width + 1)] for m in range(width + 1)],
-        np.float64,
-    )  # fmt: skip
+
+    def value(m: int, j: int) -> int:
+        terms = (
+            (-1) ** i * 3 ** (j - i) * comb(m, i) * comb(width - m, j - i) for i in range(j + 1)
+        )
+        return sum(terms)
+
+    orders = range(width + 1)
+    return np.array([[value(m, j) for j in orders] for m in orders], np.float64)
 
 
 def _estimated_filter(width: int, k: int) -> np.ndarray:

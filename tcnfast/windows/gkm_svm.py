@@ -26,10 +26,9 @@ log = logging.getLogger(__name__)
 class GkmSVM(nn.Module):
     """Codes (N, length) -> logits (N, labels), by the processor (numba) whatever the device.
 
-    ``l``, ``k``, ``d``, ``filter``, ``weighting``, ``peak``, ``half_life``: see GkmKernel. ``C``:
-    cost of a training window on the wrong side. ``max_windows``: training takes as many at most,
-    drawn at random; the kernel matrix takes 8 bytes a pair, and as many again for a label with
-    ambiguous windows: 2.4 GB in all for ten thousand.
+    ``kernel``: settings of GkmKernel. ``C``: cost of a training window on the wrong side.
+    ``max_windows``: training takes as many at most, drawn at random; the kernel matrix takes 8
+    bytes a pair, and as many again for a label with ambiguous windows: 2.4 GB in all for 10,000.
 
     An SVM is not trained by gradient: ``fit`` does it. Of the support vectors nothing is kept but
     ``table``, the weight of every l-mer. A window without an l-mer (all hold N) scores the
@@ -39,21 +38,30 @@ class GkmSVM(nn.Module):
     both_strands = False  # the kernel reads both
 
     def __init__(
-        self, labels: list[str], length: int, mapping: str = "one-hot", *, l: int = 11,  # noqa: E741
-        k: int = 7, d: int = 3, C: float = 1.0, filter: str = "gapped", weighting: str = "none",
-        peak: float = 50.0, half_life: float = 50.0, max_windows: int = 10_000,
-    ) -> None:  # fmt: skip
+        self,
+        labels: list[str],
+        length: int,
+        mapping: str = "one-hot",
+        *,
+        C: float = 1.0,
+        max_windows: int = 10_000,
+        **kernel,
+    ) -> None:
         super().__init__()
         if mapping != "one-hot":
             raise TcnfastError(f"gkm-svm reads letters: mapping {mapping!r} must be one-hot")
         if not C > 0 or max_windows < 2:
             raise TcnfastError(f"gkm-svm: C {C} must be above 0, max_windows {max_windows} above 1")
         self.labels, self.length = list(labels), length
-        self.kernel = GkmKernel(l, k, d, filter, weighting, peak, half_life)
+        self.kernel = GkmKernel(**kernel)
         self.kernel.position_weights(length)  # raises where windows are too short
         self.C, self.max_windows = C, max_windows
         # logit = slope * (sum of the window's l-mers / norm) + bias
-        shapes = {"table": (len(labels), 4**l), "slope": (len(labels),), "bias": (len(labels),)}
+        shapes = {
+            "table": (len(labels), 4**self.kernel.l),
+            "slope": (len(labels),),
+            "bias": (len(labels),),
+        }
         for name, shape in shapes.items():
             start = torch.ones(shape) if name == "slope" else torch.zeros(shape)
             setattr(self, name, nn.Parameter(start, requires_grad=False))
@@ -99,14 +107,14 @@ class GkmSVM(nn.Module):
     def _usable(self, train: WindowSet, seed: int) -> WindowSet:
         some = (lmers(train.codes, self.kernel.l) >= 0).any(1)
         if not some.any():
-            raise TcnfastError(f"{train.name}: no training window has {self.kernel.l} bases "
-                               "without N between them")  # fmt: skip
+            words = f"no training window has {self.kernel.l} bases without N between them"
+            raise TcnfastError(f"{train.name}: {words}")
         if not some.all():
             log.info("gkm-svm: %d training windows of N left out", (~some).sum())
         index = np.flatnonzero(some)
         if len(index) > self.max_windows:
-            log.info("gkm-svm: %d of %d training windows, drawn at random (max_windows)",
-                     self.max_windows, len(index))  # fmt: skip
+            words = "gkm-svm: %d of %d training windows, drawn at random (max_windows)"
+            log.info(words, self.max_windows, len(index))
             rng = np.random.default_rng(seed)
             index = np.sort(rng.choice(index, self.max_windows, replace=False))
         return train.take(index)
@@ -119,8 +127,8 @@ class GkmSVM(nn.Module):
         bound = label[known] == BOUND
         for wanted, word in ((bound.any(), "bound"), (not bound.all(), "unbound")):
             if not wanted:
-                raise TcnfastError(f"{train.name}: label {self.labels[index]} has no {word} window "
-                                   f"among {len(known)} for training")  # fmt: skip
+                words = f"has no {word} window among {len(known)} for training"
+                raise TcnfastError(f"{train.name}: label {self.labels[index]} {words}")
         if len(known) < len(label):
             similar = similar[np.ix_(known, known)]
         machine = SVC(C=self.C, kernel="precomputed").fit(similar, bound)

@@ -84,8 +84,8 @@ class GradCam:
             logits = (logits + their_logits) / 2
         there = np.arange(4)[:, None] == codes[:, None]  # (n, 4, L)
         gap = np.full(len(codes), np.nan, np.float32)
-        return [Explained(np.where(there, profile[:, None], np.float32(0)), logit, gap)
-                for profile, logit in zip(profiles, logits, strict=True)]  # fmt: skip
+        values = [np.where(there, profile[:, None], np.float32(0)) for profile in profiles]
+        return [Explained(x, logit, gap) for x, logit in zip(values, logits, strict=True)]
 
     def _one_strand(self, codes: np.ndarray, labels: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Profiles float32 (labels, n, L) and logits (labels, n)."""
@@ -107,8 +107,8 @@ class GradCam:
         """For each label the maps (n, h, w) of each layer; logits (labels, n)."""
         model, found = self.model, {}
         images = model.images(codes, standardise=not model.faithful)
-        hooks = [model.trunk.get_submodule(name).register_forward_hook(_keep(found, name))
-                 for name in self.layers]  # fmt: skip
+        layers = {name: model.trunk.get_submodule(name) for name in self.layers}
+        hooks = [x.register_forward_hook(_keep(found, name)) for name, x in layers.items()]
         try:
             with torch.enable_grad():
                 outputs = model.outputs(images, through=True)
@@ -122,8 +122,8 @@ class GradCam:
             target = outputs[:, 2 * label if model.faithful else label].sum()
             more = i + 1 < len(labels)
             gradients = torch.autograd.grad(target, activations, retain_graph=more)
-            maps.append([class_map(a.detach(), g)
-                         for a, g in zip(activations, gradients, strict=True)])  # fmt: skip
+            pairs = zip(activations, gradients, strict=True)
+            maps.append([class_map(a.detach(), gradient) for a, gradient in pairs])
         return maps, model.logits(outputs.detach())[:, labels].T.float().cpu().numpy()
 
 

@@ -44,8 +44,8 @@ def enriched_words(bound: np.ndarray, unbound: np.ndarray, width: int, most: int
     while len(words) < most and len(bound) >= _LEAST and len(unbound):
         best = None
         for gap in range(min(width, bound.shape[1]) - WORD + 1):
-            z = _z_scores(_windows_with(bound, gap), len(bound),
-                          _windows_with(unbound, gap), len(unbound))  # fmt: skip
+            counts = _windows_with(bound, gap), _windows_with(unbound, gap)
+            z = _z_scores(counts[0], len(bound), counts[1], len(unbound))
             index = int(z.argmax())
             if best is None or z[index] > best.z:
                 best = Word(_letters(index), gap, float(z[index]))
@@ -66,8 +66,8 @@ def start_matrix(bound: np.ndarray, word: Word, width: int, background: np.ndarr
     padded = np.pad(bound, ((0, 0), (room, room)), constant_values=N)
     reach = np.arange(width + room)
     sites = [padded[row, at + reach] for row, at in zip(*np.nonzero(forward), strict=True)]
-    sites += [reverse_complement(padded[row, at + reach])
-              for row, at in zip(*np.nonzero(reverse & ~forward), strict=True)]  # fmt: skip
+    for row, at in zip(*np.nonzero(reverse & ~forward), strict=True):
+        sites.append(reverse_complement(padded[row, at + reach]))
     counts = np.stack([(np.array(sites) == base).sum(0) for base in range(4)], 1).astype(float)
     shares = (counts + background) / (counts.sum(1, keepdims=True) + 1)
     shares = (1 - _WEIGHT) * shares + _WEIGHT * background

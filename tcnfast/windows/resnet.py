@@ -40,10 +40,9 @@ def resnet(depth: int, width: int) -> nn.Module:
         raise TcnfastError('ResNets need MONAI: pip install "tcnfast[wavelet]"') from None
     block, blocks = DEPTHS[depth]
     channels = [width * 2**i for i in range(len(blocks))]
-    network = ResNet(
-        block, list(blocks), channels, spatial_dims=2, n_input_channels=3, conv1_t_size=7,
-        conv1_t_stride=2, feed_forward=False, bias_downsample=False,
-    )  # fmt: skip
+    stem = dict(spatial_dims=2, n_input_channels=3, conv1_t_size=7, conv1_t_stride=2)
+    rest = dict(feed_forward=False, bias_downsample=False)
+    network = ResNet(block, list(blocks), channels, **stem, **rest)
     return network.to(memory_format=torch.channels_last)
 
 

@@ -82,11 +82,10 @@ class StudyFolder:
         cells, started = self.study.cells, time.monotonic()
         for number, cell in enumerate(cells, 1):
             record = self._finish(self.cell_folder(cell), cell)
-            log.info(
-                "%d of %d, %s: validation macro-AP %.4f (epoch %d), %.0f s of processor time, "
-                "%.0f s gone", number, len(cells), cell.path, _best_ap(record),
-                record["best_epoch"], record["cpu_seconds"], time.monotonic() - started,
-            )  # fmt: skip
+            words = f"{number} of {len(cells)}, {cell.path}: validation macro-AP "
+            words += f"{_best_ap(record):.4f} (epoch {record['best_epoch']})"
+            seconds = record["cpu_seconds"], time.monotonic() - started
+            log.info("%s, %.0f s of processor time, %.0f s gone", words, *seconds)
 
     def _finish(self, folder: Path, cell: Cell, rate: float | None = None) -> dict:
         job = self.job(cell, rate)

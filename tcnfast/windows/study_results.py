@@ -109,14 +109,13 @@ def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> li
 
 def _set_rows(set_name: str, windows: WindowSet) -> list[dict]:
     """How many windows a set has, and how many of them each label binds."""
-    rows = []
+    rows, head = [], {"set": set_name, "model": "", "seed": ""}
     for part in ("train", "valid", "test"):
         here = windows.select(part)
         counts = dict(zip(here.names, (here.labels == BOUND).sum(0).tolist(), strict=True))
         for label, count in {"": len(here.codes), **counts}.items():
             metric = f"{part}_{'bound' if label else 'windows'}"
-            rows.append({"set": set_name, "model": "", "seed": "", "label": label,
-                         "metric": metric, "value": count})  # fmt: skip
+            rows.append(head | {"label": label, "metric": metric, "value": count})
     return rows
 
 
@@ -129,23 +128,21 @@ def _by_model(cells: list[Cell]) -> dict[str, list[Cell]]:
 
 def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
     set_name, reference = cells[0].set_name, folder.study.reference
-    windows, found = folder.open_set(set_name), {}
-    test = windows.select("test")
+    test = folder.open_set(set_name).select("test")
     models = _by_model(cells)
-    seeds = {cell.seed for cell in models.get(reference, [])}
-    for model, own in models.items():
-        # a rival that ran fewer seeds is held against those seeds of the reference
-        found[model] = _replicates(folder, own, test)
+    seeds = {name: {cell.seed for cell in own} for name, own in models.items()}
+    found = {name: _replicates(folder, own, test) for name, own in models.items()}
     rows = [row for model, r in found.items() for row in score_rows(set_name, model, test.names, r)]
-    for model, own in models.items():
+    for model in models:
         if model == reference or reference not in found:
             continue
-        shared = {cell.seed for cell in own} & seeds
-        a, b = (
-            found[name] if {c.seed for c in models[name]} == shared
-            else _replicates(folder, [c for c in models[name] if c.seed in shared], test)
-            for name in (reference, model)
-        )  # fmt: skip
+        # a rival that ran fewer seeds is held against those seeds of the reference
+        shared, sides = seeds[model] & seeds[reference], []
+        for name in (reference, model):
+            own = [cell for cell in models[name] if cell.seed in shared]
+            same = len(own) == len(models[name])
+            sides.append(found[name] if same else _replicates(folder, own, test))
+        a, b = sides
         rows += difference_rows(set_name, reference, model, test.names, a, b)
     return rows
 

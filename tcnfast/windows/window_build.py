@@ -93,10 +93,9 @@ class _Build:
                 raise TcnfastError(f"{split}: {part} holds no region; a window set needs all three")
         self.chroms = contigs_in_use(genome.sizes, regions, split)
         self.peaks: RecipePeaks = peaks_of(recipe, peaks.on_contigs(self.chroms), source)
-        self.dataset = Dataset(
-            genome, self.peaks.bound, recipe.labels, self.peaks.relaxed, blacklist,
-            recipe.core, recipe.min_overlap,
-        )  # fmt: skip
+        rule = recipe.core, recipe.min_overlap
+        columns = self.peaks.bound, recipe.labels, self.peaks.relaxed, blacklist
+        self.dataset = Dataset(genome, *columns, *rule)
         if peaks.off_genome:
             self._note(
                 f"peaks left out because the genome lacks their contig: {peaks.off_genome.total()}"
@@ -208,10 +207,9 @@ class _Build:
             codes = self._trimmed(codes, spans, kind)
         order = np.lexsort((spans.start, spans.chrom, kind, part))
         about = {"recipe": asdict(self.recipe), "notes": self.notes}
-        return WindowSet(
-            self.recipe.name, self.recipe.labels, codes, labels, part, kind, spans.chrom,
-            spans.start, self.chroms, about,
-        ).take(order)  # fmt: skip
+        places = spans.chrom, spans.start, self.chroms
+        names = self.recipe.name, self.recipe.labels
+        return WindowSet(*names, codes, labels, part, kind, *places, about).take(order)
 
     def _trimmed(self, codes: np.ndarray, spans: Spans, kind: np.ndarray) -> np.ndarray:
         middles, codes = Spans(spans.chrom, spans.start + self.recipe.length // 2), codes.copy()

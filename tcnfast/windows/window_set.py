@@ -165,10 +165,8 @@ class WindowSet:
                 raise TcnfastError(f"{folder / WINDOWS}: is not what {ABOUT} was written for")
             with np.load(folder / WINDOWS, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in _DTYPES}
-            return cls(
-                about["name"], about["labels"], **arrays, chroms=about["chroms"],
-                about=about["about"],
-            )  # fmt: skip
+            words = {name: about[name] for name in ("name", "chroms", "about")}
+            return cls(names=about["labels"], **words, **arrays)
         except OSError as error:
             raise TcnfastError(f"{folder / WINDOWS}: cannot be read ({error.strerror})") from None
         except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
