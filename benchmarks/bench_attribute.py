@@ -87,7 +87,7 @@ def mutagenesis_sides(model, codes: np.ndarray) -> dict[str, Callable[[], np.nda
     """Each gives the gains in logits (n, labels, 4, L)."""
     n, width = codes.shape
     labels = list(range(len(model.labels)))
-    ours = Mutagenesis(Networks(model, rc="none", device="cpu"))
+    ours = Mutagenesis(Networks(model, strand="+", device="cpu"))
     plan = Plan(model, device="cpu", precision="fp32", stride=2**model.config.blocks, strand="+")
     x = one_hot(torch.from_numpy(codes))
 
@@ -123,7 +123,7 @@ def gradient_sides(
     model, codes: np.ndarray, labels: list[int]
 ) -> dict[str, Callable[[], np.ndarray]]:
     """Each gives the attributions (labels, n, L) of the bases that are there."""
-    networks = Networks(model, rc="none", device="cpu")
+    networks = Networks(model, strand="+", device="cpu")
     x = one_hot(torch.from_numpy(codes))
     there = x.bool()
     captum = IntegratedGradients(model)

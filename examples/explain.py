@@ -12,8 +12,6 @@ import logging
 from pathlib import Path
 
 import tcnfast
-from tcnfast.attribute.attribute_run import attribute
-from tcnfast.attribute.methods import AttributeOptions
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"
@@ -35,21 +33,22 @@ def main(argv: list[str] | None = None) -> Path:
     logging.basicConfig(level=logging.INFO, format="tcnfast: %(message)s")
     args.output.mkdir(exist_ok=True)
     scan = tcnfast.scan(GENOME, args.model, args.output / "scan", targets=args.targets, force=True)
-    explained = attribute(
+    explained = tcnfast.attribute(
+        GENOME,
         args.model,
-        [GENOME],
         args.output / "attributions",
-        AttributeOptions("ig", "gc", args.steps),
         scan=scan.path,
         targets=args.targets,
         top=args.top,
+        baseline="gc",
+        steps=args.steps,
         force=True,
     )
-    found = tcnfast.motifs(explained.folder, args.output / "motifs", force=True, **FEW)
+    found = tcnfast.motifs(explained.path, args.output / "motifs", force=True, **FEW)
     columns = ["label", "match_name", "seqlets", "q"]
     print(found.motifs.to_string(columns=columns, index=False, na_rep="-"))
     page = tcnfast.report(
-        [scan.path, explained.folder, found.path],
+        [scan.path, explained.path, found.path],
         args.model,
         args.output / "report.html",
         genome=GENOME,

@@ -6,6 +6,7 @@ answer at once.
 
 from importlib import import_module
 
+from .attribute import attribute as attribute
 from .bench import bench as bench
 from .bench import info as info
 from .data import prepare as prepare
@@ -40,7 +41,7 @@ _VERBS = [
     "scan",
     "train",
 ]
-__all__ = sorted([*_VERBS, *_HOME])
+__all__ = sorted(["attribute", "motifs", "report", *_HOME])
 
 
 def __getattr__(name: str):

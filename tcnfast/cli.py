@@ -28,6 +28,7 @@ ROOMS = {
     "train": "train",
     "evaluate": "evaluate",
     "average": "train",
+    "attribute": "attribute",
     "motifs": "motifs",
     "report": "report",
     "info": "bench",
@@ -36,7 +37,7 @@ ROOMS = {
 }
 # TODO: gone when each is a verb that ROOMS names
 LEGACY = (
-    "scan", "attribute", "variants", "cobind",
+    "scan", "variants", "cobind",
 )  # fmt: skip
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",

@@ -1,1 +1,78 @@
-"""Which bases a score rests on."""
+"""Which bases a score rests on: the verb ``attribute``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.options import Options, Run, option, seed_option, setting, targets_option
+from ..base.verb import GENOME, MODEL, OUT, verb
+
+if TYPE_CHECKING:
+    from .attribution_folder import AttributionFolder
+
+METHODS = ("ig", "ism", "gradient")
+BASELINES = ("zeros", "gc", "shuffles")
+
+_BED = "regions, for every label; a window is centred on the summit (narrowPeak) or the middle"
+_SCAN = "output of tcnfast scan: each label's own calls, best first"
+_STRAND = "explain the logit of the plus strand, or the mean of both strands' logits"
+_METHOD = "integrated gradients, in-silico mutagenesis or the gradient alone"
+_BASELINE = (
+    "where the paths of ig begin: no bases, the GC content of the window, or each of its "
+    "dinucleotide shuffles"
+)
+
+
+@dataclass(frozen=True)
+class SiteOptions(Options):
+    """Which sites are explained: regions of a BED file, or the calls of a scan."""
+
+    bed: str | None = option(None, _BED, unit="BED", short="-b")
+    scan: str | None = option(None, _SCAN, unit="DIR")
+    targets: tuple[str, ...] | None = targets_option()
+    top: int | None = option(
+        None, "only the first regions (of a scan, the best)", kind=int, unit="N", least=1
+    )
+    strand: str = option("both", _STRAND, choices=("+", "both"))
+
+    def check(self) -> None:
+        if (self.bed is None) == (self.scan is None):
+            raise TcnfastError(f"give {setting('bed')} or {setting('scan')}, one of the two")
+
+
+@dataclass(frozen=True)
+class AttributeOptions(SiteOptions):
+    """And how."""
+
+    method: str = option("ig", _METHOD, choices=METHODS)
+    baseline: str = option("zeros", _BASELINE, choices=BASELINES)
+    steps: int = option(50, "points of a path of ig", unit="N", least=1)
+    shuffles: int = option(10, "shuffles of a window, for that baseline", unit="N", least=1)
+    seed: int = seed_option("the shuffles")
+
+
+@verb(
+    "what each base adds to the logit at the middle of its window",
+    GENOME,
+    MODEL,
+    OUT,
+    options=AttributeOptions,
+    run=("device", "force", "resume"),
+)
+def attribute(
+    genome, model="encode-v1", out="attributions/", *, options: AttributeOptions, run: Run
+) -> AttributionFolder:
+    """Attribute a TCN's logits to the bases of their windows and write the folder ``out``.
+
+    One window a region: the logit in its middle depends on nothing else. Values stand on the bases
+    of the plus strand. Writes for each label <label>.npz
+    (:class:`tcnfast.attribute.attributions.Attributions`), tracks/<label>.bw and, where tangermeme
+    is installed, seqlets/<label>.bed; besides attributions.tsv and run.json. A run that was stopped
+    goes on label by label. Raises TcnfastError for bad input.
+    """
+    from .attribute_run import explain_sites
+    from .methods import tcn_explainer
+
+    return explain_sites(tcn_explainer, model, genome, out, options, run)

@@ -1,170 +1,109 @@
-"""Why a model calls a site: attributions of its logits, as ``tcnfast attribute`` writes them."""
+"""A run of ``tcnfast attribute``: from sites to files, batch by batch, so that memory does not grow
+with the number of windows."""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.run_folder import RECORD, OutputFolder, file_hash
+from ..base.file_names import file_names
+from ..base.options import Run, setting
+from ..base.progress import Progress
+from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..engines import cpu_engine
+from ..engines.backend import choose_device
 from ..genome.genome import Genome
-from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
-from .attribution_files import why_no_seqlets
-from .attribution_job import AttributeJob
+from . import SiteOptions
+from . import attribution_files as files
+from . import attribution_folder as folders
+from .attribution_folder import AttributionFolder
+from .attributions import Attributions
 from .explained import Explainer
-from .methods import AttributeOptions, TCNExplainer
-from .networks import Networks
-from .regions import Sites, sites_of_bed, sites_of_scan
+from .regions import Sites, describe, find_sites
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class AttributeResult:
-    """Where attributions were written, and of which labels."""
-
-    folder: Path
-    labels: list[str]
-
-
-def attribute(
-    model: str | Path,
-    genome: list[str | Path],
-    out: str | Path,
-    options: AttributeOptions | None = None,
-    *,
-    rc: str = "mean",
-    device: str = "auto",
-    **sites_and_run,
-) -> AttributeResult:
-    """Attribute a TCN's logits to the bases of their windows and write the output folder ``out``.
-
-    ``rc``: "mean", the mean of both strands' logits as a scan has it, or "none", the plus strand's;
-    either way values stand on the bases of the plus strand. The rest: see :func:`explain_sites`.
-    """
-    options = options or AttributeOptions()
-    folder = ModelFolder(model)
-    explainer = TCNExplainer(Networks(load_model(folder), rc, device), options)
-    settings = {"rc": rc, **asdict(options)}
-    return explain_sites(explainer, folder, genome, out, settings, **sites_and_run)
+DONE = ".rows"  # ends the name of a label's rows of the table, written when it is finished
 
 
 def explain_sites(
-    explainer: Explainer,
-    model: ModelFolder,
-    genome: list[str | Path],
+    make: Callable[[ModelFolder, SiteOptions, Run], Explainer],
+    model: str | Path,
+    genome: str | Path | Sequence[str | Path],
     out: str | Path,
-    settings: dict,
-    *,
+    options: SiteOptions,
+    run: Run,
     command: str = "attribute",
-    regions: str | Path | None = None,
-    scan: str | Path | None = None,
-    targets: list[str] | None = None,
-    top: int | None = None,
-    force: bool = False,
-    resume: bool = False,
-    progress: bool = False,
-) -> AttributeResult:
-    """Write what ``explainer``, made from ``model``, says of windows to ``out``.
+) -> AttributionFolder:
+    """Write what the explainer that ``make`` returns says of the sites to ``out``.
 
-    One window a region, around its summit (column 10 of a narrowPeak file) or its middle; the logit
-    there depends on nothing else. ``regions``: a BED file, explained for every label of ``targets``
-    (names; all if None); or ``scan``: the folder of a scan, each label's own calls, best first.
-    ``top``: of those rows the first this many. ``settings``: of the method, for the key in
-    run.json. ``command``: whose output it is.
-
-    Writes for each label ``<label>.npz`` (:class:`tcnfast.attribute.attributions.Attributions`),
-    ``tracks/<label>.bw`` and, where tangermeme is installed, ``seqlets/<label>.bed``; besides
-    ``attributions.tsv`` and ``run.json``. Labels that were finished are kept for ``resume``.
+    ``options``: the sites, and all that the method depends on. ``command``: whose output it is.
     Raises TcnfastError for bad input.
     """
-    started = time.monotonic()
-    if (regions is None) == (scan is None):
-        raise TcnfastError("attribute: give regions or a scan, one of the two")
-    if top is not None and top < 1:
-        raise TcnfastError(f"top {top}: must be at least 1")
-    labels = _chosen(explainer.labels, targets)
-    cpu_engine.keep_freed_memory()
-    with Genome(*genome) as opened:
-        model_hash = model.hash
-        sites = _sites(opened, labels, regions, scan, model_hash, top)
-        key = {
-            "command": command,
+    folder = ModelFolder(model)
+    labels = _chosen(folder.labels, options.targets)
+    paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)
+
+    def key() -> dict:
+        names = {field.name for field in fields(SiteOptions)} - {"strand"}
+        method = {name: value for name, value in asdict(options).items() if name not in names}
+        return {
             "tcnfast": run_record.version(),
-            "model": model_hash,
-            "genome": [file_hash(path) for path in opened.paths],
-            "regions": file_hash(regions) if regions else None,
-            "scan": file_hash(Path(scan) / RECORD) if scan else None,
+            "model": folder.hash,
+            "genome": [file_hash(path) for path in paths],
+            "regions": file_hash(options.bed) if options.bed else None,
+            "scan": file_hash(Path(options.scan) / RECORD) if options.scan else None,
             "targets": labels,
-            "top": top,
-            "device": explainer.device.type,
-            **settings,
+            "top": options.top,
+            "device": choose_device(run.device).type,
+            **method,
         }
-        output = OutputFolder(out, key, force, resume)
-        if output.complete:
-            log.info("%s is complete already", output.folder)
-            return AttributeResult(output.folder, list(sites))
-        job = AttributeJob(opened, explainer, sites)
-        _announce(model.name, explainer, sites)
-        result = _run(job, output, progress)
-    record = {
-        "versions": run_record.versions(),
-        "device": run_record.device_words(explainer.device),
-        "threads": torch.get_num_threads(),
-        "windows": {label: len(found) for label, found in sites.items()},
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    output.publish(result, record)
-    return AttributeResult(output.folder, list(sites))
+
+    with RunFolder(
+        out,
+        command,
+        run,
+        key=key,
+        resumable=True,
+        worth_keeping=lambda: any(output.result.glob(f"*{DONE}")),
+    ) as output:
+        if not output.complete:
+            cpu_engine.keep_freed_memory()
+            with Genome(*paths) as opened:
+                sites = find_sites(options, labels, opened.sizes, folder)
+                explainer = make(folder, options, run)
+                output.settle()
+                _announce(folder.name, explainer, sites)
+                AttributeJob(opened, explainer, sites, output).run(run.progress)
+            output.publish(
+                {
+                    "device": run_record.device_words(explainer.device),
+                    "threads": torch.get_num_threads(),
+                    "method": explainer.words,
+                    "windows": {label: len(found) for label, found in sites.items()},
+                }
+            )
+    return AttributionFolder(output.path)
 
 
-def _run(job: AttributeJob, output: OutputFolder, progress: bool) -> Path:
-    """The folder that holds the results; what is finished is kept where the job is stopped."""
-    result = output.work / "result"
-    try:
-        job.run(output.work, result, progress)
-        job.table(result)
-    except BaseException:
-        if job.any_finished(result):
-            log.warning("finished labels are kept in %s; go on with --resume", output.work)
-        else:
-            output.discard()
-        raise
-    return result
-
-
-def _chosen(known: list[str], targets: list[str] | None) -> list[str]:
+def _chosen(known: list[str], targets: tuple[str, ...] | None) -> list[str]:
     unknown = [label for label in targets or [] if label not in known]
     if unknown:
         some = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
-        raise TcnfastError(f"targets: the model has no label {unknown[0]!r}; it has {some}")
+        raise TcnfastError(
+            f"{setting('targets')}: the model has no label {unknown[0]!r}; it has {some}"
+        )
     return list(dict.fromkeys(targets)) if targets else known
-
-
-def _sites(
-    genome: Genome,
-    labels: list[str],
-    regions: str | Path | None,
-    scan: str | Path | None,
-    model_hash: str,
-    top: int | None,
-) -> dict[str, Sites]:
-    if regions is not None:
-        shared = sites_of_bed(regions, genome.sizes)
-        found = dict.fromkeys(labels, shared)
-    else:
-        found = sites_of_scan(scan, labels, genome.sizes, model_hash)
-    if top is None:
-        return found
-    first = {id(sites): sites.take(slice(top)) for sites in found.values()}
-    return {label: first[id(sites)] for label, sites in found.items()}
 
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Sites]) -> None:
@@ -177,10 +116,106 @@ def _announce(model: str, explainer: Explainer, sites: dict[str, Sites]) -> None
         explainer.words,
         run_record.device_words(explainer.device),
     )
-    unused = run_record.unused_gpu(explainer.device)
-    if unused:
-        log.warning("WARNING: %s", unused)
-    if explainer.why_slow:
-        log.warning("WARNING: %s", explainer.why_slow)
-    if explainer.by_base and why_no_seqlets():
-        log.warning("no seqlets will be called: %s", why_no_seqlets())
+    warnings = [run_record.unused_gpu(explainer.device), explainer.why_slow]
+    for warning in filter(None, warnings):
+        log.warning("WARNING: %s", warning)
+    if explainer.by_base and files.why_no_seqlets():
+        log.warning("no seqlets will be called: %s", files.why_no_seqlets())
+
+
+class AttributeJob:
+    """``sites``: of each label, by name, in the order they are done in."""
+
+    def __init__(
+        self, genome: Genome, explainer: Explainer, sites: dict[str, Sites], output: RunFolder
+    ) -> None:
+        self.genome, self.explainer, self.sites = genome, explainer, sites
+        self.names = dict(zip(sites, file_names(list(sites)), strict=True))
+        self.result, self.parts = output.result, output.work / "parts"
+
+    def run(self, progress: bool) -> None:
+        """Write the files of every label; one that is there already is left."""
+        for folder in (self.parts, self.result / "tracks"):
+            folder.mkdir(exist_ok=True)
+        todo = [label for label in self.sites if not self._rows(label).exists()]
+        if len(todo) < len(self.sites):
+            log.info("%d labels are there already", len(self.sites) - len(todo))
+        total, started = sum(len(self.sites[label]) for label in todo), time.monotonic()
+        with Progress(total, "window", progress) as bar:
+            for group in self._groups(todo):
+                self._run_group(group, bar, started)
+        with open(self.result / folders.TABLE, "w") as out:
+            out.write("\t".join(folders.COLUMNS) + "\n")
+            for label in self.sites:
+                out.write(self._rows(label).read_text())
+                self._rows(label).unlink()
+
+    def _rows(self, label: str) -> Path:
+        return self.result / f"{self.names[label]}{DONE}"
+
+    def _groups(self, labels: list[str]) -> Iterator[list[str]]:
+        """Labels that are explained together, because they share their windows."""
+        left = list(labels)
+        while left:
+            first = self.sites[left[0]]
+            together = [label for label in left if self.sites[label] is first]
+            group = together[: self.explainer.together]
+            left = [label for label in left if label not in group]
+            yield group
+
+    def _run_group(self, labels: list[str], bar: Progress, started: float) -> None:
+        sites, width = self.sites[labels[0]], self.explainer.receptive_field
+        n = len(sites)
+        codes = _on_disk(self.parts / "codes.npy", np.uint8, (n, width))
+        paths = [self.parts / f"{self.names[label]}.npy" for label in labels]
+        stores = [_on_disk(path, np.float32, (n, 4, width)) for path in paths]
+        logits, gaps = np.empty((2, n, len(labels)), np.float32)
+        wanted = [self.explainer.labels.index(label) for label in labels]
+        batch = self.explainer.batch
+        for at in range(0, n, batch):
+            rows = range(at, min(at + batch, n))
+            part = slice(rows.start, rows.stop)
+            codes[part] = sites.codes(self.genome, width, rows)
+            for i, explained in enumerate(self.explainer.explain(codes[part], wanted)):
+                stores[i][part] = explained.hypothetical
+                logits[part, i], gaps[part, i] = explained.logit, explained.gap
+            bar.update(len(rows) * len(labels), _rate(bar, started))
+        words, first = self.explainer.words, sites.centre - width // 2
+        for label, store, logit, gap in zip(labels, stores, logits.T, gaps.T, strict=True):
+            found = Attributions(label, words, sites.chrom, first, codes, store, logit)
+            self._write(found, sites, gap)
+        for path in (*paths, self.parts / "codes.npy"):
+            path.unlink()
+
+    def _write(self, attributions: Attributions, sites: Sites, gap: np.ndarray) -> None:
+        label, sizes = attributions.label, self.genome.sizes
+        name = self.names[label]
+        attributions.save(folders.arrays_file(self.result, name))
+        files.write_bigwig(folders.track_file(self.result, name), attributions, sizes)
+        words = describe(sites, sizes, attributions.codes)
+        if self.explainer.by_base and not files.why_no_seqlets():
+            path = folders.seqlets_file(self.result, name)
+            path.parent.mkdir(exist_ok=True)
+            words.append(f"{files.write_seqlets(path, attributions)} seqlets")
+        if np.isfinite(gap).any():
+            size = np.abs(gap)
+            words.append(
+                f"completeness gap {np.median(size):.3g} (median) to {size.max():.3g} logits"
+            )
+        log.info("%s: %d windows%s", label, len(sites), "".join(f"; {word}" for word in words))
+        places = zip(sites.chrom, sites.start, sites.end, sites.centre, strict=True)
+        lines = [
+            "\t".join(map(str, (label, *place, f"{logit:.6g}", f"{short:.4g}"))) + "\n"
+            for place, logit, short in zip(places, attributions.logit, gap, strict=True)
+        ]
+        temporary = self._rows(label).with_suffix(".tmp")
+        temporary.write_text("".join(lines))
+        temporary.rename(self._rows(label))
+
+
+def _on_disk(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+
+
+def _rate(bar: Progress, started: float) -> str:
+    return f"{bar.done / max(1e-9, time.monotonic() - started):.3g} windows/s"

@@ -62,6 +62,11 @@ class AttributionFolder:
         return list(self.windows)
 
     @property
+    def method(self) -> str:
+        """The method and its settings in words."""
+        return self.record["method"]
+
+    @property
     def settings(self) -> dict:
         """What the attributions depend on: the method and its settings, hashes of the inputs."""
         return self.record["key"]

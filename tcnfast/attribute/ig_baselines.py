@@ -12,8 +12,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..genome.codes import N, one_hot
 from ..genome.shuffle import dinucleotide_shuffles
-
-BASELINES = ("zeros", "gc", "shuffles")
+from . import BASELINES
 
 
 def baselines(codes: np.ndarray, kind: str, shuffles: int = 10, seed: int = 0) -> np.ndarray:

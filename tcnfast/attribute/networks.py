@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..engines import reference
 from ..engines.backend import GRADIENTS, Choice, choose, choose_device
 from ..engines.grid import StackGrid
@@ -17,7 +18,7 @@ from ..engines.path import Path
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 
-RCS = ("none", "mean")
+STRANDS = ("+", "both")
 
 
 class Network(NamedTuple):
@@ -30,16 +31,16 @@ class Network(NamedTuple):
 class Networks:
     """What the logit of a window of RF bases is the mean of; attributions are means alike.
 
-    ``rc``: "mean" averages the logits of both strands, as a scan does; "none" takes the plus
+    ``strand``: "both" averages the logits of both strands, as a scan does; "+" takes the plus
     strand. The minus strand is a mirrored network on the same window, so that every attribution
     stands on the plus strand of the genome. ``gradients``: the backend that computes gradients:
     ``paths`` on a processor ("cpu"), the operators in ``precision`` ("triton"), or plain PyTorch
     (``precision`` None), slower.
     """
 
-    def __init__(self, model: TCN | Ensemble, rc: str = "mean", device: str = "auto") -> None:
-        if rc not in RCS:
-            raise TcnfastError(f"attributions are of --rc {' or '.join(RCS)}, not {rc}")
+    def __init__(self, model: TCN | Ensemble, strand: str = "both", device: str = "auto") -> None:
+        if strand not in STRANDS:
+            raise TcnfastError(f"{setting('strand')} {strand!r}: must be one of + and both")
         self.labels = list(model.labels)
         self.receptive_field = model.receptive_field
         self.device = choose_device(device)
@@ -47,8 +48,8 @@ class Networks:
         for member in model.members:
             grid = member.config.grid(2**member.config.blocks)
             weights = member.folded().to(self.device, torch.float32)
-            strands = [weights, weights.mirrored(grid)] if rc == "mean" else [weights]
-            self.runs += [Network(strand, grid) for strand in strands]
+            both = [weights, weights.mirrored(grid)] if strand == "both" else [weights]
+            self.runs += [Network(one, grid) for one in both]
 
     @cached_property
     def gradients(self) -> Choice:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals, read_bed
+from ..model.model_folder import ModelFolder
 from ..scan.scan_folder import ScanFolder
+from . import SiteOptions
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Sites:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, index: np.ndarray) -> Sites:
+    def take(self, index: np.ndarray | slice) -> Sites:
         return Sites(*(getattr(self, name)[index] for name in ("chrom", "start", "end", "centre")))
 
     def codes(self, genome: Genome, width: int, which: range) -> np.ndarray:
@@ -49,56 +51,46 @@ def sites_of(intervals: Intervals) -> Sites:
     return Sites(intervals.chrom, intervals.start, intervals.end, centre)
 
 
-def sites_of_bed(path: str | Path, sizes: Mapping[str, int]) -> Sites:
-    """Every row, in file order; duplicates are kept. Raises IntervalError that names the line of a
-    region on an unknown contig or beyond the end of one."""
-    return sites_of(read_bed(path, sizes))
-
-
-def sites_of_scan(
-    folder: str | Path, labels: list[str], sizes: Mapping[str, int], model_hash: str
+def find_sites(
+    options: SiteOptions, labels: list[str], sizes: Mapping[str, int], model: ModelFolder
 ) -> dict[str, Sites]:
-    """The calls of each of ``labels``, best first; one without calls is left out, with a warning.
+    """The sites of each label: every region of the BED file, in file order, duplicates and all; or
+    the label's calls in the scan, best first. A label without calls is left out, with a warning.
 
-    Raises TcnfastError for a folder that is no finished scan, and where nothing was called.
+    Raises IntervalError that names the line of a region on an unknown contig or beyond the end of
+    one, and TcnfastError for a folder that is no finished scan, and where nothing was called.
     """
-    scan = ScanFolder(folder)
-    if scan.model_hash != model_hash:
-        log.warning(
-            "WARNING: %s was scanned with another model; its calls are not this one's", folder
-        )
+    if options.bed:
+        sites = sites_of(read_bed(options.bed, sizes)).take(slice(options.top))
+        return dict.fromkeys(labels, sites)
+    scan = ScanFolder(options.scan)
+    if scan.model_hash != model.hash:
+        words = "WARNING: %s was scanned with another model; its calls are not this one's"
+        log.warning(words, scan.path)
     called, found = set(scan.called_labels), {}
     for label in labels:
         if label in called:
-            sites = sites_of(scan.intervals(label, sizes))
             best_first = np.argsort(-scan.calls(label)["probability"].to_numpy(), kind="stable")
-            found[label] = sites.take(best_first)
+            found[label] = sites_of(scan.intervals(label, sizes)).take(best_first[: options.top])
     without = [label for label in labels if label not in called]
     if not found:
-        raise TcnfastError(f"--scan {folder}: no call of {', '.join(labels[:5])}")
+        raise TcnfastError(f"{setting('scan', str(scan.path))}: no call of {', '.join(labels[:5])}")
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        log.warning(
-            "%d labels have no calls in %s and are left out: %s", len(without), folder, some
-        )
+        words = "%d labels have no calls in %s and are left out: %s"
+        log.warning(words, len(without), scan.path, some)
     return found
 
 
-def describe(sites: Sites, sizes: Mapping[str, int], width: int) -> list[str]:
-    """What is unusual about windows, in words: duplicates, overlaps, ends of contigs."""
+def describe(sites: Sites, sizes: Mapping[str, int], codes: np.ndarray) -> list[str]:
+    """What is unusual about windows (n, width), in words: duplicates, ends of contigs, N."""
     place = list(zip(sites.chrom.tolist(), sites.centre.tolist(), strict=True))
-    twice = len(place) - len(set(place))
+    width = codes.shape[1]
     first = sites.centre - width // 2
     size = np.array([sizes[chrom] for chrom in sites.chrom.tolist()])
-    beyond = int(((first < 0) | (first + width > size)).sum())
-    words = []
-    if twice:
-        words.append(f"{twice} are there more than once, and are explained each time")
-    if beyond:
-        words.append(f"{beyond} reach beyond the end of a contig, where N stands")
-    return words
-
-
-def count_n(codes: np.ndarray) -> int:
-    """How many windows hold an N."""
-    return int((codes == N).any(1).sum())
+    counts = {
+        "are there more than once, and are explained each time": len(place) - len(set(place)),
+        "reach beyond the end of a contig, where N stands": ((first < 0) | (first + width > size)),
+        "hold N, which gets nothing": (codes == N).any(1),
+    }
+    return [f"{np.sum(count)} {words}" for words, count in counts.items() if np.any(count)]

@@ -71,7 +71,7 @@ def write_page(
     from ..base.pages import render_page
     from ..pwm.meme import DATABASE, read_meme
 
-    mutagenesis = Mutagenesis(Networks(model, "none" if rc == "none" else "mean", "cpu"))
+    mutagenesis = Mutagenesis(Networks(model, "+" if rc == "none" else "both", "cpu"))
     motifs = read_meme(DATABASE)
     page = render_page(
         "variants.html",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..attribute.site_options import SiteOptions
+from ..attribute import SiteOptions
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, setting
 from ..base.verb import GENOME, MODEL, OUT, Input, verb
@@ -19,7 +19,7 @@ from ..data.data_options import PeakOptions
 from .window_config import WindowTrainOptions
 
 if TYPE_CHECKING:
-    from ..attribute.attribute_run import AttributeResult
+    from ..attribute.attribution_folder import AttributionFolder
     from .evaluate_windows import WindowScores
     from .window_build import PreparedWindows
 
@@ -184,7 +184,7 @@ class GradCamOptions(SiteOptions):
     run=("device", "force", "resume"),
     command="windows attribute",
 )
-def attribute(genome, model, out, *, options: GradCamOptions, run: Run) -> AttributeResult:
+def attribute(genome, model, out, *, options: GradCamOptions, run: Run) -> AttributionFolder:
     """Explain the wavelet network in the folder ``model`` and write the folder ``out``, in the form
     of ``tcnfast attribute``. Raises TcnfastError for bad input and for any other network."""
     from .grad_cam import explain_by_grad_cam

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..attribute.attribute_run import AttributeResult, explain_sites
+from ..attribute.attribute_run import explain_sites
+from ..attribute.attribution_folder import AttributionFolder
 from ..attribute.explained import Explained
 from ..base.errors import TcnfastError
 from ..base.options import Run
@@ -129,26 +130,13 @@ class GradCam:
 
 def explain_by_grad_cam(
     genome: Sequence[str | Path], model: str, out: str, options: GradCamOptions, run: Run
-) -> AttributeResult:
+) -> AttributionFolder:
     """What ``tcnfast windows attribute`` does."""
-    folder = ModelFolder(model)
-    network = open_window_model(folder)
-    cam = GradCam(network, options.layers, options.strand, run.device)
-    return explain_sites(
-        cam,
-        folder,
-        genome,
-        out,
-        {"layers": options.layers, "strand": options.strand},
-        command="windows attribute",
-        regions=options.bed,
-        scan=options.scan,
-        targets=options.targets,
-        top=options.top,
-        force=run.force,
-        resume=run.resume,
-        progress=run.progress,
-    )
+    return explain_sites(_explainer, model, genome, out, options, run, "windows attribute")
+
+
+def _explainer(model: ModelFolder, options: GradCamOptions, run: Run) -> GradCam:
+    return GradCam(open_window_model(model), options.layers, options.strand, run.device)
 
 
 def _layers_of(trunk: nn.Module) -> list[str]:

@@ -10,12 +10,13 @@ from support.cli import assert_nothing_written, fails, scan_words
 from support.planted import LABELS
 from support.scan import GAP, SIZES, files_in, read_rows
 
-from tcnfast.attribute import attribute_run as attribute_module
-from tcnfast.attribute import attribution_files, attribution_job, methods
+from tcnfast.attribute import attribution_files, methods
+from tcnfast.attribute.attribution_folder import COLUMNS, AttributionFolder
 from tcnfast.attribute.attributions import Attributions, projected
 from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.mutagenesis import Mutagenesis
 from tcnfast.attribute.networks import Networks
+from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.genome import Genome
 from tcnfast.model.load_model import load_model
 
@@ -41,7 +42,6 @@ def no_seqlets(monkeypatch, request):
     """Compiling their caller takes seconds; one test does."""
     if "seqlets" not in request.node.name:
         monkeypatch.setattr(attribution_files, "why_no_seqlets", lambda: "not here")
-        monkeypatch.setattr(attribute_module, "why_no_seqlets", lambda: "not here")
 
 
 def words(home, *more, out="out"):
@@ -70,7 +70,7 @@ def test_regions_of_all_kinds(home, run, bed, tmp_path):
     np.testing.assert_allclose(got.hypothetical, wanted.hypothetical, atol=1e-5)
     np.testing.assert_allclose(got.logit, wanted.logit, atol=1e-5)
     rows = read_rows(tmp_path / "out" / "attributions.tsv")
-    assert rows[0] == list(attribution_job.COLUMNS) and len(rows) == 1 + 2 * len(REGIONS)
+    assert rows[0] == list(COLUMNS) and len(rows) == 1 + 2 * len(REGIONS)
     assert [row[0] for row in rows[1:]] == ["REST"] * 6 + ["CTCF@K562"] * 6
     assert rows[3][1:5] == ["chr20", "0", "10", "5"]
     np.testing.assert_allclose([float(row[5]) for row in rows[1:7]], wanted.logit, rtol=1e-4)
@@ -128,6 +128,29 @@ def test_calls_of_a_scan(home, run, tmp_path):
     }  # fmt: skip
     code, _, err = run(*words(home, "--scan", "scan", "-t", "REST", out="none"))
     assert code == 1 and "--scan scan: no call of REST" in err
+
+
+def test_the_folder_is_read_in_one_place(home, run, bed, tmp_path, monkeypatch):
+    """Labels and places without a look at the arrays."""
+    assert run(*words(home, "-b", bed, "-t", "REST,CTCF@K562", "--method", "gradient"))[0] == 0
+    folder = AttributionFolder(tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "load", None)
+        assert folder.windows == {"REST": 6, "CTCF@K562": 6} and folder.labels[0] == "REST"
+        assert folder.method == "gradient, simplex-corrected"
+        assert folder.settings["strand"] == "both" and folder.settings["top"] is None
+        regions = folder.regions[folder.regions["label"] == "REST"]
+    assert tuple(regions.columns) == COLUMNS and regions["completeness_gap"].isna().all()
+    assert list(zip(regions["chrom"], regions["start"], regions["end"], strict=True)) == REGIONS
+    arrays = folder.attributions("CTCF@K562")
+    assert arrays.label == "CTCF@K562" and folder.track("REST").exists()
+    with pytest.raises(TcnfastError, match="no attributions of 'MAX@K562'; it has REST, CTCF"):
+        folder.attributions("MAX@K562")
+    with pytest.raises(TcnfastError, match="seqlets/REST.bed: cannot be read"):
+        folder.seqlets("REST")
+    for other, complaint in ((home / "model", "no run.json"), (tmp_path / "no", "no such folder")):
+        with pytest.raises(TcnfastError, match=complaint):
+            AttributionFolder(other)
 
 
 def test_a_run_that_was_stopped_goes_on(home, run, bed, tmp_path, monkeypatch):
@@ -204,7 +227,7 @@ def test_a_planted_repressor_takes_away(planted):
 
 
 MISTAKES = {
-    "no regions": (["-t", "REST"], 2, "--bed or --scan is required"),
+    "no regions": (["-t", "REST"], 2, "give --bed or --scan"),
     "label": (["-b", "ok.bed", "-t", "NOPE"], 1, "the model has no label 'NOPE'; it has CTCF@K562"),
     "beyond": (["-b", "beyond.bed"], 1, "beyond.bed:1: end 100900 lies beyond chr20"),
     "contig": (["-b", "contig.bed"], 1, "contig '20' is called 'chr20' in the genome"),

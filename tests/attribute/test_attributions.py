@@ -98,7 +98,7 @@ def test_an_ensemble_is_the_mean_of_its_members(windows):
 
 def test_the_corrected_gradient(model, windows):
     codes = windows(model)
-    got = corrected_gradient(Networks(model, rc="none", device="cpu"), codes, 0)
+    got = corrected_gradient(Networks(model, strand="+", device="cpu"), codes, 0)
     x = one_hot(torch.from_numpy(codes)).requires_grad_()
     gradient = torch.autograd.grad(model(x)[:, 0].sum(), x)[0].numpy()
     np.testing.assert_allclose(
@@ -113,7 +113,7 @@ def test_captum_gives_the_same(windows):
     codes = windows(model)
     x, start = one_hot(torch.from_numpy(codes)), torch.from_numpy(baselines(codes, "gc")[:, 0])
     got = integrated_gradients(
-        Networks(model, rc="none", device="cpu"), codes, 1, baseline="gc", steps=30
+        Networks(model, strand="+", device="cpu"), codes, 1, baseline="gc", steps=30
     )
     theirs = attr.IntegratedGradients(model).attribute(x, start, target=1, n_steps=30)
     np.testing.assert_allclose(

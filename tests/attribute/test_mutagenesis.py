@@ -119,7 +119,7 @@ def test_tangermeme_gives_the_same(make_codes):
     model = random_model(first_kernel=7)
     codes = np.random.default_rng(0).integers(0, 4, (2, model.receptive_field), np.uint8)
     x = reference.one_hot(torch.from_numpy(codes), torch.float32).squeeze(2).contiguous()
-    mutagenesis = Mutagenesis(Networks(model, rc="none", device="cpu"))
+    mutagenesis = Mutagenesis(Networks(model, strand="+", device="cpu"))
     explained = mutagenesis.explain(codes, [1])[0]
     theirs = tangermeme.saturation_mutagenesis(
         model, x, target=1, hypothetical=True, device="cpu", fast=False

@@ -42,8 +42,6 @@ KNOWN: set[str] = {
     "cobind.pairs_run imports evaluate.plots",
     "cobind.sites_run imports evaluate.plots",
     "long file base/run_folder.py",
-    "long file engines/triton_blocks.py",
-    "long function attribute.attribute_run.explain_sites",
     "long function scan.scan_genome.scan",
 }
 

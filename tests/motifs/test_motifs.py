@@ -19,6 +19,7 @@ from tcnfast.motifs import MotifOptions, tfmodisco
 from tcnfast.motifs import motifs as find_motifs
 from tcnfast.motifs import motifs_run as motifs_module
 from tcnfast.motifs.modisco_options import ModiscoOptions
+from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.motifs.patterns import PatternSet
 from tcnfast.pwm.meme import read_meme, write_meme
 
@@ -121,6 +122,23 @@ def test_labels_that_cannot_be_searched_are_told(found, caplog):
     record = json.loads((found.path / "run.json").read_text())
     assert record["key"]["modisco"]["min_metacluster_size"] == 30
     assert record["versions"]["modisco-lite"].startswith("3.")
+
+
+def test_the_folder_is_read_in_one_place(found, tmp_path):
+    again = MotifFolder(found.path)
+    assert again.labels == ["ONE@x", "TWO@x", "FEW@x"] and again.failed == found.failed
+    assert again.summary["patterns"].tolist() == [2, 1, 0]
+    assert again.motifs["q"].max() < 1e-3 and again.motifs["match_name"].iloc[2] == "TWO"
+    assert set(again.matches["match"]) == set(again.known)
+    places = again.seqlets("ONE@x")
+    assert len(places) >= 155 and set(places["strand"]) == {"+", "-"}
+    assert (places["end"] > places["start"]).all() and set(places["chrom"]) == {"chr1"}
+    hits = again.hits("TWO@x")
+    assert hits["p"].max() < 1e-4 and set(hits["pattern"]) == {"neg_0"}
+    with pytest.raises(TcnfastError, match="has no motifs of 'NO@x'"):
+        again.patterns("NO@x")
+    with pytest.raises(TcnfastError, match="no output of tcnfast motifs"):
+        MotifFolder(tmp_path)
 
 
 # the command
