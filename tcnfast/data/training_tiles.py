@@ -12,6 +12,7 @@ from ..base.jit import jit
 from ..genome.genome import Region
 from ..genome.labels import AMBIGUOUS, BOUND, sweep
 from .dataset import Dataset
+from .tile_options import TileOptions
 
 # share of a bound bin that a peak must cover where edges are masked: halfway between what the usual
 # label rule asks for and all
@@ -46,7 +47,7 @@ class Places(NamedTuple):
 
 
 class TileSampler:
-    """Tiles of the genome with a label at every step, for dense supervision.
+    """Tiles of the genome with a label at every step, for dense supervision, as ``options`` say.
 
     A tile gives ``tile_steps`` scores ``stride`` bases apart, so it is
     ``receptive_field + (tile_steps - 1) * stride`` bases long and lies, with its label bins, wholly
@@ -54,14 +55,14 @@ class TileSampler:
     random step; its label is drawn with probability proportional to (peaks of the label)^
     ``label_power``: 1 draws peaks evenly, 0 labels evenly. A share ``hard`` is laid likewise over
     the places of :meth:`set_hard`, once there are some. The other tiles fall evenly. Half of all
-    tiles are reverse-complemented; with ``paired``, the second half of a batch holds the other
-    strands of the first.
+    tiles are reverse-complemented; unless ``strands`` is "one", the second half of a batch holds
+    the other strands of the first.
 
     ``mutate``: share of bases that are drawn anew, evenly from ACGT, in the first of ``batches``
     batches; the mean over tiles, each of which has a share of its own from none to twice the mean.
     It falls linearly to none, so that training ends on true sequence. N stays N.
 
-    ``edge``: see TrainConfig. ``sampler.batch(index)`` depends on the seed, the index and the hard
+    ``sampler.batch(index)`` depends on the seed, the index and the hard
     places alone.
     """
 
@@ -70,24 +71,13 @@ class TileSampler:
         dataset: Dataset,
         regions: list[Region],
         receptive_field: int,
-        stride: int,
-        tiles: int,
-        tile_steps: int = 16,
-        enriched: float = 0.7,
-        label_power: float = 0.5,
-        seed: int = 0,
-        hard: float = 0.0,
-        edge: str = "hard",
-        paired: bool = False,
-        mutate: float = 0.0,
+        options: TileOptions,
         batches: int = 0,
     ) -> None:
-        self.dataset, self.tiles, self.stride, self.seed = dataset, tiles, stride, seed
-        self.tile_steps, self.enriched, self.hard = tile_steps, enriched, hard
-        self.edge, self.paired = edge, paired
-        self.mutate, self.mutated = mutate, MUTATED * batches
+        self.dataset, self.options = dataset, options
+        self.mutated = MUTATED * batches
         self.half = receptive_field // 2
-        self.tile_length = receptive_field + (tile_steps - 1) * stride
+        self.tile_length = receptive_field + (options.tile_steps - 1) * options.stride
         self.bin_reach = max(0, dataset.label_bin // 2 - self.half)
         needed = self.tile_length + 2 * self.bin_reach
         self.regions = [region for region in regions if region.end - region.start >= needed]
@@ -99,8 +89,8 @@ class TileSampler:
         self._region_weight = np.cumsum(room / room.sum())
         first = np.array([r.start for r in self.regions], np.int64) + self.bin_reach
         self._bounds = first, first + room.astype(np.int64) - 1
-        self._peaks = self._peak_places(label_power)
-        if enriched > 0 and not len(self._peaks.middle):
+        self._peaks = self._peak_places(options.label_power)
+        if options.enriched > 0 and not len(self._peaks.middle):
             raise TcnfastError("no bound peak lies in the training regions")
         self.set_hard(None)
 
@@ -122,32 +112,32 @@ class TileSampler:
         self._hard = places or Places(none, none, np.zeros(0))
 
     def batch(self, index: int) -> Batch:
-        """The batch of this number: ``tiles`` tiles of ``tile_length`` bases."""
-        rng = np.random.default_rng([self.seed, index])
-        shares = self.enriched, self.hard if len(self._hard.middle) else 0.0
-        distinct = self.tiles // 2 if self.paired else self.tiles
-        region, start, flip = _draw(
-            rng, distinct, *shares, *self._peaks, *self._hard, self._region_weight,
-            *self._bounds, self.half, self.tile_steps * self.stride,
-        )  # fmt: skip
-        if self.paired:
+        """The batch of this number: ``batch_size`` tiles of ``tile_length`` bases."""
+        options, tiles = self.options, self.options.batch_size
+        rng = np.random.default_rng([options.seed, index])
+        shares = options.enriched, options.hard if len(self._hard.middle) else 0.0
+        paired = options.strands != "one"
+        places = (*self._peaks, *self._hard, self._region_weight, *self._bounds)
+        span = options.tile_steps * options.stride
+        distinct = tiles // 2 if paired else tiles
+        region, start, flip = _draw(rng, distinct, *shares, *places, self.half, span)
+        if paired:
             region, start = np.tile(region, 2), np.tile(start, 2)
             flip = np.concatenate([flip, ~flip])
-        codes = np.empty((self.tiles, self.tile_length), np.uint8)
-        shape = self.tiles, self.tile_steps, len(self.dataset.labels)
+        codes = np.empty((tiles, self.tile_length), np.uint8)
+        shape = tiles, options.tile_steps, len(self.dataset.labels)
         targets = np.zeros(shape, np.uint8)
-        cover = np.zeros(shape if self.edge != "hard" else (0, 0, 0), np.float32)
-        label_bin = self.dataset.label_bin, self.dataset.min_overlap
+        cover = np.zeros(shape if options.edge != "hard" else (0, 0, 0), np.float32)
+        rule = self.dataset.label_bin, self.dataset.min_overlap, options.edge == "mask"
+        centre = start + self.half
         for area in np.unique(region):
             chrom, first, _ = self.regions[area]
-            _cut(self._codes[area], first, region == area, start, flip, codes)
-            _label(
-                *self._tables[chrom], region == area, start + self.half, flip, self.stride,
-                *label_bin, self.edge == "mask", targets, cover,
-            )  # fmt: skip
-        if self.mutate and index < self.mutated:
-            _mutate(rng, 2 * self.mutate * (1 - index / self.mutated), codes)
-        return Batch(codes, targets, cover if self.edge == "soft" else None)
+            here, table = region == area, self._tables[chrom]
+            _cut(self._codes[area], first, here, start, flip, codes)
+            _label(*table, here, centre, flip, options.stride, *rule, targets, cover)
+        if options.mutate and index < self.mutated:
+            _mutate(rng, 2 * options.mutate * (1 - index / self.mutated), codes)
+        return Batch(codes, targets, cover if options.edge == "soft" else None)
 
 
 def _label_arrays(dataset: Dataset, chrom: str) -> tuple[np.ndarray, ...]:
@@ -171,9 +161,22 @@ def _pick(rng: np.random.Generator, weight: np.ndarray) -> int:
 
 @jit
 def _draw(
-    rng, tiles, enriched, hard, peak_region, peak_middle, peak_weight, hard_region, hard_middle,
-    hard_weight, region_weight, first, last, half, span,
-):  # fmt: skip
+    rng,
+    tiles,
+    enriched,
+    hard,
+    peak_region,
+    peak_middle,
+    peak_weight,
+    hard_region,
+    hard_middle,
+    hard_weight,
+    region_weight,
+    first,
+    last,
+    half,
+    span,
+):
     """Region, first base and strand of each tile."""
     region, start = np.empty(tiles, np.int64), np.empty(tiles, np.int64)
     flip = np.empty(tiles, np.bool_)
@@ -223,9 +226,23 @@ def _mutate(rng, most, codes):
 
 @jit
 def _label(
-    peak_start, peak_end, peak_label, peak_kind, reach, masked_start, masked_reach, chosen, centre,
-    flip, stride, label_bin, min_overlap, mask_edges, targets, cover,
-):  # fmt: skip
+    peak_start,
+    peak_end,
+    peak_label,
+    peak_kind,
+    reach,
+    masked_start,
+    masked_reach,
+    chosen,
+    centre,
+    flip,
+    stride,
+    label_bin,
+    min_overlap,
+    mask_edges,
+    targets,
+    cover,
+):
     """Labels of the chosen tiles, whose first steps are centred on ``centre``."""
     steps = targets.shape[1]
     begin, end = np.empty(steps, np.int64), np.empty(steps, np.int64)

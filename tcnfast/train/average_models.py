@@ -15,6 +15,7 @@ from ..base.options import Run
 from ..base.run_folder import RunFolder
 from ..data.data_options import DataOptions
 from ..data.source import Source, open_source
+from ..data.tile_options import TileOptions
 from ..data.training_tiles import TileSampler
 from ..model.ensemble import Ensemble, check_members, mean_weights
 from ..model.load_model import load_model
@@ -115,8 +116,8 @@ class _Dense(nn.Module):
 def refresh_statistics(model: TCN, source: Source, stride: int) -> None:
     """Give batch norm the running statistics that these weights see on training tiles, in place
     (Izmailov et al. 2018, arXiv 1803.05407). Nothing is learned."""
-    train, width = source.split["train"], model.receptive_field
-    sampler = TileSampler(source.dataset, train, width, stride, STATISTICS_TILES)
+    tiles = TileOptions(stride=stride, batch_size=STATISTICS_TILES)
+    sampler = TileSampler(source.dataset, source.split["train"], model.receptive_field, tiles)
     device = next(model.parameters()).device
     torch.manual_seed(0)  # dropout is on, as it was in training
     batches = (sampler.batch(index)[0] for index in range(STATISTICS_BATCHES))

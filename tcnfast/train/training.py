@@ -91,22 +91,8 @@ class Training:
     ) -> None:
         torch.manual_seed(config.seed)
         self.model, self.dataset, self.valid, self.config = model, dataset, valid, config
-        self.sampler = TileSampler(
-            dataset,
-            train,
-            model.receptive_field,
-            config.stride,
-            config.batch_size,
-            config.tile_steps,
-            config.enriched,
-            config.label_power,
-            config.seed,
-            config.hard,
-            config.edge,
-            paired=config.strands != "one",
-            mutate=config.mutate,
-            batches=config.steps * config.accumulate,
-        )
+        batches = config.steps * config.accumulate
+        self.sampler = TileSampler(dataset, train, model.receptive_field, config, batches)
         options = dict(device=device, precision=config.precision, stride=config.stride)
         self._plan = partial(make_plan, **options)
         self.probe = self._plan(model)

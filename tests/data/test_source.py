@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from support.cli import QUICK, data_words
 from support.prepare import LABELS, SIZES
+from support.scan import files_in
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.source import open_source
+from tcnfast.data.tile_options import TileOptions
 from tcnfast.data.training_tiles import TileSampler
 
 RF, STRIDE = 61, 32
@@ -43,7 +46,8 @@ def test_tiles_and_targets_are_the_same_bit_for_bit(files, folder, labels):
         assert a.split == b.split and a.dataset.labels == b.dataset.labels
         train = a.split["train"]
         np.testing.assert_array_equal(a.dataset.count_peaks(train), b.dataset.count_peaks(train))
-        one, two = (TileSampler(x.dataset, train, RF, STRIDE, 64, 8, seed=5) for x in (a, b))
+        tiles = TileOptions(stride=STRIDE, batch_size=64, tile_steps=8, seed=5)
+        one, two = (TileSampler(x.dataset, train, RF, tiles) for x in (a, b))
         for step in range(5):
             first, second = one.batch(step), two.batch(step)
             np.testing.assert_array_equal(first.codes, second.codes)
@@ -177,6 +181,9 @@ def test_training_and_evaluation_give_the_same_bytes(run, lesson):
     """From peak files to a dataset folder to a model; and from the files at once."""
     code, _, err = run(*["prepare", *data_words(lesson), "-o", "data", "-q"])
     assert code == 0, err
+    peaks, split = [lesson / "peaks.bed"], lesson / "split.json"
+    made = tcnfast.prepare(lesson / "g.fa", "again", peaks=peaks, split=split)
+    assert files_in("data") == files_in("again") and made.labels == list(made.table().label)
     sources = {"files": data_words(lesson), "folder": ["--data", "data"]}
     models, scores = {}, {}
     for name, words in sources.items():
@@ -187,3 +194,10 @@ def test_training_and_evaluation_give_the_same_bytes(run, lesson):
         assert code == 0, err
     assert models["files"] == models["folder"]
     assert scores["files"] == scores["folder"] != ""
+    shape = dict(channels=4, blocks=3, steps=6, epoch_steps=3, batch_size=8, min_peaks=10)
+    model = tcnfast.train("data", "python", **shape, precision="fp32", device="cpu")
+    assert (model.path / "model.safetensors").read_bytes() == models["files"]
+    assert len(model.epochs()) == 2 and list(model.scores("test").label) == model.labels
+    evaluation = tcnfast.evaluate("data", "files", part="test")
+    assert evaluation.table() == scores["files"] and evaluation.path is None
+    assert list(evaluation.frame().label) == model.labels

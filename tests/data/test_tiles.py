@@ -6,6 +6,7 @@ from support.dataset import LABELS, REGIONS, SIZES, intervals, label_by_hand
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
+from tcnfast.data.tile_options import TileOptions
 from tcnfast.data.training_tiles import Places, TileSampler
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
@@ -25,8 +26,9 @@ def locate(genome, tile):
     raise AssertionError("the tile is not in the genome")
 
 
-def sampler_of(dataset, regions=REGIONS, tiles=100, **options):
-    return TileSampler(dataset, regions, RF, STRIDE, tiles, STEPS, **options)
+def sampler_of(dataset, regions=REGIONS, tiles=100, batches=0, **options):
+    options = TileOptions(stride=STRIDE, batch_size=tiles, tile_steps=STEPS, **options)
+    return TileSampler(dataset, regions, RF, options, batches)
 
 
 def test_tiles_by_brute_force(genome, dataset, rows):
@@ -61,7 +63,8 @@ def test_a_region_for_exactly_one_tile(genome, dataset):
     codes = sampler_of(dataset, [region], tiles=5, enriched=0.0).batch(0).codes
     assert {locate(genome, tile)[1] for tile in codes} == {2_070}
     # a window wider than the label bin leaves no room at all
-    sampler = TileSampler(dataset, [Region("chr20", 5, 306)], 301, 32, 3, 1, enriched=0.0)
+    one = TileOptions(batch_size=3, tile_steps=1, enriched=0.0)
+    sampler = TileSampler(dataset, [Region("chr20", 5, 306)], 301, one)
     assert {locate(genome, tile)[1] for tile in sampler.batch(0)[0]} == {5}
 
 
@@ -228,7 +231,9 @@ def test_covers_by_brute_force(genome, dataset, rows):
 
 
 def test_a_pair_is_a_tile_and_its_other_strand(genome, dataset):
-    single, paired = (sampler_of(dataset, tiles=n, paired=n > 20) for n in (20, 40))
+    single, paired = (
+        sampler_of(dataset, tiles=n, strands="both" if n > 20 else "one") for n in (20, 40)
+    )
     codes, targets, _ = paired.batch(5)
     np.testing.assert_array_equal(codes[:20], single.batch(5).codes)
     np.testing.assert_array_equal(codes[20:], 3 - codes[:20, ::-1])
@@ -264,7 +269,9 @@ def test_n_stays_n_on_both_strands(tmp_path, rows):
     path.write_bytes(b">chr20\n" + letters.tobytes() + b"\n")
     with Genome(path) as genome:
         dataset = Dataset(genome, intervals(rows[0]), LABELS)
-        codes = sampler_of(dataset, [Region("chr20", 0, 30_000)], tiles=10, paired=True).batch(0)[0]
+        codes = sampler_of(dataset, [Region("chr20", 0, 30_000)], tiles=10, strands="both").batch(
+            0
+        )[0]
         text = genome.codes("chr20").tobytes()
     complement = np.array([3, 2, 1, 0, 4], np.uint8)
     np.testing.assert_array_equal(codes[5:], complement[codes[:5, ::-1]])

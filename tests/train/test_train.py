@@ -7,6 +7,7 @@ from support.train import SHORT, TRAIN, VALID, new_model, score
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
+from tcnfast.data.tile_options import TileOptions
 from tcnfast.data.training_tiles import TileSampler
 from tcnfast.engines import cpu_engine, training_pass
 from tcnfast.engines.plan import Plan
@@ -104,7 +105,7 @@ def test_biases_and_norms_do_not_decay(norm):
 
 
 def test_label_rates_are_those_of_the_tiles(dataset):
-    sampler = TileSampler(dataset, TRAIN, 137, 32, tiles=16, tile_steps=4)
+    sampler = TileSampler(dataset, TRAIN, 137, TileOptions(batch_size=16, tile_steps=4))
     targets = np.concatenate([sampler.batch(step)[1] for step in range(16)]).reshape(-1, 2)
     want = (targets == BOUND).sum(0) / (targets != AMBIGUOUS).sum(0)
     np.testing.assert_allclose(label_rates(sampler, 16).numpy(), want, atol=2e-3)

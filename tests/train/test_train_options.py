@@ -9,6 +9,7 @@ from support.train import SHORT, TRAIN, VALID, new_model, score
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
+from tcnfast.data.tile_options import TileOptions
 from tcnfast.data.training_tiles import Places, TileSampler
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
@@ -109,7 +110,7 @@ def test_ambiguous_labels_have_no_gradient_in_any_loss():
 
 
 def test_the_two_strands_of_a_tile_are_scored_at_the_same_bases(dataset):
-    sampler = sampler_of(dataset, paired=True)
+    sampler = sampler_of(dataset, strands="both")
     codes, targets, _ = sampler.batch(2)
     plus, minus = codes[:8], codes[8:]
     np.testing.assert_array_equal(minus, 3 - plus[:, ::-1])
@@ -160,7 +161,7 @@ def test_strand_loss_brings_the_strands_together(dataset):
 
 
 def sampler_of(dataset, tiles=16, **options):
-    return TileSampler(dataset, TRAIN, RF, 32, tiles, 4, **options)
+    return TileSampler(dataset, TRAIN, RF, TileOptions(batch_size=tiles, tile_steps=4, **options))
 
 
 def test_accumulated_batches_are_one_step_on_their_mean(dataset):
