@@ -30,6 +30,7 @@ _HOME = {
     "TcnfastError": "base.errors",
 }
 _VERBS = [
+    "attribute",
     "average",
     "bench",
     "evaluate",
@@ -41,7 +42,7 @@ _VERBS = [
     "scan",
     "train",
 ]
-__all__ = sorted(["attribute", "motifs", "report", *_HOME])
+__all__ = sorted([*_VERBS, *_HOME])
 
 
 def __getattr__(name: str):
