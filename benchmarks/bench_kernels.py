@@ -40,10 +40,11 @@ import torch._dynamo
 from kernel_cases import FORMS, BlockForward, Case, Setting, Stack
 from kernel_steps import BlockStep, TrainingStep
 from record import RESULTS, append
+from roofline import Roofline, peak_memory
 from torch_stacks import EAGER, OURS
 
 from tcnfast.base.run_record import device_words
-from tcnfast.bench.speed import Clock, Roofline, Timing, peak_memory, take_turns
+from tcnfast.bench.speed import Clock, Timing, take_turns
 from tcnfast.engines import backend as backends
 from tcnfast.engines import triton_engine
 from tcnfast.engines.backend import DTYPES

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 import torch_stacks
+from roofline import Work
 from torch import Tensor
 
-from tcnfast.bench.speed import Work
 from tcnfast.engines import reference, triton_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid

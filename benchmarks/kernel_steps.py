@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import torch
 import torch_stacks
 from kernel_cases import BlockForward, Case, random_codes, size
+from roofline import Work
 from torch import Tensor
 
-from tcnfast.bench.speed import Work
 from tcnfast.engines.backend import DTYPES
 from tcnfast.genome.labels import BOUND
 from tcnfast.train.losses import masked_bce

@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from roofline import Roofline, Work
 
 import tcnfast
-from tcnfast.bench.speed import Clock, Roofline, Work
+from tcnfast.bench.speed import Clock
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.plan import Plan

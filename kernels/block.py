@@ -11,10 +11,25 @@ from .tiles import convolve, first_output, load_rows, load_taps, store_rows
 
 @triton.jit
 def block(
-    x, y, w1, b1, w2, b2, length, outputs, rows, steps, dilation,
-    K: tl.constexpr, S: tl.constexpr, AGE: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
-    RELOAD: tl.constexpr, INPUTS: tl.constexpr,
-):  # fmt: skip
+    x,
+    y,
+    w1,
+    b1,
+    w2,
+    b2,
+    length,
+    outputs,
+    rows,
+    steps,
+    dilation,
+    K: tl.constexpr,
+    S: tl.constexpr,
+    AGE: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    RELOAD: tl.constexpr,
+    INPUTS: tl.constexpr,
+):
     """``x`` (N, length, C) -> ``y`` (N, outputs, C); ``w1``, ``w2`` (K, C in, C out) of the same
     dtype, ``b1``, ``b2`` (C,) float32.
 

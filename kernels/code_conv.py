@@ -9,10 +9,21 @@ from .letters import BITS, one_hot, windows
 
 @triton.jit
 def code_conv(
-    codes, y, w, statistics, length, outputs, total,
-    K: tl.constexpr, LETTERS: tl.constexpr, PART: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
-    INPUTS: tl.constexpr, STATISTICS: tl.constexpr,
-):  # fmt: skip
+    codes,
+    y,
+    w,
+    statistics,
+    length,
+    outputs,
+    total,
+    K: tl.constexpr,
+    LETTERS: tl.constexpr,
+    PART: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+    STATISTICS: tl.constexpr,
+):
     """``codes`` uint8 (N, length) -> ``y`` (N, outputs, C); ``w`` (LETTERS, C) as ``first_block``
     has it, ``statistics`` as ``conv`` has them. PART letters are multiplied at a time."""
     n, out, inside = positions(outputs, total, M)

@@ -40,12 +40,33 @@ def store_statistics(tile, inside, statistics, C: tl.constexpr):
 
 @triton.jit
 def conv(
-    x, y, w, scale, shift, masks, bias, residual, statistics,
-    length, outputs, total, residual_length, tap, dilation, stride,
-    K: tl.constexpr, C: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
-    NORMALISE: tl.constexpr, DROPOUT: tl.constexpr, RELU: tl.constexpr,
-    RESIDUAL: tl.constexpr, RESIDUAL_STRIDE: tl.constexpr, STATISTICS: tl.constexpr,
-):  # fmt: skip
+    x,
+    y,
+    w,
+    scale,
+    shift,
+    masks,
+    bias,
+    residual,
+    statistics,
+    length,
+    outputs,
+    total,
+    residual_length,
+    tap,
+    dilation,
+    stride,
+    K: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+    NORMALISE: tl.constexpr,
+    DROPOUT: tl.constexpr,
+    RELU: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    RESIDUAL_STRIDE: tl.constexpr,
+    STATISTICS: tl.constexpr,
+):
     """``x`` (N, length, C) -> ``y`` (N, outputs, C); ``w`` (K, C in, C out) of its dtype.
 
     NORMALISE: ``scale``, ``shift`` (C,) float32 and, with DROPOUT, ``masks`` (N, C), before.

@@ -22,10 +22,26 @@ def residual_of(codes, table, C: tl.constexpr, INPUTS: tl.constexpr):
 
 @triton.jit
 def first_block(
-    codes, y, w1, b1, w2, b2, table, length, outputs, rows, steps,
-    K1: tl.constexpr, K: tl.constexpr, S: tl.constexpr, AGE: tl.constexpr,
-    LETTERS: tl.constexpr, C: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
-):  # fmt: skip
+    codes,
+    y,
+    w1,
+    b1,
+    w2,
+    b2,
+    table,
+    length,
+    outputs,
+    rows,
+    steps,
+    K1: tl.constexpr,
+    K: tl.constexpr,
+    S: tl.constexpr,
+    AGE: tl.constexpr,
+    LETTERS: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+):
     """``codes`` uint8 (N, length) -> ``y`` (N, outputs, C).
 
     ``w1`` (LETTERS, C): row 4 m + b is tap m, base b, and zeros from 4 K1 on; ``w2`` (K, C, C);

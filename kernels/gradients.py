@@ -27,14 +27,43 @@ def convolved_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.c
 
 @triton.jit
 def input_gradient(
-    dn, a, p, q, r, w, dx,
-    before, scale, shift, mean, inverse, masks, statistics,
-    dy, y, residual, outputs, length, places, total, residual_outputs, tap, dilation,
-    K: tl.constexpr, S: tl.constexpr, C: tl.constexpr, CX: tl.constexpr, M: tl.constexpr,
-    INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr, ACTIVATED: tl.constexpr,
-    DROPOUT: tl.constexpr, RESIDUAL: tl.constexpr, RESIDUAL_STRIDE: tl.constexpr,
+    dn,
+    a,
+    p,
+    q,
+    r,
+    w,
+    dx,
+    before,
+    scale,
+    shift,
+    mean,
+    inverse,
+    masks,
+    statistics,
+    dy,
+    y,
+    residual,
+    outputs,
+    length,
+    places,
+    total,
+    residual_outputs,
+    tap,
+    dilation,
+    K: tl.constexpr,
+    S: tl.constexpr,
+    C: tl.constexpr,
+    CX: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+    BATCH_NORM: tl.constexpr,
+    ACTIVATED: tl.constexpr,
+    DROPOUT: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    RESIDUAL_STRIDE: tl.constexpr,
     ONE_HOT: tl.constexpr,
-):  # fmt: skip
+):
     """Gradient ``dx`` (N, length, CX) of the rows that a convolution of stride S read.
 
     ``dn``, ``a`` (N, outputs, C): see above; ``w`` (K, C, CX), transposed, with zeros up to a K
@@ -82,11 +111,30 @@ def input_gradient(
 
 @triton.jit
 def weight_gradient(
-    x, scale, shift, masks, dn, a, p, q, r, partial,
-    length, outputs, total, chunk, dilation, stride,
-    K: tl.constexpr, C: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
-    NORMALISE: tl.constexpr, DROPOUT: tl.constexpr, BATCH_NORM: tl.constexpr,
-):  # fmt: skip
+    x,
+    scale,
+    shift,
+    masks,
+    dn,
+    a,
+    p,
+    q,
+    r,
+    partial,
+    length,
+    outputs,
+    total,
+    chunk,
+    dilation,
+    stride,
+    K: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+    NORMALISE: tl.constexpr,
+    DROPOUT: tl.constexpr,
+    BATCH_NORM: tl.constexpr,
+):
     """``partial`` (parts, K, C in, C out) float32: of part i and tap m, the sum over outputs
     [i chunk, (i + 1) chunk) of input rows times gradients. Inputs are rows of ``x`` (N, length, C)
     or, NORMALISE, relu(x * scale + shift) * masks."""
@@ -113,10 +161,25 @@ def weight_gradient(
 
 @triton.jit
 def code_weight_gradient(
-    codes, dn, a, p, q, r, partial, length, outputs, total, chunk,
-    K: tl.constexpr, LETTERS: tl.constexpr, PART: tl.constexpr, C: tl.constexpr,
-    M: tl.constexpr, INPUTS: tl.constexpr, BATCH_NORM: tl.constexpr,
-):  # fmt: skip
+    codes,
+    dn,
+    a,
+    p,
+    q,
+    r,
+    partial,
+    length,
+    outputs,
+    total,
+    chunk,
+    K: tl.constexpr,
+    LETTERS: tl.constexpr,
+    PART: tl.constexpr,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+    BATCH_NORM: tl.constexpr,
+):
     """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b;
     PART letters a program (axis 1)."""
     TAPS: tl.constexpr = min(K, PART // 4)

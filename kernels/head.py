@@ -8,9 +8,19 @@ from .tiles import load_rows
 
 @triton.jit
 def head(
-    x, y, w, b, length, outputs, labels, sample,
-    C: tl.constexpr, LABELS: tl.constexpr, M: tl.constexpr, INPUTS: tl.constexpr,
-):  # fmt: skip
+    x,
+    y,
+    w,
+    b,
+    length,
+    outputs,
+    labels,
+    sample,
+    C: tl.constexpr,
+    LABELS: tl.constexpr,
+    M: tl.constexpr,
+    INPUTS: tl.constexpr,
+):
     """``x`` (N, length, C), every ``sample``-th position -> ``y`` (N, outputs, labels) float32;
     ``w`` (C, labels rounded up to a multiple of LABELS), ``b`` alike float32."""
     tiles = tl.cdiv(outputs, M)

@@ -20,9 +20,23 @@ def residual_rows(x, n, at, length, inside, table, C: tl.constexpr, CODES: tl.co
 
 @triton.jit
 def finish(
-    a, x, table, y, scale, shift, masks, length, outputs, total, tap, stride,
-    C: tl.constexpr, M: tl.constexpr, DROPOUT: tl.constexpr, CODES: tl.constexpr,
-):  # fmt: skip
+    a,
+    x,
+    table,
+    y,
+    scale,
+    shift,
+    masks,
+    length,
+    outputs,
+    total,
+    tap,
+    stride,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    DROPOUT: tl.constexpr,
+    CODES: tl.constexpr,
+):
     """``y`` (N, outputs, C) = relu(relu(a * scale + shift) * masks + residual): row
     ``tap + stride j`` of ``x`` (N, length, C), or what its code adds (CODES: ``table`` (5, C))."""
     n, out, inside = positions(outputs, total, M)
@@ -45,8 +59,20 @@ def sums(dn, hats, statistics, C: tl.constexpr):
 
 
 @triton.jit
-def back_through(dn, a, n, inside, scale, shift, mean, inverse, masks, statistics,
-         C: tl.constexpr, DROPOUT: tl.constexpr):  # fmt: skip
+def back_through(
+    dn,
+    a,
+    n,
+    inside,
+    scale,
+    shift,
+    mean,
+    inverse,
+    masks,
+    statistics,
+    C: tl.constexpr,
+    DROPOUT: tl.constexpr,
+):
     """``dn`` (M, C), the gradient of an activation, back through dropout and ReLU to its normalised
     argument; the sums that batch norm needs go to ``statistics``. ``a``: the rows before."""
     columns = tl.arange(0, C)
@@ -63,10 +89,28 @@ def back_through(dn, a, n, inside, scale, shift, mean, inverse, masks, statistic
 
 @triton.jit
 def start_backward(
-    dy, y, a, dn, scale, shift, mean, inverse, masks, statistics,
-    codes, code_sums, length, outputs, total, tap, stride,
-    C: tl.constexpr, M: tl.constexpr, DROPOUT: tl.constexpr, CODES: tl.constexpr,
-):  # fmt: skip
+    dy,
+    y,
+    a,
+    dn,
+    scale,
+    shift,
+    mean,
+    inverse,
+    masks,
+    statistics,
+    codes,
+    code_sums,
+    length,
+    outputs,
+    total,
+    tap,
+    stride,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    DROPOUT: tl.constexpr,
+    CODES: tl.constexpr,
+):
     """From ``dy`` (N, outputs, C) to ``dn``, the gradient of what the second norm gave.
 
     ``statistics`` (tiles, 2, C): sums of dn and of dn times the normalised ``a``. CODES: also

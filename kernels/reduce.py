@@ -6,9 +6,17 @@ import triton.language as tl
 
 @triton.jit
 def batch_statistics(
-    statistics, tiles, total, gain, shift, eps, out,
-    C: tl.constexpr, M: tl.constexpr, B: tl.constexpr,
-):  # fmt: skip
+    statistics,
+    tiles,
+    total,
+    gain,
+    shift,
+    eps,
+    out,
+    C: tl.constexpr,
+    M: tl.constexpr,
+    B: tl.constexpr,
+):
     """Means and sums of squares of tiles (tiles, 2, C), each of M rows but the last, -> ``out``
     (5, C): the batch's mean and biased variance, 1 / sqrt(var + eps), and the norm's scale and
     shift, so that normalised rows are ``a * scale + shift``."""
@@ -42,9 +50,16 @@ def batch_statistics(
 
 @triton.jit
 def norm_gradients(
-    statistics, programs, total, scale, mean, inverse, out,
-    C: tl.constexpr, B: tl.constexpr,
-):  # fmt: skip
+    statistics,
+    programs,
+    total,
+    scale,
+    mean,
+    inverse,
+    out,
+    C: tl.constexpr,
+    B: tl.constexpr,
+):
     """Sums of dn and of dn times the normalised rows, (programs, 2, C), -> ``out`` (5, C): the
     gradients of gain and shift, and p, q, r, by which the gradient of the rows before the norm is
     ``p * dn + q * a + r``."""

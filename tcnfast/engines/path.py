@@ -44,17 +44,17 @@ class Path:
         # the first convolution is read; what stands in its place is never looked at
         firsts = [weights.blocks[0].weight2] + [block.weight1 for block in weights.blocks[1:]]
         seconds = [block.weight2 for block in weights.blocks]
-        self._arrays = [
-            torch.stack([rows.contiguous() for rows in layer]).numpy()
-            for layer in (
-                [weight_rows(weight) for weight in firsts],
-                [whole_tiles(block.bias1) for block in weights.blocks],
-                [weight_rows(weight) for weight in seconds],
-                [whole_tiles(block.bias2) for block in weights.blocks],
-                [weight_rows(weight.transpose(0, 1)) for weight in firsts],
-                [weight_rows(weight.transpose(0, 1)) for weight in seconds],
-            )
-        ]
+        layers = (
+            [weight_rows(weight) for weight in firsts],
+            [whole_tiles(block.bias1) for block in weights.blocks],
+            [weight_rows(weight) for weight in seconds],
+            [whole_tiles(block.bias2) for block in weights.blocks],
+        )
+        self._forth = tuple(_stacked(layer) for layer in layers)
+        self._back = tuple(
+            _stacked([weight_rows(weight.transpose(0, 1)) for weight in layer])
+            for layer in (firsts, seconds)
+        )
 
     @torch.no_grad()
     def gradients(
@@ -63,8 +63,10 @@ class Path:
         """As :func:`tcnfast.engines.gradients.path_gradient`: float32 (K, N, 4, length)."""
         one_hot = start.detach().float().requires_grad_()
         with torch.enable_grad():
-            ends = [read_first_block(x, self.weights.blocks[0], self.first_grid)
-                    for x in (one_hot, end.float())]  # fmt: skip
+            ends = [
+                read_first_block(x, self.weights.blocks[0], self.first_grid)
+                for x in (one_hot, end.float())
+            ]
         here, there = ([_rows(maps.detach()) for maps in pair] for pair in ends)
         steps = [b - a for a, b in zip(here, there, strict=True)]
         dfeatures = whole_tiles(dlogits.float() @ self.weights.head_weight)
@@ -72,13 +74,19 @@ class Path:
         dfeatures = (share.view(-1, 1, 1) * dfeatures).numpy()
         tasks = [(i, at) for i in range(len(start)) for at in range(0, len(points), POINTS)]
 
-        def follow(task: tuple[int, int]) -> list[np.ndarray]:
+        def follow(task: tuple[int, int]) -> tuple[np.ndarray, ...]:
             i, at = task
-            rows = [layer[i].numpy() for pair in zip(here, steps, strict=True) for layer in pair]
-            found = [np.zeros((len(dlogits), *rows[k].shape), np.float32) for k in (0, 2)]
+            lines = [(a[i].numpy(), b[i].numpy()) for a, b in zip(here, steps, strict=True)]
+            found = tuple(np.zeros((len(dlogits), *a.shape), np.float32) for a, _ in lines)
             part = slice(at, at + POINTS)
             kernels.follow(
-                *rows, place[part].numpy(), dfeatures[part], *self._arrays, self.geometry, *found
+                *lines,
+                place[part].numpy(),
+                dfeatures[part],
+                self._forth,
+                self._back,
+                self.geometry,
+                found,
             )
             return found
 
@@ -94,6 +102,10 @@ class Path:
                 for parts in zip(*maps, strict=True)
             ]
         )
+
+
+def _stacked(layer: list[Tensor]) -> np.ndarray:
+    return torch.stack([rows.contiguous() for rows in layer]).numpy()
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -30,44 +30,37 @@ SPAN = 32  # positions that a tap is taken at before the next one: they stay in 
 
 
 @jit
-def follow(
-    read, read_step, skip, skip_step, place, dfeatures, weights1, biases1, weights2, biases2, back1,
-    back2, geometry, dread, dskip,
-):  # fmt: skip
-    """Add to ``dread`` (K, rows, C') and ``dskip`` gradients of what the first block reads.
+def follow(read, skip, place, dfeatures, forth, back, geometry, gradients):
+    """Add to ``gradients`` (K, rows, C'), a pair, those of what the first block reads.
 
     ``read``, ``skip``: rows at the start of a line, of the first convolution and of what the block
-    adds; ``..._step``: what the line adds to them; ``place`` float32 (points,) on it; ``dfeatures``
-    (points, K, C'): gradients of the last block's one row. See :class:`tcnfast.engines.path.Path`
-    for the rest."""
-    width = read.shape[1]
+    adds, each with what the line adds to them; ``place`` float32 (points,) on it; ``dfeatures``
+    (points, K, C'): gradients of the last block's one row; ``forth``: weights and biases of first
+    and second convolutions; ``back``: their transposed weights. See
+    :class:`tcnfast.engines.path.Path`."""
+    width = read[0].shape[1]
     top = geometry[-1]
     inner, outer = top[FROM1] + top[ROWS1], top[FROM2] + top[ROWS2]
-    h, y = np.empty((len(read), width), np.float32), np.empty((outer, width), np.float32)
-    dh, da, dy, dx = np.empty_like(h), np.empty_like(skip), np.empty_like(skip), np.empty_like(skip)
-    added = np.empty_like(skip)
-    inner_on, branch_on, outer_on = _bits(inner, width), _bits(outer, width), _bits(outer, width)
+    h, y = np.empty((len(read[0]), width), np.float32), np.empty((outer, width), np.float32)
+    dh, added = np.empty_like(h), np.empty_like(skip[0])
+    da, dy, dx = np.empty_like(added), np.empty_like(added), np.empty_like(added)
+    on = _bits(inner, width), _bits(outer, width), _bits(outer, width)  # inner, branch, outer
     for point in range(len(place)):
-        _between(h, read, read_step, place[point])
-        _between(added, skip, skip_step, place[point])
-        _forward(
-            h, y, added, weights1, biases1, weights2, biases2, geometry, inner_on, branch_on,
-            outer_on,
-        )  # fmt: skip
+        _between(h, read[0], read[1], place[point])
+        _between(added, skip[0], skip[1], place[point])
+        _forward(h, y, added, forth, geometry, on)
         for label in range(dfeatures.shape[1]):
             dy[0] = dfeatures[point, label]
-            _backward(
-                dy, dx, da, dh, back1, back2, geometry, inner_on, branch_on, outer_on,
-                dread[label], dskip[label],
-            )  # fmt: skip
+            found = gradients[0][label], gradients[1][label]
+            _backward(dy, dx, da, dh, back, geometry, on, found)
 
 
 @jit
-def _forward(
-    h, y, added, weights1, biases1, weights2, biases2, geometry, inner_on, branch_on, outer_on
-):
+def _forward(h, y, added, forth, geometry, on):
     """Rows of every block's output in ``y``, and what is on; ``h`` comes with what the first
     convolution gives, ``added`` is what its block adds."""
+    weights1, biases1, weights2, biases2 = forth
+    inner_on, branch_on, outer_on = on
     for block in range(len(geometry)):
         g = geometry[block]
         inside = slice(g[FROM1], g[FROM1] + g[ROWS1])
@@ -86,8 +79,10 @@ def _forward(
 
 
 @jit
-def _backward(dy, dx, da, dh, back1, back2, geometry, inner_on, branch_on, outer_on, dread, dskip):
-    """From the gradient of the last row, in ``dy``, to what is added to ``dread`` and ``dskip``."""
+def _backward(dy, dx, da, dh, back, geometry, on, found):
+    """From the gradient of the last row, in ``dy``, to what is added to ``found``."""
+    (back1, back2), (dread, dskip) = back, found
+    inner_on, branch_on, outer_on = on
     row_bytes = FLOAT * dh.shape[1]
     for block in range(len(geometry) - 1, -1, -1):
         g = geometry[block]

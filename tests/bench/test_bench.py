@@ -10,7 +10,7 @@ import torch
 from support.models import random_model
 
 from tcnfast.bench import speed_table
-from tcnfast.bench.speed import Clock, Roofline, Timing, Work, peak_memory, take_turns
+from tcnfast.bench.speed import Clock, Timing, take_turns
 from tcnfast.cli import main
 from tcnfast.engines import reference
 from tcnfast.engines.grid import stack_grid
@@ -18,6 +18,9 @@ from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
 
 CPU = torch.device("cpu")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from roofline import Roofline, Work, peak_memory  # noqa: E402
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -148,7 +151,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 import bench_kernels, kernel_cases, torch_stacks
-from tcnfast.bench.speed import Clock, Roofline
+from roofline import Roofline
+from tcnfast.bench.speed import Clock
 torch.set_num_threads(1)
 cpu = torch.device("cpu")
 setting = kernel_cases.Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)

@@ -31,13 +31,18 @@ def made_up(both=1, mean_too=1, hidden=3, seed=0):
     rng = np.random.default_rng(seed)
     features = 2 * (1 + mean_too)
     numbers = {
-        "reverse_complement": [both], "num_detectors": [2], "detector_len": [5],
-        "has_avg_pooling": [mean_too], "num_hidden": [hidden],
-        "detectors": rng.normal(size=40), "thresholds": rng.normal(size=2),
+        "reverse_complement": [both],
+        "num_detectors": [2],
+        "detector_len": [5],
+        "has_avg_pooling": [mean_too],
+        "num_hidden": [hidden],
+        "detectors": rng.normal(size=40),
+        "thresholds": rng.normal(size=2),
         "weights1": rng.normal(size=features * (hidden or 1)),
         "biases1": rng.normal(size=hidden or 1),
-        "weights2": rng.normal(size=hidden), "biases2": rng.normal(size=int(hidden > 0)),
-    }  # fmt: skip
+        "weights2": rng.normal(size=hidden),
+        "biases2": rng.normal(size=int(hidden > 0)),
+    }
     lines = [f"{key} = {','.join(map(str, value))}" for key, value in numbers.items()]
     return "\n".join(["# deepbind 0.1", *lines]), numbers
 

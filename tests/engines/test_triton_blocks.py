@@ -93,10 +93,22 @@ def test_the_operators_keep_their_promises():
     model, codes = model_and_codes()
     block = model.blocks[0]
     given = [
-        codes, block.conv1.weight, block.conv2.weight, block.norm1.weight, block.norm1.bias,
-        block.norm2.weight, block.norm2.bias, None, None, training_pass._code_residual(block),
-        1, 2, 3, 1e-5, "fp32",
-    ]  # fmt: skip
+        codes,
+        block.conv1.weight,
+        block.conv2.weight,
+        block.norm1.weight,
+        block.norm1.bias,
+        block.norm2.weight,
+        block.norm2.bias,
+        None,
+        None,
+        training_pass._code_residual(block),
+        1,
+        2,
+        3,
+        1e-5,
+        "fp32",
+    ]
     given = [x.detach().requires_grad_() if isinstance(x, torch.nn.Parameter) else x for x in given]
     given[9] = given[9].detach().to(DEVICE).requires_grad_()
     torch.library.opcheck(ops.block, given, test_utils=("test_schema", "test_faketensor"))

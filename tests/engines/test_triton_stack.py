@@ -96,8 +96,9 @@ def test_a_plan_runs_on_the_kernels_that_are_named(make_codes, monkeypatch):
     codes = make_codes(model.receptive_field + 20)
     plan = Plan(model, device=DEVICE.type, precision="fp16", stride=4, strand="both")
     assert (plan.backend, plan.precision) == ("triton", "fp16")
-    named = Plan(model, device=DEVICE.type, precision="fp16", stride=4, strand="both",
-                 backend="triton")  # fmt: skip
+    named = Plan(
+        model, device=DEVICE.type, precision="fp16", stride=4, strand="both", backend="triton"
+    )
     assert torch.equal(plan(codes), named(codes))
     truth = Plan(model, "cpu", "fp64", stride=4, strand="both", backend="reference")(codes)
     torch.testing.assert_close(plan(codes).cpu().double(), truth.double(), rtol=0.02, atol=0.02)
