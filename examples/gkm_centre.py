@@ -72,8 +72,10 @@ def cut(windows: WindowSet, length: int, shift: int, seed: int) -> tuple[WindowS
     and where that leaves their sites, bases from the middle, int64 (n,)."""
     spare = windows.length - length
     if spare < 2 * shift:
-        raise TcnfastError(f"{windows.name}: windows of {windows.length} bases; cutting {length} "
-                           f"moved by {shift} takes {length + 2 * shift}")  # fmt: skip
+        raise TcnfastError(
+            f"{windows.name}: windows of {windows.length} bases; cutting {length} "
+            f"moved by {shift} takes {length + 2 * shift}"
+        )
     moves = np.random.default_rng(seed).integers(-shift, shift + 1, len(windows))
     starts = spare // 2 + moves
     codes = windows.codes[np.arange(len(windows))[:, None], starts[:, None] + np.arange(length)]
@@ -114,8 +116,17 @@ def pictures(windows: WindowSet, length: int, shift: int, repeats: int, shape: d
 
 
 def write_tables(found: list[Picture], folder: Path) -> None:
-    lines = [["weighting", "windows", "auroc", "share_middle", "share_site",
-              "share_middle_plain", "share_built_in"]]  # fmt: skip
+    lines = [
+        [
+            "weighting",
+            "windows",
+            "auroc",
+            "share_middle",
+            "share_site",
+            "share_middle_plain",
+            "share_built_in",
+        ]
+    ]
     for x in found:
         values = (x.auroc, x.share(), x.share(at_site=True), x.share(plain=True), x.built_in())
         lines.append([x.weighting, x.windows, *(f"{value:.3f}" for value in values)])
@@ -124,8 +135,10 @@ def write_tables(found: list[Picture], folder: Path) -> None:
     print(text, end="")
     rows = ["weighting\twindows\toffset\tmean_contribution"]
     for x in found:
-        rows += [f"{x.weighting}\t{x.windows}\t{offset:g}\t{value:.5g}"
-                 for offset, value in zip(x.offsets, x.heat.mean(0), strict=True)]  # fmt: skip
+        rows += [
+            f"{x.weighting}\t{x.windows}\t{offset:g}\t{value:.5g}"
+            for offset, value in zip(x.offsets, x.heat.mean(0), strict=True)
+        ]
     (folder / "positions.tsv").write_text("\n".join(rows) + "\n")
 
 

@@ -61,8 +61,10 @@ def shifted_windows(windows: WindowSet, genome: Genome, places: np.ndarray) -> n
 def profiles(name: str, cam: GradCam, codes: np.ndarray, label: int) -> Profiles:
     found, logits = [], []
     for windows in codes:
-        parts = [cam.explain(windows[at : at + BATCH], [label])[0]
-                 for at in range(0, len(windows), BATCH)]  # fmt: skip
+        parts = [
+            cam.explain(windows[at : at + BATCH], [label])[0]
+            for at in range(0, len(windows), BATCH)
+        ]
         found.append(np.concatenate([part.hypothetical.sum(1) for part in parts]))
         logits.append(np.concatenate([part.logit for part in parts]).mean())
     values = np.stack(found).astype(np.float64)  # (places, n, L)
@@ -102,15 +104,22 @@ def draw(all_found: list[Profiles], places: np.ndarray, path: Path) -> None:
     axes = figure.subplots(2, len(all_found), squeeze=False)
     half = all_found[0].mean.shape[1] / 2
     for (upper, lower), found in zip(axes.T, all_found, strict=True):
-        upper.imshow(found.mean, aspect="auto", cmap="viridis", vmin=0, origin="lower",
-                     extent=(-half, half, -0.5, len(places) - 0.5))  # fmt: skip
+        upper.imshow(
+            found.mean,
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            origin="lower",
+            extent=(-half, half, -0.5, len(places) - 0.5),
+        )
         upper.plot(places, range(len(places)), "o", color=OTHER, ms=4, mfc="none")
         upper.set_yticks(range(len(places)), [f"{place:+d}" for place in places])
         upper.set_title(found.name, fontsize=9)
         lower.plot(places, places, color=GREY, lw=1, ls=":")
         for what, colour in (("middle", MODEL), ("peak", FLOOR)):
-            lower.plot(places, np.nanmean(getattr(found, what), 1), "o-", color=colour, ms=3,
-                       label=what)  # fmt: skip
+            lower.plot(
+                places, np.nanmean(getattr(found, what), 1), "o-", color=colour, ms=3, label=what
+            )
         lower.set_ylim(places.min() - 5, places.max() + 5)
         lower.set_xlabel("where the site stands (bp)", fontsize=8)
         bare(lower)

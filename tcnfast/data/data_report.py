@@ -49,7 +49,7 @@ def make_report(
         "parts": parts,
         "labels": rows,
         "dropped": [row["label"] for row in rows if row["dropped"]],
-        "pairs": _pairs(dataset.labels, counts.both),
+        "pairs": overlapping_pairs(dataset.labels, counts.both, _PAIRS, _FEWEST_SHARED),
     }
     return report, counts
 
@@ -79,13 +79,18 @@ def why_dropped(train_peaks: int, min_peaks: int) -> str:
     return f"{train_peaks or 'no'} training peaks, fewer than {min_peaks}"
 
 
-def _pairs(labels: list[str], both: np.ndarray) -> list[dict]:
-    """The pairs of labels that share most of their bound bins (Jaccard index), best first."""
+def overlapping_pairs(
+    labels: list[str], both: np.ndarray, most: int, fewest: int = 1
+) -> list[dict]:
+    """The ``most`` pairs of labels that share most of what they bind (Jaccard index), best first.
+
+    ``both`` int64 (labels, labels): bins, or windows, that two labels bind; pairs with less than
+    ``fewest`` are left out."""
     bound = both.diagonal()
     either = bound[:, None] + bound[None, :] - both
     jaccard = both / np.maximum(either, 1)
-    jaccard[(both < _FEWEST_SHARED) | np.tri(len(labels), dtype=bool)] = 0
-    order = np.argsort(-jaccard, axis=None, kind="stable")[:_PAIRS]
+    jaccard[(both < fewest) | np.tri(len(labels), dtype=bool)] = 0
+    order = np.argsort(-jaccard, axis=None, kind="stable")[:most]
     pairs = [np.unravel_index(index, jaccard.shape) for index in order]
     return [
         {"a": labels[a], "b": labels[b], "bins": int(both[a, b]), "jaccard": float(jaccard[a, b])}
@@ -97,16 +102,22 @@ def _pairs(labels: list[str], both: np.ndarray) -> list[dict]:
 def write_report(folder: Path, report: dict, counts: LabelCounts) -> None:
     """Write report.json, a table of labels and the whole matrix of bins bound by two labels."""
     (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-    rows = report["labels"]
-    with (folder / LABELS).open("w", encoding="utf-8") as file:
-        print(*rows[0], sep="\t", file=file)
+    write_rows(folder / LABELS, report["labels"])
+    write_matrix(folder / TOGETHER, [row["label"] for row in report["labels"]], counts.both)
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """A tab-separated table with a header; numbers with six digits, nan for None."""
+    with path.open("w", encoding="utf-8") as file:
+        print(*(rows[0] if rows else ()), sep="\t", file=file)
         for row in rows:
             print(*map(_cell, row.values()), sep="\t", file=file)
-    names = [row["label"] for row in rows]
-    with (folder / TOGETHER).open("w", encoding="utf-8") as file:
-        print("label", *names, sep="\t", file=file)
-        for name, line in zip(names, counts.both.tolist(), strict=True):
-            print(name, *line, sep="\t", file=file)
+
+
+def write_matrix(path: Path, names: list[str], both: np.ndarray) -> None:
+    """A matrix (labels, labels) as a table."""
+    lines = zip(names, both.tolist(), strict=True)
+    write_rows(path, [{"label": name} | dict(zip(names, row, strict=True)) for name, row in lines])
 
 
 def _cell(value: object) -> str:

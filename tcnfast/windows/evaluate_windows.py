@@ -36,6 +36,24 @@ def evaluate_windows(
     windows: str | Path, model: str | Path, out: str | Path | None, part: str, run: Run
 ) -> WindowScores:
     """What ``tcnfast windows evaluate`` does."""
+    if out is None:
+        table, _, _, _ = _scored(windows, model, part, run)
+        return WindowScores(table, None)
+    key = {}
+    with RunFolder(out, "windows evaluate", run, key=lambda: key) as output:
+        table, here, logits, inputs = _scored(windows, model, part, run)
+        key |= {"inputs": inputs, "part": part, "precision": run.precision}
+        (output.result / "scores.tsv").write_text(table)
+        _write_predictions(output.result / "predictions.tsv", here, logits)
+        output.publish()
+    log.info("%d windows of part %s; written to %s", len(here), part, output.path)
+    return WindowScores(table, output.path)
+
+
+def _scored(
+    windows: str | Path, model: str | Path, part: str, run: Run
+) -> tuple[str, WindowSet, np.ndarray, list[str]]:
+    """The table, the windows of the part and their logits (n, labels), and hashes of the inputs."""
     folder, found = ModelFolder(model), WindowSet.open(windows)
     network = open_window_model(folder)
     columns = _columns(network.labels, found.names, model, windows)
@@ -48,24 +66,11 @@ def evaluate_windows(
     for name, some in ((part, here), ("valid", valid)):
         if not len(some):
             raise TcnfastError(f"{windows}: part {name} holds no window")
-
-    def scored() -> tuple[str, np.ndarray]:
-        score = window_scorer(network, run.device, run.precision)
-        tuned = score(valid.codes)[:, columns]
-        logits = tuned if part == "valid" else score(here.codes)[:, columns]
-        return _scores(found.names, (tuned, valid.labels), (logits, here.labels)), logits
-
-    if out is None:
-        return WindowScores(scored()[0], None)
-    inputs = [folder.hash, file_hash(Path(windows) / WINDOWS)]
-    key = {"inputs": inputs, "part": part, "precision": run.precision}
-    with RunFolder(out, "windows evaluate", run, key=key) as output:
-        table, logits = scored()
-        (output.result / "scores.tsv").write_text(table)
-        _write_predictions(output.result / "predictions.tsv", here, logits)
-        output.publish()
-    log.info("%d windows of part %s; written to %s", len(here), part, output.path)
-    return WindowScores(table, output.path)
+    score = window_scorer(network, run.device, run.precision)
+    tuned = score(valid.codes)[:, columns]
+    logits = tuned if part == "valid" else score(here.codes)[:, columns]
+    table = _scores(found.names, (tuned, valid.labels), (logits, here.labels))
+    return table, here, logits, [folder.hash, file_hash(Path(windows) / WINDOWS)]
 
 
 def _columns(labels: list[str], names: list[str], model: str, windows: str) -> list[int]:

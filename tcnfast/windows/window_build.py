@@ -43,7 +43,7 @@ class PreparedWindows:
 
 def prepare_windows(
     recipe: str | Path,
-    genome: Sequence[str | Path],
+    genome: str | Path | Sequence[str | Path],
     out: str | Path,
     options: WindowPrepareOptions,
     run: Run,
@@ -51,24 +51,24 @@ def prepare_windows(
     """What ``tcnfast windows prepare`` does."""
     names = ("min_peaks", "length", "max_windows", "seed")
     wanted = read_recipe(recipe).changed(**{name: getattr(options, name) for name in names})
-    split, blacklist = options.split, options.blacklist
-    with Genome(*genome) as opened:
+    paths = [genome] if isinstance(genome, (str, Path)) else list(genome)
+    split, blacklist, about = options.split, options.blacklist, {}
+    key = {"windows": asdict(wanted)}
+    with (
+        RunFolder(out, "windows prepare", run, key=lambda: key | about) as folder,
+        Genome(*paths) as opened,
+    ):
         regions = open_split(split, opened.sizes)
         rows, _ = listed_files(options)
-        about = {
-            "inputs": input_hashes(paths_of(genome, options, rows)),
-            "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
-        }
-        key = {**about, "windows": asdict(wanted)}
-        with RunFolder(out, "windows prepare", run, key=key) as folder:
-            peaks = read_peaks(options, rows, opened.sizes)
-            masked = read_blacklist(blacklist, opened.sizes) if blacklist else None
-            build = _Build(opened, peaks, masked, regions, split, wanted, str(recipe))
-            windows = build.windows()
-            windows.about.update(about)
-            windows.save(folder.result)
-            text = write_report(folder.result, windows, windows.about["notes"])
-            folder.publish()
+        about["inputs"] = input_hashes(paths_of(paths, options, rows))
+        about["split"] = {part: [list(r) for r in areas] for part, areas in regions.items()}
+        peaks = read_peaks(options, rows, opened.sizes)
+        masked = read_blacklist(blacklist, opened.sizes) if blacklist else None
+        windows = _Build(opened, peaks, masked, regions, split, wanted, str(recipe)).windows()
+        windows.about.update(about)
+        windows.save(folder.result)
+        text = write_report(folder.result, windows, windows.about["notes"])
+        folder.publish()
     log.info("%d windows in %s", len(windows), folder.path)
     return PreparedWindows(folder.path, text if options.report else None)
 

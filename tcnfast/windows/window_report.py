@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.data_report import LABELS, TOGETHER, overlapping_pairs, write_matrix, write_rows
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from .window_set import KINDS, PARTS, WindowSet
 
-SIZES, LABELS, TOGETHER = "report.sizes.tsv", "report.labels.tsv", "report.cooccurrence.tsv"
+SIZES = "report.sizes.tsv"
 TEXT = "report.txt"
 _SHOWN = 40  # labels in the text
 
@@ -65,25 +66,12 @@ def write_report(folder: Path, windows: WindowSet, notes: list[str]) -> str:
     """Write the tables and the text beside a window set; returns the text."""
     gc = gc_shares(windows.codes)
     sizes, labels, both = size_rows(windows, gc), label_rows(windows, gc), together(windows)
-    _write_tsv(folder / SIZES, sizes)
-    _write_tsv(folder / LABELS, labels)
-    names = windows.names
-    pairs = [
-        {"label": name} | dict(zip(names, line, strict=True))
-        for name, line in zip(names, both.tolist(), strict=True)
-    ]
-    _write_tsv(folder / TOGETHER, pairs)
+    write_rows(folder / SIZES, sizes)
+    write_rows(folder / LABELS, labels)
+    write_matrix(folder / TOGETHER, windows.names, both)
     text = "\n".join(_lines(windows, sizes, labels, both, notes)) + "\n"
     (folder / TEXT).write_text(text, encoding="utf-8")
     return text
-
-
-def _write_tsv(path: Path, rows: list[dict]) -> None:
-    lines = ["\t".join(rows[0])] if rows else []
-    for row in rows:
-        values = (f"{x:.6g}" if isinstance(x, float) else str(x) for x in row.values())
-        lines.append("\t".join(values))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _lines(
@@ -118,18 +106,9 @@ def _lines(
         )
     if len(labels) > _SHOWN:
         lines.append(f"... and {len(labels) - _SHOWN} more in {LABELS}")
-    lines += ["", *_pair_lines(windows.names, both)]
+    pairs = overlapping_pairs(windows.names, both, 10)
+    if pairs:
+        lines += ["", "labels that share most of their windows (Jaccard index, windows):"]
+        form = "  {jaccard:.2f} {bins:>7,}  {a} + {b}"
+        lines += [form.format(**pair) for pair in pairs]
     return lines + (["", *notes] if notes else [])
-
-
-def _pair_lines(names: list[str], both: np.ndarray) -> list[str]:
-    """The pairs of labels that share most of their windows (Jaccard index)."""
-    bound = both.diagonal()
-    jaccard = both / np.maximum(1, bound[:, None] + bound[None, :] - both)
-    jaccard[np.tri(len(names), dtype=bool)] = 0
-    best = np.argsort(-jaccard, axis=None, kind="stable")[:10]
-    lines = ["labels that share most of their windows (Jaccard index, windows):"]
-    for a, b in (np.unravel_index(i, jaccard.shape) for i in best):
-        if jaccard[a, b] > 0:
-            lines.append(f"  {jaccard[a, b]:.2f} {both[a, b]:>7,}  {names[a]} + {names[b]}")
-    return lines if len(lines) > 1 else []

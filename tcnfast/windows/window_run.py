@@ -30,16 +30,16 @@ def train_on_windows(
     windows: str | Path, out: str | Path, options: WindowTrainOptions, run: Run
 ) -> Path:
     """What ``tcnfast windows train`` does."""
-    settings, found = options.config(run.precision), WindowSet.open(windows)
-    shape = {**(options.shape or {}), **({"faithful": True} if options.faithful else {})}
-    torch.manual_seed(settings.seed)
-    model = build(options.arch, found.names, found.length, options.mapping, shape)
-    kind = {"arch": options.arch, "mapping": options.mapping, "length": found.length}
-    kind["shape"] = shape
-    inputs = [file_hash(Path(windows) / WINDOWS)]
-    key = {"inputs": inputs, **kind, "config": asdict(settings)}
-    part, size = settings.choosing_part, count_parameters(model)
-    with RunFolder(out, "windows train", run, key=key) as folder:
+    settings, key = options.config(run.precision), {}
+    with RunFolder(out, "windows train", run, key=lambda: key) as folder:
+        found = WindowSet.open(windows)
+        shape = {**(options.shape or {}), **({"faithful": True} if options.faithful else {})}
+        kind = {"arch": options.arch, "mapping": options.mapping, "length": found.length}
+        kind["shape"] = shape
+        key |= {"inputs": [file_hash(Path(windows) / WINDOWS)], **kind, "config": asdict(settings)}
+        torch.manual_seed(settings.seed)
+        model = build(options.arch, found.names, found.length, options.mapping, shape)
+        part, size = settings.choosing_part, count_parameters(model)
         words = "%s: %s parameters, %d labels, windows of %d bp"
         log.info(words, options.arch, f"{size:,}", len(found.names), found.length)
         if options.faithful:

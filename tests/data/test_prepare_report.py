@@ -92,10 +92,13 @@ def test_tables_and_text(folder):
 
 
 def test_pairs_are_those_that_share_most():
-    from tcnfast.data.data_report import _pairs
+    from tcnfast.data.data_report import overlapping_pairs
 
     both = np.array([[100, 60, 49, 0], [60, 80, 55, 50], [49, 55, 1000, 0], [0, 50, 0, 50]])
-    pairs = [(x["a"], x["b"], x["bins"], x["jaccard"]) for x in _pairs(list("abcd"), both)]
+    pairs = [
+        (x["a"], x["b"], x["bins"], x["jaccard"])
+        for x in overlapping_pairs(list("abcd"), both, 20, 50)
+    ]
     assert pairs == [
         ("b", "d", 50, 50 / 80),
         ("a", "b", 60, 60 / 120),

@@ -21,11 +21,14 @@ from tcnfast.windows.rnn import RNN
 
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]
 SMALL = {
-    "tcn": {"channels": 6}, "tcn-causal": {"channels": 6}, "tcn-attention": {"channels": 6},
-    "tcn-single": {"channels": 6}, "deepbind": {"filters": 6, "hidden_layer": 5},
+    "tcn": {"channels": 6},
+    "tcn-causal": {"channels": 6},
+    "tcn-attention": {"channels": 6},
+    "tcn-single": {"channels": 6},
+    "deepbind": {"filters": 6, "hidden_layer": 5},
     "danq": {"filters": 6, "hidden": 4, "hidden_layer": 5},
     "danq-full": {"filters": 6, "hidden": 4, "hidden_layer": 5},
-}  # fmt: skip
+}
 # systems of another kind have tests of their own
 NETWORKS = [x for x in ARCHITECTURES if x not in ("motif", "pwm", "gkm-svm", "wavelet")]
 RECURRENT = {"filters": 6, "hidden": 4}

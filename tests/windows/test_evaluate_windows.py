@@ -135,13 +135,14 @@ def test_the_command(run, model, part):
         f1_cutoff = f1_cutoffs(tuned, valid.labels)[i]
         mcc_cutoff = best_mcc_cutoff(tuned[on, i], valid.labels[on, i] == 1)
         expected = {
-            "windows": known.sum(), "bound": truth.sum(),
+            "windows": known.sum(),
+            "bound": truth.sum(),
             "ap": average_precision_score(truth, x),
             "precision": precision_score(truth, x >= f1_cutoff),
             "recall": (truth & (x >= f1_cutoff)).sum() / truth.sum(),
             "accuracy": (truth == (x >= f1_cutoff)).mean(),
             "mcc": matthews_corrcoef(truth, x >= mcc_cutoff),
-        }  # fmt: skip
+        }
         for metric, value in expected.items():
             assert float(row[metric]) == pytest.approx(value, abs=6e-5), metric
     assert (model.parent / "out" / "scores.tsv").read_text() == out

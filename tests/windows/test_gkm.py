@@ -250,12 +250,17 @@ def test_a_subsample_is_seeded_and_said(caplog):
 
 def test_refusals():
     for settings, words in (
-        ({"l": 13}, "l 13: must be within 2 and 12"), ({"k": 12}, "k 12: must be"),
-        ({"d": 5}, "d 5: must be within 0 and l - k, 4"), ({"filter": "x"}, "filter 'x'"),
-        ({"weighting": "x"}, "weighting 'x'"), ({"half_life": 0}, "half_life 0"),
-        ({"mapping": "eiip"}, "mapping 'eiip'"), ({"C": 0}, "C 0"), ({"length": 1}, "1 bases"),
+        ({"l": 13}, "l 13: must be within 2 and 12"),
+        ({"k": 12}, "k 12: must be"),
+        ({"d": 5}, "d 5: must be within 0 and l - k, 4"),
+        ({"filter": "x"}, "filter 'x'"),
+        ({"weighting": "x"}, "weighting 'x'"),
+        ({"half_life": 0}, "half_life 0"),
+        ({"mapping": "eiip"}, "mapping 'eiip'"),
+        ({"C": 0}, "C 0"),
+        ({"length": 1}, "1 bases"),
         ({"length": 10}, "windows of 10 bases are under l, 11"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(TcnfastError, match=words):
             GkmSVM(["A"], **{"length": 40, **settings})
     for code, words in ((BOUND, "no unbound"), (1 - BOUND, "no bound")):

@@ -28,8 +28,19 @@ def fixture_folder(tmp_path_factory):
 
 def test_the_picture_follows_the_site_and_its_null_the_weights(folder, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="the extra plots is not installed")
-    words = [str(folder), "-o", str(tmp_path / "out"), "--length", "120", "--shift", "40",
-             "--repeats", "1", "--shape", SHAPE]  # fmt: skip
+    words = [
+        str(folder),
+        "-o",
+        str(tmp_path / "out"),
+        "--length",
+        "120",
+        "--shift",
+        "40",
+        "--repeats",
+        "1",
+        "--shape",
+        SHAPE,
+    ]
     found = {(x.weighting, x.windows): x for x in EXAMPLE["main"](words)}
     assert "share_built_in" in capsys.readouterr().out
     centred, moved, null = (found["none", x] for x in ("centred", "moved", "labels shuffled"))

@@ -43,9 +43,16 @@ def planted(n, seed, mutate=0.1):
                 codes[row, start : start + site.size][known] = site[known]
     zeros = np.zeros(n, np.uint8)
     return WindowSet(
-        "planted", LABELS, codes, labels, zeros, zeros, zeros.astype(np.int16) - 1,
-        zeros.astype(np.int64) - 1, [],
-    )  # fmt: skip
+        "planted",
+        LABELS,
+        codes,
+        labels,
+        zeros,
+        zeros,
+        zeros.astype(np.int16) - 1,
+        zeros.astype(np.int64) - 1,
+        [],
+    )
 
 
 @pytest.fixture(scope="module")

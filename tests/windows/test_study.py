@@ -19,9 +19,14 @@ from tcnfast.windows.study_results import read_rows
 from tcnfast.windows.study_tables import Results
 
 SIZES = {"train": 256, "valid": 160, "test": 200}
-TINY = {"tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
-        "danq": {"arch": "danq", "shape": {"filters": 8, "hidden": 4, "hidden_layer": 8},
-                 "learning_rate": 0.003}}  # fmt: skip
+TINY = {
+    "tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
+    "danq": {
+        "arch": "danq",
+        "shape": {"filters": 8, "hidden": 4, "hidden_layer": 8},
+        "learning_rate": 0.003,
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,11 @@ def test_a_study_says_what_it_was(done):
     assert about["models"]["tcn"]["learning_rate"] in (0.001, 0.01)
     assert {"python", "torch", "numpy"} <= set(about["versions"]) and about["threads"] >= 1
     assert [row["set"] for row in about["tests"]] == ["many", "many"] + ["one0"] * 2 + [
-        "one1", "one1", "one2", "one2"]  # fmt: skip
+        "one1",
+        "one1",
+        "one2",
+        "one2",
+    ]
 
 
 def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine, monkeypatch):
@@ -227,7 +236,7 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),
         ({"sets": {"many": {"fasta": "a"}}, "grids": []}, "set many: needs one of windows, "),
     ],
-)  # fmt: skip
+)
 def test_a_study_that_cannot_be_read(sets, tmp_path, change, words):
     path = write_study(tmp_path / "study.json", **change)
     with pytest.raises(TcnfastError, match=words) as caught:

@@ -33,8 +33,10 @@ def test_scores_are_those_of_scikit_learn():
     valid, test = windows.select("valid"), windows.select("test")
     tuned, logits = scored(valid, 1.0), scored(test, 1.0, 1)
     cutoffs = f1_cutoffs(tuned, valid.labels)
-    found = {row[:2]: row[2] for row in
-             cell_scores(windows.names, (tuned, valid.labels), (logits, test.labels))}  # fmt: skip
+    found = {
+        row[:2]: row[2]
+        for row in cell_scores(windows.names, (tuned, valid.labels), (logits, test.labels))
+    }
     for i, label in enumerate(windows.names):
         known = test.labels[:, i] < 2
         truth, score = test.labels[known, i] == 1, logits[known, i]
@@ -116,11 +118,13 @@ def test_replicates_are_scores_of_resampled_blocks():
         known = (test.labels[:, i] < 2) & (weight > 0)
         truth, w = test.labels[known, i] == 1, weight[known]
         by_seed = [
-            (average_precision_score(truth, x[known, i], sample_weight=w),
-             roc_auc_score(truth, x[known, i], sample_weight=w),
-             f1_score(truth, x[known, i] >= c[i], sample_weight=w))
+            (
+                average_precision_score(truth, x[known, i], sample_weight=w),
+                roc_auc_score(truth, x[known, i], sample_weight=w),
+                f1_score(truth, x[known, i] >= c[i], sample_weight=w),
+            )
             for x, c in zip(logits, cutoffs, strict=True)
-        ]  # fmt: skip
+        ]
         np.testing.assert_allclose(found.draws[:, i, 4], np.mean(by_seed, 0))
 
 

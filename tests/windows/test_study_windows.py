@@ -54,8 +54,9 @@ def test_mutation_falls_to_none():
     windows = planted_set().select("train")
     plain = WindowBatches(windows.codes, windows.labels, 100, 4, seed=1)
     mutated = WindowBatches(windows.codes, windows.labels, 100, 4, seed=1, mutate=0.2)
-    known = {window.tobytes() for x in (windows.codes, reverse_complement(windows.codes))
-             for window in x}  # fmt: skip
+    known = {
+        window.tobytes() for x in (windows.codes, reverse_complement(windows.codes)) for window in x
+    }
     changed = [sum(w.tobytes() not in known for w in mutated.batch(i)[0]) for i in range(36)]
     assert changed[0] > 90 and changed[-3:] == [0, 0, 0]
     assert all(w.tobytes() in known for w in plain.batch(0)[0])
@@ -66,10 +67,13 @@ def test_rates_leave_masked_windows_out():
     torch.testing.assert_close(window_rates(labels), torch.tensor([1.5 / 5, 1.5 / 3]))
 
 
-@pytest.mark.parametrize("arch, shape", [
-    ("tcn", {"channels": 64}),
-    ("conv-bilstm", {"filters": 24, "hidden": 12, "dropout": 0.0}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arch, shape",
+    [
+        ("tcn", {"channels": 64}),
+        ("conv-bilstm", {"filters": 24, "hidden": 12, "dropout": 0.0}),
+    ],
+)
 def test_the_loop_teaches_every_kind_of_network(arch, shape):
     windows = planted_set(("TWO@x",), seed=4, masked=0.0)
     model = build(arch, windows.names, windows.length, shape=shape)
@@ -108,11 +112,14 @@ def test_patience_and_averaged_weights():
     assert len(found.epochs) < 9 and found.best == len(found.epochs) - 2
 
 
-@pytest.mark.parametrize("change, words", [
-    ({}, None),
-    ({"part": 1, "label": 0}, "part valid holds 19 bound windows of a label at most"),
-    ({"part": 0, "label": 1}, "label TWO@x has no bound window in part train"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({}, None),
+        ({"part": 1, "label": 0}, "part valid holds 19 bound windows of a label at most"),
+        ({"part": 0, "label": 1}, "label TWO@x has no bound window in part train"),
+    ],
+)
 def test_what_cannot_be_trained_on(change, words):
     windows = planted_set(masked=0.0)
     if words is None:
@@ -145,8 +152,9 @@ def test_the_command(tmp_path, run, arch, mapping):
     valid = windows.select("valid")
     from tcnfast.model.metrics import score_labels
 
-    scores = score_labels(windows.names, window_scorer(model, "cpu", "fp32")(valid.codes),
-                          valid.labels)  # fmt: skip
+    scores = score_labels(
+        windows.names, window_scorer(model, "cpu", "fp32")(valid.codes), valid.labels
+    )
     rows = [line.split("\t") for line in (folder / "scores.valid.tsv").read_text().splitlines()]
     assert [row[0] for row in rows[1:]] == windows.names
     np.testing.assert_allclose([float(row[1]) for row in rows[1:]], scores.ap, atol=1e-3)

@@ -110,8 +110,11 @@ def test_what_is_frozen_stays(trainable):
     before = {name: x.clone() for name, x in model.state_dict().items()}
     config = WindowConfig(epochs=1, batch_size=16, shift=0, mutate=0, precision="fp32")
     fit_windows(model, windows, windows, config, "cpu")
-    changed = {name.split(".")[1] for name, x in model.state_dict().items()
-               if name.startswith("trunk") and not torch.equal(x, before[name])}  # fmt: skip
+    changed = {
+        name.split(".")[1]
+        for name, x in model.state_dict().items()
+        if name.startswith("trunk") and not torch.equal(x, before[name])
+    }
     everything = {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}
     assert changed == (everything if trainable == "all" else {"layer4"})
 
@@ -144,8 +147,9 @@ def test_amplitude_is_kept_unless_faithful():
     codes = torch.zeros(1, LENGTH, dtype=torch.uint8)
     codes[0, 60] = 1
     loud = random_codes(1, LENGTH)
-    images = [tiny(faithful=f).images(x, standardise=False)
-              for f in (False, True) for x in (codes, loud)]  # fmt: skip
+    images = [
+        tiny(faithful=f).images(x, standardise=False) for f in (False, True) for x in (codes, loud)
+    ]
     red = [image[0, 0] for image in images]  # of turbo the upper half
     assert red[0].max() < 0.5 < red[1].max()
     assert red[2].max() > 0.5 and red[3].max() > 0.5
@@ -218,8 +222,10 @@ def test_n_is_the_mean_and_a_window_of_n_is_dark():
 
 def weights_file(folder, suffix, change=None, width=4):
     # of the size that trained ones have, so that numbers stay finite through 16 blocks
-    state = {name: 0.1 * torch.rand(shape) + 0.1 * (len(shape) == 1) if shape else torch.tensor(7)
-             for name, shape in torchvision_shapes(width).items()}  # fmt: skip
+    state = {
+        name: 0.1 * torch.rand(shape) + 0.1 * (len(shape) == 1) if shape else torch.tensor(7)
+        for name, shape in torchvision_shapes(width).items()
+    }
     state |= {"fc.weight": torch.rand(1000, 8), "fc.bias": torch.rand(1000)}
     if change:
         change(state)
@@ -262,12 +268,14 @@ def test_files_of_2016_have_no_counts(tmp_path):
     [
         (lambda s: s.pop("layer2.1.conv2.weight"), r"resnet50.pth: lacks layer2.1.conv2.weight"),
         (lambda s: s.update(extra=torch.zeros(1)), "holds, beside what the network has, extra"),
-        (lambda s: s.update({"conv1.weight": torch.zeros(4, 1, 7, 7)}),
-         r"conv1.weight is \(4, 1, 7, 7\), the network's \(4, 3, 7, 7\)"),
+        (
+            lambda s: s.update({"conv1.weight": torch.zeros(4, 1, 7, 7)}),
+            r"conv1.weight is \(4, 1, 7, 7\), the network's \(4, 3, 7, 7\)",
+        ),
         (lambda s: s["bn1.bias"].fill_(float("nan")), "bn1.bias holds numbers that are not finite"),
         (lambda s: s.update(epoch=3), "holds no tensors by name"),
     ],
-)  # fmt: skip
+)
 def test_weights_that_do_not_fit_are_refused(tmp_path, change, words):
     path, _ = weights_file(tmp_path, ".pth", change)
     with pytest.raises(TcnfastError, match=words):

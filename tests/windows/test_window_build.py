@@ -45,8 +45,12 @@ def test_sites_are_merged_summits(lab, made):
     end = {"chr1": SIZES["chr1"], "chr2": SIZES["chr2"], "chr3": 100_000}
     for chrom in SIZES:
         low, high = blacklist[chrom]
-        clean = [m for m in want[chrom] if (m + 250 <= low or m - 250 >= high)
-                 and (m + 250 <= end[chrom] or (m < end[chrom] == SIZES[chrom]))]  # fmt: skip
+        clean = [
+            m
+            for m in want[chrom]
+            if (m + 250 <= low or m - 250 >= high)
+            and (m + 250 <= end[chrom] or (m < end[chrom] == SIZES[chrom]))
+        ]
         gap = [m for m in clean if chrom == "chr1" and 199_800 < m < 210_200]
         assert set(middles[chrom]) <= set(clean) and set(clean) - set(middles[chrom]) <= set(gap)
         assert middles[chrom] == sorted(middles[chrom])
@@ -199,10 +203,15 @@ def test_the_report(run, lab):
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data are not here")
 def test_the_recipe_of_e2f(run, tmp_path):
     """On chr20 alone."""
-    tables = [DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz" for name in (
-        "dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist")]  # fmt: skip
-    split = {"train": ["chr20:1-30000000"], "valid": ["chr20:30000001-34000000"],
-             "test": ["chr20:34000001-63025520"]}  # fmt: skip
+    tables = [
+        DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz"
+        for name in ("dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist")
+    ]
+    split = {
+        "train": ["chr20:1-30000000"],
+        "valid": ["chr20:30000001-34000000"],
+        "test": ["chr20:34000001-63025520"],
+    }
     (tmp_path / "split.json").write_text(json.dumps(split))
     words = ["windows", "prepare", ROOT / "examples/windows/e2f.recipe.json", "-o", "set"]
     words += ["-g", DATA / "genome/hg19.chr20.fa.gz", "--split", "split.json", "--min-peaks", 40]

@@ -14,8 +14,10 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "windows"
 def test_the_recipes_of_the_examples():
     found = {path.name.split(".")[0]: read_recipe(path) for path in EXAMPLES.glob("*.json")}
     assert {name: len(x.labels) for name, x in found.items()} == {
-        "5tf3cl": 15, "7tf4cl": 27, "e2f": 15
-    }  # fmt: skip
+        "5tf3cl": 15,
+        "7tf4cl": 27,
+        "e2f": 15,
+    }
     for name, recipe in found.items():
         assert recipe.name == name and recipe.about and recipe.max_windows == 20_000
         tfs, cells = zip(*(label.split("@") for label in recipe.labels), strict=True)

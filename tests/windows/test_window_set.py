@@ -169,9 +169,12 @@ def test_a_shuffle_without_coordinates_in_another_part(windows):
 def test_repeated_sequences_are_counted(windows):
     clean = replace(windows, codes=np.minimum(windows.codes, 3))
     assert same_sequences(clean) == 0
-    planted = changed(clean, codes={
-        5: clean.codes[4],  # of one part
-        12: clean.codes[4],
-        25: reverse_complement(clean.codes[4]),
-    })  # fmt: skip
+    planted = changed(
+        clean,
+        codes={
+            5: clean.codes[4],  # of one part
+            12: clean.codes[4],
+            25: reverse_complement(clean.codes[4]),
+        },
+    )
     assert same_sequences(planted) == 2
