@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from record import append
 
+import tcnfast
 from tcnfast.genome.codes import N
 from tcnfast.genome.genome import Genome, parse_region
 from tcnfast.pwm.meme import DATABASE, UNIFORM, UNITS_PER_BIT, read_meme
 from tcnfast.pwm.motif_engine import build_tables, find_hits, unpack
 from tcnfast.pwm.pvalues import score_tail
-from tcnfast.scan.scan_genome import scan_motifs
 
 Side = Callable[[], tuple[float, object]]  # seconds of preparation, and hits of any kind
 EPS = 1e-4  # memelite's pseudocount
@@ -115,7 +115,8 @@ def main() -> None:
 def measure_scan(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         started, worked = time.perf_counter(), time.process_time()
-        result = scan_motifs(args.genome, DATABASE, Path(folder) / "s", p_value=args.p_value)
+        out = Path(folder) / "s"
+        result = tcnfast.scan(args.genome, out=out, motifs=DATABASE, p_value=args.p_value)
         cpu, wall = time.process_time() - worked, time.perf_counter() - started
         size = sum(path.stat().st_size for path in (result.path / "hits").iterdir())
     chroms = set(result.summary["chrom"]) - {"all"}

@@ -19,10 +19,10 @@ from record import record
 import tcnfast
 from tcnfast.base.logits import logit, probability
 from tcnfast.scan.peaks import PeakCaller, run_bases
-from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer, scan_contig
 from tcnfast.scan.track_bigwig import Track, TrackReader
 from tcnfast.scan.track_processes import write_bigwigs
-from tcnfast.scan.tracks import TrackShard
+from tcnfast.scan.track_shards import TrackShard
 from tcnfast.scan.zarr_tracks import ZarrStretch, ZarrTracks
 
 GENOME = Path(__file__).parents[1] / "examples" / "data" / "chr20_34-36Mb.fa.gz"

@@ -28,9 +28,9 @@ from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
 import tcnfast
 from tcnfast.base.logits import logit
 from tcnfast.genome.genome import Genome
-from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer, scan_contig
 from tcnfast.scan.track_bigwig import Track, write_bigwig
-from tcnfast.scan.tracks import TrackShard
+from tcnfast.scan.track_shards import TrackShard
 from tcnfast.scan.zarr_tracks import NO_SCORE, ZarrTracks, encode
 
 STRIDE, FLOOR = 32, 0.01

@@ -114,7 +114,7 @@ def scan(files: list[Path], out: Path, options: list[str]) -> Run:
     command = [
         sys.executable,
         "-m",
-        "tcnfast.scan.scan_genome",
+        "tcnfast.scan",
         *map(str, files),
         "-o",
         str(out),

@@ -23,6 +23,7 @@ from .base.verb import VERBS
 
 # commands in the order of the help, and the room that declares each
 ROOMS = {
+    "scan": "scan",
     "index": "genome",
     "prepare": "data",
     "train": "train",
@@ -36,9 +37,7 @@ ROOMS = {
     "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
-LEGACY = (
-    "scan", "variants", "cobind",
-)  # fmt: skip
+LEGACY = ("variants", "cobind")
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
     "windows": "sets of windows, other networks on them, and their comparison",

@@ -1,7 +1,200 @@
-"""The streaming scan: what it reads, calls and writes."""
+"""The streaming scan: binding called along a genome, or hits of motifs found in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.options import (
+    Options,
+    Run,
+    chroms_option,
+    names,
+    option,
+    setting,
+    strand_option,
+    stride_option,
+    targets_option,
+)
+from ..base.verb import OUT, Input, verb
+from ..model.thresholds import parse_cutoff
+
+if TYPE_CHECKING:
+    from ..model.ensemble import Ensemble
+    from ..model.tcn import TCN
+    from .scan_folder import ScanFolder
+
+GENOME = Input("genome", "FASTA (plain, gzip or bgzip) or .2bit files", many=True, unit="FASTA")
+DEFAULT_MODEL = "encode-v1"
+_MODEL_HELP = f"model folder or bundled name (default {DEFAULT_MODEL})"
+MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
+DEFAULT_P_VALUE = 1e-4
+ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
+OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
+OF_BOTH = ("targets", "chroms", "within")
 
 
-def scan(*args, **kwargs):
-    from .scan_genome import scan
+def shares(value: str | Sequence[float]) -> tuple[float, ...]:
+    """Kind of an option: shares of A, C, G and T, as "0.3,0.2,0.2,0.3", or "uniform"."""
+    if value == "uniform":
+        return (0.25,) * 4
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        made = tuple(float(share) for share in parts)
+    except (TypeError, ValueError):
+        made = ()
+    if len(made) != 4:
+        raise ValueError("give four shares, as 0.3,0.2,0.2,0.3, or uniform")
+    return made
 
-    return scan(*args, **kwargs)
+
+@dataclass(frozen=True)
+class ScanOptions(Options):
+    """What a result depends on beside genome, model and device."""
+
+    targets: tuple[str, ...] | None = targets_option(
+        "labels to report, or motifs by id or name (default: all)"
+    )
+    chroms: tuple[str, ...] | None = chroms_option()
+    within: str | None = option(
+        None, "call only inside these regions, e.g. open chromatin", unit="BED"
+    )
+    stride: int = stride_option()
+    strand: str = strand_option()
+    cutoff: str = option(
+        "f1",
+        "call at f1 (the best F1), precision=P, fdr=P or a probability P",
+        kind=parse_cutoff,
+        unit="RULE",
+    )
+    min_length: int = option(64, "as in MACS3 bdgpeakcall", unit="BP", least=1)
+    max_gap: int = option(64, "as in MACS3 bdgpeakcall", unit="BP", least=0)
+    tracks: tuple[str, ...] | None = option(
+        None, "also write tracks of these, or of all", kind=names, unit="LABELS"
+    )
+    track_format: str = option(
+        "bigwig",
+        "bigwig for browsers; zarr (8 bits) or zarr-fp16 for programs",
+        choices=("bigwig", *ZARR_KINDS),
+        unit="FORMAT",
+    )
+    track_floor: float = option(
+        0.01, "bigWigs hold probabilities of at least P; 0: all", unit="P", least=0, below=1
+    )
+    motifs: str | None = option(
+        None,
+        "find the hits of the motifs in this file instead of scoring with a model",
+        unit="MEME",
+        group="scan for motifs",
+    )
+    p_value: float | None = option(
+        None,
+        f"of a hit at most (default {DEFAULT_P_VALUE:g})",
+        kind=float,
+        unit="P",
+        group="scan for motifs",
+    )
+    background: tuple[float, ...] | None = option(
+        None,
+        "A,C,G,T or uniform (default: of the scanned contigs)",
+        kind=shares,
+        unit="SHARES",
+        group="scan for motifs",
+    )
+
+    def check(self) -> None:
+        if self.p_value is not None and not 0 < self.p_value <= 0.01:
+            raise TcnfastError(
+                f"{setting('p_value')} {self.p_value}: must be above 0 and at most 0.01"
+            )
+        wrong = OF_MOTIFS
+        if self.motifs is not None:
+            wrong = {field.name for field in fields(self)} - {*OF_MOTIFS, *OF_BOTH}
+        for field in fields(self):
+            if field.name in wrong and getattr(self, field.name) != field.default:
+                self._refuse(field.name)
+
+    def _refuse(self, name: str) -> None:
+        if self.motifs is None:
+            raise TcnfastError(f"{setting(name)} needs {setting('motifs')}")
+        raise TcnfastError(
+            f"{setting(name)} is for models; it does not go with {setting('motifs')}"
+        )
+
+    def check_run(self, model: object, run: Run) -> None:
+        """Raise TcnfastError where a model, or how to run one, is named in a scan for motifs."""
+        if self.motifs is not None:
+            if model is not None:
+                self._refuse("model")
+            for name in ("devices", "batch_size", "precision"):
+                if getattr(run, name) != getattr(Run, name):
+                    self._refuse(name)
+
+
+def _say_how_many(scan: ScanFolder) -> None:
+    what = "hits" if scan.of_motifs else "calls"
+    total = scan.summary[what][scan.summary["chrom"] == "all"].sum()
+    logging.info("%d %s in %s", total, what, scan.path)
+
+
+@verb(
+    "call binding along a genome",
+    GENOME,
+    MODEL,
+    OUT,
+    options=ScanOptions,
+    run=("device", "devices", "precision", "backend", "batch_size", "force", "resume"),
+    show=_say_how_many,
+)
+def scan(
+    genome: str | Path | Sequence[str | Path],
+    model: TCN | Ensemble | str | Path | None = None,
+    out: str | Path = "scan/",
+    *,
+    options: ScanOptions,
+    run: Run,
+) -> ScanFolder:
+    """Call binding of every label along a genome and write the folder ``out``.
+
+    ``genome``: FASTA (plain, gzip, bgzip) or .2bit files. ``model``: a TCN or an Ensemble, a model
+    folder, or a bundled name; "encode-v1" if None. ``targets``, ``tracks``: labels, or "all".
+    ``chroms``: names, or "all"; None leaves out alternative, unplaced, random and mitochondrial
+    contigs. ``within``: BED file; only steps whose centre lies in it are called.
+
+    Calls are runs of steps at or above the label's cutoff, joined and filtered by ``max_gap`` and
+    ``min_length`` as in MACS3 bdgpeakcall; by default two steps each, as a lone step is mostly
+    noise and a dip of two steps does not make two sites. ``cutoff``: "f1" is the best F1;
+    "precision=0.5" has that share of the calls right, "fdr=0.1" that share wrong, both chosen for
+    each label on validation; a probability is the same for all labels, and no expected precision
+    is known for it. A label that never reached the precision is not called: it gets no narrowPeak
+    file, and a warning names it.
+
+    ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor`` (0: of
+    every scored step), or at or above the label's threshold where that is lower; "zarr" (8 bits)
+    and "zarr-fp16" hold every score, for programs.
+
+    With ``motifs``, a MEME file, no model is used: the scan finds every site of each motif whose
+    log-odds score has a p-value of at most ``p_value`` on its strand, in bases drawn from
+    ``background``. Sites with N are none; with ``within``, a hit lies wholly in a region.
+
+    ``devices``: several, as "cuda:0,cuda:1", in place of ``device``: one process each, which write
+    the same bytes. ``batch_size`` changes no score.
+
+    Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
+    with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. Memory does not
+    grow with the contigs. Raises TcnfastError for bad input, as far as it can be known before
+    anything is written. What is finished when a scan stops stays in ``<out>.partial``; ``resume``
+    goes on with it.
+    """
+    options.check_run(model, run)
+    if options.motifs is not None:
+        from .motif_run import scan_motifs
+
+        return scan_motifs(genome, out, options, run)
+    from .scan_genome import scan_genome
+
+    return scan_genome(genome, DEFAULT_MODEL if model is None else model, out, options, run)

@@ -8,8 +8,9 @@ import time
 import numpy as np
 
 from ..base import run_record
-from .reading import Batch
-from .scanner import Pipeline
+from ..base.options import setting
+from .pieces import Batch
+from .pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +20,13 @@ PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 def announce(job, name: str, pipeline: Pipeline | None) -> None:
     """Say what a :class:`tcnfast.scan.scan_job.ScanJob` with the model ``name`` will do."""
     plan = job.scorer.plan
-    log.info("model %s: %d labels, a score sees %d bp", name, len(job.model.labels),
-             plan.receptive_field)  # fmt: skip
+    labels = len(job.model.labels)
+    log.info("model %s: %d labels, a score sees %d bp", name, labels, plan.receptive_field)
     backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
-    several = f"{len(job.devices)} devices ({', '.join(job.devices)}), the first " \
-        if len(job.devices) > 1 else "device "  # fmt: skip
-    where = several + run_record.device_words(plan.device)
+    where = "device " + run_record.device_words(plan.device)
+    if len(job.devices) > 1:
+        names = ", ".join(job.devices)
+        where = f"{len(job.devices)} devices ({names}), the first {where.removeprefix('device ')}"
     log.info("%s, backend %s, precision %s", where, backend, plan.precision)
     for reason in plan.passed_over:
         log.warning("WARNING: %s", reason)
@@ -35,7 +37,7 @@ def announce(job, name: str, pipeline: Pipeline | None) -> None:
     _announce_skipped(job)
     words = f"{job.bases / 1e6:.1f} Mb in {len(job.chroms)} contigs"
     if pipeline is None and plan.device.type == "cpu":  # several that share its threads
-        pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.batch_size)
+        pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.run.batch_size)
     if pipeline is None:
         log.info("%s", words)
         return
@@ -49,32 +51,36 @@ def announce_motifs(job) -> None:
         f"{base} {share:.4f}" for base, share in zip("ACGT", job.background, strict=True)
     )
     of = "of the scanned contigs" if job.options.background is None else "given"
-    log.info("%d motifs of %s, p-value %g, background %s (%s, both strands)", len(job.motifs),
-             job.meme.name, job.options.p_value, shares, of)  # fmt: skip
+    words = "%d motifs of %s, p-value %g, background %s (%s, both strands)"
+    log.info(words, len(job.motifs), job.meme.name, job.p_value, shares, of)
     none = job.without_hits
     if none:
         shown = ", ".join(none[:5]) + (", ..." if len(none) > 5 else "")
-        log.warning("WARNING: even the best site of %d motifs has a higher p-value: no hits of %s",
-                    len(none), shown)  # fmt: skip
+        words = "WARNING: even the best site of %d motifs has a higher p-value: no hits of %s"
+        log.warning(words, len(none), shown)
     _announce_skipped(job)
-    log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms),
-             run_record.device_words(job.device))  # fmt: skip
+    device = run_record.device_words(job.device)
+    log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms), device)
 
 
 def _announce_skipped(job) -> None:
     if job.skipped:
         shown = ", ".join(job.skipped[:5]) + (", ..." if len(job.skipped) > 5 else "")
-        log.info("%d contigs skipped (%s); --chroms all scans them", len(job.skipped), shown)
+        log.info(
+            "%d contigs skipped (%s); %s scans them",
+            len(job.skipped),
+            shown,
+            setting("chroms", "all"),
+        )
 
 
 def _announce_cutoffs(job) -> None:
     if job.uncalled:
-        log.warning(
-            "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s",
-            len(job.uncalled), len(job.labels), job.options.cutoff, ", ".join(job.uncalled),
-        )  # fmt: skip
+        words = "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s"
+        uncalled, cutoff = ", ".join(job.uncalled), job.options.cutoff
+        log.warning(words, len(job.uncalled), len(job.labels), cutoff, uncalled)
     elif all(np.isnan(job.rules[label].precision) for label in job.labels):
-        log.info("cutoff %s: no precision to expect was measured", job.options.cutoff)
+        log.info("cutoff %s: no expected precision is known for it", job.options.cutoff)
 
 
 def probe_speed(pipeline: Pipeline) -> float:

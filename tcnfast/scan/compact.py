@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
-from .devices import Hits, Wanted
-from .reading import Batch, Window
+from ..base.options import setting
+from .pieces import Batch, Hits, Wanted, Window
 from .stages import Stages
-from .tracks import BEGINS, NOTHING
+from .track_shards import BEGINS, NOTHING
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class CompactDevice:
             said = str(error).strip().splitlines()
             raise TcnfastError(
                 f"device {self.device} failed: {said[0] if said else type(error).__name__}; "
-                "--resume goes on after the last finished stretch"
+                f"{setting('resume', True)} goes on after the last finished stretch"
             ) from error
 
 

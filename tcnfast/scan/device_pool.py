@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from .child import Child
 from .device_process import Start
+from .pieces import Stretch
 from .stages import Stages
-from .stretches import Stretch
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ def _receive(name: str, child: Child) -> tuple:
 
 def _gone(name: str, child: Child) -> TcnfastError:
     why = child.why_gone()
-    return TcnfastError(f"device {name}: {why}; --resume goes on after the last finished stretch")
+    go_on = f"{setting('resume', True)} goes on after the last finished stretch"
+    return TcnfastError(f"device {name}: {why}; {go_on}")
 
 
 def _check_alike(name: str, runs: tuple, wanted: tuple) -> None:
@@ -89,7 +91,8 @@ def _check_alike(name: str, runs: tuple, wanted: tuple) -> None:
         here, there = (" ".join(word for word in words if word) for words in (runs, wanted))
         raise TcnfastError(
             f"device {name}: runs {here}, the first one {there}; their scores would differ in the "
-            "last bits: name --backend and --precision, or devices of one kind"
+            f"last bits: name {setting('backend')} and {setting('precision')}, or devices of one "
+            "kind"
         )
 
 

@@ -9,19 +9,27 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
+from ..base.options import Run
 from .child import connect, receive, send
+
+if TYPE_CHECKING:
+    from ..genome.genome import Genome
+    from ..model.ensemble import Ensemble
+    from ..model.tcn import TCN
+    from .stretch_writer import ScanSpec
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a device's process is told first; ``options`` are those of a Scorer."""
+    """What a device's process is told first."""
 
-    task: object
-    genome: object
-    model: object
-    options: dict
+    spec: ScanSpec
+    genome: Genome
+    model: TCN | Ensemble
+    run: Run
     threads: int
 
 
@@ -80,22 +88,29 @@ def main(number: int) -> None:
 def _scan(start: Start, talk: Talk) -> None:
     import torch
 
-    from .execution import scan_stretches
-    from .scanner import Pipeline, Scorer
+    from .pipeline import Pipeline, Scorer
+    from .stretch_writer import scan_stretches
 
     logging.getLogger("tcnfast").addHandler(_LogTalk(talk))
     torch.set_num_threads(start.threads)
-    task = start.task
-    scorer = Scorer(start.model, **start.options)
+    spec, run = start.spec, start.run
+    scorer = Scorer(
+        start.model,
+        spec.options.strand,
+        stride=spec.options.stride,
+        device=run.device,
+        precision=run.precision,
+        backend=run.backend,
+    )
     plan = scorer.plan
     if plan.device.type == "cuda":
         torch.cuda.set_device(plan.device)
     talk.say("runs", plan.backend, plan.precision, plan.instructions)
     with start.genome as genome:
-        pipeline = Pipeline(scorer, genome, task.wanted, batch_size=task.batch_size)
+        pipeline = Pipeline(scorer, genome, spec.wanted, batch_size=spec.batch_size)
         scan_stretches(
             pipeline,
-            task,
+            spec,
             talk.stretches(),
             lambda bases, chrom: talk.say("bases", bases, chrom),
             lambda stretch: talk.say("finished", stretch),

@@ -82,13 +82,13 @@ def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
             bounds = motif_bounds(hits, motif + 1)
             for row in range(bounds[motif], bounds[motif + 1], _ROWS):
                 if chances is None:
-                    chances = score_tail(units, job.background, job.options.p_value).chances
+                    chances = score_tail(units, job.background, job.p_value).chances
                 some = hits[row : min(row + _ROWS, bounds[motif + 1])]
                 _, start, strand, lacks = unpack(some)
                 score = int(units.max(1).sum()) - lacks
                 head, middle = f"{chrom}\t", f"\t{job.motifs[motif].id}\t"
-                file.write(_lines(head, middle, begin + start, width, score, strand,
-                                  chances[lacks]))  # fmt: skip
+                p = chances[lacks]
+                file.write(_lines(head, middle, begin + start, width, score, strand, p))
 
 
 def _lines(head, middle, start, width, score, strand, p) -> bytes:

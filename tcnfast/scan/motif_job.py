@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,58 +12,43 @@ import torch
 from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.jit import jit
+from ..base.options import Run, setting
 from ..base.run_folder import file_hash
 from ..engines.backend import MOTIF_HITS, choose, choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.meme import UNITS_PER_BIT, Motif, MotifError, read_meme
 from ..pwm.pvalues import both_strands, score_tail, whole_units
+from . import DEFAULT_P_VALUE, ScanOptions
+from .choices import chosen_chroms
 from .inputs import InputFiles
+from .pieces import segment_spans, stretches
+from .pipeline import read_ahead
 from .scan_folder import motif_file_names
-from .scan_options import chosen_chroms
-from .stream import read_ahead
-from .stretches import segment_spans, stretches
 
 _COUNTED_BASES = 2**22  # at once
-
-
-@dataclass(frozen=True)
-class MotifScanOptions:
-    """What the hits depend on beside genome and motifs. See
-    :func:`tcnfast.scan.scan_genome.scan_motifs`."""
-
-    p_value: float = 1e-4
-    background: Sequence[float] | None = None
-    chroms: str | list[str] | None = None
-    targets: str | list[str] | None = None
-    within: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.p_value <= 0.01:
-            raise TcnfastError(f"p-value {self.p_value}: must be above 0 and at most 0.01")
 
 
 class MotifJob:
     """A genome, motifs with the scores that are hits, the options, and what scans."""
 
-    def __init__(
-        self, genome: Genome, meme: str | Path, options: MotifScanOptions, device: str = "auto"
-    ) -> None:
-        self.genome, self.meme, self.options = genome, Path(meme), options
-        self.device = choose_device(device)
-        self.backend = choose(MOTIF_HITS, "auto", self.device, "fp32").backend
-        self.inputs = InputFiles([*genome.paths, meme])
+    def __init__(self, genome: Genome, options: ScanOptions, run: Run) -> None:
+        self.genome, self.meme, self.options, self.run = genome, Path(options.motifs), options, run
+        self.p_value = DEFAULT_P_VALUE if options.p_value is None else options.p_value
+        self.device = choose_device(run.device)
+        self.backend = choose(MOTIF_HITS, run.backend, self.device, "fp32").backend
+        self.inputs = InputFiles([*genome.paths, self.meme])
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.stretches = stretches(self.sizes, 1)
-        self.motifs = _chosen_motifs(meme, options.targets)
+        self.motifs = _chosen_motifs(self.meme, options.targets)
         self.names = motif_file_names([(motif.id, motif.name) for motif in self.motifs])
         self.within = read_bed(options.within, genome.sizes) if options.within else None
         given = options.background
         self.background = both_strands(composition(genome, self.sizes) if given is None else given)
         self.units = [whole_units(motif, self.background) for motif in self.motifs]
-        self.cutoffs = [score_tail(units, self.background, options.p_value).cutoff(options.p_value)
-                        for units in self.units]  # fmt: skip
+        tails = (score_tail(units, self.background, self.p_value) for units in self.units)
+        self.cutoffs = [tail.cutoff(self.p_value) for tail in tails]
 
     @property
     def bases(self) -> int:
@@ -80,19 +64,19 @@ class MotifJob:
     @property
     def thresholds(self) -> list[float]:
         """The lowest score of a hit of each motif, in bits; NaN where there can be none."""
-        bits = [cutoff / UNITS_PER_BIT for cutoff in self.cutoffs]
-        none = set(self.without_hits)
-        return [float("nan") if motif.id in none else score
-                for motif, score in zip(self.motifs, bits, strict=True)]  # fmt: skip
+        none, pairs = set(self.without_hits), zip(self.motifs, self.cutoffs, strict=True)
+        return [np.nan if motif.id in none else cutoff / UNITS_PER_BIT for motif, cutoff in pairs]
 
     def key(self, hashes: Future) -> dict:
-        """What the bytes of the result depend on."""
+        """What the bytes of the result depend on. Raises TcnfastError where it is not known
+        whether what was scanned is what was hashed."""
+        known = hashes.result()
+        self.inputs.check()
         return {
-            "command": "scan",
             "tcnfast": run_record.version(),
-            "inputs": hashes.result(),
+            "inputs": known,
             "motifs": [motif.id for motif in self.motifs],
-            "p_value": self.options.p_value,
+            "p_value": self.p_value,
             "background": self.background.tolist(),
             "chroms": self.chroms,
             "within": file_hash(self.options.within) if self.options.within else None,
@@ -105,8 +89,11 @@ class MotifJob:
 
 def composition(genome: Genome, sizes: dict[str, int]) -> np.ndarray:
     """Shares of A, C, G and T in contigs: float64 (4,). TcnfastError where one is not there."""
-    pieces = [(chrom, *span) for chrom, size in sizes.items()
-              for span in segment_spans(0, size, _COUNTED_BASES)]  # fmt: skip
+    pieces = [
+        (chrom, *span)
+        for chrom, size in sizes.items()
+        for span in segment_spans(0, size, _COUNTED_BASES)
+    ]
 
     def count(piece: tuple[str, int, int]) -> np.ndarray:
         counts = np.zeros(5, np.int64)
@@ -119,7 +106,7 @@ def composition(genome: Genome, sizes: dict[str, int]) -> np.ndarray:
     if not total[:4].all():
         raise TcnfastError(
             f"the genome holds no {'ACGT'[int(total[:4].argmin())]} in the contigs to scan; give "
-            "a --background"
+            f"a {setting('background')}"
         )
     return total[:4] / total[:4].sum()
 
@@ -130,12 +117,11 @@ def _count(codes, counts):
         counts[code] += 1
 
 
-def _chosen_motifs(meme: str | Path, targets: str | list[str] | None) -> list[Motif]:
+def _chosen_motifs(meme: Path, targets: Sequence[str] | None) -> list[Motif]:
     motifs = read_meme(meme)
-    if targets is None or targets in ("all", ["all"]):
+    if targets is None or list(targets) == ["all"]:
         return motifs
-    wanted = [targets] if isinstance(targets, str) else list(targets)
-    for name in wanted:
+    for name in targets:
         if not any(motif.id == name or motif.is_named(name) for motif in motifs):
             raise MotifError(f"{meme}: has no motif of the id or name {name!r}")
-    return [m for m in motifs if any(m.id == name or m.is_named(name) for name in wanted)]
+    return [m for m in motifs if any(m.id == name or m.is_named(name) for name in targets)]

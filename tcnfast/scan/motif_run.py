@@ -1,32 +1,69 @@
-"""A scan for motifs carried out: the hits of each stretch in a file, then of each motif."""
+"""A scan for motifs carried out: the hits of each stretch in a file, then those of each motif."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..base.options import Run
 from ..base.progress import Progress
+from ..base.run_folder import RunFolder
+from ..base.run_record import device_words
+from ..genome.genome import Genome
 from ..genome.intervals import Intervals
 from ..pwm.motif_device import MotifDevice
 from ..pwm.motif_engine import build_tables, find_hits, moved, unpack
+from . import ScanOptions
+from .announce import announce_motifs
+from .motif_files import summary_rows, write_hits
 from .motif_job import MotifJob
+from .pieces import Stretch, segment_spans, touches
+from .pipeline import read_ahead
+from .scan_folder import ScanFolder, hits_file, write_summary
 from .stages import Stages
-from .stream import read_ahead
-from .stretches import Stretch, segment_spans, touches
+
+log = logging.getLogger(__name__)
 
 SEGMENT_BASES = 2**20  # scanned at once by one thread
 
 
-def scan_stretches(
-    job: MotifJob,
-    work: Path,
-    stages: Stages,
-    progress: bool,
-    after_stretch: Callable[[], object],
+def scan_motifs(
+    genome: str | Path | Sequence[str | Path], out: str | Path, options: ScanOptions, run: Run
+) -> ScanFolder:
+    """See :func:`tcnfast.scan`."""
+    stages = Stages()
+    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
+    with Genome(*paths) as opened:
+        job = MotifJob(opened, options, run)
+        hashes = job.inputs.hash_beside()
+        with RunFolder(
+            out,
+            "scan",
+            run,
+            key=lambda: job.key(hashes),
+            resumable=True,
+            worth_keeping=lambda: job.any_finished(folder.work),
+        ) as folder:
+            if not folder.complete:
+                announce_motifs(job)
+                find_in_stretches(
+                    job, folder.work, stages, lambda: hashes.done() and folder.settle()
+                )
+                folder.settle()
+                _publish(job, folder, stages)
+                log.info("busy, some at the same time: %s", stages)
+    return ScanFolder(folder.path)
+
+
+def find_in_stretches(
+    job: MotifJob, work: Path, stages: Stages, after_stretch: Callable[[], object]
 ) -> None:
     """Find the hits of every stretch that is not finished. Segments are read and scanned by all
     threads, a few ahead (by two where a GPU scans them); what is in memory is those and the hits of
@@ -47,7 +84,7 @@ def scan_stretches(
             found = moved(find(codes, last - first), first - stretch.first)
         return found
 
-    with Progress(job.bases, "b", progress, scale=True) as bar:
+    with Progress(job.bases, "b", job.run.progress, scale=True) as bar:
         for stretch in set(job.stretches) - set(todo):
             bar.update(stretch.last - stretch.first, f"{stretch.chrom} done before")
         kept: list[np.ndarray] = []
@@ -83,7 +120,7 @@ def _pieces(
 
 
 def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
-    """Of the hits of a stretch those that lie wholly in a region of ``--within``."""
+    """Of the hits of a stretch those that lie wholly in a region of ``within``."""
     if job.within is None or not found.size:
         return found
     starts, ends = joined(job.within.on(stretch.chrom))
@@ -111,3 +148,24 @@ def _save(path: Path, hits: np.ndarray, job: MotifJob) -> None:
         np.save(file, hits)
     job.inputs.check()
     temporary.rename(path)
+
+
+def _publish(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
+    shutil.rmtree(folder.result)
+    hits_file(folder.result, "").parent.mkdir(parents=True)
+    with stages.timed("write"):
+        counts = write_hits(job, folder.work, folder.result)
+        write_summary(folder.result, summary_rows(job, counts))
+    job.inputs.check()
+    folder.publish(
+        {
+            "motif_file": job.meme.name,
+            "p_value": job.p_value,
+            "background": job.background.tolist(),
+            "background_from": "given" if job.options.background else "the scanned contigs",
+            "motifs_without_hits": job.without_hits,
+            "device": device_words(job.device),
+            "skipped_contigs": job.skipped,
+            "stages": stages.seconds,
+        }
+    )

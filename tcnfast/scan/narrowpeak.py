@@ -1,14 +1,133 @@
-"""Calls as narrowPeak lines, a contig at a time: a genome has millions."""
+"""Calls as narrowPeak files, a contig at a time, while others are scanned.
+
+With :class:`PeakProcess` in a process of its own, which needs no PyTorch: joining, formatting and
+writing some ten million calls of a genome then takes nothing from the thread that makes them.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.logits import probability
-from .peaks import run_bases
+from ..base.options import setting
+from . import ScanOptions
+from .child import Child, connect, receive, send
+from .peaks import join_runs, run_bases
+from .pieces import Stretch
 
 NUMBER_BYTES = 20  # the longest int64
+LabelFiles = list[tuple[str, int, Path | None]]
+
+
+class ContigQueue:
+    """Gives contigs to ``peaks`` when all their stretches are finished, in their order."""
+
+    def __init__(
+        self,
+        peaks: PeakFiles | PeakProcess,
+        every: Sequence[Stretch],
+        sizes: dict[str, int],
+        work: Path,
+    ) -> None:
+        self._peaks, self._sizes = peaks, list(sizes.items())
+        self._left = Counter(stretch.contig for stretch in every)
+        self._shards: dict[int, list[Path]] = {}
+        for stretch in every:
+            self._shards.setdefault(stretch.contig, []).append(stretch.calls_file(work))
+        self._next = 0
+
+    def finished(self, stretch: Stretch) -> None:
+        self._left[stretch.contig] -= 1
+        while self._next < len(self._sizes) and not self._left[self._next]:
+            self._peaks.add(*self._sizes[self._next], self._shards.pop(self._next))
+            self._next += 1
+
+
+class PeakFiles:
+    """Writes the files in this thread.
+
+    ``files``: of each label its name, its number in RUN, and its file, None if it has none.
+    """
+
+    def __init__(self, files: LabelFiles, options: ScanOptions) -> None:
+        self._files, self._options = files, options
+        self._counts, self.seconds = [], 0.0
+        for _, _, path in files:
+            if path is not None:
+                path.touch()
+
+    def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
+        """Append the calls of a contig of ``size`` bases, of the shards of its stretches."""
+        started, stride = time.perf_counter(), self._options.stride
+        parts = [np.load(shard) for shard in shards]
+        calls = join_runs(parts, stride, size, self._options.min_length, self._options.max_gap)
+        columns = [column for _, column, _ in self._files]
+        firsts = np.searchsorted(calls["label"], columns)
+        ends = np.searchsorted(calls["label"], columns, side="right")
+        counts = np.zeros((len(columns), 2), np.int64)
+        for row in np.flatnonzero(ends > firsts):
+            label, _, path = self._files[row]
+            part = calls[firsts[row] : ends[row]]
+            start, end = run_bases(part, stride, size)
+            counts[row] = len(part), (end - start).sum()
+            with open(path, "ab") as file:
+                file.write(narrowpeak_lines(chrom, label, part, stride, size))
+        self._counts.append(counts)
+        self.seconds += time.perf_counter() - started
+
+    def finish(self) -> np.ndarray:
+        """Calls and their bases, int64 (labels, contigs, 2)."""
+        return np.stack(self._counts, 1)
+
+    def close(self) -> None:
+        """Stop, however far it is."""
+
+
+class PeakProcess:
+    """The same in a process; what went wrong there is raised by what is called next."""
+
+    def __init__(self, files: LabelFiles, options: ScanOptions) -> None:
+        self.seconds = 0.0
+        # numpy starts as many threads as there are cores, and none is used
+        self._child = Child(__name__, {"OPENBLAS_NUM_THREADS": "1"})
+        self._say((files, options))
+
+    def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
+        if self._child.connection.poll():
+            self._answer()
+        self._say((chrom, size, list(shards)))
+
+    def finish(self) -> np.ndarray:
+        self._say(None)
+        counts, self.seconds = self._answer()
+        return counts
+
+    def close(self) -> None:
+        self._child.end()
+
+    def _say(self, message: object) -> None:
+        try:
+            self._child.send(message)
+        except OSError:
+            self._answer()
+
+    def _answer(self) -> object:
+        try:
+            answer = self._child.receive()
+        except EOFError:
+            why = self._child.why_gone()
+            go_on = f"go on with {setting('resume', True)}"
+            raise TcnfastError(f"narrowPeak files: {why}; {go_on}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def narrowpeak_lines(chrom: str, label: str, calls: np.ndarray, stride: int, size: int) -> bytes:
@@ -79,3 +198,17 @@ def put_number(out, at, number, digits):
         out[at + length - 1 - i] = _DIGIT_0 + number % 10
         number //= 10
     return at + length
+
+
+def main(number: int) -> None:
+    """What a :class:`PeakProcess` runs."""
+    connection = connect(number)
+    try:
+        files = PeakFiles(*receive(connection))
+        while (contig := receive(connection)) is not None:
+            files.add(*contig)
+        send(connection, (files.finish(), files.seconds))
+    except EOFError:
+        return  # nobody waits for this any more
+    except Exception as error:
+        send(connection, error)

@@ -1,4 +1,4 @@
-"""What is asked of a scan, checked before anything is written."""
+"""What is asked of a scan with a model, checked before anything is written."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
 from ..base.logits import logit
+from ..base.options import Run, setting
 from ..base.run_folder import file_hash
+from ..engines.backend import choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 from ..model.thresholds import choose_cutoffs
-from .devices import Wanted
+from . import ScanOptions
+from .choices import check_bigwig_lengths, chosen_chroms, chosen_devices, chosen_labels
 from .inputs import InputFiles
-from .scan_options import ScanOptions, check_bigwig_lengths, chosen_chroms, chosen_labels
-from .scanner import Scorer
-from .stretch_writer import ZARR_KINDS, Task
-from .stretches import stretches
+from .pieces import Wanted, stretches
+from .pipeline import Scorer
+from .stretch_writer import ScanSpec
 
 
 class ScanJob:
@@ -35,32 +37,41 @@ class ScanJob:
         self,
         genome: Genome,
         model: TCN | Ensemble,
-        scorer: Scorer,
         options: ScanOptions,
-        batch_size: int,
-        devices: list[str],
+        run: Run,
         model_hash: str = "",
     ) -> None:
         self.genome, self.inputs, self.model = genome, InputFiles(genome.paths), model
-        self.scorer, self.options = scorer, options
-        self.batch_size, self.devices, self.model_hash = batch_size, devices, model_hash
+        self.options, self.run, self.model_hash = options, run, model_hash
+        self.devices = chosen_devices(run)
+        for name in self.devices:
+            choose_device(name)  # raises where it is not here
+        self.scorer = Scorer(
+            model,
+            options.strand,
+            stride=options.stride,
+            device=self.devices[0],
+            precision=run.precision,
+            backend=run.backend,
+        )
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.stretches = stretches(self.sizes, options.stride)
-        targets = "all" if options.targets is None else options.targets
-        self.labels = chosen_labels(model.labels, targets, "--targets")
+        self.labels, self.tracks = list(model.labels), []
+        if options.targets is not None:
+            self.labels = chosen_labels(model.labels, options.targets, "targets")
+        if options.tracks is not None:
+            self.tracks = chosen_labels(model.labels, options.tracks, "tracks")
         self.names = file_names(self.labels)
-        self.tracks = chosen_labels(model.labels, options.tracks, "--tracks")
-        self.dense_tracks = bool(self.tracks) and options.track_format in ZARR_KINDS
-        self.sparse_tracks = bool(self.tracks) and not self.dense_tracks
-        if self.sparse_tracks:
+        if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
         self.within = read_bed(options.within, genome.sizes) if options.within else None
         self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff)
         self.uncalled = [label for label in self.labels if self.rules[label] is None]
         if len(self.uncalled) == len(self.labels):
             raise TcnfastError(
-                f"--cutoff {options.cutoff}: no label reached it on validation; give another"
+                f"{setting('cutoff', options.cutoff)}: no label reached it on validation; give "
+                "another"
             )
         self.cutoffs, self.floors = self._logits()
 
@@ -76,13 +87,14 @@ class ScanJob:
         return np.where(called, logit(thresholds), np.nan), np.where(tracked, floors, np.nan)
 
     def key(self, genome_hashes: Future) -> dict:
-        """What the bytes of the result depend on."""
-        plan, options = self.scorer.plan, self.options
+        """What the bytes of the result depend on. Raises TcnfastError where it is not known
+        whether what was scanned is what was hashed."""
+        plan, options, hashes = self.scorer.plan, self.options, genome_hashes.result()
+        self.inputs.check()
         return {
-            "command": "scan",
             "tcnfast": run_record.version(),
             "model": self.model_hash,
-            "genome": genome_hashes.result(),
+            "genome": hashes,
             "chroms": self.chroms,
             "targets": self.labels,
             "tracks": self.tracks,
@@ -91,7 +103,7 @@ class ScanJob:
             "cutoff": options.cutoff,
             "within": file_hash(options.within) if options.within else None,
             "stride": options.stride,
-            "rc": options.rc,
+            "strand": options.strand,
             "min_length": options.min_length,
             "max_gap": options.max_gap,
             "device": plan.device.type,
@@ -107,25 +119,21 @@ class ScanJob:
     @property
     def wanted(self) -> Wanted:
         """What is needed of the logits."""
-        return self.task(Path()).wanted
+        return self.spec(Path()).wanted
 
     def any_finished(self, work: Path) -> bool:
         """Whether a stretch is finished, so that there is something to resume."""
         return any(stretch.finished(work) for stretch in self.stretches)
 
-    def task(self, work: Path) -> Task:
+    def spec(self, work: Path) -> ScanSpec:
         """What scanning a stretch takes; ``work``: where its shards go."""
-        options = self.options
-        return Task(
+        return ScanSpec(
+            options=self.options,
+            batch_size=self.run.batch_size,
             sizes=self.sizes,
-            stride=options.stride,
-            min_length=options.min_length,
-            max_gap=options.max_gap,
             cutoffs=self.cutoffs,
             floors=self.floors,
             within=self.within,
-            track_format=options.track_format if self.tracks else None,
-            batch_size=self.batch_size,
             work=work.absolute(),
             inputs=self.inputs,
         )

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ..genome.intervals import Intervals, mask_of
-from .devices import Hits, Segment, Wanted
+from . import ZARR_KINDS, ScanOptions
 from .inputs import InputFiles
 from .peaks import PeakCaller
+from .pieces import Hits, Segment, Stretch, Wanted, touches
+from .pipeline import Pipeline, SegmentGroup
 from .scan_folder import ZARR_FOLDER
 from .stages import Stages
-from .stretches import Stretch
-from .tracks import TrackShard
-
-ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
+from .track_shards import TrackShard
 
 
 @dataclass(frozen=True)
-class Task:
+class ScanSpec:
     """What scanning a stretch takes, in whatever process; picklable.
 
     ``cutoffs`` and ``floors`` float64 (labels,) logits, NaN for labels that are not called, or have
-    no track; ``track_format``: None without tracks; ``work``: the folder of shards.
+    no track; ``within``: regions of calls; ``work``: the folder of shards.
     """
 
+    options: ScanOptions
+    batch_size: int
     sizes: dict[str, int]
-    stride: int
-    min_length: int
-    max_gap: int
     cutoffs: np.ndarray
     floors: np.ndarray
     within: Intervals | None
-    track_format: str | None
-    batch_size: int
     work: Path
     inputs: InputFiles
+
+    @property
+    def tracks(self) -> bool:
+        """Whether there are any."""
+        return self.options.tracks is not None
+
+    @property
+    def dense_tracks(self) -> bool:
+        """Whether tracks hold every score."""
+        return self.tracks and self.options.track_format in ZARR_KINDS
 
     @property
     def columns(self) -> np.ndarray:
@@ -48,32 +55,71 @@ class Task:
     @property
     def wanted(self) -> Wanted:
         """What is needed of the logits."""
-        floors, levels = np.float32(self.floors[self.columns]), self.track_format not in ZARR_KINDS
-        return Wanted(np.float32(self.cutoffs), self.columns, floors, levels)
+        floors = np.float32(self.floors[self.columns])
+        return Wanted(np.float32(self.cutoffs), self.columns, floors, not self.dense_tracks)
+
+
+def scan_stretches(
+    pipeline: Pipeline,
+    spec: ScanSpec,
+    stretches: Iterable[Stretch],
+    report: Callable[[int, str], None],
+    finished: Callable[[Stretch], None],
+) -> None:
+    """Scan stretches one after the other without a pause between them; ``report`` and ``finished``
+    are called by a thread."""
+    writer = StretchWriter(spec, pipeline.stages, report)
+
+    @lru_cache(1)
+    def wanted(chrom: str) -> Callable[[int, int], bool] | None:
+        if spec.within is None or spec.tracks:
+            return None
+        return touches(spec.within.on(chrom), spec.options.stride)
+
+    def groups() -> Iterator[SegmentGroup]:
+        for stretch in stretches:
+            yield from pipeline.groups(stretch, wanted(stretch.chrom))
+
+    def take(group: SegmentGroup, segments: list) -> None:
+        if group.begins:
+            writer.begin(group.stretch)
+        for segment in segments:
+            writer.add(segment)
+        if group.ends:
+            writer.end()
+            finished(group.stretch)
+
+    pipeline.run(groups(), take)
 
 
 class StretchWriter:
     """Takes segments of stretches, in order; ``report(bases, chrom)`` is told how far it is."""
 
-    def __init__(self, task: Task, stages: Stages, report: Callable[[int, str], None]) -> None:
-        self._task, self._stages, self._report = task, stages, report
+    def __init__(self, spec: ScanSpec, stages: Stages, report: Callable[[int, str], None]) -> None:
+        self._spec, self._stages, self._report = spec, stages, report
         self._zarr = None
-        if task.track_format in ZARR_KINDS:
+        if spec.dense_tracks:
             from .zarr_tracks import ZarrTracks
 
-            self._zarr = ZarrTracks.open(task.work / ZARR_FOLDER)
+            self._zarr = ZarrTracks.open(spec.work / ZARR_FOLDER)
 
     def begin(self, stretch: Stretch) -> None:
-        task, self._stretch, self._reached = self._task, stretch, stretch.first
+        spec, options = self._spec, self._spec.options
+        self._stretch, self._reached = stretch, stretch.first
         self._caller = PeakCaller(
-            task.cutoffs, task.stride, task.sizes[stretch.chrom], task.min_length, task.max_gap,
-            stretch.first, stretch.last,
-        )  # fmt: skip
-        self._within = None if task.within is None else task.within.on(stretch.chrom)
+            spec.cutoffs,
+            options.stride,
+            spec.sizes[stretch.chrom],
+            options.min_length,
+            options.max_gap,
+            stretch.first,
+            stretch.last,
+        )
+        self._within = None if spec.within is None else spec.within.on(stretch.chrom)
         if self._zarr is not None:
-            self._track = DenseTrack(self._zarr, task, stretch)
+            self._track = DenseTrack(self._zarr, spec, stretch)
         else:
-            self._track = SparseTrack(task, stretch) if task.track_format else None
+            self._track = SparseTrack(spec, stretch) if spec.tracks else None
 
     def add(self, segment: Segment | Hits) -> None:
         with self._stages.timed("call"):
@@ -84,7 +130,7 @@ class StretchWriter:
         self._advance(segment.first_step + segment.steps)
 
     def _call(self, segment: Segment | Hits) -> None:
-        first, stride, allowed = segment.first_step, self._task.stride, None
+        first, stride, allowed = segment.first_step, self._spec.options.stride, None
         if self._within is not None:
             steps = first + np.arange(segment.steps)
             allowed = mask_of(self._within, steps * stride + stride // 2)
@@ -95,7 +141,7 @@ class StretchWriter:
 
     def end(self) -> None:
         """The stretch is whole: keep what was made of it, all or nothing."""
-        calls, work = self._caller.finish(), self._task.work
+        calls, work = self._caller.finish(), self._spec.work
         with self._stages.timed("write"):
             if self._track is not None:
                 self._track.finish()
@@ -103,12 +149,12 @@ class StretchWriter:
             temporary = path.with_suffix(".tmp")
             with open(temporary, "wb") as file:
                 np.save(file, calls)
-            self._task.inputs.check()
+            self._spec.inputs.check()
             temporary.rename(path)
         self._advance(self._stretch.last)
 
     def _advance(self, step: int) -> None:
-        stride, size = self._task.stride, self._task.sizes[self._stretch.chrom]
+        stride, size = self._spec.options.stride, self._spec.sizes[self._stretch.chrom]
         bases = min(step * stride, size) - min(self._reached * stride, size)
         self._reached = step
         self._report(bases, self._stretch.chrom)
@@ -117,9 +163,9 @@ class StretchWriter:
 class SparseTrack:
     """Changes of the tracks of a stretch, for bigWigs."""
 
-    def __init__(self, task: Task, stretch: Stretch) -> None:
-        self._path, self._columns = stretch.track_file(task.work), task.columns
-        self._shard = TrackShard(self._path.with_suffix(".tmp"), task.floors, stretch.first)
+    def __init__(self, spec: ScanSpec, stretch: Stretch) -> None:
+        self._path, self._columns = stretch.track_file(spec.work), spec.columns
+        self._shard = TrackShard(self._path.with_suffix(".tmp"), spec.floors, stretch.first)
 
     def add(self, segment: Segment | Hits) -> None:
         if isinstance(segment, Segment):
@@ -135,9 +181,9 @@ class SparseTrack:
 class DenseTrack:
     """Every score of a stretch, into a zarr folder."""
 
-    def __init__(self, zarr, task: Task, stretch: Stretch) -> None:
+    def __init__(self, zarr, spec: ScanSpec, stretch: Stretch) -> None:
         self._new = lambda columns: _zarr_stretch(zarr, stretch, columns)
-        self._columns, self._stretch = task.columns, None
+        self._columns, self._stretch = spec.columns, None
 
     def add(self, segment: Segment | Hits) -> None:
         if self._stretch is None:

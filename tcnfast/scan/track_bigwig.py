@@ -45,7 +45,7 @@ class Track:
 
 
 class TrackReader:
-    """The tracks of a contig: of finished :class:`tcnfast.scan.tracks.TrackShard` files of
+    """The tracks of a contig: of finished :class:`tcnfast.scan.track_shards.TrackShard` files of
     ``labels`` labels, its stretches in their order."""
 
     def __init__(self, paths: Sequence[str | Path], labels: int) -> None:

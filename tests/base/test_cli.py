@@ -1,6 +1,7 @@
 """The command line: three ways to one scan, exit codes, clean stdout, help, info, training."""
 
 import gzip
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_three_ways_give_the_same_bytes_and_no_warnings(home, tmp_path):
             "-W",
             "error",
             "-m",
-            "tcnfast.scan.scan_genome",
+            "tcnfast.scan",
             home / "genome.fa",
             "-o",
             tmp_path / "m",
@@ -64,12 +65,10 @@ def test_three_ways_give_the_same_bytes_and_no_warnings(home, tmp_path):
     assert files == files_in(tmp_path / "m") == files_in(tmp_path / "c")
 
 
-def test_the_scan_module_is_callable_however_it_is_reached():
-    import tcnfast.scan as module
-    from tcnfast.scan import scan_genome as scan
-
-    assert module is scan is tcnfast.scan and callable(scan)
-    assert scan.scan.__module__ == "tcnfast.scan.scan_genome" and "FASTA" in scan.scan.__doc__
+def test_a_verb_is_a_function_that_says_what_it_takes():
+    assert tcnfast.scan.__module__ == "tcnfast.scan" and "FASTA" in tcnfast.scan.__doc__
+    assert list(inspect.signature(tcnfast.scan).parameters)[:3] == ["genome", "model", "out"]
+    assert "track_floor (P): " in tcnfast.scan.__doc__
 
 
 def test_the_output_is_scan_in_the_working_folder_by_default(run, home, tmp_path):
@@ -125,10 +124,10 @@ def test_every_command_has_help(run, command):
         ([], "COMMAND"),
         (["scna"], "invalid choice: 'scna'"),
         (["scan"], "FASTA"),
-        (["scan", "x.fa", "--stride", "0"], "--stride: 0 must be at least 1"),
+        (["scan", "x.fa", "--stride", "0"], "--stride 0: must be at least 1"),
         (["scan", "x.fa", "--stride", "many"], "--stride"),
-        (["scan", "x.fa", "--rc", "sum"], "--rc: invalid choice"),
-        (["scan", "x.fa", "--min-length", "0"], "--min-length: 0 must be at least 1"),
+        (["scan", "x.fa", "--strand", "sum"], "--strand 'sum': must be one of"),
+        (["scan", "x.fa", "--min-length", "0"], "--min-length 0: must be at least 1"),
         (["scan", "x.fa", "--colour", "red"], "unrecognized arguments"),
         (["train", "-g", "x.fa"], "--peaks is required"),
         (["evaluate", "--part", "all"], "--part 'all': must be one of train, valid, test"),

@@ -9,11 +9,13 @@ from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.mutagenesis import Mutagenesis
 from tcnfast.attribute.networks import Networks
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.options import Run
 from tcnfast.engines import backend as backends
 from tcnfast.engines import ops, training_pass, triton_blocks
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
-from tcnfast.scan.motif_job import MotifJob, MotifScanOptions
+from tcnfast.scan import ScanOptions
+from tcnfast.scan.motif_job import MotifJob
 from tcnfast.scan.motif_run import _finder
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.records import Allele
@@ -85,8 +87,8 @@ def variants(genome):
 
 def motif_hits(genome):
     (genome.paths[0].parent / "motifs.meme").write_text(MOTIFS)
-    options = MotifScanOptions(p_value=0.01)
-    job = MotifJob(genome, genome.paths[0].parent / "motifs.meme", options, "cpu")
+    options = ScanOptions(motifs=genome.paths[0].parent / "motifs.meme", p_value=0.01)
+    job = MotifJob(genome, options, Run(device="cpu"))
     assert len(_finder(job)[0](genome.codes("chr1", 0, 400), 397))
     return job.backend
 

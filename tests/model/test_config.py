@@ -23,22 +23,22 @@ def key_of(run, home, *flags):
 
 
 def test_a_config_stands_in_for_flags(run, home, config):
-    path = config({"stride": 64, "rc": "max", "max-gap": 0, "min_length": 1, "chroms": "chrM"})
+    path = config({"stride": 64, "strand": "max", "max-gap": 0, "min_length": 1, "chroms": "chrM"})
     key = key_of(run, home, "--config", path)
-    names = ("stride", "rc", "max_gap", "min_length", "chroms")
+    names = ("stride", "strand", "max_gap", "min_length", "chroms")
     assert [key[name] for name in names] == [64, "max", 0, 1, ["chrM"]]
 
 
 def test_the_command_line_wins(run, home, config):
-    path = config({"stride": 64, "rc": "max", "chroms": "chrM"})
-    key = key_of(run, home, "--config", path, "--stride", 16, "--rc", "none")
-    assert (key["stride"], key["rc"], key["chroms"]) == (16, "none", ["chrM"])
+    path = config({"stride": 64, "strand": "max", "chroms": "chrM"})
+    key = key_of(run, home, "--config", path, "--stride", 16, "--strand", "+")
+    assert (key["stride"], key["strand"], key["chroms"]) == (16, "+", ["chrM"])
 
 
 def test_the_command_line_wins_even_with_the_default_value(run, home, config):
-    path = config({"stride": 64, "rc": "max"})
-    key = key_of(run, home, "--config", path, "-c", "chrM", "--stride", 32, "--rc", "mean")
-    assert (key["stride"], key["rc"]) == (32, "mean")
+    path = config({"stride": 64, "strand": "max"})
+    key = key_of(run, home, "--config", path, "-c", "chrM", "--stride", 32, "--strand", "both")
+    assert (key["stride"], key["strand"]) == (32, "both")
 
 
 def test_config_values_are_what_the_flags_would_be(run, home, config):
@@ -51,16 +51,16 @@ def test_config_values_are_what_the_flags_would_be(run, home, config):
 @pytest.mark.parametrize(
     "values, words",
     [
-        ({"strid": 64}, "'strid' is no flag of tcnfast scan"),
-        ({"epoch-steps": 64}, "'epoch-steps' is no flag of tcnfast scan"),
-        ({"run": "rm"}, "'run' is no flag of tcnfast scan"),
+        ({"strid": 64}, "'strid' is no option of tcnfast scan"),
+        ({"epoch-steps": 64}, "'epoch-steps' is no option of tcnfast scan"),
+        ({"run": "rm"}, "'run' is no option of tcnfast scan"),
         ("{", "not JSON"),
         ("[1, 2]", "flags.json"),
         ('{"stride": 0}', "stride"),
         ('{"stride": "wide"}', "stride"),
         ('{"batch-size": "two"}', "batch"),
         ('{"threads": 0.5}', "threads"),
-        ('{"rc": "sum"}', "rc"),
+        ('{"strand": "sum"}', "strand"),
     ],
 )
 def test_bad_configs(run, home, config, tmp_path, values, words):

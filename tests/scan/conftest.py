@@ -8,8 +8,8 @@ from support.scan import FP32, LABELS, TRACKS, calling_model, small_genome, writ
 import tcnfast
 from tcnfast.cli import main
 from tcnfast.engines import segments
-from tcnfast.scan import scanner, stream, stretches
-from tcnfast.scan.devices import DenseDevice
+from tcnfast.scan import pieces, pipeline
+from tcnfast.scan.pipeline import DenseDevice
 
 
 @pytest.fixture(name="small_segments", scope="module")
@@ -18,8 +18,8 @@ def fixture_small_segments():
     of half as many: four of chr20 and three of chr21."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "SEGMENT_LOGITS", 2**15 // 32 * len(LABELS))
-        patch.setattr(stretches, "STRETCH_BASES", 2**16)
-        patch.setattr(stretches, "LEAST_STEPS", 1)
+        patch.setattr(pieces, "STRETCH_BASES", 2**16)
+        patch.setattr(pieces, "LEAST_STEPS", 1)
         yield
 
 
@@ -51,13 +51,13 @@ def fixture_out(tmp_path):
 @pytest.fixture(name="scored")
 def fixture_scored(monkeypatch):
     """(chrom, first step) of every segment that is scored."""
-    seen, read = [], scanner.read
+    seen, read = [], pipeline.read
 
     def spy(genome, chrom, spans, *rest):
         seen.extend((chrom, first) for first, _ in spans)
         return read(genome, chrom, spans, *rest)
 
-    monkeypatch.setattr(scanner, "read", spy)
+    monkeypatch.setattr(pipeline, "read", spy)
     return seen
 
 
@@ -76,7 +76,7 @@ def fixture_interrupt(monkeypatch):
                 raise error
             return submit(device, batch)
 
-        monkeypatch.setattr(stream, "WRITE_BEHIND", 0)
+        monkeypatch.setattr(pipeline, "WRITE_BEHIND", 0)
         monkeypatch.setattr(DenseDevice, "submit", stopping)
 
     return arm

@@ -15,13 +15,12 @@ from support.scanner import Contigs, contig
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import compact, scanner
+from tcnfast.scan import compact, pipeline
 from tcnfast.scan.compact import CompactDevice
-from tcnfast.scan.devices import Wanted
-from tcnfast.scan.scanner import Pipeline, Scorer, scan_contig
-from tcnfast.scan.stretches import Stretch
+from tcnfast.scan.pieces import Stretch, Wanted
+from tcnfast.scan.pipeline import Pipeline, Scorer, scan_contig
 from tcnfast.scan.track_bigwig import NOTHING
-from tcnfast.scan.tracks import BEGINS
+from tcnfast.scan.track_shards import BEGINS
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -31,7 +30,7 @@ CODES = contig(9_000, gaps=[(200, 1300), (8_500, 9_000)])
 @pytest.fixture(autouse=True)
 def compacts(monkeypatch):
     """The processor counts as a device of its own."""
-    monkeypatch.setattr(scanner, "compacts", lambda plan: True)
+    monkeypatch.setattr(pipeline, "compacts", lambda plan: True)
 
 
 @pytest.fixture
@@ -99,11 +98,11 @@ def test_no_tracks_and_no_hits(scorer):
 
 
 @needs_engine
-@pytest.mark.parametrize("options", [{}, {"rc": "max"}, {"batch_size": 3}])
+@pytest.mark.parametrize("options", [{}, {"strand": "max"}, {"batch_size": 3}])
 def test_a_scan_writes_the_same_bytes(fasta, model, tmp_path, monkeypatch, options):
     options = dict(tracks=TRACKS, **options, **FP32)
     tcnfast.scan(fasta, model, tmp_path / "compact", **options)
-    monkeypatch.setattr(scanner, "compacts", lambda plan: False)
+    monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
     tcnfast.scan(fasta, model, tmp_path / "dense", **options)
     assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
 
@@ -112,7 +111,7 @@ def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, mon
     bed = tmp_path / "x.bed"
     bed.write_text("".join(f"chr20\t{x}\t{x + 200 + x % 777}\n" for x in range(3, 90_000, 900)))
     tcnfast.scan(fasta, model, tmp_path / "compact", within=bed, **FP32)
-    monkeypatch.setattr(scanner, "compacts", lambda plan: False)
+    monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
     tcnfast.scan(fasta, model, tmp_path / "dense", within=bed, **FP32)
     assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
 
@@ -204,7 +203,7 @@ def test_a_vanished_device_is_named_and_what_is_finished_is_kept(
         patch.setattr(owner, where, vanishes)
         code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     assert code == 1 and len(lines) == 2, lines
-    assert "finished stretches are kept in" in lines[0]
+    assert "what is finished is kept in" in lines[0]
     assert lines[1] == (
         "tcnfast: error: device cpu failed: CUDA error: unspecified launch failure; --resume goes "
         "on after the last finished stretch"
@@ -255,7 +254,7 @@ class Watched(compact._Lane):
 def test_each_stream_waits_for_the_one_before(scorer, monkeypatch):
     monkeypatch.setattr(compact, "_Lane", Watched)
     monkeypatch.setattr(Watched, "seen", seen := [])
-    device = CompactDevice(scorer, wanted_of(), scanner.Window(8, 61, 200), scanner.Stages())
+    device = CompactDevice(scorer, wanted_of(), pipeline.Window(8, 61, 200), pipeline.Stages())
     codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
     codes[:], unknown[:] = 1, False
     pending = device.submit(compact.Batch([0], codes, unknown, slot))

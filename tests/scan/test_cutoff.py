@@ -10,10 +10,10 @@ from support.scan import FP32, LABELS, calling_model, files_in, read_rows, run_r
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.options import Run
 from tcnfast.model.thresholds import Cutoff
+from tcnfast.scan import ScanOptions
 from tcnfast.scan.scan_job import ScanJob
-from tcnfast.scan.scan_options import ScanOptions
-from tcnfast.scan.scanner import Scorer
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -97,7 +97,7 @@ def test_a_label_that_never_got_there_is_named_loudly(fasta, model, cli, out):
 
 
 def test_nothing_but_labels_that_never_got_there_is_an_error(fasta, model, out):
-    with pytest.raises(TcnfastError, match="--cutoff precision=0.9: no label reached it"):
+    with pytest.raises(TcnfastError, match="cutoff='precision=0.9': no label reached it"):
         tcnfast.scan(fasta, model, out, targets=SILENT, cutoff="fdr=0.1", **FP32)
     assert not out.exists()
 
@@ -105,7 +105,7 @@ def test_nothing_but_labels_that_never_got_there_is_an_error(fasta, model, out):
 def test_a_probability_has_no_expected_precision_and_says_so(fasta, model, out, caplog):
     with caplog.at_level(logging.INFO):
         tcnfast.scan(fasta, model, out, chroms="chrM", cutoff="0.5", **FP32)
-    assert "cutoff 0.5: no precision to expect was measured" in caplog.text
+    assert "cutoff 0.5: no expected precision is known for it" in caplog.text
     rows = read_rows(out / "summary.tsv")[1:]
     assert {row[2] for row in rows} == {"0.5"} and {row[3] for row in rows} == {"nan"}
 
@@ -125,7 +125,7 @@ def test_the_cutoff_is_part_of_what_a_result_depends_on(fasta, model, out, inter
         tcnfast.scan(fasta, model, out, cutoff="fdr=0.5", **FP32)
     interrupt(10**6)
     for other in ("f1", "fdr=0.1", 0.5):
-        with pytest.raises(TcnfastError, match="left of a run with other inputs or settings"):
+        with pytest.raises(TcnfastError, match="left by a run with other inputs or settings"):
             tcnfast.scan(fasta, model, out, cutoff=other, resume=True, **FP32)
     tcnfast.scan(fasta, model, out, cutoff="precision=0.5", resume=True, **FP32)
     whole = out.with_name("whole")
@@ -139,7 +139,7 @@ def test_the_cutoff_is_part_of_what_a_result_depends_on(fasta, model, out, inter
 @pytest.mark.parametrize("rule", ["f2", "fdr=0", "1"])
 def test_what_is_no_cutoff_fails_before_anything_is_written(fasta, model, cli, out, rule):
     code, lines = cli(fasta, "-m", model, "-o", out, "--cutoff", rule)
-    assert code == 1 and "give f1, precision=P, fdr=P, or a probability P" in lines[0]
+    assert code == 2 and "give f1, precision=P, fdr=P, or a probability P" in lines[-1]
     assert not out.exists()
 
 
@@ -153,9 +153,7 @@ def test_tracks_show_every_call_of_the_cutoff(fasta, model, out):
         ("0.2", SILENT, 0.2),
     ):
         kept = {x: options[x] for x in ("chroms", "tracks", "track_floor")}
-        scorer = Scorer(model, "mean", stride=32, **FP32)
         with tcnfast.Genome(fasta) as genome:
-            asked = ScanOptions(cutoff=rule, **kept)
-            job = ScanJob(genome, model, scorer, asked, batch_size=1, devices=["cpu"])
+            job = ScanJob(genome, model, ScanOptions(cutoff=rule, **kept), Run(**FP32))
         column = model.labels.index(label)
         np.testing.assert_allclose(1 / (1 + np.exp(-job.floors[column])), floor, rtol=1e-5)

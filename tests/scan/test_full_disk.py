@@ -10,7 +10,7 @@ import pytest
 from full_disk import FullDisk
 from support.scan import TRACKS, files_in, partial, random_letters, write_fasta
 
-from tcnfast.scan import track_bigwig, tracks
+from tcnfast.scan import track_bigwig, track_shards
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -29,7 +29,7 @@ def assert_failed(code, lines, out):
 
 @pytest.mark.parametrize("where", ["add", "_flush"])
 def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, where):
-    monkeypatch.setattr(tracks.TrackShard, where, full_disk)
+    monkeypatch.setattr(track_shards.TrackShard, where, full_disk)
     code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", "all")
     assert "No space left on device" in assert_failed(code, lines, out)
     assert not partial(out).exists() and len(lines) == 1
@@ -45,9 +45,9 @@ def test_a_full_disk_under_the_calls(fasta, model, out, cli, monkeypatch):
 @pytest.mark.parametrize("room", [3, 8, 100])
 def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch, room):
     """What a disk takes when it fills up in the middle of a write."""
-    shard = tracks.TrackShard(tmp_path / "s", np.zeros(1))
+    shard = track_shards.TrackShard(tmp_path / "s", np.zeros(1))
     shard.add(0, np.float32(np.arange(100) % 2 - 0.5)[:, None])
-    monkeypatch.setattr(tracks, "open", lambda *x: FullDisk(open(*x), room), raising=False)
+    monkeypatch.setattr(track_shards, "open", lambda *x: FullDisk(open(*x), room), raising=False)
     with pytest.raises(OSError, match="No space left"):
         shard.finish()
 
@@ -73,11 +73,11 @@ def limit(*args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
     return scanned(*args) if args else None
 
-scanned = scan.assemble
+scanned = scan._publish
 if sys.argv[1] == "scan":
     limit()
 else:
-    scan.assemble = limit
+    scan._publish = limit
 if sys.argv[1] == "processes":
     track_processes.WORTH_A_PROCESS = 0
 sys.exit(main(sys.argv[3:]))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.scan import files_in, random_letters, read_rows, run_record_of, write_fasta
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.genome import Genome
@@ -18,8 +19,7 @@ from tcnfast.pwm.meme import DATABASE, UNITS_PER_BIT, Motif, read_meme, write_me
 from tcnfast.pwm.motif_device import MotifDevice
 from tcnfast.pwm.motif_engine import build_tables, find_hits, unpack
 from tcnfast.pwm.pvalues import both_strands, score_tail, whole_units
-from tcnfast.scan import motif_files, motif_run, stretches
-from tcnfast.scan.scan_genome import scan_motifs
+from tcnfast.scan import motif_files, motif_run, pieces
 
 SIZES = {"chr2": 50_000, "chr10": 21_000, "short": 12, "chrUn_x": 4_000}
 SCANNED = list(SIZES)[:3]
@@ -57,8 +57,8 @@ def lab(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cuts(monkeypatch):
     """Stretches of 32,768 bases of two segments each; hits read and written a few at a time."""
-    monkeypatch.setattr(stretches, "STRETCH_BASES", 2**15)
-    monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", 2**15)
+    monkeypatch.setattr(pieces, "LEAST_STEPS", 1)
     monkeypatch.setattr(motif_run, "SEGMENT_BASES", 2**14)
     monkeypatch.setattr(motif_files, "_GROUP", 300)
     monkeypatch.setattr(motif_files, "_ROWS", 7)
@@ -120,7 +120,7 @@ def expected(lab):
 
 
 def test_every_hit_there_is(lab, expected, tmp_path):
-    result = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "s", p_value=P)
+    result = tcnfast.scan(lab / "g.fa", out=tmp_path / "s", motifs=lab / "m.meme", p_value=P)
     total = check(result.path, expected)
     assert total > 300 and not expected["M3"]
     # both strands of a palindrome
@@ -153,9 +153,11 @@ def test_every_hit_there_is(lab, expected, tmp_path):
 
 
 def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
-    plain = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).path)
+    plain = files_in(
+        tcnfast.scan(lab / "g.fa", out=tmp_path / "a", motifs=lab / "m.meme", p_value=P).path
+    )
     for module, name, value in (
-        (stretches, "STRETCH_BASES", 2**24),
+        (pieces, "STRETCH_BASES", 2**24),
         (motif_run, "SEGMENT_BASES", 999),
         (motif_files, "_GROUP", 1 << 20),
         (motif_files, "_ROWS", 1 << 18),
@@ -165,7 +167,7 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P)
+        again = tcnfast.scan(lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P)
     finally:
         torch.set_num_threads(threads)
     assert files_in(again.path) == plain
@@ -205,8 +207,8 @@ def test_what_holds_no_site():
 def test_within_and_targets_and_background(lab, tmp_path):
     (tmp_path / "open.bed").write_text("chr10\t500\t9000\nchr2\t16380\t16392\nchr2\t0\t11\n"
                                        "chr10\t8000\t12000\nchr10\t8100\t8200\n")  # fmt: skip
-    result = scan_motifs(
-        lab / "g.fa", lab / "m.meme", tmp_path / "s", p_value=P, targets=["site", "M9"],
+    result = tcnfast.scan(
+        lab / "g.fa", out=tmp_path / "s", motifs=lab / "m.meme", p_value=P, targets=["site", "M9"],
         within=tmp_path / "open.bed", background=[0.4, 0.2, 0.2, 0.2], chroms=["chr2", "chr10"],
     )  # fmt: skip
     regions = {"chr2": [(0, 11), (16_380, 16_392)], "chr10": [(500, 12_000)]}
@@ -221,7 +223,9 @@ def test_within_and_targets_and_background(lab, tmp_path):
 
 
 def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
-    whole = files_in(scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "a", p_value=P).path)
+    whole = files_in(
+        tcnfast.scan(lab / "g.fa", out=tmp_path / "a", motifs=lab / "m.meme", p_value=P).path
+    )
     seen = []
 
     def stopping(codes, starts, tables, scan=motif_run.find_hits):
@@ -236,21 +240,27 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(motif_run, "find_hits", stopping)
             with pytest.raises(KeyboardInterrupt):
-                scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P)
+                tcnfast.scan(lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P)
     finally:
         torch.set_num_threads(threads)
     kept = sorted(path.name for path in (tmp_path / "b.partial").glob("*.npy"))
     assert kept == ["calls.0.0-32768.npy"] and not (tmp_path / "b").exists()
     with pytest.raises(TcnfastError, match="other inputs or settings"):
-        scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=1e-4, resume=True)
+        tcnfast.scan(
+            lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=1e-4, resume=True
+        )
     left = []
     monkeypatch.setattr(
         motif_run, "find_hits", lambda *args: left.append(args[1]) or find_hits(*args)
     )
-    again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P, resume=True)
+    again = tcnfast.scan(
+        lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P, resume=True
+    )
     assert files_in(again.path) == whole and sum(left) == sum(SIZES[c] for c in SCANNED) - 2**15
     # and once more: it is there already
-    seen_again = scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "b", p_value=P, resume=True)
+    seen_again = tcnfast.scan(
+        lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P, resume=True
+    )
     assert seen_again.summary.equals(again.summary)
 
 
@@ -271,8 +281,8 @@ def test_the_command(run, lab, tmp_path):
         (["--stride", "64"], "--stride is for models"),
         (["-m", "encode-v1"], "--model is for models"),
         (["--devices", "cpu,cpu"], "--devices is for models"),
-        (["--background", "a,b"], "write four shares"),
-        (["--background", "0.5,0.5"], "needs four shares"),
+        (["--background", "a,b"], "give four shares"),
+        (["--background", "0.5,0.5"], "give four shares"),
         (["--p-value", "0.5"], "at most 0.01"),
         (["-t", "NOBODY"], "no motif of the id or name 'NOBODY'"),
         (["-c", "chr77"], "chr77"),
@@ -291,7 +301,7 @@ def test_flags_of_motifs_need_motifs(run, lab):
 def test_a_genome_without_a_base(lab, tmp_path):
     write_fasta(tmp_path / "a.fa", {"chr1": b"ACCA" * 50})
     with pytest.raises(TcnfastError, match="holds no G in the contigs"):
-        scan_motifs(tmp_path / "a.fa", lab / "m.meme", tmp_path / "s")
+        tcnfast.scan(tmp_path / "a.fa", out=tmp_path / "s", motifs=lab / "m.meme")
 
 
 def test_too_many_motifs():
@@ -322,7 +332,7 @@ def test_real_motifs_as_memelite_finds_them():
 
 
 def test_start_up_needs_no_scan_of_models():
-    words = "import sys, tcnfast.commands.scan; sys.exit('tcnfast.scan.scan_genome' in sys.modules)"
+    words = "import sys, tcnfast.scan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
 
 
@@ -358,12 +368,12 @@ def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkey
 
 def test_a_scan_on_a_device_writes_the_same_bytes(lab, tmp_path, monkeypatch):
     """Here the processor stands in for it."""
-    scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "cpu", p_value=P)
+    tcnfast.scan(lab / "g.fa", out=tmp_path / "cpu", motifs=lab / "m.meme", p_value=P)
 
     def on_device(job):
         return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
 
     monkeypatch.setattr(motif_run, "_finder", on_device)
-    scan_motifs(lab / "g.fa", lab / "m.meme", tmp_path / "gpu", p_value=P)
+    tcnfast.scan(lab / "g.fa", out=tmp_path / "gpu", motifs=lab / "m.meme", p_value=P)
     a, b = (files_in(tmp_path / name / "hits") for name in ("cpu", "gpu"))
     assert a == b and len(a) > 5

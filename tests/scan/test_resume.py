@@ -25,7 +25,7 @@ from support.scan import (
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import announce, assembly, peak_files
+from tcnfast.scan import announce, narrowpeak, scan_genome
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("small_segments")
 def test_an_existing_output_is_an_error(fasta, model, out):
     tcnfast.scan(fasta, model, out, chroms="chrM", **FP32)
     before = files_in(out, but=())
-    with pytest.raises(TcnfastError, match="exists; give another -o/--output, or --force"):
+    with pytest.raises(TcnfastError, match="exists; choose another out, or force=True"):
         tcnfast.scan(fasta, model, out, chroms="chrM", **FP32)
     assert files_in(out, but=()) == before and not partial(out).exists()
 
@@ -134,8 +134,8 @@ def test_a_resumed_scan_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(
     "module, step, left",
-    [(peak_files, "narrowpeak_lines", SEGMENTS[4:]), (assembly, "write_bigwigs", []),
-     (assembly, "write_summary", [])],
+    [(narrowpeak, "narrowpeak_lines", SEGMENTS[4:]), (scan_genome, "write_bigwigs", []),
+     (scan_genome, "write_summary", [])],
 )  # fmt: skip
 def test_a_scan_stopped_while_files_are_made_is_resumed_without_scoring(
     scanned, fasta, model, out, monkeypatch, scored, interrupt, module, step, left
@@ -211,11 +211,11 @@ def test_what_is_left_is_named_with_the_mend(fasta, model, out, caplog, interrup
     interrupt(2)
     with pytest.raises(KeyboardInterrupt):
         tcnfast.scan(fasta, model, out, **FP32)
-    assert f"finished stretches are kept in {partial(out)}; go on with --resume" in caplog.text
+    assert f"what is finished is kept in {partial(out)}; go on with resume=True" in caplog.text
 
 
 def test_a_leftover_without_resume_is_an_error(fasta, model, stopped):
-    with pytest.raises(TcnfastError, match="is left of an unfinished run; give --resume"):
+    with pytest.raises(TcnfastError, match="was left by an unfinished run; give resume=True"):
         tcnfast.scan(fasta, model, stopped, **FP32)
     assert partial(stopped).exists() and not stopped.exists()
 
@@ -224,7 +224,7 @@ def test_a_leftover_without_resume_is_an_error(fasta, model, stopped):
     "options",
     [
         dict(stride=64),
-        dict(rc="max"),
+        dict(strand="max"),
         dict(targets="REST"),
         dict(tracks="REST"),
         dict(track_floor=0.1),
@@ -237,7 +237,7 @@ def test_a_leftover_without_resume_is_an_error(fasta, model, stopped):
 )
 def test_resume_with_other_settings_is_an_error(fasta, model, stopped, options):
     before = files_in(partial(stopped), but=())
-    with pytest.raises(TcnfastError, match="is left of a run with other inputs or settings"):
+    with pytest.raises(TcnfastError, match="was left by a run with other inputs or settings"):
         tcnfast.scan(fasta, model, stopped, resume=True, **{**FP32, **options})
     assert files_in(partial(stopped), but=()) == before and not stopped.exists()
 
@@ -299,7 +299,7 @@ def test_a_leftover_whose_inputs_were_not_known_yet_is_begun_anew(
 ):
     """The genome is hashed while it is scanned: what was kept before that belongs to nothing."""
     (partial(stopped) / "key.json").write_text('{"command": "scan"}')
-    with pytest.raises(TcnfastError, match="is left of an unfinished run; give --resume"):
+    with pytest.raises(TcnfastError, match="was left by an unfinished run; give resume=True"):
         tcnfast.scan(fasta, model, stopped, **FP32)
     scored.clear()
     tcnfast.scan(fasta, model, stopped, tracks=TRACKS, resume=True, **FP32)

@@ -29,8 +29,8 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import file_hash
 from tcnfast.engines import segments
-from tcnfast.scan import stretches
-from tcnfast.scan.scan_options import check_bigwig_lengths
+from tcnfast.scan import pieces
+from tcnfast.scan.choices import check_bigwig_lengths
 from tcnfast.scan.stages import STAGES
 
 pytestmark = pytest.mark.usefixtures("small_segments")
@@ -174,7 +174,7 @@ def test_the_run_record(scanned, fasta, model):
         "tracks": TRACKS,
         "track_floor": 0.01,
         "stride": 32,
-        "rc": "mean",
+        "strand": "both",
         "min_length": 64,
         "max_gap": 64,
         "device": "cpu",
@@ -211,7 +211,7 @@ def test_segments_scored_at_once_change_nothing(scanned, fasta, model, out):
 def test_neither_stretches_segments_batches_nor_threads_change_a_byte(
     scanned, fasta, model, out, monkeypatch, stretch_bases, segment_steps, batch_size, threads
 ):
-    monkeypatch.setattr(stretches, "STRETCH_BASES", stretch_bases)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", stretch_bases)
     monkeypatch.setattr(segments, "SEGMENT_LOGITS", segment_steps * len(LABELS))
     before = torch.get_num_threads()
     try:
@@ -237,7 +237,7 @@ def test_alternative_unplaced_and_mitochondrial_contigs_are_skipped_and_named(
     with caplog.at_level(logging.INFO, "tcnfast"):
         result = tcnfast.scan(fasta, model, out, **FP32)
     assert set(result.summary["chrom"]) == {"all", *SCANNED}
-    words = "3 contigs skipped (chrUn_x, chr1_alt, chrM); --chroms all scans them"
+    words = "3 contigs skipped (chrUn_x, chr1_alt, chrM); chroms='all' scans them"
     assert words in caplog.text
 
 
@@ -268,21 +268,21 @@ def test_a_contig_alone_is_scored_as_in_company(scanned, fasta, model, out):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (dict(chroms="20"), "--chroms: contig '20' is called 'chr20' in the genome"),
-        (dict(chroms=["chr20", "chr99"]), "--chroms: no contig 'chr99' in the genome, which has"),
-        (dict(chroms=[]), "--chroms"),
-        (dict(targets="GATA1"), "--targets: the model has no label 'GATA1'"),
-        (dict(tracks=["REST", "GATA1"]), "--tracks: the model has no label 'GATA1'"),
-        (dict(min_length=0), "min-length 0: must be at least 1"),
-        (dict(max_gap=-1), "max-gap -1: must be at least 0"),
-        (dict(track_floor=-0.1), "track-floor -0.1: must be at least 0 and below 1"),
-        (dict(track_floor=float("nan")), "track-floor nan: must be at least 0 and below 1"),
-        (dict(track_floor=1.0), "track-floor 1.0: must be at least 0 and below 1"),
-        (dict(track_format="wig"), "track-format 'wig': must be one of bigwig, zarr, zarr-fp16"),
-        (dict(rc="sum"), "rc 'sum': must be one of none, mean, max"),
+        (dict(chroms="20"), "chroms: contig '20' is called 'chr20' in the genome"),
+        (dict(chroms=["chr20", "chr99"]), "chroms: no contig 'chr99' in the genome, which has"),
+        (dict(chroms=[]), "chroms: names no contig"),
+        (dict(targets="GATA1"), "targets: the model has no label 'GATA1'"),
+        (dict(tracks=["REST", "GATA1"]), "tracks: the model has no label 'GATA1'"),
+        (dict(min_length=0), "min_length 0: must be at least 1"),
+        (dict(max_gap=-1), "max_gap -1: must be at least 0"),
+        (dict(track_floor=-0.1), "track_floor -0.1: must be at least 0"),
+        (dict(track_floor=float("nan")), "track_floor nan: must be at least 0"),
+        (dict(track_floor=1.0), "track_floor 1.0: must be below 1"),
+        (dict(track_format="wig"), "track_format 'wig': must be one of bigwig, zarr, zarr-fp16"),
+        (dict(strand="sum"), "strand 'sum': must be one of +, -, both, max"),
         (dict(stride=33), "stride 33: must be a power of two"),
         (dict(within="nowhere.bed"), "nowhere.bed: no such file"),
-        (dict(force=True, resume=True), "--force and --resume exclude each other"),
+        (dict(force=True, resume=True), "force=True and resume=True: give one of the two"),
     ],
 )
 def test_bad_options_are_known_before_anything_is_written(fasta, model, out, options, words):
@@ -307,7 +307,7 @@ def test_an_empty_contig_among_others(model, tmp_path, out):
 
 def test_a_contig_too_long_for_a_bigwig_is_known_beforehand():
     check_bigwig_lengths({"a": 2**32 - 1})
-    with pytest.raises(TcnfastError, match="--tracks: b has 4294967296 bases, a bigWig at most"):
+    with pytest.raises(TcnfastError, match="tracks: b has 4294967296 bases, a bigWig at most"):
         check_bigwig_lengths({"a": 5, "b": 2**32})
 
 

@@ -21,8 +21,9 @@ from support.scan import (
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import child, device_pool, scan_run, stretches
-from tcnfast.scan.scan_options import chosen_devices
+from tcnfast.base.options import Run
+from tcnfast.scan import child, device_pool, pieces, scan_genome
+from tcnfast.scan.choices import chosen_devices
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -48,7 +49,7 @@ def children(monkeypatch):
 def on_finish(monkeypatch):
     """on_finish(n, act): ``act`` is called when n stretches were finished; they are short here, so
     that there are more to come."""
-    monkeypatch.setattr(stretches, "STRETCH_BASES", 2**12)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", 2**12)
 
     def arm(n, act):
         real, left = device_pool.scan_on_devices, [n]
@@ -62,7 +63,7 @@ def on_finish(monkeypatch):
 
             return real(starts, runs, todo, report, finished_and_act, stages)
 
-        monkeypatch.setattr(scan_run, "scan_on_devices", scan)
+        monkeypatch.setattr(scan_genome, "scan_on_devices", scan)
 
     return arm
 
@@ -87,7 +88,7 @@ def test_a_killed_process_is_named_and_what_is_finished_is_gone_on_with(
     words = (fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     code, lines = cli(*words, "--devices", "cpu,cpu")
     assert code == 1 and len(lines) == 2, lines
-    assert "finished stretches are kept in" in lines[0]
+    assert "what is finished is kept in" in lines[0]
     assert lines[1] == (
         "tcnfast: error: device cpu (2 of 2): its process was killed (SIGKILL; is memory "
         "short?); --resume goes on after the last finished stretch"
@@ -110,8 +111,8 @@ def test_an_error_in_one_process_ends_the_others(model, tmp_path, out, cli, chil
 ORPHANS = """
 import sys
 from tcnfast.cli import main
-from tcnfast.scan import stretches
-stretches.STRETCH_BASES = 2**16
+from tcnfast.scan import pieces
+pieces.STRETCH_BASES = 2**16
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -167,22 +168,22 @@ def running(pid):
     ],
 )
 def test_devices_by_name(given, names):
-    assert chosen_devices("auto", given) == names
+    assert chosen_devices(Run(devices=given)) == names
 
 
 @pytest.mark.parametrize(
     "device, given, words",
     [
-        ("cpu", "cpu,cpu", "--device and --devices: give one of the two"),
-        ("auto", "", "--devices: name each device"),
-        ("auto", "auto,cpu", "--devices: name each device"),
+        ("cpu", "cpu,cpu", "device and devices: give one of the two"),
+        ("auto", "", "devices: name each device"),
+        ("auto", "auto,cpu", "devices: name each device"),
         ("auto", "0,0", "each GPU once"),
         ("auto", "cuda:0,cpu", "not together with a processor"),
     ],
 )
 def test_devices_that_cannot_work_together(device, given, words):
     with pytest.raises(TcnfastError, match=words):
-        chosen_devices(device, given)
+        chosen_devices(Run(device=device, devices=given))
 
 
 def test_devices_that_would_score_differently_are_refused():

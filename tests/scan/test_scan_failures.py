@@ -10,10 +10,10 @@ from support.scan import FP32, TRACKS, files_in, partial, run_record_of, small_g
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import assembly, inputs, scan_run, scanner, stream
-from tcnfast.scan import scan_genome as scan_module
+from tcnfast.base.run_folder import RunFolder
+from tcnfast.scan import ScanOptions, inputs, pipeline, scan_genome
 from tcnfast.scan.inputs import InputFiles
-from tcnfast.scan.peak_files import PeakFiles, PeakFormat, PeakProcess
+from tcnfast.scan.narrowpeak import PeakFiles, PeakProcess
 from tcnfast.scan.peaks import RUN
 
 pytestmark = pytest.mark.usefixtures("small_segments")
@@ -31,7 +31,7 @@ def own(tmp_path):
 def on_read(monkeypatch):
     """on_read(n, act): ``act`` is called before the n-th segment is read; what was read before is
     taken in by then."""
-    read = scanner.read
+    read = pipeline.read
 
     def arm(n, act):
         left = [n]
@@ -42,9 +42,9 @@ def on_read(monkeypatch):
                 act()
             return read(*args)
 
-        monkeypatch.setattr(stream, "look_ahead", lambda readers: 0)
-        monkeypatch.setattr(stream, "WRITE_BEHIND", 0)
-        monkeypatch.setattr(scanner, "read", reading)
+        monkeypatch.setattr(pipeline, "look_ahead", lambda readers: 0)
+        monkeypatch.setattr(pipeline, "WRITE_BEHIND", 0)
+        monkeypatch.setattr(pipeline, "read", reading)
 
     return arm
 
@@ -77,7 +77,7 @@ def test_a_genome_that_changes_at_the_very_end_is_an_error(own, model, out, cli,
     def touch(path, rows):
         os.utime(own, ns=(1, 1))
 
-    monkeypatch.setattr(assembly, "write_summary", touch)
+    monkeypatch.setattr(scan_genome, "write_summary", touch)
     code, lines = cli(own, "-m", model, "-o", out)
     assert code == 1 and "own.fa: changed while it was scanned; scan it anew" in lines[-1]
     assert not out.exists()
@@ -95,13 +95,13 @@ def test_what_was_hashed_late_of_a_changed_genome_is_not_kept(
 
     monkeypatch.setattr(inputs, "file_hash", late)
     interrupt(4, OSError("a failure"))
-    settle = scan_module._settle
+    settle = RunFolder.settle
 
-    def changed(*args):
+    def changed(folder):
         os.utime(own, ns=(1, 1))
-        settle(*args)
+        settle(folder)
 
-    monkeypatch.setattr(scan_module, "_settle", changed)
+    monkeypatch.setattr(RunFolder, "settle", changed)
     code, lines = cli(own, "-m", model, "-o", out)
     assert code == 1 and len(lines) == 1 and "a failure" in lines[0]
     assert not out.exists() and not partial(out).exists()
@@ -164,13 +164,13 @@ def two_contigs(folder):
         ("a", 3210, [folder / "a0.npy", folder / "a1.npy"]),
         ("b", 10, [folder / "b0.npy"]),
     ]
-    return PeakFormat(files[:1] + files[2:], 32, 64, 64), add
+    return (files[:1] + files[2:], ScanOptions()), add
 
 
 @pytest.mark.parametrize("kind", [PeakFiles, PeakProcess])
 def test_calls_of_stretches_are_joined_and_written(tmp_path, kind):
     form, contigs = two_contigs(tmp_path)
-    files = kind(form)
+    files = kind(*form)
     for contig in contigs:
         files.add(*contig)
     counts = files.finish()
@@ -187,7 +187,7 @@ def test_calls_of_stretches_are_joined_and_written(tmp_path, kind):
 def test_a_failure_in_the_process_is_raised_here(tmp_path):
     form, contigs = two_contigs(tmp_path)
     os.unlink(tmp_path / "a1.npy")
-    files = PeakProcess(form)
+    files = PeakProcess(*form)
     files.add(*contigs[0])
     with pytest.raises(FileNotFoundError) as caught:
         files.finish()
@@ -198,7 +198,7 @@ def test_a_failure_in_the_process_is_raised_here(tmp_path):
 @pytest.mark.parametrize("moment", ["add", "finish"])
 def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, moment):
     form, contigs = two_contigs(tmp_path)
-    files = PeakProcess(form)
+    files = PeakProcess(*form)
     files._child.process.kill()
     files._child.process.wait()
     with pytest.raises(TcnfastError, match=r"narrowPeak files: its process was killed \(SIGKILL"):
@@ -207,7 +207,7 @@ def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, moment):
 
 
 def test_a_scan_with_a_process_writes_the_same_bytes(scanned, fasta, model, out, monkeypatch):
-    monkeypatch.setattr(scan_run, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(scan_genome, "WORTH_A_PROCESS", 0)
     tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
     assert files_in(out) == files_in(scanned.path)
 
@@ -216,15 +216,15 @@ def test_a_full_disk_under_the_process_is_one_line(
     scanned, fasta, model, out, cli, monkeypatch, scored
 ):
     """Its files are where nothing can be written; the scan stops, and goes on with --resume."""
-    monkeypatch.setattr(scan_run, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(scan_genome, "WORTH_A_PROCESS", 0)
     words = (fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     with monkeypatch.context() as patch:
         say = PeakProcess._say
 
         def elsewhere(process, message):
-            if isinstance(message, PeakFormat):
-                files = [(label, n, Path("/dev/full")) for label, n, _ in message.files]
-                message = PeakFormat(files, message.stride, message.min_length, message.max_gap)
+            if message and isinstance(message[1], ScanOptions):
+                files = [(label, n, Path("/dev/full")) for label, n, _ in message[0]]
+                message = files, message[1]
             say(process, message)
 
         patch.setattr(PeakProcess, "_say", elsewhere)

@@ -17,7 +17,7 @@ from support.scan import (
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import segments
-from tcnfast.scan import scanner, stretches
+from tcnfast.scan import pieces, pipeline
 from tcnfast.scan.stretch_writer import ZARR_KINDS
 
 pytest.importorskip("zarr", reason="zarr is not installed")
@@ -28,8 +28,8 @@ from tcnfast.scan.zarr_tracks import ZarrTracks, encode  # noqa: E402
 def chunks(monkeypatch):
     """Chunks of 1,024 steps and stretches of two."""
     monkeypatch.setattr(ZarrTracks, "CHUNK_STEPS", 1024)
-    monkeypatch.setattr(stretches, "STRETCH_BASES", 2048 * 32)
-    monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", 2048 * 32)
+    monkeypatch.setattr(pieces, "LEAST_STEPS", 1)
     monkeypatch.setattr(segments, "SEGMENT_LOGITS", 700 * len(LABELS))  # across chunks
 
 
@@ -84,7 +84,7 @@ def test_a_resumed_scan_has_every_score(fasta, model, tmp_path, out, monkeypatch
 def test_scores_that_come_from_a_device_are_the_same(fasta, model, tmp_path, out, monkeypatch):
     options = dict(tracks=TRACKS, track_format="zarr-fp16", **FP32)
     tcnfast.scan(fasta, model, tmp_path / "dense", **options)
-    monkeypatch.setattr(scanner, "compacts", lambda plan: True)
+    monkeypatch.setattr(pipeline, "compacts", lambda plan: True)
     tcnfast.scan(fasta, model, out, **options)
     for chrom, levels in contents(tmp_path / "dense").items():
         np.testing.assert_array_equal(contents(out)[chrom], levels)

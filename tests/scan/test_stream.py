@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tcnfast.scan.stream import WRITE_BEHIND, Behind, look_ahead, read_ahead
+from tcnfast.scan.pipeline import WRITE_BEHIND, Behind, look_ahead, read_ahead
 
 
 def our_threads():

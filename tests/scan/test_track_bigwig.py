@@ -11,7 +11,7 @@ import pytest
 from full_disk import FullDisk
 from support.track import rounded, shard_of
 
-from tcnfast.scan import track_bigwig, tracks
+from tcnfast.scan import track_bigwig, track_shards
 from tcnfast.scan.track_bigwig import Track, TrackReader, write_bigwig
 
 NAN = np.nan
@@ -39,7 +39,7 @@ def values_of(path, chrom):
 def test_a_bigwig_has_the_score_of_its_step_at_every_base(
     tmp_path, monkeypatch, stride, room, floor
 ):
-    monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", room)
+    monkeypatch.setattr(track_shards, "CHANGES_AT_ONCE", room)
     rng = np.random.default_rng(0)
     sizes = {"chr2": 300 * stride, "chr10": 200 * stride - stride // 2, "chr1": stride, "e": 1}
     logits = {c: np.float32(rng.normal(size=-(-n // stride)) * 3) for c, n in sizes.items()}
@@ -103,7 +103,7 @@ def test_many_contigs(tmp_path):
 
 
 def test_positions_beyond_31_bits(tmp_path):
-    shard, first, size = tracks.TrackShard(tmp_path / "s", np.array([0.0])), 2**31, 2**32 - 1
+    shard, first, size = track_shards.TrackShard(tmp_path / "s", np.array([0.0])), 2**31, 2**32 - 1
     shard.add(0, np.full((2, 1), 2, np.float32))
     shard.add(first // 32, np.ones((1, 1), np.float32))
     shard.add(size // 32, np.zeros((1, 1), np.float32))

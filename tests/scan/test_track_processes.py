@@ -13,7 +13,7 @@ import pytest
 from support.track import random_logits, shard_of
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import track_bigwig, track_processes, tracks
+from tcnfast.scan import track_bigwig, track_processes, track_shards
 from tcnfast.scan.track_bigwig import Track
 from tcnfast.scan.track_processes import write_bigwigs
 
@@ -57,7 +57,7 @@ def test_processes_and_other_tracks_do_not_change_the_bytes(tmp_path, monkeypatc
         os.unlink(track.path)
     write_bigwigs(every, 5)
     assert [Path(track.path).read_bytes() for track in every] == want
-    monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", 50)
+    monkeypatch.setattr(track_shards, "CHANGES_AT_ONCE", 50)
     alone = many(tmp_path / "alone", np.where(np.arange(LABELS) == 7, -2, np.nan))[7]
     write_bigwigs([alone], 5)
     assert Path(alone.path).read_bytes() == want[7]

@@ -14,11 +14,10 @@ from support.scan import TRACKS, files_in, run_record_of
 from support.scanner import Contigs, contig
 
 import tcnfast
-from tcnfast.scan import compact, scanner, stretches
+from tcnfast.scan import compact, pieces, pipeline
 from tcnfast.scan.compact import CompactDevice
-from tcnfast.scan.devices import Wanted
-from tcnfast.scan.scanner import Pipeline, Scorer
-from tcnfast.scan.stretches import Stretch
+from tcnfast.scan.pieces import Stretch, Wanted
+from tcnfast.scan.pipeline import Pipeline, Scorer
 
 # a machine for gpu_check.py may lack what a whole scan reads and writes with
 whole_scans = pytest.mark.skipif(
@@ -66,7 +65,7 @@ def test_hits_are_those_of_the_logits_on_the_host(monkeypatch):
     scorer, codes = Scorer(random_model(), stride=8, **GPU), contig(400_000, gaps=[(1000, 9000)])
     got, _ = scored(scorer, codes, segment_bases=2**15)
     logits = np.concatenate(
-        [x.logits for x in scanner.scan_contig(scorer, Contigs(chr=codes), "chr",
+        [x.logits for x in pipeline.scan_contig(scorer, Contigs(chr=codes), "chr",
                                                segment_bases=2**15)]
     )  # fmt: skip
     with np.errstate(invalid="ignore"):
@@ -75,13 +74,13 @@ def test_hits_are_those_of_the_logits_on_the_host(monkeypatch):
 
 
 @whole_scans
-@pytest.mark.parametrize("options", [{}, {"rc": "max"}, {"batch_size": 3}])
+@pytest.mark.parametrize("options", [{}, {"strand": "max"}, {"batch_size": 3}])
 def test_a_scan_writes_what_the_dense_way_writes(fasta, model, tmp_path, monkeypatch, options):
-    monkeypatch.setattr(stretches, "STRETCH_BASES", 2**15)
-    monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", 2**15)
+    monkeypatch.setattr(pieces, "LEAST_STEPS", 1)
     options = dict(tracks=TRACKS, **options, **GPU)
     tcnfast.scan(fasta, model, tmp_path / "compact", **options)
-    monkeypatch.setattr(scanner, "compacts", lambda plan: False)
+    monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
     tcnfast.scan(fasta, model, tmp_path / "dense", **options)
     assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
     assert run_record_of(tmp_path / "compact")["stages"]["tail"] > 0
@@ -117,8 +116,8 @@ def test_segments_fit_the_memory_that_is_free(monkeypatch):
 @whole_scans
 @pytest.mark.gpu(2)
 def test_two_gpus_write_what_one_writes(fasta, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(stretches, "STRETCH_BASES", 2**13)
-    monkeypatch.setattr(stretches, "LEAST_STEPS", 1)
+    monkeypatch.setattr(pieces, "STRETCH_BASES", 2**13)
+    monkeypatch.setattr(pieces, "LEAST_STEPS", 1)
     tcnfast.scan(fasta, model, tmp_path / "one", tracks=TRACKS, **GPU)
     tcnfast.scan(fasta, model, tmp_path / "two", tracks=TRACKS, devices="0,1", precision="fp32")
     assert files_in(tmp_path / "one") == files_in(tmp_path / "two")

@@ -11,7 +11,7 @@ from support.models import random_model
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.model.thresholds import Threshold
-from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer, scan_contig
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]
@@ -84,6 +84,6 @@ def partial(out):
 
 
 def logits_of(model, fasta, chrom, stride=32):
-    scorer = Scorer(tcnfast.load_model(model), "mean", stride=stride, **FP32)
+    scorer = Scorer(tcnfast.load_model(model), stride=stride, **FP32)
     with Genome(fasta) as genome:
         return np.concatenate([part.logits for part in scan_contig(scorer, genome, chrom)])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tcnfast.genome.codes import reverse_complement
-from tcnfast.scan.scanner import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer, scan_contig
 
 
 class Contigs:
@@ -37,7 +37,7 @@ def contig(size, seed=0, gaps=()):
 
 
 @torch.inference_mode()
-def by_hand(model, codes, stride, rc):
+def by_hand(model, codes, stride, strand):
     """Logits (steps, labels) of every window on its own, NaN where the label bin is all N."""
     half, label_bin = model.receptive_field // 2, model.config.label_bin
     steps = -(-len(codes) // stride)
@@ -45,7 +45,8 @@ def by_hand(model, codes, stride, rc):
     windows = np.stack([cut(codes, c - half, c + half + 1) for c in centres])
     plus = model(torch.from_numpy(windows)).numpy()
     minus = model(torch.from_numpy(reverse_complement(windows))).numpy()
-    logits = {"none": plus, "mean": (plus + minus) / 2, "max": np.maximum(plus, minus)}[rc]
+    both = {"both": (plus + minus) / 2, "max": np.maximum(plus, minus)}
+    logits = {"+": plus, "-": minus, **both}[strand]
     for step, centre in enumerate(centres):
         start = centre - label_bin // 2
         if (cut(codes, start, start + label_bin) == 4).all():
@@ -53,8 +54,8 @@ def by_hand(model, codes, stride, rc):
     return logits
 
 
-def scorer_of(model, stride=32, rc="mean", precision="fp32"):
-    return Scorer(model, rc, device="cpu", precision=precision, stride=stride)
+def scorer_of(model, stride=32, strand="both", precision="fp32"):
+    return Scorer(model, strand, device="cpu", precision=precision, stride=stride)
 
 
 def scores(scorer, codes, **options):

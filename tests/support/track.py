@@ -3,7 +3,7 @@
 import numpy as np
 
 from tcnfast.scan.track_bigwig import VALUES
-from tcnfast.scan.tracks import BEGINS, TrackShard
+from tcnfast.scan.track_shards import BEGINS, TrackShard
 
 
 def rounded(logits):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.track import random_logits, rounded, shard_of
 
-from tcnfast.scan import tracks
+from tcnfast.scan import track_shards
 from tcnfast.scan.track_bigwig import NOTHING, VALUES, TrackReader
-from tcnfast.scan.tracks import (
+from tcnfast.scan.track_shards import (
     BEGINS,
     CELLS,
     CELLS_PER_LOGIT,
@@ -74,7 +74,7 @@ def test_at_most_one_level_begins_in_a_cell():
 def test_a_shard_gives_back_the_rounded_values_above_the_floors(
     tmp_path, monkeypatch, labels, room
 ):
-    monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", room)
+    monkeypatch.setattr(track_shards, "CHANGES_AT_ONCE", room)
     logits = random_logits(150, labels, labels)
     floors = np.float32(np.random.default_rng(1).normal(size=labels))
     floors[labels // 2] = -np.inf
@@ -148,7 +148,7 @@ def test_steps_beyond_32_bits(tmp_path):
 @pytest.mark.parametrize("room", [2**20, 1])
 def test_stretches_are_read_as_one_track(tmp_path, monkeypatch, seed, room):
     """Runs go on over seams, however short the stretches are and whatever was skipped in them."""
-    monkeypatch.setattr(tracks, "CHANGES_AT_ONCE", room)
+    monkeypatch.setattr(track_shards, "CHANGES_AT_ONCE", room)
     rng, steps, labels = np.random.default_rng(seed), 200, 3
     logits = random_logits(steps, labels, seed)
     if seed % 2:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tcnfast.genome.intervals import Intervals
-from tcnfast.scan.stretches import (
+from tcnfast.scan.pieces import (
     LEAST_STEPS,
     STRETCH_BASES,
     n_steps,

@@ -12,35 +12,34 @@ from support.scanner import Contigs, assert_scores, by_hand, contig, cut, scorer
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import reverse_complement
-from tcnfast.scan.scanner import Scorer, scan_contig
-from tcnfast.scan.stream import look_ahead
-from tcnfast.scan.stretches import n_steps, segment_spans
+from tcnfast.scan.pieces import n_steps, segment_spans
+from tcnfast.scan.pipeline import Scorer, look_ahead, scan_contig
 
 # scores
 
 
-@pytest.mark.parametrize("rc", ["none", "mean", "max"])
+@pytest.mark.parametrize("strand", ["+", "-", "both", "max"])
 @pytest.mark.parametrize("stride", [1, 8, 32, 512])  # the model has 2^4 = 16 at its top
-def test_scores_are_those_of_windows_cut_by_hand(make_model, stride, rc):
+def test_scores_are_those_of_windows_cut_by_hand(make_model, stride, strand):
     model = make_model(first_kernel=7, label_bin=40)
     codes = contig(1500 if stride == 1 else 6001, gaps=[(200, 330), (900, 941)])
-    want = by_hand(model, codes, stride, rc)
+    want = by_hand(model, codes, stride, strand)
     assert np.isnan(want).any() or stride == 512
-    got = scores(scorer_of(model, stride, rc), codes, segment_bases=700)
+    got = scores(scorer_of(model, stride, strand), codes, segment_bases=700)
     assert_scores(got, want)
 
 
 @pytest.mark.parametrize("config", [dict(alignment="causal"), dict(norm="weight"), dict(blocks=1)])
 def test_scores_of_other_models(make_model, config):
     model, codes = make_model(**config), contig(3000)
-    want = by_hand(model, codes, 32, "mean")
+    want = by_hand(model, codes, 32, "both")
     assert_scores(scores(scorer_of(model), codes, segment_bases=256), want)
 
 
 def test_the_receptive_field_may_exceed_a_segment_and_the_contig(make_model):
     model = make_model(blocks=6)  # 253 bases
     codes = contig(200)
-    want = by_hand(model, codes, 8, "mean")
+    want = by_hand(model, codes, 8, "both")
     assert_scores(scores(scorer_of(model, 8), codes, segment_bases=16), want)
 
 
@@ -52,7 +51,7 @@ def test_contigs_of_any_length(make_model, stride, size):
     codes = np.random.default_rng(size).integers(0, 4, size, np.uint8)
     got = scores(scorer_of(model, stride), codes, segment_bases=128)
     assert len(got) == -(-size // stride) == n_steps(size, stride)
-    assert_scores(got, by_hand(model, codes, stride, "mean"))
+    assert_scores(got, by_hand(model, codes, stride, "both"))
 
 
 def test_a_contig_without_bases_gives_no_segment(make_model):
@@ -137,7 +136,7 @@ def test_a_contig_of_n_has_no_score(make_model):
 
 
 def test_an_unknown_way_to_join_strands_raises(make_model):
-    with pytest.raises(TcnfastError, match="rc 'sum': must be one of none, mean, max"):
+    with pytest.raises(TcnfastError, match="strand 'sum': must be"):
         Scorer(make_model(), "sum", device="cpu")
 
 
