@@ -59,9 +59,7 @@ def parse_cutoff(rule: str | float) -> str:
         value = math.nan
     value = round(1 - value if kind == "fdr" else value, 6)
     if kind not in (("precision", "fdr") if equals else ("",)) or not 0 < value < 1:
-        raise TcnfastError(
-            "give f1, precision=P, fdr=P, or a probability P; 0 < P < 1"
-        )
+        raise TcnfastError("give f1, precision=P, fdr=P, or a probability P; 0 < P < 1")
     return f"precision={value:g}" if kind else f"{value:g}"
 
 
