@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..base.tables import read_table, replace_file
 
 PRECISIONS = (0.5, 0.9)  # FDR 50 % and 10 %: those that a published model has cutoffs for
@@ -59,7 +60,9 @@ def parse_cutoff(rule: str | float) -> str:
         value = math.nan
     value = round(1 - value if kind == "fdr" else value, 6)
     if kind not in (("precision", "fdr") if equals else ("",)) or not 0 < value < 1:
-        raise TcnfastError("give f1, precision=P, fdr=P, or a probability P; 0 < P < 1")
+        raise TcnfastError(
+            f"{setting('cutoff', rule)}: give f1, precision=P, fdr=P, or a probability P; 0 < P < 1"
+        )
     return f"precision={value:g}" if kind else f"{value:g}"
 
 

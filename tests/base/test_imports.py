@@ -42,7 +42,6 @@ KNOWN: set[str] = {
     "cobind.pairs_run imports evaluate.plots",
     "cobind.sites_run imports evaluate.plots",
     "long file base/run_folder.py",
-    "long function scan.scan_genome.scan",
 }
 
 

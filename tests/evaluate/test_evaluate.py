@@ -270,7 +270,7 @@ def test_what_cannot_be_asked_leaves_nothing(run, lesson, models, tmp_path, more
     [
         (("--strand", "max"), "--strand 'max': must be one of +, -, both"),
         (("--resamples", "-1"), "--resamples -1: must be at least 0"),
-        (("--cutoff", "f2"), "--cutoff 'f2': give f1"),
+        (("--cutoff", "f2"), "--cutoff f2: give f1"),
     ],
 )
 def test_usage(run, more, complaint):

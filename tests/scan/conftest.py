@@ -88,7 +88,10 @@ def fixture_cli(capfd):
     handlers, level = logging.root.handlers[:], logging.root.level
 
     def run(*words):
-        code = main(["scan", "-q", "--precision", "fp32", *map(str, words)])
+        try:
+            code = main(["scan", "-q", "--precision", "fp32", *map(str, words)])
+        except SystemExit as stop:  # a usage error
+            code = stop.code
         captured = capfd.readouterr()
         assert captured.out == "", captured.out
         return code, captured.err.splitlines()

@@ -69,7 +69,7 @@ def test_a_resumed_scan_has_every_score(fasta, model, tmp_path, out, monkeypatch
             def fail(*_):
                 raise KeyboardInterrupt
 
-            patch.setattr("tcnfast.base.run_folder.OutputFolder.publish", fail)
+            patch.setattr("tcnfast.base.run_folder.RunFolder.publish", fail)
         with pytest.raises(KeyboardInterrupt):
             tcnfast.scan(fasta, model, out, **options)
     interrupt(10**6)
