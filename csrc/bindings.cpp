@@ -130,6 +130,20 @@ void substitute(const Substitutions& all, std::uintptr_t codes, long length, std
             reinterpret_cast<float*>(after), threads);
 }
 
+// `codes` uint8 (receptive field), `offsets` int64 (n + 1), `places` int64 and `bases` uint8
+// (offsets[n]), `logits` fp32 (labels), `gained` fp32 (n, labels).
+void score_changes(const Substitutions& all, std::uintptr_t codes, std::uintptr_t offsets,
+                   std::uintptr_t places, std::uintptr_t bases, long n, std::uintptr_t logits,
+                   std::uintptr_t gained, int threads) {
+  if (threads < 1) throw std::invalid_argument("score: no thread");
+  py::gil_scoped_release release;
+  const Changes changes{reinterpret_cast<const std::int64_t*>(offsets),
+                        reinterpret_cast<const std::int64_t*>(places),
+                        reinterpret_cast<const std::uint8_t*>(bases)};
+  all.score_changes(reinterpret_cast<const std::uint8_t*>(codes), changes, n,
+                    reinterpret_cast<float*>(logits), reinterpret_cast<float*>(gained), threads);
+}
+
 // Addresses, as torch and numpy give them: `codes` uint8 (batch, length), `logits` fp32
 // (batch, scores, labels), both C-ordered and there for the whole call.
 void score(const Stack& stack, std::uintptr_t codes, long batch, long length, std::uintptr_t logits,
@@ -218,6 +232,9 @@ PYBIND11_MODULE(_C, m) {
       .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("params"))
       .def("score", substitute, py::kw_only(), py::arg("codes"), py::arg("length"),
            py::arg("starts"), py::arg("places"), py::arg("bases"), py::arg("n"),
-           py::arg("before"), py::arg("after"), py::arg("threads"));
+           py::arg("before"), py::arg("after"), py::arg("threads"))
+      .def("score_changes", score_changes, py::kw_only(), py::arg("codes"), py::arg("offsets"),
+           py::arg("places"), py::arg("bases"), py::arg("n"), py::arg("logits"), py::arg("gained"),
+           py::arg("threads"));
   bind_training(m);
 }

@@ -194,10 +194,66 @@ void list_nonzero(const char* x, long rows, int inputs, uint32_t* places, uint32
   begins[rows] = n;
 }
 
+// By how much one vector of a row moves, where the convolution's result moves by `moved`.
+template <class V>
+inline typename V::Reg let_through(const MovedRow& row, typename V::Reg moved, int channel) {
+  const auto here = V::load_f32(row.here + channel);
+  const auto was = V::relu(here), is = V::relu(V::add(here, moved));
+  if (!row.added) return V::sub(is, was);
+  const auto added = V::load_f32(row.added + channel);
+  const auto now = row.skip ? V::add(added, V::load_f32(row.skip + channel)) : added;
+  return V::sub(V::relu(V::add(is, now)), V::relu(V::add(was, added)));
+}
+
+// VECTORS vectors of channels of one row; returns the end of the list. Inputs take turns with two
+// sums for each vector, because one would wait for itself.
+template <class V, int VECTORS>
+inline uint32_t moved_panel(const MovedConv& m, long index, int channel, uint32_t n) {
+  const MovedRow& row = m.rows[index];
+  const float* w = m.weights + channel - row.x * m.inputs * ptrdiff_t(m.outputs);
+  typename V::Reg sum[VECTORS] = {}, other[VECTORS] = {};
+  const auto add = [&](typename V::Reg* to, size_t place) {
+    const auto input = V::broadcast(reinterpret_cast<const char*>(m.x + place));
+    const float* of_input = w + place * m.outputs;
+#pragma GCC unroll 8
+    for (int i = 0; i < VECTORS; ++i)
+      to[i] = V::madd(to[i], input, V::load_f32(of_input + i * V::lanes));
+  };
+  const uint32_t* place = m.places + m.begins[row.from];
+  const uint32_t* end = m.places + m.begins[row.end];
+  for (; end - place >= 2; place += 2) {
+    add(sum, place[0]);
+    add(other, place[1]);
+  }
+  if (place < end) add(sum, *place);
+  float* out = m.out + index * m.outputs + channel;
+#pragma GCC unroll 8
+  for (int i = 0; i < VECTORS; ++i) {
+    const int at = i * V::lanes;
+    V::store_f32(out + at, let_through<V>(row, V::add(sum[i], other[i]), channel + at));
+    n += V::list_nonzero(out + at, uint32_t(index * m.outputs + channel + at), m.out_places + n);
+  }
+  return n;
+}
+
+template <class V>
+void moved(const MovedConv& m) {
+  constexpr int WIDE = 4;
+  uint32_t n = 0;
+  for (long index = 0; index < m.n; ++index) {
+    m.out_begins[index] = n;
+    int channel = 0;
+    for (; channel + WIDE * V::lanes <= m.outputs; channel += WIDE * V::lanes)
+      n = moved_panel<V, WIDE>(m, index, channel, n);
+    for (; channel < m.outputs; channel += V::lanes) n = moved_panel<V, 1>(m, index, channel, n);
+  }
+  m.out_begins[m.n] = n;
+}
+
 template <class V>
 inline constexpr SparseKernels sparse_table = {list_nonzero<V>, sparse_conv<V, Epilogue::Relu>,
                                                sparse_conv<V, Epilogue::Residual>,
-                                               sparse_conv<V, Epilogue::ResidualCodes>};
+                                               sparse_conv<V, Epilogue::ResidualCodes>, moved<V>};
 
 template <class V>
 constexpr const SparseKernels* sparse_kernels() {

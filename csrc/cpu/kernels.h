@@ -51,12 +51,36 @@ struct SparseConv {
   long first, stride;      // row of x at tap 0 of the first output; from one output to the next
 };
 
+// One row of what a change moves, see MovedConv.
+struct MovedRow {
+  long x;              // row of the list at tap 0; may lie outside
+  long from, end;      // rows of the list that are read
+  const float* here;   // what the convolution gave before the change, before its ReLU
+  const float* added;  // what the block added to it before; null inside a block
+  const float* skip;   // by how much that has moved; null for not at all
+};
+
+// A convolution of differences: by how much rows move, behind their ReLUs, where their inputs moved
+// as listed. The result is listed as well.
+struct MovedConv {
+  const float* x;          // differences, `inputs` to a row
+  const uint32_t* places;  // row * inputs + channel of what moved
+  const uint32_t* begins;  // of each row of x in `places`, and the end
+  int inputs, outputs;     // channels; outputs whole vectors
+  const float* weights;    // (taps, inputs, outputs)
+  const MovedRow* rows;
+  long n;
+  float* out;  // (n, outputs)
+  uint32_t *out_places, *out_begins;
+};
+
 struct SparseKernels {
   // Lists what of `rows` rows is not 0; `places` has room for all of them and 16 more.
   void (*list)(const char* x, long rows, int inputs, uint32_t* places, uint32_t* begins);
   void (*conv_relu)(const SparseConv&);
   void (*conv_residual)(const SparseConv&);
   void (*conv_residual_codes)(const SparseConv&);
+  void (*moved)(const MovedConv&);  // `out_places` has room for all of them and 16 more
 };
 
 // sums[input][output] += sum over steps of b[step][input] * a[step][output]; an element of a and b

@@ -1,6 +1,7 @@
 #include "stack.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "stream.h"
@@ -84,6 +85,24 @@ void Stack::score(const uint8_t* codes, long batch, long length, float* logits, 
     }
     give_back(std::move(stream));
   });
+}
+
+void Stack::look_up(const uint8_t* codes, long rows, void (*kernel)(const Lookup&),
+                    std::vector<uint8_t>& words, char* out) const {
+  words.resize(rows + first.offsets.back());
+  if (!first.make_words(codes, rows, words.data()))
+    throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
+  Lookup l{};
+  l.words = words.data();
+  l.tables = first.tables.floats();
+  l.offsets = first.offsets.data();
+  l.groups = first.groups;
+  l.words_per_table = first.words_per_table;
+  l.channels = padded;
+  l.out = out;
+  l.out_row = row_bytes;
+  l.rows = rows;
+  kernel(l);
 }
 
 Seconds Stack::seconds() const {

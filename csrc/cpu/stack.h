@@ -45,6 +45,11 @@ class Stack {
   // Throws std::invalid_argument for a code over 4, std::bad_alloc.
   void score(const uint8_t* codes, long batch, long length, float* logits, int threads) const;
 
+  // The first convolution at `rows` positions into `out`, by `kernel`, one of the kernels' look-ups;
+  // `words` is room for it. Throws std::invalid_argument for a code over 4.
+  void look_up(const uint8_t* codes, long rows, void (*kernel)(const Lookup&),
+               std::vector<uint8_t>& words, char* out) const;
+
   // What has been spent since the last call.
   Seconds seconds() const;
 

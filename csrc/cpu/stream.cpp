@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <stdexcept>
 #include <utility>
 
 namespace tcnfast {
@@ -63,7 +62,6 @@ long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes, long row_b
 Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size()) {
   const size_t row = stack.row_bytes;
   const Demand demand(stack.blocks, stack.chunk, stack.kernels.row_block);
-  words_ = Buffer(stack.chunk + stack.first.offsets.back());
   x_ = Buffer(demand.x * row);
   y_ = Buffer(demand.x * row);
   h_ = Buffer(demand.h * row);
@@ -102,7 +100,8 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     copy_rows(h.data, state.h.data(), state.done1 - state.h_first, row);
     time.lap(seconds.history);
     if (i == 0) {
-      look_up(state.done1, done1, codes, h.at(state.done1));
+      stack_.look_up(codes + state.done1, done1 - state.done1, stack_.kernels.lookup, words_,
+                     h.at(state.done1));
       time.lap(seconds.lookup);
     } else if (done1 > state.done1) {
       const Conv c =
@@ -167,24 +166,6 @@ Conv Stream::call(const Block& block, const Convolution& convolution, const char
   c.out_row = stack_.row_bytes;
   c.rows = rows;
   return c;
-}
-
-void Stream::look_up(long from, long end, const uint8_t* codes, char* out) {
-  uint8_t* words = reinterpret_cast<uint8_t*>(words_.data());
-  const FirstLayer& first = stack_.first;
-  if (!first.make_words(codes + from, end - from, words))
-    throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
-  Lookup l{};
-  l.words = words;
-  l.tables = first.tables.floats();
-  l.offsets = first.offsets.data();
-  l.groups = first.groups;
-  l.words_per_table = first.words_per_table;
-  l.channels = stack_.padded;
-  l.out = out;
-  l.out_row = stack_.row_bytes;
-  l.rows = end - from;
-  stack_.kernels.lookup(l);
 }
 
 // Logits of the wanted among the stack's outputs [from, y.end).

@@ -41,12 +41,12 @@ class Stream {
   void advance(long end, const uint8_t* codes, float*& logits);
   Conv call(const Block& block, const Convolution& convolution, const char* x, long stride,
             char* out, long rows) const;
-  void look_up(long from, long end, const uint8_t* codes, char* out);
   void write_head(const Rows& y, long from, float*& logits);
 
   const Stack& stack_;
   std::vector<State> states_;
-  Buffer words_, x_, h_, y_;  // y_ becomes x_ from block to block
+  std::vector<uint8_t> words_;
+  Buffer x_, h_, y_;  // y_ becomes x_ from block to block
 };
 
 }  // namespace tcnfast

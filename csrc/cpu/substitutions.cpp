@@ -1,7 +1,9 @@
 #include "substitutions.h"
 
+#include <algorithm>
 #include <stdexcept>
 
+#include "differences.h"
 #include "threads.h"
 #include "walk.h"
 
@@ -12,14 +14,19 @@ namespace {
 // a receptive field is computed again for each.
 constexpr long PIECE_BASES = 1 << 14, PIECE_WINDOWS = 1 << 10;
 
-// (outputs, inputs, taps) -> (taps, padded, padded), zeros where there is no channel.
-Buffer plain(const float* weights, int channels, int padded, int taps) {
-  Buffer out(size_t(taps) * padded * padded * sizeof(float));
+// Changes of one window that pass through the layers together: a layer's weights and their rows
+// stay in the nearest caches.
+constexpr long CHANGES = 32;
+
+// (outputs, inputs, taps) -> (taps, inputs as given, padded), zeros where there is no channel.
+Buffer plain(const float* weights, int channels, int inputs, int padded_inputs, int padded,
+             int taps) {
+  Buffer out(size_t(taps) * padded_inputs * padded * sizeof(float));
   for (int tap = 0; tap < taps; ++tap)
-    for (int i = 0; i < channels; ++i)
+    for (int i = 0; i < inputs; ++i)
       for (int o = 0; o < channels; ++o)
-        out.floats()[(size_t(tap) * padded + i) * padded + o] =
-            weights[(size_t(o) * channels + i) * taps + tap];
+        out.floats()[(size_t(tap) * padded_inputs + i) * padded + o] =
+            weights[(size_t(o) * inputs + i) * taps + tap];
   return out;
 }
 
@@ -36,8 +43,9 @@ std::vector<long> pieces(const int64_t* starts, long n, long receptive_field) {
   return firsts;
 }
 
-// Logits of `n` rows of features.
-void write_head(const Stack& stack, const char* features, long n, float* logits) {
+// Products of `n` rows of features with the head, and its bias or another.
+void write_head(const Stack& stack, const char* features, long n, const float* bias,
+                float* logits) {
   Conv c{};
   c.x = features;
   c.x_row = stack.row_bytes;
@@ -45,7 +53,7 @@ void write_head(const Stack& stack, const char* features, long n, float* logits)
   c.inputs = stack.padded;
   c.outputs = stack.labels;
   c.weights = stack.head.weights.data();
-  c.bias = stack.head.bias.floats();
+  c.bias = bias;
   c.out = reinterpret_cast<char*>(logits);
   c.out_row = stack.labels * sizeof(float);
   c.rows = n;
@@ -53,6 +61,12 @@ void write_head(const Stack& stack, const char* features, long n, float* logits)
 }
 
 }  // namespace
+
+Span reached(Span moved, long reach, long stride, long outputs) {
+  if (moved.size() == 0) return {};
+  const long lowest = std::max(0L, moved.first - reach);
+  return {(lowest + stride - 1) / stride, std::min(outputs, (moved.end - 1) / stride + 1)};
+}
 
 Substitutions::Substitutions(const Kernels& kernels, const StackParams& params)
     : stack(kernels, params) {
@@ -65,9 +79,12 @@ Substitutions::Substitutions(const Kernels& kernels, const StackParams& params)
     const long hidden = rows - block.first.taps + 1;
     const long outputs = (hidden - block.second.taps) / 2 + 1;
     const BlockParams& p = params.blocks[i];
-    levels.push_back({rows, hidden, outputs,
-                      i ? plain(p.weight1, stack.channels, stack.padded, p.taps1) : Buffer(),
-                      plain(p.weight2, stack.channels, stack.padded, p.taps2)});
+    const auto rows_of_weights = [&](const float* weights, int taps, bool codes) {
+      return plain(weights, stack.channels, codes ? N_BASES : stack.channels,
+                   codes ? N_BASES : stack.padded, stack.padded, taps);
+    };
+    levels.push_back({rows, hidden, outputs, rows_of_weights(p.weight1, p.taps1, i == 0),
+                      rows_of_weights(p.weight2, p.taps2, false)});
     rows = outputs;
   }
 }
@@ -80,6 +97,7 @@ void Substitutions::score(const uint8_t* codes, long length, const int64_t* star
     if (starts[i] < (i ? starts[i - 1] : 0) || starts[i] + field > length || places[i] < 0 ||
         places[i] >= field || bases[i] >= N_CODES)
       throw std::invalid_argument("substitutions: no such window, place or base, or not in order");
+  const float* bias = stack.head.bias.floats();
   const std::vector<long> firsts = pieces(starts, n, field);
   share(threads, long(firsts.size()) - 1, [&](Tasks& tasks) {
     Walk walk(*this);
@@ -90,8 +108,33 @@ void Substitutions::score(const uint8_t* codes, long length, const int64_t* star
       const size_t bytes = (count + stack.kernels.row_block) * stack.row_bytes;
       walk.run(codes + starts[first], starts + first, places + first, bases + first, count,
                same.room(bytes), other.room(bytes));
-      write_head(stack, same.data(), count, before + first * stack.labels);
-      write_head(stack, other.data(), count, after + first * stack.labels);
+      write_head(stack, same.data(), count, bias, before + first * stack.labels);
+      write_head(stack, other.data(), count, bias, after + first * stack.labels);
+    }
+  });
+}
+
+void Substitutions::score_changes(const uint8_t* codes, const Changes& changes, long n,
+                                  float* logits, float* gained, int threads) const {
+  const int64_t* at = changes.offsets;
+  for (long i = 0; i < n; ++i) {
+    bool wrong = at[i] < 0 || at[i + 1] < at[i];
+    for (int64_t j = at[i]; !wrong && j < at[i + 1]; ++j)
+      wrong = changes.places[j] < (j > at[i] ? changes.places[j - 1] + 1 : 0) ||
+              changes.places[j] >= stack.receptive_field || changes.bases[j] >= N_CODES;
+    if (wrong)
+      throw std::invalid_argument("substitutions: no such place or base, or places not in order");
+  }
+  const Unchanged window(*this, codes);
+  write_head(stack, window.features.data(), 1, stack.head.bias.floats(), logits);
+  const Buffer no_bias(stack.head.bias.size());
+  share(threads, (n + CHANGES - 1) / CHANGES, [&](Tasks& tasks) {
+    Differences differences(*this);
+    Buffer features((CHANGES + stack.kernels.row_block) * stack.row_bytes);
+    for (long task; tasks.take(task);) {
+      const long first = task * CHANGES, count = std::min(CHANGES, n - first);
+      differences.run(window, changes, first, count, features.floats());
+      write_head(stack, features.data(), count, no_bias.floats(), gained + first * stack.labels);
     }
   });
 }

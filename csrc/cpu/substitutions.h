@@ -1,5 +1,5 @@
-// Windows of a sequence, each as it is and with another base somewhere: the
-// logits of both.
+// Windows with other bases: the logits of each as it is and with one base changed, or what many
+// changes of one window gain.
 #pragma once
 
 #include <vector>
@@ -7,6 +7,21 @@
 #include "stack.h"
 
 namespace tcnfast {
+
+// Rows [first, end).
+struct Span {
+  long first = 0, end = 0;
+  long size() const { return end > first ? end - first : 0; }
+};
+
+// The outputs, of `outputs`, that the inputs `moved` of a convolution reach.
+Span reached(Span moved, long reach, long stride, long outputs);
+
+// Change i puts bases[j] at places[j], where offsets[i] <= j < offsets[i + 1], places ascending.
+struct Changes {
+  const int64_t *offsets, *places;
+  const uint8_t* bases;
+};
 
 class Substitutions {
  public:
@@ -23,12 +38,17 @@ class Substitutions {
   void score(const uint8_t* codes, long length, const int64_t* starts, const int64_t* places,
              const uint8_t* bases, long n, float* before, float* after, int threads) const;
 
-  // Rows of a layer that one window has: a block's inputs, what is between its
-  // convolutions, and its outputs; and weights as the sparse kernels take them.
+  // Logits (labels) of the window `codes` (receptive_field), and what each of `n` changes adds to
+  // them: `gained` (n, labels), which depends neither on the other changes nor on `threads`. Throws
+  // as `score` does.
+  void score_changes(const uint8_t* codes, const Changes& changes, long n, float* logits,
+                     float* gained, int threads) const;
+
+  // Rows of a layer that one window has: a block's inputs, what is between its convolutions, and
+  // its outputs; and weights as the sparse kernels take them.
   struct Level {
     long inputs, hidden, outputs;
-    Buffer first,
-        second;  // (taps, inputs, outputs); the first of block 0 is tables
+    Buffer first, second;  // (taps, inputs, outputs)
   };
 
   const Stack stack;

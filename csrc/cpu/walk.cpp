@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
 namespace tcnfast {
 namespace {
@@ -10,12 +9,6 @@ namespace {
 // A dense convolution has nine tenths of the processor's multiply-adds at work, a sparse one half
 // of them; the bits are the same.
 constexpr double SPARSE_BELOW = 0.6;
-
-// The outputs, of `outputs`, that the inputs `moved` of a convolution reach.
-Span reached(Span moved, long reach, long stride, long outputs) {
-  const long lowest = std::max(0L, moved.first - reach);
-  return {(lowest + stride - 1) / stride, std::min(outputs, (moved.end - 1) / stride + 1)};
-}
 
 }  // namespace
 
@@ -42,7 +35,7 @@ void Walk::descend(size_t level, long rows) {
   const long hidden = rows - stack_.blocks[level].first.taps + 1;
   char* h = here.h.room((hidden + ahead()) * row());
   if (level == 0) {
-    look_up(codes_, hidden, h);
+    stack_.look_up(codes_, hidden, stack_.kernels.lookup, words_, h);
   } else {
     list(here.x.data(), rows, of_x_);
     convolve(level, 1, {here.x.data(), of_x_, 0, hidden, h});
@@ -97,9 +90,7 @@ Span Walk::substitute(size_t level, const Window& window, const char* moved, cha
   const Substitutions::Level& size = all_.levels[level];
   const Block& block = stack_.blocks[level];
   const long reach1 = block.first.taps - 1, reach2 = block.second.taps - 1;
-  if (window.moved.size() == 0) return {};
   const Span any = reached(window.moved, reach1, 1, size.hidden);
-  if (any.size() == 0) return {};
   const Span y = reached(any, reach2, 2, size.outputs);
   if (y.size() == 0) return {};
   const Span h{2 * y.first, 2 * (y.end - 1) + reach2 + 1};  // what y reads
@@ -127,7 +118,8 @@ void Walk::substitute_first(size_t level, const Window& window, const char* move
   if (level == 0) {
     slab_codes_.assign(codes_ + window.start + x.first, codes_ + window.start + x.end);
     slab_codes_[window.moved.first - x.first] = bases_[window.number];
-    look_up(slab_codes_.data() + changed.first - x.first, changed.size(), out);
+    stack_.look_up(slab_codes_.data() + changed.first - x.first, changed.size(),
+                   stack_.kernels.lookup, words_, out);
     return;
   }
   char* slab = slab_x_.room((x.size() + ahead()) * row());
@@ -193,24 +185,6 @@ void Walk::list(const char* x, long rows, Nonzero& out) const {
   if (out.places.size() < places) out.places.resize(places);
   if (out.begins.size() < size_t(rows) + 1) out.begins.resize(rows + 1);
   stack_.kernels.sparse->list(x, rows, stack_.padded, out.places.data(), out.begins.data());
-}
-
-void Walk::look_up(const uint8_t* codes, long rows, char* out) {
-  const FirstLayer& first = stack_.first;
-  words_.resize(rows + first.offsets.back());
-  if (!first.make_words(codes, rows, words_.data()))
-    throw std::invalid_argument("codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)");
-  Lookup l{};
-  l.words = words_.data();
-  l.tables = first.tables.floats();
-  l.offsets = first.offsets.data();
-  l.groups = first.groups;
-  l.words_per_table = first.words_per_table;
-  l.channels = stack_.padded;
-  l.out = out;
-  l.out_row = row();
-  l.rows = rows;
-  stack_.kernels.lookup(l);
 }
 
 // Rows of a level's inputs that one base moves, at most.

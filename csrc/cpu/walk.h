@@ -7,12 +7,6 @@
 
 namespace tcnfast {
 
-// Rows [first, end).
-struct Span {
-  long first = 0, end = 0;
-  long size() const { return end > first ? end - first : 0; }
-};
-
 // Above a block its outputs at even positions and those at odd ones are two sequences that never
 // meet again: windows that begin at even positions need the one, others the other. Depth first,
 // each is followed as far as windows ask for it, so that every position is computed once that any
@@ -67,7 +61,6 @@ class Walk {
   void keep(const Space& top);
   void convolve(size_t level, int which, const Task& task);
   void list(const char* x, long rows, Nonzero& out) const;
-  void look_up(const uint8_t* codes, long rows, char* out);
 
   long most_moved(size_t level) const;
   ptrdiff_t row() const { return stack_.row_bytes; }

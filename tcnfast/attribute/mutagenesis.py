@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Protocol
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engines import reference
 from ..engines.backend import MUTAGENESIS, choose
-from ..engines.cone import Cone
+from ..engines.cpu_engine import Substitutions
+from ..engines.grid import StackGrid
 from .explained import Explained
 from .networks import Networks
+
+AT_ONCE = 256  # windows that plain PyTorch scores together
+
+
+class Scorer(Protocol):
+    """What scores changes of a window; see :meth:`Substitutions.changes`."""
+
+    def changes(
+        self, codes: np.ndarray, offsets: np.ndarray, places: np.ndarray, bases: np.ndarray
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class WholeWindows:
+    """The same in plain PyTorch, on the processor: each changed window is scored whole."""
+
+    def __init__(self, weights: reference.StackWeights, grid: StackGrid) -> None:
+        self._weights, self._grid = weights.to("cpu", torch.float32), grid
+
+    @torch.no_grad()
+    def changes(
+        self, codes: np.ndarray, offsets: np.ndarray, places: np.ndarray, bases: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        windows = np.tile(codes, (len(offsets), 1))  # the last one stays as it is
+        windows[np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), places] = bases
+        parts = torch.from_numpy(windows).split(AT_ONCE)
+        logits = torch.cat([reference.stack(x, self._weights, self._grid)[:, 0] for x in parts])
+        same = torch.from_numpy((windows[:-1] == codes).all(1, keepdims=True))
+        return logits[-1], (logits[:-1] - logits[-1]).masked_fill(same, 0)
 
 
 class Mutagenesis:
@@ -16,8 +50,8 @@ class Mutagenesis:
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
         self.backend = choose(MUTAGENESIS, "auto", networks.device, "fp32").backend
-        length = networks.receptive_field
-        self._cones = [Cone(weights, grid, length) for weights, grid in networks.runs]
+        kind = Substitutions if self.backend == "cpu" else WholeWindows
+        self._scorers: list[Scorer] = [kind(weights, grid) for weights, grid in networks.runs]
 
     def effects(self, codes: np.ndarray, labels: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Logits of uint8 windows (n, RF), float32 (n, labels), and what they gain where a base is
@@ -26,14 +60,14 @@ class Mutagenesis:
         logits = np.zeros((len(codes), len(labels)), np.float32)
         effects = np.zeros((len(codes), 4, codes.shape[1], len(labels)), np.float32)
         for i, window in enumerate(windows):
-            base, place = np.nonzero(np.arange(4)[:, None] != window)
-            first, gained = np.zeros(len(place), np.int64), 0
-            for cone in self._cones:
-                kept = cone.keep(window[None])
-                logits[i] += kept.logits[0, 0, labels]
-                gained += cone.moved(kept, first, place, base.astype(np.uint8), labels).logits[:, 0]
-            effects[i, base, place] = gained / len(self._cones)
-        return logits / len(self._cones), effects.transpose(0, 3, 1, 2)
+            place, base = np.nonzero(np.arange(4) != window[:, None])
+            offsets, gained = np.arange(len(place) + 1), 0
+            for scorer in self._scorers:
+                before, gains = scorer.changes(window, offsets, place, base.astype(np.uint8))
+                logits[i] += before.numpy()[labels]
+                gained += gains.numpy()[:, labels]
+            effects[i, base, place] = gained / len(self._scorers)
+        return logits / len(self._scorers), effects.transpose(0, 3, 1, 2)
 
     def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
         """Attributions of uint8 windows (n, RF), for each label.

@@ -134,7 +134,15 @@ GRADIENTS = _task(
     reference=_only_fp32,
 )
 # windows come back from the device that they lie on
-MUTAGENESIS = Task("mutagenesis", (Implementation("cpu", _only_fp32, DEVICES["reference"]),))
+MUTAGENESIS = Task(
+    "mutagenesis",
+    (
+        Implementation(
+            "cpu", lambda spec: cpu_engine.why_not(spec.precision), DEVICES["reference"]
+        ),
+        Implementation("reference", _only_fp32),
+    ),
+)
 VARIANTS = _task(
     "variants", triton=_all(_stack_kernels, _block_kernels), cpu=_engine, reference=_plain_stack
 )

@@ -1,149 +1,248 @@
-"""What a changed base changes: logits of single-base substitutions, by their cones.
+"""What one changed base changes: the cone above it, recomputed on the pruned grids, and no more.
 
-Of a stack on its grids (see :mod:`tcnfast.engines.grid`) a base reaches but few positions of every
-layer.
-A window of RF bases that gives one score is a tree: with k = 3, 8 blocks and a first kernel of 19,
-a base lies under 19 positions of the first convolution and, on the average, under 10.3, 12.4 (block
-1), 7.4, 9.4, 5.7, 7.7, 4.8, ... of the others. Counted as products of a row with a tap, C^2
-multiply-adds each, that is 222 for a substitution, where the window takes 5,900.
+Let a stretch of ``T`` codes give ``n`` scores on the grids of :mod:`tcnfast.engines.grid`.
+Position ``t``
+of a layer with receptive field ``R`` reads the bases ``t`` to ``t + R - 1``; of the multiples of
+its grid ``g`` a changed base ``p`` therefore touches those from ``p - R + 1`` to ``p``: about
+``R / g`` of ``T / g``. With activations of the unchanged stretch at hand, each layer is computed at
+those positions alone, from a slice of its input in which the touched part is new. For one score of
+the bundled model's window (1,037 bases) that is 97 of 1,977 wide convolutions.
 
-What moves is taken as a difference from the window as it is. So only rows that moved enter a
-product, and of these only the channels that moved: behind a ReLU most did not. In encode-v1 three
-in a hundred channels of the first layer's touched rows move, eleven of its block's, about half of
-the others; which leaves some 80 of the 222. The first layer itself is a difference of two columns
-of its weights. Nothing is approximated: a channel that is left out differs by exactly 0.
+Activations may be kept on finer grids than those of the cone: those of a whole region at every base
+serve the window of every variant in it. On a processor, windows with other bases go through the C++
+engine (:class:`tcnfast.engines.cpu_engine.Substitutions`); this one runs on any device.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from ..base.errors import TcnfastError
-from ..base.threads import in_order
-from . import cone_kernels as kernels
-from . import reference
-from .cone_tiles import weight_rows, whole_tiles
+from . import ops, reference
+from .backend import VARIANTS, choose
 from .cpu_engine import code_residual
-from .geometry import REACH1, REACH2, ROWS1, ROWS2, STRIDE, stack_geometry
-from .grid import StackGrid
-
-CHUNK = 64  # substitutions that pass through the layers together
+from .grid import BlockGrid, StackGrid
 
 
-class Kept(NamedTuple):
-    """Sequences as they are, layer by layer: float32 (n, rows, C'), a block's rows after another's;
-    C' is C filled up to whole tiles with zeros.
+@dataclass(frozen=True)
+class Activations:
+    """Of codes (B, T) on the grids of ``grid``: each block's input and its first convolution after
+    ReLU, float32 (B, positions, C) (None for the first block, which reads codes), and the stack's
+    output (B, positions, C)."""
 
-    ``first``: what first convolutions give; ``second``: second ones; ``shortcut``: what they are
-    added to; ``logits`` float32 (n, P, labels).
-    """
-
-    codes: np.ndarray  # uint8 (n, T)
-    first: np.ndarray
-    second: np.ndarray
-    shortcut: np.ndarray
-    logits: np.ndarray
+    codes: Tensor
+    grid: StackGrid
+    inputs: list[Tensor | None]
+    hidden: list[Tensor | None]
+    output: Tensor
 
 
-class Moved(NamedTuple):
-    """What substitutions do to logits: ``score`` int64 (m,), the first score that each reaches, and
-    ``logits`` float32 (m, reached, labels), the differences, 0 from where its reach ends."""
+@dataclass(frozen=True)
+class Touched:
+    """Positions of one layer, on its grid, that a base touches: ``first`` to ``last``."""
 
-    score: np.ndarray
-    logits: np.ndarray
+    first: int
+    last: int
+
+    @property
+    def n(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What base ``base`` of a stretch of ``length`` codes touches: for each block both of its
+    convolutions; ``scores`` are the stretch's own scores that it touches."""
+
+    base: int
+    length: int
+    blocks: tuple[tuple[Touched, Touched], ...]
+
+    @property
+    def scores(self) -> Touched:
+        return self.blocks[-1][1]
+
+    def convolutions(self) -> int:
+        """Positions of wide convolutions, channels to channels, that are computed."""
+        return sum(one.n + two.n for one, two in self.blocks) - self.blocks[0][0].n
+
+
+def touched(grid: StackGrid, base: int, length: int) -> Geometry:
+    """What ``base`` of a stretch of ``length`` codes touches."""
+    blocks, reach = [], 0
+    for block in grid.blocks:
+        pair = []
+        steps = (block.grid_in, block.grid_out)
+        for taps, step in zip(block.kernel_sizes, steps, strict=True):
+            reach += (taps - 1) * block.block_dilation
+            first = max(0, -(-(base - reach) // step))
+            last = min(base, length - 1 - reach) // step
+            pair.append(Touched(first, last))
+        blocks.append(tuple(pair))
+    return Geometry(base, length, tuple(blocks))
 
 
 class Cone:
-    """A folded stack made ready to score substitutions in sequences of ``length`` bases.
+    """Logits of stretches in which one base is another, on the grids of ``grid``.
 
-    ``weights`` and ``grid``: as of :func:`tcnfast.engines.reference.stack`; runs on the processor,
-    in float32, on PyTorch's number of threads. Raises TcnfastError for a length under the receptive
-    field and for a stride above 2^blocks.
+    ``weights`` are folded (or mirrored); arithmetic is float32. ``backend`` says what computes the
+    unchanged activations: the operators of :mod:`tcnfast.engines.ops` where they can run, else
+    plain PyTorch. Scores more than 2^blocks apart are not known to it: ``grid.sample`` must be 1.
     """
 
-    def __init__(self, weights: reference.StackWeights, grid: StackGrid, length: int) -> None:
-        if length < grid.receptive_field:
-            raise TcnfastError(f"cone: {length} bases are under the receptive field")
-        if grid.sample > 1:
-            raise TcnfastError(f"cone: stride {grid.stride} is above what the stack is pruned to")
-        weights = weights.to("cpu", torch.float32)
-        self.weights, self.grid, self.length = weights, grid, length
-        self._geometry = stack_geometry(weights, grid, length)
-        self._slots, self._reached = _reach(self._geometry)
-        blocks = weights.blocks
-        table = F.pad(blocks[0].weight1.permute(2, 1, 0), (0, 0, 0, 1))  # N: 0
-        second = [weight_rows(block.weight2) for block in blocks]
-        # the first layer has a table; what stands in its place among the others is never read
-        above = second[:1] + [weight_rows(block.weight1) for block in blocks[1:]]
-        self._arrays = [
-            array.contiguous().numpy()
-            for array in (
-                whole_tiles(table),
-                whole_tiles(code_residual(blocks[0].residual)),
-                torch.stack(above),
-                torch.stack(second),
-            )
-        ]
-
-    @torch.no_grad()
-    def keep(self, codes: np.ndarray) -> Kept:
-        """What uint8 codes (n, length) are, layer by layer."""
-        x = reference.one_hot(torch.from_numpy(codes), torch.float32)
-        layers: tuple[list, list, list] = ([], [], [])
-        for block, geometry in zip(self.weights.blocks, self.grid.blocks, strict=True):
-            first = reference.conv(x, block.weight1, block.bias1, geometry.dilation)
-            second = reference.conv(
-                first.relu(), block.weight2, block.bias2, geometry.dilation, geometry.stride
-            )
-            shortcut = reference.residual_input(x, block.tap, geometry, second.shape[-1])
-            if block.residual is not None:
-                weight, bias = block.residual
-                shortcut = reference.conv(shortcut, weight.unsqueeze(-1), bias)
-            for layer, maps in zip(layers, (first, second, shortcut), strict=True):
-                layer.append(whole_tiles(maps.squeeze(2).transpose(1, 2)))
-            x = (second.relu() + shortcut).relu()
-        features = x.squeeze(2).transpose(1, 2)
-        logits = features @ self.weights.head_weight.T + self.weights.head_bias
-        return Kept(codes, *(torch.cat(layer, 1).numpy() for layer in layers), logits.numpy())
-
-    @torch.no_grad()
-    def moved(
+    def __init__(
         self,
-        kept: Kept,
-        window: np.ndarray,
-        place: np.ndarray,
-        base: np.ndarray,
-        labels: list[int] | None = None,
-    ) -> Moved:
-        """Differences of logits, of ``labels`` or all, where the base at ``place`` of sequence
-        ``window``, both int64 (m,), is ``base``, uint8 (m,) from 0 to 4, instead; each on its
-        own."""
-        m, channels = len(window), self.weights.head_weight.shape[1]
-        low = np.empty(m, np.int64)
-        features = np.empty((m, self._reached, channels), np.float32)
+        weights: reference.StackWeights,
+        grid: StackGrid,
+        device: str | torch.device = "cpu",
+        backend: str = "auto",
+    ) -> None:
+        if grid.sample != 1:
+            raise ValueError(f"stride {grid.stride}: at most 2^blocks")
+        self.grid = grid
+        device = torch.device(device)
+        first_kernel = weights.blocks[0].weight1.shape[2]
+        chosen = choose(VARIANTS, backend, device, "fp32", first_kernel=first_kernel)
+        self.backend = chosen.backend
+        self.weights = weights.to(device, torch.float32)
+        self.residual_rows = code_residual(self.weights.blocks[0].residual).to(device)
 
-        def run(at: int) -> None:
-            part = slice(at, at + CHUNK)
-            kernels.score(
-                kept.codes, window[part], place[part], base[part], *self._arrays, self._geometry,
-                kept.first, kept.second, kept.shortcut, self._slots, low[part], features[part],
-            )  # fmt: skip
+    @torch.inference_mode()
+    def activations(self, codes: Tensor, grid: StackGrid | None = None) -> Activations:
+        """Of uint8 codes (B, T), on the cone's own grids or on finer ones."""
+        grid = grid or self.grid
+        inputs, hidden, x = [], [], codes
+        run = _plain_block if self.backend == "reference" else _block
+        for block, geometry in zip(self.weights.blocks, grid.blocks, strict=True):
+            y, a1 = run(block, geometry, x)
+            inputs.append(None if x is codes else x)
+            hidden.append(a1)
+            x = y
+        return Activations(codes, grid, inputs, hidden, x)
 
-        list(in_order(run, range(0, m, CHUNK)))
-        head = self.weights.head_weight
-        head = head if labels is None else head[labels]
-        return Moved(low, (torch.from_numpy(features) @ head.T).numpy())
+    def head(self, features: Tensor) -> Tensor:
+        """(..., C) -> logits (..., labels)."""
+        return F.linear(features, self.weights.head_weight, self.weights.head_bias)
+
+    @torch.inference_mode()
+    def reference_logits(self, kept: Activations, rows: Tensor, starts: Tensor, n: int) -> Tensor:
+        """Logits (V, n, labels) of the first ``n`` scores of the unchanged stretches."""
+        return self.head(self._slice(kept, len(kept.inputs), rows, starts, 0, n))
+
+    @torch.inference_mode()
+    def logits(
+        self, kept: Activations, rows: Tensor, starts: Tensor, geometry: Geometry, codes: Tensor
+    ) -> Tensor:
+        """Logits (V, geometry.scores.n, labels) of the touched scores of changed stretches.
+
+        Stretch ``v`` begins at base ``starts[v]`` of row ``rows[v]`` of ``kept``, both int64 (V,),
+        a multiple of every grid of ``kept``; its base ``geometry.base`` becomes ``codes[v]``.
+        """
+        y = self._first_block(kept, rows, starts, geometry, codes)
+        for index in range(1, len(self.weights.blocks)):
+            y = self._block(kept, rows, starts, geometry, index, y)
+        return self.head(y)
+
+    def _first_block(self, kept, rows, starts, geometry, codes) -> Tensor:
+        """The touched outputs of the block that reads codes, (V, n, C)."""
+        block, (_, out) = self.weights.blocks[0], geometry.blocks[0]
+        grid = self.grid.blocks[0]
+        first = out.first * grid.stride
+        n_hidden = (out.n - 1) * grid.stride + block.weight2.shape[2]
+        length = n_hidden + block.weight1.shape[2] - 1
+        flat = kept.codes.reshape(-1)
+        at = (rows * kept.codes.shape[1] + starts + first)[:, None]
+        stretch = flat[at + torch.arange(length, device=flat.device)]
+        stretch[:, geometry.base - first] = codes
+        one_hot = reference.one_hot(stretch, torch.float32).squeeze(2).transpose(1, 2)
+        hidden = _conv(one_hot, block.weight1, block.bias1, 1, 1)
+        y = _conv(hidden, block.weight2, block.bias2, 1, grid.stride)
+        shortcut = stretch[:, block.tap :: grid.stride][:, : out.n]
+        return y.add_(self.residual_rows[shortcut.int()]).relu_()
+
+    def _block(self, kept, rows, starts, geometry, index, y) -> Tensor:
+        """The touched outputs of a block above the first, (V, n, C); ``y``: of the one below."""
+        block, grid = self.weights.blocks[index], self.grid.blocks[index]
+        below = geometry.blocks[index - 1][1]
+        one, two = geometry.blocks[index]
+        reach = (block.weight1.shape[2] - 1) * grid.dilation
+        tap = block.tap // grid.grid_in
+        first = min(one.first, two.first * grid.stride + tap)
+        last = max(one.last + reach, two.last * grid.stride + tap)
+        x = self._slice(kept, index, rows, starts, first, last - first + 1)
+        _replace(x, first, y, below.first)
+        part = x[:, one.first - first : one.last - first + reach + 1]
+        changed = _conv(part, block.weight1, block.bias1, grid.dilation, 1)
+        first_hidden = two.first * grid.stride
+        reach = (block.weight2.shape[2] - 1) * grid.dilation
+        n_hidden = (two.n - 1) * grid.stride + reach + 1
+        hidden = self._slice(kept, index, rows, starts, first_hidden, n_hidden, hidden=True)
+        _replace(hidden, first_hidden, changed, one.first)
+        out = _conv(hidden, block.weight2, block.bias2, grid.dilation, grid.stride)
+        shortcut = x[:, first_hidden + tap - first :: grid.stride][:, : two.n]
+        if block.residual is not None:
+            shortcut = F.linear(shortcut, *block.residual)
+        return out.add_(shortcut).relu_()
+
+    def _slice(self, kept, index, rows, starts, first, n, hidden=False) -> Tensor:
+        """Positions ``first`` to ``first + n - 1`` of a layer of each stretch, (V, n, C), a copy:
+        of the input of block ``index`` (past the last: the output), or of its hidden layer."""
+        blocks, stored = self.grid.blocks, kept.grid.blocks
+        if index == len(blocks):
+            layer, own, finer = kept.output, blocks[-1].grid_out, stored[-1].grid_out
+        else:
+            layer = (kept.hidden if hidden else kept.inputs)[index]
+            own, finer = blocks[index].grid_in, stored[index].grid_in
+        at = rows * layer.shape[1] + starts // finer + first * (own // finer)
+        at = at[:, None] + torch.arange(n, device=at.device) * (own // finer)
+        picked = layer.reshape(-1, layer.shape[2]).index_select(0, at.reshape(-1))
+        # rows are padded with zeros to whole vectors
+        return picked.view(len(rows), n, -1)[..., : self.weights.head_weight.shape[1]]
 
 
-def _reach(geometry: np.ndarray) -> tuple[int, int]:
-    """The most positions of a layer that a substitution moves, and those of the last one."""
-    widest, moved = 0, 1
-    for g in geometry:
-        inner = min(g[ROWS1], moved + g[REACH1])
-        moved = min(g[ROWS2], (inner + g[REACH2] - 1) // g[STRIDE] + 1)
-        widest = max(widest, inner, moved)
-    return int(widest), int(moved)
+def _replace(x: Tensor, first: int, new: Tensor, new_first: int) -> None:
+    """Write ``new``, positions from ``new_first`` on, over those of them that ``x`` holds."""
+    begin = max(first, new_first)
+    end = min(first + x.shape[1], new_first + new.shape[1])
+    x[:, begin - first : end - first] = new[:, begin - new_first : end - new_first]
+
+
+def _conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int, stride: int) -> Tensor:
+    """Valid correlation and ReLU of rows (V, L, C_in) -> (V, n, C): one matrix product."""
+    taps = weight.shape[2]
+    n = (x.shape[1] - 1 - (taps - 1) * dilation) // stride + 1
+    patches = torch.cat([x[:, tap * dilation :: stride][:, :n] for tap in range(taps)], 2)
+    matrix = weight.permute(2, 1, 0).reshape(-1, len(weight))
+    return torch.addmm(bias, patches.reshape(-1, len(matrix)), matrix).relu_().view(len(x), n, -1)
+
+
+def _block(
+    block: reference.BlockWeights, geometry: BlockGrid, x: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Rows that a block gives, and its first convolution after ReLU (of codes: None)."""
+    y, a1, *_ = ops.block(*ops.plain_arguments(block, geometry, x, "fp32"))
+    if x.dtype == torch.uint8:
+        return y, None
+    a1[..., : len(block.bias1)] += block.bias1
+    return y, a1.relu_()
+
+
+def _plain_block(
+    block: reference.BlockWeights, geometry: BlockGrid, x: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """The same in plain PyTorch."""
+    codes = x.dtype == torch.uint8
+    maps = reference.one_hot(x, torch.float32) if codes else x.transpose(1, 2).unsqueeze(2)
+    y = reference.block(maps, block, geometry)
+    if codes:
+        return _rows(y), None
+    hidden = reference.conv(maps, block.weight1, block.bias1, geometry.dilation).relu_()
+    return _rows(y), _rows(hidden)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(N, C, 1, L) -> (N, L, C)."""
+    return maps.squeeze(2).transpose(1, 2).contiguous()

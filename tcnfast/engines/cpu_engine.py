@@ -7,7 +7,8 @@ TCNFAST_CPU_ISA makes the engine take the processor for a lesser one: ``amx``, `
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -82,36 +83,40 @@ def prepare(
         n, length = codes.shape
         logits = torch.empty(n, grid.n_scores(length), n_labels)
         try:
-            stack.score(codes.data_ptr(), n, length, logits.data_ptr(), torch.get_num_threads())
+            with _threads_start():
+                stack.score(codes.data_ptr(), n, length, logits.data_ptr(), torch.get_num_threads())
         except ValueError as error:
             raise TcnfastError(f"plan input: {error}") from None
-        except RuntimeError as error:
-            raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
         return logits
 
     return run
 
 
-def substitutions(
-    weights: reference.StackWeights, grid: StackGrid
-) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[Tensor, Tensor]]:
-    """Pack the weights for windows of which one base each becomes another, in fp32.
+class Substitutions:
+    """A folded stack made ready for windows in which bases change; fp32, PyTorch's threads.
 
-    ``grid``: of one window, for scores 2^blocks apart. The result maps uint8 codes (T,), the first
-    base of each window, in ascending order, and the place in it, both int64 (n,), and the new code
-    there, uint8 (n,), to logits of the windows as they are and with the new base, both float32
-    (n, labels). Windows that overlap share what they have in common, and inputs that are 0 are left
-    out: the bits are those of whole windows. Runs on PyTorch's number of threads.
+    ``grid``: of one window, for scores 2^blocks apart. Inputs that are 0 are left out.
+    Raises TcnfastError where threads cannot be started, ValueError for places that are not there.
     """
-    stack = _C.Substitutions(isa=isa(), params=_parameters(weights, grid))
-    n_labels = len(weights.head_bias)
 
-    def run(codes, starts, places, bases):
-        codes, bases = (np.ascontiguousarray(x, np.uint8) for x in (codes, bases))
-        starts, places = (np.ascontiguousarray(x, np.int64) for x in (starts, places))
-        before, after = (torch.empty(len(starts), n_labels) for _ in range(2))
-        try:
-            stack.score(
+    def __init__(self, weights: reference.StackWeights, grid: StackGrid) -> None:
+        self._stack = _C.Substitutions(isa=isa(), params=_parameters(weights, grid))
+        self._labels, self._field = len(weights.head_bias), grid.receptive_field
+
+    def pairs(
+        self, codes: np.ndarray, starts: np.ndarray, places: np.ndarray, bases: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of windows as they are and with one other base, both float32 (n, labels).
+
+        Window i of the uint8 codes (T,) begins at starts[i], int64 (n,) in ascending order; its
+        base places[i], int64, becomes bases[i], uint8. Windows that overlap share what they have in
+        common. The bits are those of whole windows.
+        """
+        before, after = (torch.empty(len(starts), self._labels) for _ in range(2))
+        arrays = [(codes, np.uint8), (starts, np.int64), (places, np.int64), (bases, np.uint8)]
+        codes, starts, places, bases = (np.ascontiguousarray(*array) for array in arrays)
+        with _threads_start():
+            self._stack.score(
                 codes=codes.ctypes.data,
                 length=len(codes),
                 starts=starts.ctypes.data,
@@ -122,11 +127,43 @@ def substitutions(
                 after=after.data_ptr(),
                 threads=torch.get_num_threads(),
             )
-        except RuntimeError as error:
-            raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
         return before, after
 
-    return run
+    def changes(
+        self, codes: np.ndarray, offsets: np.ndarray, places: np.ndarray, bases: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Logits float32 (labels,) of one window, uint8 (RF,), and what each of n changes adds to
+        them, float32 (n, labels).
+
+        Change i puts ``bases[j]`` at ``places[j]``, where ``offsets[i] <= j < offsets[i + 1]``;
+        offsets int64 (n + 1,), places int64, ascending within a change, bases uint8. Only the
+        differences from the window pass through the layers.
+        """
+        arrays = [(codes, np.uint8), (offsets, np.int64), (places, np.int64), (bases, np.uint8)]
+        codes, offsets, places, bases = (np.ascontiguousarray(*array) for array in arrays)
+        if codes.shape != (self._field,) or len(places) != len(bases) or offsets[-1] > len(places):
+            raise ValueError(f"a window of {codes.shape} codes, or changes that do not fit")
+        logits, gained = torch.empty(self._labels), torch.empty(len(offsets) - 1, self._labels)
+        with _threads_start():
+            self._stack.score_changes(
+                codes=codes.ctypes.data,
+                offsets=offsets.ctypes.data,
+                places=places.ctypes.data,
+                bases=bases.ctypes.data,
+                n=len(gained),
+                logits=logits.data_ptr(),
+                gained=gained.data_ptr(),
+                threads=torch.get_num_threads(),
+            )
+        return logits, gained
+
+
+@contextmanager
+def _threads_start() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
 
 
 def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0):

@@ -19,10 +19,10 @@ from ..base.errors import TcnfastError
 from ..base.threads import in_order
 from . import path_kernels as kernels
 from . import reference
-from .cone_tiles import weight_rows, whole_tiles
 from .geometry import ROWS2, stack_geometry
 from .gradients import read_first_block
 from .grid import StackGrid
+from .path_tiles import weight_rows, whole_tiles
 
 POINTS = 25  # of a path that one thread follows
 

@@ -1,7 +1,7 @@
 """The compiled loops of :mod:`tcnfast.engines.path`: a stack forward and back, zeros passed by.
 
 Rows are float32 (positions, C'), C' whole tiles of channels; ``on`` says of them what is above 0, a
-bit each (:mod:`tcnfast.engines.cone_tiles`). Forward, a channel that is 0 multiplies nothing.
+bit each (:mod:`tcnfast.engines.path_tiles`). Forward, a channel that is 0 multiplies nothing.
 Backward,
 a gradient stops at every ReLU that gave 0, and rows in which nothing is asked for are not computed.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cone_tiles import (
+from .geometry import DILATION, FROM1, FROM2, ROWS1, ROWS2, STRIDE, TAP
+from .path_tiles import (
     FLOAT,
     TILE,
     TILE_BYTES,
@@ -24,7 +25,6 @@ from .cone_tiles import (
     relu,
     relu_of_sum,
 )
-from .geometry import DILATION, FROM1, FROM2, ROWS1, ROWS2, STRIDE, TAP
 
 SPAN = 32  # positions that a tap is taken at before the next one: they stay in the nearest cache
 

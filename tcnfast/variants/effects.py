@@ -1,6 +1,6 @@
 """Effects of alleles on every label: logits with REF and with ALT, of one window or of every step.
 
-Single bases go through the cone (:mod:`tcnfast.engines.allele_cone`), everything else through
+Single bases go through the cone (:mod:`tcnfast.engines.cone`), everything else through
 whole windows; on a processor, centre mode goes through the C++ engine's pairs of windows
 (:mod:`tcnfast.variants.window_pairs`). All arithmetic is float32: an effect is a small
 difference.
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..engines import reference
-from ..engines.allele_cone import Activations, Cone, touched
 from ..engines.backend import VARIANTS, choose, choose_device
+from ..engines.cone import Activations, Cone, touched
 from ..engines.grid import StackGrid
 from ..engines.plan import Plan
 from ..genome.genome import Genome

@@ -30,7 +30,7 @@ class WindowPairs:
         grid: StackGrid,
         over_strands: Callable[[list[Tensor]], Tensor],
     ) -> None:
-        self.runs = [[cpu_engine.substitutions(w, grid) for w in members] for members in strands]
+        self.runs = [[cpu_engine.Substitutions(w, grid) for w in members] for members in strands]
         self.receptive_field = grid.receptive_field
         self.half = self.receptive_field // 2
         self.over_strands = over_strands
@@ -64,7 +64,7 @@ class WindowPairs:
         places = np.full(len(starts), self.half)
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
         for members in self.runs:
-            pairs = [run(codes, starts, places, bases) for run in members]
+            pairs = [run.pairs(codes, starts, places, bases) for run in members]
             for side, logits in zip(sides, zip(*pairs, strict=True), strict=True):
                 side.append(sum(logits) / len(logits))
         before, after = (self.over_strands(side) for side in sides)

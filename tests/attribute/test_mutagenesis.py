@@ -1,81 +1,119 @@
-"""Substitutions by their cones against every substituted sequence, scored whole in float64."""
+"""Substitutions by their differences against every substituted sequence, scored whole."""
 
 import numpy as np
 import pytest
 import torch
 from numerics import assert_close
+from support.engine import needs_engine
 from support.models import random_model
 
-from tcnfast.attribute.mutagenesis import Mutagenesis
+from tcnfast.attribute.mutagenesis import Mutagenesis, WholeWindows
 from tcnfast.attribute.networks import Networks
-from tcnfast.base.errors import TcnfastError
-from tcnfast.engines import reference
-from tcnfast.engines.cone import Cone
+from tcnfast.engines import cpu_engine, reference
 from tcnfast.model.ensemble import Ensemble
 
 SHAPES = {
-    "window": (dict(channels=17, first_kernel=7), 16, 0),
-    "more-than-a-tile": (dict(channels=70, blocks=2), 4, 0),
-    "identity-residual-causal": (dict(channels=4, kernel_size=2, alignment="causal"), 16, 0),
-    "wide-kernels": (dict(channels=6, kernel_size=5, first_kernel=9, blocks=3), 8, 0),
-    "one-block": (dict(channels=5, blocks=1), 2, 0),
-    "scores-at-a-stride": (dict(channels=6, first_kernel=5), 4, 45),
-    "dense": (dict(channels=6, blocks=3, kernel_size=2), 1, 6),
+    "window": dict(channels=17, first_kernel=7),
+    "more-than-four-vectors": dict(channels=70, blocks=2),
+    "identity-residual-causal": dict(channels=4, kernel_size=2, alignment="causal"),
+    "wide-kernels": dict(channels=6, kernel_size=5, first_kernel=9, blocks=3),
+    "one-block": dict(channels=5, blocks=1),
+    "two-taps": dict(channels=6, blocks=3, kernel_size=2),
 }
 
 
+@pytest.fixture(name="scorer", params=["cpu", "reference"])
+def fixture_scorer(request):
+    """What scores the changes of a window."""
+    if request.param == "reference":
+        return WholeWindows
+    if reason := cpu_engine.why_not("fp32"):
+        pytest.skip(reason)
+    return cpu_engine.Substitutions
+
+
 @pytest.mark.parametrize("strand", ["+", "-"])
-@pytest.mark.parametrize(("config", "stride", "more"), SHAPES.values(), ids=SHAPES.keys())
-def test_every_substitution_is_as_if_scored_whole(config, stride, more, strand, make_codes):
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
+def test_every_substitution_is_as_if_scored_whole(config, strand, scorer, make_codes):
     model = random_model(**config)
-    grid = model.config.grid(stride)
+    grid = model.config.grid(2**model.config.blocks)
     weights = model.folded() if strand == "+" else model.folded().mirrored(grid)
-    codes = make_codes(2, model.receptive_field + more).numpy()
-    place, base = (values.ravel() for values in np.mgrid[: codes.shape[1], :5])
-    window = np.arange(2).repeat(len(place))
-    place, base = np.tile(place, 2), np.tile(base, 2).astype(np.uint8)
-    cone = Cone(weights, grid, codes.shape[1])
-    kept = cone.keep(codes)
-    moved = cone.moved(kept, window, place, base)
-    changed = codes[window]
+    codes = make_codes(1, model.receptive_field).numpy()[0]
+    place, base = (values.ravel() for values in np.mgrid[: len(codes), :5])
+    base = base.astype(np.uint8)
+    logits, gained = scorer(weights, grid).changes(codes, np.arange(len(place) + 1), place, base)
+    changed = np.tile(codes, (len(place), 1))
     changed[np.arange(len(place)), place] = base
-    got = kept.logits[window]
-    for row, (score, logits) in enumerate(zip(*moved, strict=True)):
-        inside = logits[: max(0, got.shape[1] - score)]
-        got[row, score : score + len(inside)] += inside
-        assert not logits[len(inside) :].any()
-    ref, pt = (
-        reference.stack(torch.from_numpy(changed), weights.to("cpu", dtype), grid)
+    ref, pt = as_if_whole(weights, grid, changed)
+    assert_close((logits + gained)[:, None], ref, pt)
+    untouched = base == codes[place]
+    assert not gained[untouched].any() and gained.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
+def test_several_bases_at_once(config, scorer, make_codes):
+    """Side by side and far apart; none at all is a change too."""
+    model = random_model(**config)
+    grid, field = model.config.grid(2**model.config.blocks), model.receptive_field
+    codes = make_codes(1, field).numpy()[0]
+    rng = np.random.default_rng(0)
+    sets = [[], [0, field - 1], list(range(field)), list(range(field // 2, field))]
+    sets += [sorted(rng.choice(field, size, replace=False)) for size in (2, 3, field // 2)]
+    offsets = np.cumsum([0, *(len(places) for places in sets)])
+    places = np.concatenate(sets).astype(np.int64)
+    bases = rng.integers(0, 5, len(places)).astype(np.uint8)
+    logits, gained = scorer(model.folded(), grid).changes(codes, offsets, places, bases)
+    changed = np.tile(codes, (len(sets), 1))
+    changed[np.repeat(np.arange(len(sets)), np.diff(offsets)), places] = bases
+    assert_close((logits + gained)[:, None], *as_if_whole(model.folded(), grid, changed))
+    assert not gained[0].any()
+
+
+def as_if_whole(weights, grid, windows):
+    """Logits of whole windows, in float64 and in float32."""
+    return [
+        reference.stack(torch.from_numpy(windows), weights.to("cpu", dtype), grid)
         for dtype in (torch.float64, torch.float32)
-    )
-    assert_close(torch.from_numpy(got), ref, pt)
-    untouched = changed[np.arange(len(place)), place] == codes[window, place]
-    assert not moved.logits[untouched].any() and np.abs(moved.logits).max() > 0.1
+    ]
 
 
-def test_threads_and_company_change_nothing(make_codes, monkeypatch):
-    from tcnfast.engines import cone as module
-
+@needs_engine
+def test_threads_and_company_change_nothing(make_codes):
     model = random_model(first_kernel=7)
-    grid = model.config.grid(16)
-    codes = make_codes(3, model.receptive_field).numpy()
-    cone = Cone(model.folded(), grid, codes.shape[1])
-    kept = cone.keep(codes)
-    changes = np.array([2, 0, 1, 1]), np.array([0, 30, 31, 60]), np.array([1, 2, 3, 0], np.uint8)
-    together = cone.moved(kept, *changes).logits
-    monkeypatch.setattr(module, "CHUNK", 1)
+    codes = make_codes(1, model.receptive_field).numpy()[0]
+    run = cpu_engine.Substitutions(model.folded(), model.config.grid(16)).changes
+    place, base = np.nonzero(np.arange(4) != codes[:, None])
+    base = base.astype(np.uint8)
+    _, together = run(codes, np.arange(len(place) + 1), place, base)
     torch.set_num_threads(2)
-    apart = cone.moved(kept, *changes, labels=[2, 0]).logits
+    _, apart = run(codes, np.arange(len(place) + 1), place, base)
     torch.set_num_threads(1)
-    assert np.array_equal(apart, together[..., [2, 0]])
+    assert torch.equal(apart, together)
+    for i in (0, 31, 32, len(place) - 1):
+        _, alone = run(codes, np.arange(2), place[i : i + 1], base[i : i + 1])
+        assert torch.equal(alone[0], together[i])
 
 
-def test_what_a_cone_cannot_do():
+@needs_engine
+@pytest.mark.parametrize("wrong", ["order", "place", "base", "code", "window"])
+def test_changes_that_cannot_be_are_refused(wrong, make_codes):
     model = random_model()
-    with pytest.raises(TcnfastError, match="60 bases are under the receptive field"):
-        Cone(model.folded(), model.config.grid(4), 60)
-    with pytest.raises(TcnfastError, match="stride 32 is above"):
-        Cone(model.folded(), model.config.grid(32), 200)
+    codes = make_codes(1, model.receptive_field).numpy()[0]
+    places, bases = np.array([3, 5]), np.array([1, 2], np.uint8)
+    if wrong == "order":
+        places = places[::-1]
+    elif wrong == "place":
+        places[1] = len(codes)
+    elif wrong == "base":
+        bases[0] = 5
+    elif wrong == "code":
+        codes[0] = 5
+    else:
+        codes = codes[1:]
+    words = {"code": "coded by more", "window": "a window of"}.get(wrong, "no such place")
+    run = cpu_engine.Substitutions(model.folded(), model.config.grid(16)).changes
+    with pytest.raises(ValueError, match=words):
+        run(codes, np.array([0, 2]), places, bases)
 
 
 def test_an_ensemble_on_both_strands(make_codes):

@@ -37,7 +37,7 @@ def test_every_place_of_a_window():
     codes = some_windows(field, 10)[0][:field]
     starts, places = np.zeros(field, np.int64), np.arange(field)
     bases = ((codes + 1) % 5).astype(np.uint8)
-    _, after = cpu_engine.substitutions(weights, grid)(codes, starts, places, bases)
+    _, after = cpu_engine.Substitutions(weights, grid).pairs(codes, starts, places, bases)
     assert torch.equal(after, whole(weights, grid, codes, starts, places, bases))
 
 
@@ -49,7 +49,7 @@ def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
     codes = np.tile(some_windows(field, 60)[0], 40)[: 40_000 + field]
     places = rng.integers(0, field, len(starts))
     bases = rng.integers(0, 4, len(starts)).astype(np.uint8)
-    run = cpu_engine.substitutions(weights, grid)
+    run = cpu_engine.Substitutions(weights, grid).pairs
     threads(1)
     want = run(codes, starts, places, bases)
     assert torch.equal(want[0][::50], whole(weights, grid, codes, starts[::50]))
@@ -65,7 +65,7 @@ def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
 def test_no_window():
     weights, grid = weights_of(SHAPE), SHAPE.grid
     codes, starts, places, bases = some_windows(grid.receptive_field, 10)
-    before, after = cpu_engine.substitutions(weights, grid)(codes, starts[:0], places, bases)
+    before, after = cpu_engine.Substitutions(weights, grid).pairs(codes, starts[:0], places, bases)
     assert before.shape == after.shape == (0, SHAPE.labels)
 
 
@@ -86,11 +86,11 @@ def test_what_is_not_there_is_refused(wrong):
     else:
         codes[starts[5]] = 5
     with pytest.raises(ValueError, match="coded by more" if wrong == "code" else "no such window"):
-        cpu_engine.substitutions(weights, grid)(codes, starts, places, bases)
+        cpu_engine.Substitutions(weights, grid).pairs(codes, starts, places, bases)
 
 
 @pytest.mark.parametrize("stride", [16, 64])
 def test_other_grids_are_refused(stride):
     grid = stack_grid(3, 5, stride, 19)
     with pytest.raises(ValueError, match="of one window"):
-        cpu_engine.substitutions(weights_of(SHAPE), grid)
+        cpu_engine.Substitutions(weights_of(SHAPE), grid)

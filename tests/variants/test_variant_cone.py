@@ -5,8 +5,8 @@ import torch
 from support.models import random_model
 
 from tcnfast.engines import reference
-from tcnfast.engines.allele_cone import Cone, touched
 from tcnfast.engines.backend import VARIANTS, why_not
+from tcnfast.engines.cone import Cone, touched
 from tcnfast.engines.grid import stack_grid
 
 SHAPES = {

@@ -1,11 +1,10 @@
 """What is done to TILE channels of a position at once, for compiled loops that pass zeros by.
 
-Behind a ReLU most channels are 0 (or have not moved). So beside the values of a row stands which of
+Behind a ReLU most channels are 0. So beside the values of a row stands which of
 its channels count, a bit each, TILE channels to a word, and products go from bit to bit: a row of
 weights for each. That is written in LLVM's own terms, as vectors of TILE floats that the compiler
 cuts into the processor's: of loops over arrays it cannot know whether these overlap, and keeps no
-sums in registers. All functions take addresses of TILE floats, as integers, for use within numba,
-whose cache knows a caller by its own file: who changes this one touches those that import it.
+sums in registers. All functions take addresses of TILE floats, as integers, for use within numba.
 """
 
 from __future__ import annotations
@@ -60,45 +59,6 @@ def zero(typing_context, to):
         return context.get_dummy_value()
 
     return numba.types.void(ADDRESS), code
-
-
-@intrinsic
-def subtract(typing_context, to, new, old):
-    """Write ``new - old``; returns which are not 0."""
-
-    def code(context, builder, signature, arguments):
-        to, new, old = arguments
-        return _store_moved(builder, to, builder.fsub(_load(builder, new), _load(builder, old)))
-
-    return BITS(ADDRESS, ADDRESS, ADDRESS), code
-
-
-@intrinsic
-def let_through(typing_context, to, here):
-    """What a ReLU that stood at ``here`` makes of the difference at ``to``, in its place; returns
-    which are not 0."""
-
-    def code(context, builder, signature, arguments):
-        moved, here = (_load(builder, address) for address in arguments)
-        after = _positive(builder, builder.fadd(here, moved))
-        return _store_moved(builder, arguments[0], builder.fsub(after, _positive(builder, here)))
-
-    return BITS(ADDRESS, ADDRESS), code
-
-
-@intrinsic
-def let_through_block(typing_context, to, skip, here, added):
-    """The same of ``relu(relu(here) + added)``, where ``skip`` is the difference of ``added``."""
-
-    def code(context, builder, signature, arguments):
-        moved, skip, here, added = (_load(builder, address) for address in arguments)
-        was = builder.fadd(_positive(builder, here), added)
-        now = _positive(builder, builder.fadd(here, moved))
-        now = builder.fadd(now, builder.fadd(added, skip))
-        change = builder.fsub(_positive(builder, now), _positive(builder, was))
-        return _store_moved(builder, arguments[0], change)
-
-    return BITS(ADDRESS, ADDRESS, ADDRESS, ADDRESS), code
 
 
 @intrinsic
