@@ -1,7 +1,7 @@
 """One command that proves and times the kernels on a bare GPU machine: `make gpu-check`.
 
 Installs this tree for the Python that runs it, without dependencies, build isolation or network;
-runs every test that uses a GPU (TESTS); then bench_kernels.py; and writes OUT/<gpu>-<date>.csv and
+runs every test that uses a GPU (TESTS); then kernels/device.py; and writes OUT/<gpu>-<date>.csv and
 .md, and what pytest said as .tests.txt. No speed on red: where a test fails, or what ran was not
 the GPU, it ends with 1 and neither file is there.
 
@@ -202,7 +202,7 @@ def test(rehearse: bool, limit: float, environment) -> Part:
 
 
 def benchmark(out: Path, name: str, limit: float, environment) -> Part:
-    script = [sys.executable, "benchmarks/bench_kernels.py", "--out", str(out), "--name", name]
+    script = [sys.executable, "-m", "benchmarks.kernels.device", "--out", str(out), "--name", name]
     # its own end comes first, so that it can say what it left out
     return run("benchmarks", [*script, "--seconds", f"{limit - 15:.0f}"], limit, environment)
 
@@ -230,7 +230,7 @@ def report(facts: dict, tests: Outcome, parts: list[Part], rows: list[dict]) -> 
         f"- machine: {', '.join(f'{name} {value}' for name, value in facts.items())}",
         f"- versions: {rows[0]['versions']}",
         f"- commit {rows[0]['commit']}, sources {sources()}",
-        "- columns: the head of benchmarks/bench_kernels.py",
+        "- columns: the head of benchmarks/kernels/device.py",
     ]
     wanted = re.compile("left out|failed:")
     lines += [f"- {line}" for line in benchmarks.lines if wanted.match(line)]

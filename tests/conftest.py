@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -14,9 +15,16 @@ if not torch.cuda.is_available():  # before anything imports Triton: it looks on
 pytest.register_assert_rewrite("support", "numerics", "truth")
 pytest_plugins = ["support.models", "support.cli", "support.planted"]
 
-# a shell starts what runs in its background deaf to Ctrl-C, and children would be so too
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+INTERRUPTED: list[int] = []  # signals of Ctrl-C
+
+
+def interrupt(number, frame):
+    INTERRUPTED.append(number)
+    signal.default_int_handler(number, frame)
+
+
+# also because a shell starts what runs in its background deaf to Ctrl-C, and children would be too
+signal.signal(signal.SIGINT, interrupt)
 
 # tensors are tiny here: on busy cores two threads wait on each other a hundred times longer than
 # one works
@@ -25,10 +33,21 @@ torch.set_num_threads(1)
 
 def pytest_runtest_setup(item):
     """``gpu`` marks what needs a GPU, ``gpu(2)`` what needs two."""
+    if INTERRUPTED:  # a library took it for an error of its own, and went on
+        pytest.exit("interrupted", 2)
     for mark in item.iter_markers("gpu"):
         needed = mark.args[0] if mark.args else 1
         if torch.cuda.device_count() < needed:
             pytest.skip(f"needs {needed} GPU(s)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """After Ctrl-C nothing is waited for: threads of an interrupted test may run for long."""
+    if INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
 
 
 @pytest.fixture(autouse=True)

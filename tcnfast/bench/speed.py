@@ -56,9 +56,10 @@ class Clock:
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
-    def warm(self, run: Run) -> float:
+    def warm(self, run: Run, calls: int = CALLS) -> float:
         """Call ``run`` until it has settled; seconds in which the host launches it."""
-        for _ in range(CALLS):
+        launched = 0.0
+        for _ in range(calls):
             self.wait()
             start = time.perf_counter()
             run()
@@ -87,11 +88,17 @@ class Clock:
 
 
 def take_turns(
-    runs: dict[str, Run], clock: Clock, seconds: float, least: int = 7, most: int = 50
+    runs: dict[str, Run],
+    clock: Clock,
+    seconds: float,
+    least: int = 7,
+    most: int = 50,
+    calls: int = CALLS,
 ) -> dict[str, Timing]:
     """Time each of ``runs`` round by round, each round beginning with another: ``least`` to
-    ``most`` rounds, as many as ``seconds`` allow, and three where they take far longer."""
-    holds = {name: clock.warm(run) for name, run in runs.items()}
+    ``most`` rounds, as many as ``seconds`` allow, and three where they take far longer. Each is
+    called ``calls`` times before."""
+    holds = {name: clock.warm(run, calls) for name, run in runs.items()}
     samples = {name: [] for name in runs}
     called = {name: [] for name in runs}
 

@@ -116,7 +116,7 @@ def why_not_fused(geometry: BlockGrid, channels: int, precision: str, chip: Chip
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a block's kernel cuts its work; what is best is for benchmarks/tune_kernels.py to say."""
+    """How a block's kernel cuts its work; what is best is for benchmarks/kernels/tune.py to say."""
 
     rows: int  # of a tile
     warps: int = 4

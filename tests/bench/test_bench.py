@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.models import random_model
 
+from benchmarks.kernels.roofline import Roofline, Work, peak_memory
 from tcnfast.bench import speed_table
 from tcnfast.bench.speed import Clock, Timing, take_turns
 from tcnfast.cli import main
@@ -17,10 +18,7 @@ from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
 
 CPU = torch.device("cpu")
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-
-from roofline import Roofline, Work, peak_memory  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -150,13 +148,13 @@ PLANTED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-import bench_kernels, kernel_cases, torch_stacks
-from roofline import Roofline
+from benchmarks.kernels import cases, device, torch_stacks
+from benchmarks.kernels.roofline import Roofline
 from tcnfast.bench.speed import Clock
 torch.set_num_threads(1)
 cpu = torch.device("cpu")
-setting = kernel_cases.Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)
-bench = bench_kernels.Bench(setting, Clock(cpu), Roofline(1e9, 1e9))
+setting = cases.Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)
+bench = device.Bench(setting, Clock(cpu), Roofline(1e9, 1e9))
 right = torch_stacks.stack
 def planted(side, *rest):
     run = right(side, *rest)
@@ -167,14 +165,14 @@ def planted(side, *rest):
     return wrong if side == spoiled else run
 torch_stacks.stack = planted
 for spoiled in ("tcnfast", "eager Conv1d"):
-    for row in bench.measure(kernel_cases.Stack(setting, "pruned", 128, channels=16), "eager"):
+    for row in bench.measure(cases.Stack(setting, "pruned", 128, channels=16), "eager"):
         print(spoiled, row["side"], row["median_s"] or "none", row["note"], sep="|")
 print(len(bench.failed), "failed")
 """
 
 
-def test_one_wrong_number_keeps_a_side_of_bench_kernels_from_being_timed():
-    command = [sys.executable, "-c", PLANTED, str(BENCHMARKS)]
+def test_one_wrong_number_keeps_a_side_of_a_benchmark_from_being_timed():
+    command = [sys.executable, "-c", PLANTED, str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *lines, failed = done.stdout.splitlines()

@@ -1,8 +1,5 @@
 """The peer network: DeepSEA's shape, windows that share their convolutions, the same training."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +7,7 @@ import torch.nn.functional as F
 from support.dataset import intervals
 from support.scan import random_letters, write_fasta
 
+from benchmarks.studies.deepsea import CNN, CNNConfig, CNNPlan
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
 from tcnfast.evaluate.predict import evaluate, predict
@@ -17,10 +15,6 @@ from tcnfast.genome.codes import reverse_complement
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from deepsea_peer import CNN, CNNConfig, CNNPlan  # noqa: E402
 
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]
 TRAIN, VALID = [Region("chr1", 0, 70_000)], [Region("chr1", 70_000, 120_000)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support.triton import needs_triton
 
+from benchmarks import gpu_check
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.append(str(BENCHMARKS))
-import gpu_check  # noqa: E402
 
 PLAIN = """
 collected 293 items / 289 deselected / 4 selected

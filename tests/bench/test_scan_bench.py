@@ -1,6 +1,5 @@
 """What a scan is compared with: DeepBind is DeepBind, and a genome of hg38's size has its sizes."""
 
-import sys
 import time
 from itertools import product
 from pathlib import Path
@@ -11,17 +10,14 @@ import torch
 from support.models import random_model
 from support.scan import random_letters, write_fasta
 
+from benchmarks.scan import deepbind, runs, synthetic_genome
+from benchmarks.scan import peers as scan_peers
 from tcnfast.bench.speed import Clock
 from tcnfast.engines.plain_stack import LAYOUTS
 from tcnfast.genome.genome import Genome
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
 
-import deepbind_peer  # noqa: E402
-import scan_peers  # noqa: E402
-import scan_runs  # noqa: E402
-import synthetic_genome  # noqa: E402
 
 ARCHIVE = ROOT.parent / "shared" / "data" / "peers" / "deepbind_v011_params.tar.xz"
 
@@ -72,28 +68,28 @@ def by_hand(numbers, codes):
 @pytest.mark.parametrize("both, mean_too, hidden", list(product([0, 1], [0, 1], [0, 3])))
 def test_deepbind_by_hand(both, mean_too, hidden):
     text, numbers = made_up(both, mean_too, hidden)
-    model = deepbind_peer.parse("made up", text)
+    model = deepbind.parse("made up", text)
     codes = np.random.default_rng(1).integers(0, 5, (2, 60), np.uint8)
     want = [[by_hand(numbers, row[at : at + 20]) for at in range(0, 41, 8)] for row in codes]
     for layout in LAYOUTS:
-        network = deepbind_peer.DeepBind([model], layout, torch.float64, window=20, stride=8)
+        network = deepbind.DeepBind([model], layout, torch.float64, window=20, stride=8)
         got = network(torch.from_numpy(codes))
         np.testing.assert_allclose(got[..., 0], want, rtol=1e-5, atol=1e-6)
 
 
 def test_models_as_one_convolution_score_as_each():
-    models = [deepbind_peer.parse(str(seed), made_up(seed=seed)[0]) for seed in range(3)]
+    models = [deepbind.parse(str(seed), made_up(seed=seed)[0]) for seed in range(3)]
     codes = torch.randint(0, 5, (2, 200), dtype=torch.uint8)
-    alone = torch.cat([deepbind_peer.DeepBind([m], window=20)(codes) for m in models], -1)
-    torch.testing.assert_close(deepbind_peer.DeepBind(models, window=20)(codes), alone)
-    other = deepbind_peer.parse("other", made_up(hidden=0)[0])
+    alone = torch.cat([deepbind.DeepBind([m], window=20)(codes) for m in models], -1)
+    torch.testing.assert_close(deepbind.DeepBind(models, window=20)(codes), alone)
+    other = deepbind.parse("other", made_up(hidden=0)[0])
     with pytest.raises(ValueError, match="more than one shape"):
-        deepbind_peer.DeepBind([models[0], other])
+        deepbind.DeepBind([models[0], other])
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="the shared data are not here")
 def test_scores_of_deepbinds_own_program():
-    deepbind_peer.check_examples(deepbind_peer.Archive(ARCHIVE))
+    deepbind.check_examples(deepbind.Archive(ARCHIVE))
 
 
 @pytest.mark.parametrize("form", ["window", "dense", "pruned"])
@@ -147,6 +143,6 @@ def test_calls_that_differ_are_told(tmp_path):
     for name, text in (("a", "x"), ("b", "x"), ("c", "y")):
         (tmp_path / name / "peaks").mkdir(parents=True)
         (tmp_path / name / "peaks" / "l.narrowPeak").write_text(text)
-    scan_runs.same_calls(tmp_path / "a", tmp_path / "b")
+    runs.same_calls(tmp_path / "a", tmp_path / "b")
     with pytest.raises(AssertionError, match="differs"):
-        scan_runs.same_calls(tmp_path / "a", tmp_path / "c")
+        runs.same_calls(tmp_path / "a", tmp_path / "c")

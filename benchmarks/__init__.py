@@ -1,0 +1,1 @@
+"""What tcnfast is measured by; README.md says what each file asks."""

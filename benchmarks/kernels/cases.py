@@ -1,0 +1,223 @@
+"""What kernels/device.py times: for each case, sides made ready and checked, and the needed work.
+
+What is timed is held against the float64 reference by the rule of tests/numerics.py, at its first,
+middle and last outputs. Steps of training are in kernels/training_cases.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.kernels import torch_stacks
+from benchmarks.kernels.roofline import Work
+from tcnfast.engines import reference, triton_engine
+from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.grid import BlockGrid
+from tcnfast.model.tcn import TCNConfig
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+from numerics import assert_close  # noqa: E402
+
+FORMS = ("dense", "pruned")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how large: see kernels/device.py."""
+
+    device: torch.device
+    precision: str
+    stride: int = 32  # of pruned scores
+    blocks: int = 8
+    first: int = 15
+    index: int = 3  # of the block that is timed by itself
+    checked: int = 256  # outputs at each of three places
+    labels: int = 8
+    tiles: int = 64  # of a training step
+
+    def config(self, channels: int, kernel_size: int, dropout: float = 0.1) -> TCNConfig:
+        return TCNConfig(
+            labels=[f"label{i}" for i in range(self.labels)],
+            channels=channels,
+            kernel_size=kernel_size,
+            blocks=self.blocks,
+            first_kernel=max(self.first, kernel_size),
+            dropout=dropout,
+        )
+
+
+@dataclass
+class Case:
+    """``length``: bases that are scored, rows that a block reads, or bases of a step."""
+
+    setting: Setting
+    form: str
+    length: int
+    channels: int = 64
+    kernel_size: int = 3
+    part = ""
+
+    def __post_init__(self) -> None:
+        """Make what all sides share."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.part} C={self.channels} k={self.kernel_size} L={size(self.length)}"
+
+    @property
+    def stride(self) -> int:
+        return self.setting.stride if self.form == "pruned" else 1
+
+    @property
+    def config(self) -> TCNConfig:
+        return self.setting.config(self.channels, self.kernel_size)
+
+    @property
+    def geometry(self) -> BlockGrid:
+        """Of the block that is timed by itself."""
+        return self.config.grid(self.stride).blocks[self.setting.index]
+
+    @property
+    def why_not(self) -> str | None:
+        """Why our side cannot run here; None if it can."""
+        return None
+
+    @property
+    def on_kernels(self) -> bool:
+        """Whether our side is the Triton kernels."""
+        return triton_engine.why_not_here(self.setting.device, self.setting.precision) is None
+
+    @property
+    def note(self) -> str:
+        """Where a block above the first does not run as one kernel, and why."""
+        setting = self.setting
+        if not self.on_kernels:
+            return ""
+        chip = triton_engine.Chip.of(setting.device)
+        reason = triton_engine.why_not_fused(self.geometry, self.channels, setting.precision, chip)
+        return f"two kernels a block: {reason}" if reason else ""
+
+    def work(self) -> Work:
+        raise NotImplementedError
+
+    def prepare(self, side: str) -> Callable[[], object]:
+        """What one call is, checked. Raises AssertionError where its numbers are wrong."""
+        raise NotImplementedError
+
+
+class Stack(Case):
+    """A scan: codes to logits."""
+
+    part = "stack"
+
+    def __post_init__(self) -> None:
+        self.model = torch_stacks.random_model(self.config)
+        self.grid = self.config.grid(self.stride)
+        length = self.length + self.grid.receptive_field - self.stride
+        self.codes = random_codes(1, length)
+        self.on_device = self.codes.to(self.setting.device)
+
+    def work(self) -> Work:
+        scores = self.length // self.stride
+        return Work.of_stack(self.grid, self.channels, self.setting.labels, scores)
+
+    def prepare(self, side: str) -> Callable[[], object]:
+        setting = self.setting
+        run = torch_stacks.stack(side, self.model, self.stride, setting.precision, setting.device)
+        logits = run(self.on_device)[0]
+        scores = self.length // self.stride
+        assert len(logits) == scores, f"{len(logits)} scores, not {scores}"
+        count = min(setting.checked, scores)
+        for start in places(scores, count):
+            first = start * self.stride
+            last = first + (count - 1) * self.stride + self.grid.receptive_field
+            codes = self.codes[:, first:last]
+            ref, pt = (
+                reference.stack(codes, self.model.folded().to("cpu", dtype), self.grid)[0]
+                for dtype in (torch.float64, DTYPES[setting.precision])
+            )
+            compare(logits[start : start + count], ref, pt, setting.precision)
+        return lambda: run(self.on_device)
+
+
+class BlockForward(Case):
+    """One residual block above the first, norms folded: rows to rows."""
+
+    part = "block"
+
+    def __post_init__(self) -> None:
+        self.model = torch_stacks.random_model(self.config)
+        shape = 1, self.length, self.channels
+        # by parts: random numbers are float32 first
+        self.rows = torch.empty(shape, dtype=self.dtype, device=self.setting.device)
+        for part in self.rows.split(2**20, dim=1):
+            part.copy_(torch.randn(part.shape, device=part.device).relu_())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.setting.precision]
+
+    @property
+    def why_not(self) -> str | None:
+        return triton_engine.why_not_here(self.setting.device, self.setting.precision)
+
+    def outputs(self) -> int:
+        geometry = self.geometry
+        return (self.length - 1 - geometry.span // geometry.grid_in) // geometry.stride + 1
+
+    def work(self) -> Work:
+        geometry, c = self.geometry, self.channels
+        k = geometry.kernel_sizes[1]
+        middle = self.length - (k - 1) * geometry.dilation
+        operations = 2 * k * c * c * (middle + self.outputs())
+        return Work(operations, (self.length + self.outputs()) * c * self.dtype.itemsize)
+
+    def prepare(self, side: str) -> Callable[[], object]:
+        setting, geometry = self.setting, self.geometry
+        run = torch_stacks.block(
+            side, self.model, setting.index, self.stride, setting.precision, setting.device
+        )
+        x = torch_stacks.rows_for(side, self.rows)
+        y = torch_stacks.rows_of(side, run(x))[0]
+        assert len(y) == self.outputs(), f"{len(y)} outputs, not {self.outputs()}"
+        count = min(setting.checked, len(y))
+        for start in places(len(y), count):
+            first = start * geometry.stride
+            last = first + (count - 1) * geometry.stride + geometry.span // geometry.grid_in + 1
+            ref, pt = (self.expected(first, last, t) for t in (torch.float64, self.dtype))
+            compare(y[start : start + count], ref, pt, setting.precision)
+        return lambda: run(x)
+
+    def expected(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
+        weights = self.model.folded().to("cpu", dtype).blocks[self.setting.index]
+        maps = self.rows[:, first:last].cpu().to(dtype).transpose(1, 2).unsqueeze(2)
+        y = reference.block(maps, weights, self.geometry)
+        return y[0, :, 0].T
+
+
+def random_codes(*shape: int) -> Tensor:
+    """uint8 codes, one in twenty of them N."""
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 80, shape, generator=generator, dtype=torch.uint8)
+    return torch.where(codes < 76, codes % 4, 4).to(torch.uint8)
+
+
+def places(total: int, count: int) -> list[int]:
+    return sorted({0, (total - count) // 2, total - count})
+
+
+def size(length: int) -> str:
+    for unit, name in ((2**20, "M"), (2**10, "k")):
+        if length % unit == 0:
+            return f"{length // unit}{name}"
+    return str(length)
+
+
+def compare(out: Tensor, ref: Tensor, pt: Tensor, precision: str) -> None:
+    assert_close(out, ref, pt.to(DTYPES[precision]))

@@ -1,0 +1,212 @@
+"""The TCN beside the usual CNN of the field (DeepSEA's, studies/deepsea.py), on real peaks.
+
+Both are trained by `train.fit`: the same regions, sampler, loss, optimiser, schedule and
+validation, each with the learning rate that did best in short runs of its own, none from motifs.
+Four sides:
+
+    cnn             one window a tile, as DeepSEA and Selene train: the budget of seconds
+    cnn, tiles      16 windows a tile, 32 bp apart, convolutions shared: the same seconds
+    tcn             16 windows a tile, as tcnfast trains: the same seconds
+    tcn, windows    the very windows and steps of `cnn`: equal examples
+
+AP is of the validation regions, every 32 bp, both strands averaged. Learning rates and epochs are
+chosen on the first of those regions, for every side alike, because the CNN takes long to score. The
+test regions are not touched. Seconds are of steps alone, validation apart: on a processor those
+that it worked, so that neighbours do not count; on a GPU those on the wall.
+
+    python -m benchmarks.studies.peer_cnn --seconds 300                       # a narrow CNN
+    python -m benchmarks.studies.peer_cnn --seconds 3600 --deepsea --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.harness import RESULTS, append
+from benchmarks.studies.deepsea import CNN, CNNConfig, CNNPlan
+from benchmarks.studies.encode_data import ROOT, load_dataset
+from tcnfast.data.dataset import Dataset
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.predict import predict
+from tcnfast.genome.genome import Region
+from tcnfast.model.metrics import LabelScores, score_labels
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.train.fit import fit
+from tcnfast.train.train_config import TrainConfig
+
+Split = dict[str, list[Region]]
+RATES = {"cnn": (3e-4, 1e-3, 3e-3), "tcn": (1e-3, 3e-3, 6e-3)}
+PILOT = 0.2  # of the budget, for each learning rate
+SCORED = {"cnn": CNNPlan, "tcn": Plan}
+
+
+@dataclass(frozen=True)
+class Side:
+    name: str
+    kind: str  # of SCORED
+    tiles: int
+    tile_steps: int
+    same_steps_as: str | None = None  # else: as many steps as the budget has room for
+
+
+SIDES = (
+    Side("cnn", "cnn", 128, 1),
+    Side("tcn", "tcn", 64, 16),
+    Side("tcn, windows", "tcn", 128, 1, "cnn"),
+    Side("cnn, tiles", "cnn", 64, 16),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    side: Side
+    config: TrainConfig
+    parameters: int
+    seconds: float  # of all steps
+    scores: LabelScores
+
+
+class Bench:
+    def __init__(self, dataset: Dataset, split: Split, args: argparse.Namespace) -> None:
+        self.dataset, self.split, self.args = dataset, split, args
+        self.choosing = split["valid"][:1]
+        self.reach = max(self.network(kind).receptive_field for kind in SCORED)  # one set of bins
+        on_gpu = args.device.startswith("cuda")
+        self.clock: Callable[[], float] = time.perf_counter if on_gpu else time.process_time
+
+    def network(self, kind: str) -> TCN | CNN:
+        torch.manual_seed(self.args.seed)
+        labels = self.dataset.labels
+        if kind == "cnn":
+            return CNN(CNNConfig(labels) if self.args.deepsea else CNNConfig.small(labels))
+        shape = json.loads((ROOT / "examples/encode-v1.json").read_text())
+        names = ("channels", "kernel-size", "blocks", "first-kernel", "dropout")
+        return TCN(
+            TCNConfig(labels=labels, **{name.replace("-", "_"): shape[name] for name in names})
+        )
+
+    def fit(self, kind: str, config: TrainConfig, valid: list[Region]) -> tuple:
+        """The trained network, its epochs, and seconds of its steps."""
+        args, model, spent, marks = self.args, self.network(kind), [], []
+
+        def make_plan(model, **options):
+            marks.append(self.clock())
+            return SCORED[kind](model, **options)
+
+        def on_epoch(model, epoch, is_best: bool) -> None:
+            # from the plan made before the first step, or from the last validation's end, to the
+            # plan made for this validation
+            spent.append(marks[-1] - marks[-2])
+            marks.append(self.clock())
+            print(f"  step {epoch.step}: loss {epoch.loss:.4f}, validation macro-AP "
+                  f"{epoch.scores.macro('ap'):.4f}, {sum(spent):.0f} s", flush=True)  # fmt: skip
+
+        epochs = fit(model, self.dataset, self.split["train"], valid, config, args.device,
+                     on_epoch, progress=False, make_plan=make_plan)  # fmt: skip
+        return model, epochs, sum(spent)
+
+    def seconds_a_step(self, kind: str, config: TrainConfig) -> float:
+        """Of the difference of a longer and a shorter run: what comes before steps drops out."""
+        region = self.choosing[0]
+        short = [region._replace(end=min(region.end, region.start + 1_000_000))]
+        times = []
+        for steps in (20, 60):
+            config = replace(config, steps=steps, epoch_steps=steps)
+            times.append(self.fit(kind, config, short)[2])
+        return (times[1] - times[0]) / 40
+
+    def config(self, side: Side, rate: float) -> TrainConfig:
+        return TrainConfig(tiles=side.tiles, tile_steps=side.tile_steps, learning_rate=rate,
+                           precision=self.args.precision, seed=self.args.seed)  # fmt: skip
+
+    def best_rate(self, side: Side, step_seconds: float) -> float:
+        steps = max(1, round(PILOT * self.args.seconds / step_seconds))
+        found = {}
+        for rate in RATES[side.kind]:
+            print(f" learning rate {rate:g}, {steps} steps", flush=True)
+            config = replace(self.config(side, rate), steps=steps, epoch_steps=steps)
+            epochs = self.fit(side.kind, config, self.choosing)[1]
+            found[rate] = epochs[-1].scores.macro("ap")
+        return max(found, key=found.get)
+
+    def run(self, side: Side, rate: float, steps: int) -> Result:
+        epoch_steps = -(-steps // self.args.epochs)
+        config = replace(self.config(side, rate), steps=steps, epoch_steps=epoch_steps)
+        model, _, seconds = self.fit(side.kind, config, self.choosing)
+        plan = SCORED[side.kind](model, device=self.args.device, precision=self.args.precision,
+                                 strand="both")  # fmt: skip
+        predicted = predict(plan, self.dataset, self.split["valid"], self.reach)
+        scores = score_labels(plan.labels, *predicted)
+        parameters = sum(p.numel() for p in model.parameters())
+        return Result(side, config, parameters, seconds, scores)
+
+
+def row(result: Result) -> dict:
+    config, scores = result.config, result.scores
+    return {
+        "side": result.side.name,
+        "parameters": result.parameters,
+        "learning_rate": config.learning_rate,
+        "tiles": config.tiles,
+        "tile_steps": config.tile_steps,
+        "steps": config.steps,
+        "windows": config.steps * config.tiles * config.tile_steps,
+        "step_s": f"{result.seconds / config.steps:.4f}",
+        "train_s": round(result.seconds),
+        "valid_macro_ap": f"{scores.macro('ap'):.4f}",
+        "valid_macro_auroc": f"{scores.macro('auroc'):.4f}",
+    }
+
+
+def write_labels(path: Path, results: list[Result]) -> None:
+    """AP of every label, the sides side by side."""
+    first = results[0].scores
+    lines = ["\t".join(["label", "positives", "chance", *(r.side.name for r in results)])]
+    for i, label in enumerate(first.labels):
+        aps = [f"{r.scores.ap[i]:.4f}" for r in results]
+        lines.append("\t".join([label, str(first.positives[i]), f"{first.chance[i]:.5f}", *aps]))
+    macro = [f"{r.scores.macro('ap'):.4f}" for r in results]
+    lines.append("\t".join(["macro", "", "", *macro]))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    add("--split", type=Path, default=ROOT / "examples/encode-v1.split.json")
+    add("--seconds", type=float, default=300, help="of training steps, for each side")
+    add("--epochs", type=int, default=4, help="validations of each side")
+    add("--deepsea", action="store_true", help="DeepSEA's own widths; else a fifth of them")
+    add("--device", default="cpu")
+    add("--precision", default="auto")
+    add("--seed", type=int, default=0)
+    add("--table", type=Path, default=RESULTS / "peer_cnn.valid.tsv", help="AP of every label")
+    args = parser.parse_args()
+    dataset, split = load_dataset(args.data, args.split)
+    bench, rates, results = Bench(dataset, split, args), {}, []
+    for side in SIDES:
+        print(f"{side.name}: {side.tiles} tiles of {side.tile_steps} windows", flush=True)
+        step_seconds = bench.seconds_a_step(side.kind, bench.config(side, 1e-3))
+        if side.kind not in rates:
+            rates[side.kind] = bench.best_rate(side, step_seconds)
+        steps = max(1, round(args.seconds / step_seconds))
+        if side.same_steps_as:
+            steps = next(r.config.steps for r in results if r.side.name == side.same_steps_as)
+        results.append(bench.run(side, rates[side.kind], steps))
+        widths = "DeepSEA" if args.deepsea else "narrow"
+        case = f"{len(dataset.labels)} labels, {args.seconds:g} s, {widths} CNN"
+        append("peer_cnn", case, [row(results[-1])])
+        write_labels(args.table, results)
+        print(" " + ", ".join(f"{k} {v}" for k, v in row(results[-1]).items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
