@@ -33,9 +33,11 @@ import tcnfast
 from benchmarks.harness import PROCESSOR, append, compare
 from tcnfast.genome.codes import N
 from tcnfast.genome.genome import Genome, parse_region
-from tcnfast.pwm.meme import DATABASE, UNIFORM, UNITS_PER_BIT, read_meme
-from tcnfast.pwm.motif_engine import build_tables, find_hits, unpack
+from tcnfast.pwm.log_odds import UNIFORM, UNITS_PER_BIT
+from tcnfast.pwm.meme import DATABASE, read_meme
+from tcnfast.pwm.packed_hits import unpack
 from tcnfast.pwm.pvalues import score_tail
+from tcnfast.pwm.seed_hits import build_tables, find_hits
 
 Side = Callable[[], tuple[float, object]]  # seconds of preparation, and hits of any kind
 EPS = 1e-4  # memelite's pseudocount

@@ -10,8 +10,9 @@ from ..base.errors import TcnfastError
 from ..genome.codes import N
 from ..genome.genome import Genome, split_chroms
 from ..genome.shuffle import dinucleotide_shuffles
-from ..pwm.meme import Motif, log_odds
-from ..pwm.pwm import bin_scores
+from ..pwm.log_odds import log_odds
+from ..pwm.meme import Motif
+from ..pwm.placements import best_placements
 
 KINDS = ("shuffled", "genome", "random")
 GC = 0.41  # of random sequence: about that of the human genome
@@ -50,12 +51,10 @@ def draw_backgrounds(
 def relative_scores(codes: np.ndarray, motifs: Sequence[Motif]) -> np.ndarray:
     """Best placement of each motif in each row of codes (n, width), on either strand, over the
     highest score that the motif can reach: float32 (n, motifs)."""
-    starts = np.arange(len(codes), dtype=np.int64) * codes.shape[1]
     scores = np.empty((len(codes), len(motifs)), np.float32)
     for column, motif in enumerate(motifs):
         matrix = log_odds(motif)
-        scores[:, column] = bin_scores(codes.ravel(), matrix, starts, codes.shape[1])
-        scores[:, column] /= matrix.max(1).sum()
+        scores[:, column] = best_placements(codes, matrix)[1] / matrix.max(1).sum()
     return scores
 
 

@@ -12,7 +12,7 @@ from ..base.errors import TcnfastError
 from ..base.progress import Progress
 from ..pwm.meme import Motif
 from .interaction import LEVEL
-from .scrambles import find_hits, scrambled, scrambled_elsewhere
+from .scrambles import best_sites, scrambled, scrambled_elsewhere
 from .window_scores import WindowScorer
 
 HEADER = (
@@ -112,16 +112,16 @@ def _one(
     rng: np.random.Generator,
 ) -> Influence:
     label = scorer.labels[column]
-    hits = find_hits(windows, motif, options.reach, rng)
-    n = int(hits.found.sum())
+    best = best_sites(windows, motif, options.reach, rng)
+    n = int(best.present.sum())
     if n < options.min_sites:
         return Influence(motif, label, len(windows), n)
-    here, start, width = windows[hits.found], hits.start[hits.found], len(motif.probabilities)
+    here, start, width = windows[best.present], best.start[best.present], len(motif.probabilities)
 
     def change(copies: np.ndarray) -> np.ndarray:
         """Mean over the copies (draws, n, RF), float64 (n,)."""
         logits = scorer(copies.reshape(-1, scorer.width))[:, column]
-        return logits.reshape(len(copies), n).mean(0, dtype=np.float64) - before[hits.found]
+        return logits.reshape(len(copies), n).mean(0, dtype=np.float64) - before[best.present]
 
     motif_change = change(scrambled(here, start, motif, options.draws, rng))
     control = change(scrambled_elsewhere(here, start, width, options.reach, options.draws, rng))

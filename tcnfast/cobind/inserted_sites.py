@@ -11,7 +11,9 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..genome.codes import N, reverse_complement
 from ..motifs.motif_folder import MEME
-from ..pwm.meme import DATABASE, Motif, information, log_odds
+from ..pwm.log_odds import log_odds
+from ..pwm.meme import DATABASE, Motif, information
+from ..pwm.similarity import resemblance
 
 KEPT_BITS = 0.25  # a column that tells less leaves the letter of the background
 SAME = 0.8  # correlation of two motifs, at their best offset and strand, from which one is enough
@@ -83,27 +85,12 @@ def named_motifs(motifs: Sequence[Motif], names: Sequence[str], path: str | Path
 def distinct(motifs: Sequence[Motif], wanted: int) -> list[Motif]:
     """The first ``wanted`` motifs that resemble none in front of them."""
     kept: list[Motif] = []
+    matrices: list[np.ndarray] = []
     for motif in motifs:
         if len(kept) == wanted:
             break
-        if all(resemblance(motif, other) < SAME for other in kept):
+        matrix = log_odds(motif)
+        if all(resemblance(matrix, other) < SAME for other in matrices):
             kept.append(motif)
+            matrices.append(matrix)
     return kept
-
-
-def resemblance(a: Motif, b: Motif) -> float:
-    """Largest correlation of two log-odds matrices over all offsets and both strands."""
-    first, second = (_unit(motif) for motif in (a, b))
-    width, other = len(first), len(second)
-    padded = np.pad(first, ((other, other), (0, 0)))
-    best = -1.0
-    for turned in (second, second[::-1, ::-1]):
-        for i in range(width + other + 1):
-            best = max(best, float((padded[i : i + other] * turned).sum()))
-    return best
-
-
-def _unit(motif: Motif) -> np.ndarray:
-    matrix = log_odds(motif).astype(np.float64)
-    matrix -= matrix.mean(1, keepdims=True)
-    return matrix / np.linalg.norm(matrix)

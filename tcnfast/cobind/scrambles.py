@@ -8,53 +8,42 @@ import numpy as np
 
 from ..genome.codes import N
 from ..genome.shuffle import dinucleotide_shuffles
-from ..pwm.meme import Motif, log_odds
+from ..pwm.log_odds import log_odds
+from ..pwm.meme import Motif
+from ..pwm.placements import best_placements, placement_scores
 
-HIT_RATE = 0.05  # share of shuffled sites in which a motif is found
+FOUND_BY_CHANCE = 0.05  # share of shuffled pieces that a motif counts as present in
 SHUFFLES = 5  # of each site, to find what that is
 TRIES = 8  # permutations of a motif's letters, of which the least like it is taken
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class BestSites:
     """A motif in windows: ``start`` int64 (n,), the first base of its best placement, its ``score``
-    in bits, and whether that is a hit, ``found`` bool (n,)."""
+    in bits, and whether the window counts as having the motif, ``present`` bool (n,)."""
 
     start: np.ndarray
     score: np.ndarray
-    found: np.ndarray
+    present: np.ndarray
 
 
-def find_hits(windows: np.ndarray, motif: Motif, reach: int, rng: np.random.Generator) -> Hits:
+def best_sites(
+    windows: np.ndarray, motif: Motif, reach: int, rng: np.random.Generator
+) -> BestSites:
     """Best placement of a motif, on either strand, within ``reach`` bases of the middle of each of
     ``windows``, uint8 (n, RF).
 
-    It is a hit if it beats 95 % of the best placements in dinucleotide shuffles of the same pieces,
-    so that short motifs need a better match, relative to their best, than long ones do.
+    The motif is present where this beats 95 % of the best placements in dinucleotide shuffles of
+    the same pieces, so that short motifs need a better match, relative to their best, than long
+    ones do. (A p-value is of one placement; here a whole piece has the motif or not.)
     """
     matrix = log_odds(motif)
     first = windows.shape[1] // 2 - reach
     pieces = np.ascontiguousarray(windows[:, first : first + 2 * reach + 1])
-    scores = placement_scores(pieces, matrix)
-    at = scores.argmax(1)
-    score = scores[np.arange(len(at)), at]
+    start, score = best_placements(pieces, matrix)
     shuffled = dinucleotide_shuffles(np.tile(pieces, (SHUFFLES, 1)), rng)
-    cutoff = np.quantile(placement_scores(shuffled, matrix).max(1), 1 - HIT_RATE)
-    return Hits(first + at, score, score > cutoff)
-
-
-def placement_scores(codes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Log-odds of every placement, the better strand: float32 (n, length - width + 1) of codes
-    (n, length); a placement that holds N has the sum of the lowest entries or less."""
-    best = None
-    for turned in (matrix, matrix[::-1, ::-1]):
-        columns = np.column_stack([turned, np.full(len(turned), turned.min(1).sum())])
-        total = 0
-        for offset, column in enumerate(columns.astype(np.float32)):
-            end = codes.shape[1] - len(columns) + 1 + offset
-            total = total + column[codes[:, offset:end]]
-        best = total if best is None else np.maximum(best, total)
-    return best
+    cutoff = np.quantile(best_placements(shuffled, matrix)[1], 1 - FOUND_BY_CHANCE)
+    return BestSites(first + start, score, score > cutoff)
 
 
 def scrambled(

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..pwm.meme import Motif
-from ..pwm.pwm import TargetRanking, best_motifs, cpg_content, motif_precisions
+from ..pwm.motif_ap import TargetRanking, best_motifs, motif_precisions
+from ..pwm.placements import cpg_content
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def measure_floors(
     targets: np.ndarray,
     bin_width: int,
 ) -> Floors:
-    """Floors of ``labels``; the other arguments are those of :func:`pwm.motif_precisions`.
+    """Floors of ``labels``; the other arguments are those of :func:`motif_ap.motif_precisions`.
 
     The factor of a label is what stands in front of its ``@``.
     """

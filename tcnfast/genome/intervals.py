@@ -138,6 +138,16 @@ def read_labelled(
     return table.intervals(allow_missing)
 
 
+def joined(regions: Intervals) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of sorted regions of one contig, those that overlap or touch made one."""
+    if not len(regions):
+        return regions.start, regions.end
+    reach = np.maximum.accumulate(regions.end)
+    begins = np.concatenate([[True], regions.start[1:] > reach[:-1]])
+    last = np.append(np.flatnonzero(begins)[1:] - 1, len(regions) - 1)
+    return regions.start[begins], reach[last]
+
+
 def mask_of(intervals: Intervals, positions: np.ndarray) -> np.ndarray:
     """Whether each of ``positions``, int64 (P,) in any order, lies in an interval: bool (P,).
 

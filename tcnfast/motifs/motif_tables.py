@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pwm.hits import Hit
-from ..pwm.tomtom import Match
+from ..pwm.hits import Hits
+from ..pwm.similarity import Match
 from .patterns import Pattern, PatternSet
 
 SHOWN = 5  # matches of a pattern that matches.tsv lists
@@ -92,13 +92,13 @@ def seqlet_rows(found: PatternSet, names: dict[str, str | None]) -> list[tuple]:
     return [row for row in sorted(rows) if row[1] >= 0]
 
 
-def hit_rows(label: str, hits: list[Hit]) -> list[tuple]:
-    """Hits of a label as rows of a BED file; the score is -10 log10 p, at most 1000."""
+def hit_rows(label: str, patterns: list[str], chrom: np.ndarray, hits: Hits) -> list[tuple]:
+    """Hits of a label's ``patterns`` on contigs ``chrom`` (n,) as rows of a BED file; the score is
+    -10 log10 p, at most 1000."""
+    tens = np.rint(-10 * np.log10(np.maximum(hits.p, 1e-100))).astype(int).clip(max=1000)
+    place = chrom, hits.start, hits.end, hits.motif
+    columns = (x.tolist() for x in (*place, tens, hits.reverse, hits.score, hits.p))
     return [
-        (
-            *(hit.chrom, hit.start, hit.end, hit.motif.rpartition(".")[2]),
-            min(1000, round(-10 * np.log10(max(hit.p, 1e-100)))),
-            *(hit.strand, label, f"{hit.score:.2f}", f"{hit.p:.2e}"),
-        )
-        for hit in hits
+        (name, start, end, patterns[motif], score, "+-"[reverse], label, f"{bits:.2f}", f"{p:.2e}")
+        for name, start, end, motif, score, reverse, bits, p in zip(*columns, strict=True)
     ]

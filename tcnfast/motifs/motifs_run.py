@@ -16,9 +16,9 @@ from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.run_record import versions
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
-from ..pwm.hits import find_hits
+from ..pwm.hits import HitFinder
 from ..pwm.meme import DATABASE, Motif, read_meme, write_meme
-from ..pwm.tomtom import best_matches
+from ..pwm.similarity import best_matches
 from ..scan.scan_folder import ScanFolder
 from . import MotifOptions
 from . import motif_folder as files
@@ -139,7 +139,7 @@ def write_motifs(
         seqlets = tables.seqlet_rows(one, names)
         tables.write_table(files.seqlets_file(result, name), tables.SEQLET_COLUMNS, seqlets)
         if options.regions:
-            hits = tables.hit_rows(label, _hits(own, label, options))
+            hits = _hit_rows(own, label, options)
             tables.write_table(files.hits_file(result, name), tables.HIT_COLUMNS, hits)
     label_rows = [tables.label_row(one) for one in found.values()]
     label_rows += [(label, None, 0, 0, reason) for label, reason in failed.items()]
@@ -150,16 +150,20 @@ def write_motifs(
     write_meme(result / files.KNOWN, list(known.values()), [0] * len(known))
 
 
-def _hits(motifs: list[Motif], label: str, options: MotifOptions) -> list:
+def _hit_rows(motifs: list[Motif], label: str, options: MotifOptions) -> list[tuple]:
     """Hits of one label's motifs, in the given regions or in its own calls of a scan."""
     with Genome(*options.genome) as genome:
-        if not Path(options.regions).is_dir():
-            return find_hits(genome, read_bed(options.regions, genome.sizes), motifs)
-        scan = ScanFolder(options.regions)
-        if label not in scan.called_labels:
-            log.info("%s: no calls of %s, so no hits", scan.path, label)
-            return []
-        return find_hits(genome, scan.intervals(label, genome.sizes), motifs)
+        if Path(options.regions).is_dir():
+            scan = ScanFolder(options.regions)
+            if label not in scan.called_labels:
+                log.info("%s: no calls of %s, so no hits", scan.path, label)
+                return []
+            regions = scan.intervals(label, genome.sizes)
+        else:
+            regions = read_bed(options.regions, genome.sizes)
+        chrom, hits = HitFinder(motifs).hits_in(genome, regions)
+    patterns = [motif.id.rpartition(".")[2] for motif in motifs]
+    return tables.hit_rows(label, patterns, chrom, hits)
 
 
 def _key(source: AttributionFolder, labels: list[str], options: MotifOptions) -> dict:

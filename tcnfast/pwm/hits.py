@@ -1,92 +1,155 @@
-"""Where the found motifs occur in given regions, by their frequencies alone: FIMO (Grant et al.
-2011, Bioinformatics 27:1017) through memelite."""
+"""Hits of motifs: the placements whose p-value is at most a given one, on both strands.
+
+There is one rule, whoever asks: :class:`HitFinder` holds the log-odds of some motifs and the lowest
+score that is a hit of each. What finds hits is chosen for the device: tables of seeds on a
+processor (:mod:`seed_hits`), a matrix product on a GPU (:mod:`product_hits`). Both find the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 
 from ..base.errors import TcnfastError
+from ..engines.backend import MOTIF_HITS, choose
 from ..genome.codes import N
 from ..genome.genome import Genome
-from ..genome.intervals import Intervals
+from ..genome.intervals import Intervals, joined
+from . import product_hits, seed_hits
+from .log_odds import UNIFORM, UNITS_PER_BIT, both_strands, whole_units
 from .meme import Motif
+from .packed_hits import unpack
+from .pvalues import ScoreTail, score_tail
 
-THRESHOLD = 1e-4  # p-value of a hit; FIMO's own default
-_TOLD = ("motif_name", "strand", "score", "p-value")
+P_VALUE = 1e-4
+MOST = 0.01  # p-value up to which hits are looked for
+_SEGMENT = 1 << 22  # bases scanned at once
 
-
-@dataclass(frozen=True)
-class Hit:
-    """A place that a motif fits. ``score``: bits over uniform bases; ``p``: of that score."""
-
-    chrom: str
-    start: int
-    end: int
-    motif: str
-    strand: str
-    score: float
-    p: float
+# maps codes uint8 (T,) and a number of starts to packed hits
+Find = Callable[[np.ndarray, int], np.ndarray]
 
 
-def find_hits(
-    genome: Genome, regions: Intervals, motifs: Sequence[Motif], threshold: float = THRESHOLD
-) -> list[Hit]:
-    """Hits of all motifs that lie wholly inside a region, sorted by place.
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Hits in order of motif, start and strand, arrays (n,): index of the ``motif`` int64, first
+    base ``start`` and the base behind the last, ``end``, int64; ``reverse`` bool, whether it is on
+    the minus strand; ``score`` in bits and its p-value ``p``, float64."""
 
-    Regions that overlap are joined first, so that a place is told once. A place with N is not a
-    hit. The p-value is that of the score in uniform random bases.
+    motif: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    reverse: np.ndarray
+    score: np.ndarray
+    p: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class HitFinder:
+    """Motifs ready to be looked for.
+
+    ``units``: their log-odds int64 (width, 4) over ``background``; ``cutoffs``: the lowest scores,
+    in units, whose p-value is at most ``p_value``.
+
+    The background is made the same on both strands. Raises TcnfastError for a background that is
+    none, and a p-value that is not above 0 and at most 0.01.
     """
-    if not motifs or not len(regions):
-        return []
-    try:
-        from memelite import fimo
-    except ImportError:
-        raise TcnfastError("memelite is not installed: pip install 'tcnfast[motifs]'") from None
 
-    chrom, start, end = join(regions)
-    gap = max(len(motif.probabilities) for motif in motifs)
-    codes, begins = _concatenate(genome, chrom, start, end, gap)
-    one_hot = np.eye(5, 4, dtype=np.int8)[codes].T[None]
-    matrices = {motif.id: np.ascontiguousarray(motif.probabilities.T) for motif in motifs}
-    unknown = np.concatenate([[0], np.cumsum(codes == N)])
-    hits = []
-    for table in fimo(matrices, np.ascontiguousarray(one_hot), threshold=threshold):
-        first, last = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
-        # what lies between regions is N, so a hit without N lies in one of them
-        rows = np.flatnonzero(unknown[last] == unknown[first])
-        region = np.searchsorted(begins, first[rows], side="right") - 1
-        place = start[region] + first[rows] - begins[region]
-        told = [table[name].to_numpy()[rows].tolist() for name in _TOLD]
-        length = (last - first)[rows]
-        columns = chrom[region].tolist(), place.tolist(), (place + length).tolist(), *told
-        hits += [Hit(*row) for row in zip(*columns, strict=True)]
-    return sorted(hits, key=lambda hit: (hit.chrom, hit.start, hit.motif, hit.strand))
+    def __init__(
+        self,
+        motifs: Sequence[Motif],
+        background: Sequence[float] = UNIFORM,
+        p_value: float = P_VALUE,
+    ) -> None:
+        if not 0 < p_value <= MOST:
+            raise TcnfastError(f"p-value {p_value}: must be above 0 and at most {MOST}")
+        self.motifs, self.p_value = list(motifs), p_value
+        self.background = both_strands(background)
+        self.units = [whole_units(motif, self.background) for motif in motifs]
+        self.cutoffs = [self.tail(index).cutoff(p_value) for index in range(len(self.units))]
 
+    @property
+    def widths(self) -> np.ndarray:
+        """Columns of each motif, int64 (motifs,)."""
+        return np.array([len(units) for units in self.units], np.int64)
 
-def join(regions: Intervals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Contig, start and end of regions, sorted, those that overlap or touch made one."""
-    joined: list[list] = []
-    for chrom in regions.chroms:
-        here = regions.on(chrom)
-        for start, end in zip(here.start.tolist(), here.end.tolist(), strict=True):
-            if joined and joined[-1][0] == chrom and start <= joined[-1][2]:
-                joined[-1][2] = max(joined[-1][2], end)
-            else:
-                joined.append([chrom, start, end])
-    chrom, start, end = zip(*joined, strict=True)
-    return np.array(chrom, object), np.array(start, np.int64), np.array(end, np.int64)
+    @property
+    def highest(self) -> np.ndarray:
+        """Score of the best site of each motif, in units: int64 (motifs,)."""
+        return np.array([units.max(1).sum() for units in self.units], np.int64)
 
+    @property
+    def thresholds(self) -> np.ndarray:
+        """The lowest score of a hit of each motif, in bits, float64 (motifs,); NaN where not even
+        the best site is rare enough."""
+        cutoffs = np.array(self.cutoffs, np.int64)
+        return np.where(cutoffs > self.highest, np.nan, cutoffs / UNITS_PER_BIT)
 
-def _concatenate(
-    genome: Genome, chrom: np.ndarray, start: np.ndarray, end: np.ndarray, gap: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """All regions in one array of codes, ``gap`` N behind each, and where each begins."""
-    between = np.full(gap, N, np.uint8)
-    parts = []
-    for region in zip(chrom, start, end, strict=True):
-        parts += [genome.codes(*region), between]
-    lengths = end - start + gap
-    return np.concatenate(parts), np.cumsum(lengths) - lengths
+    def tail(self, index: int) -> ScoreTail:
+        """P-values of the scores that are hits of one motif."""
+        return score_tail(self.units[index], self.background, self.p_value)
+
+    def prepared(
+        self, bases: int, device: torch.device | None = None, backend: str = "auto"
+    ) -> tuple[Find, int]:
+        """What finds packed hits (:mod:`packed_hits`) in codes, and how many threads may ask it at
+        once. ``bases``: about how many will be scanned. Raises TcnfastError as
+        :func:`backend.choose`."""
+        device = device or torch.device("cpu")
+        if choose(MOTIF_HITS, backend, device, "fp32").backend == "reference":
+            return product_hits.MotifProduct(self.units, self.cutoffs, device).find_hits, 2
+        tables = seed_hits.build_tables(self.units, self.cutoffs, bases)
+        find = lambda codes, starts: seed_hits.find_hits(codes, starts, tables)  # noqa: E731
+        return find, torch.get_num_threads()
+
+    @cached_property
+    def _find(self) -> Find:
+        """For :meth:`hits`, made for the number of bases of its first call."""
+        return self.prepared(self._bases)[0]
+
+    def hits(self, codes: np.ndarray) -> Hits:
+        """All hits in codes uint8 (T,), found on the processor."""
+        parts = [np.zeros((4, 0), np.int64)]
+        if self.motifs:
+            self._bases = len(codes)
+            widest = int(self.widths.max())
+            for first in range(0, len(codes), _SEGMENT):
+                piece = codes[first : first + _SEGMENT + widest - 1]
+                found = np.stack(unpack(self._find(piece, min(_SEGMENT, len(codes) - first))))
+                found[1] += first
+                parts.append(found)
+        motif, start, reverse, lacks = np.concatenate(parts, 1)
+        order = np.argsort(motif, kind="stable")
+        motif, start, reverse, lacks = motif[order], start[order], reverse[order], lacks[order]
+        p = np.empty(len(motif))
+        bounds = np.searchsorted(motif, np.arange(len(self.motifs) + 1))
+        for index in np.unique(motif).tolist():
+            here = slice(bounds[index], bounds[index + 1])
+            p[here] = self.tail(index).chances[lacks[here]]
+        score = (self.highest[motif] - lacks) / UNITS_PER_BIT
+        return Hits(motif, start, start + self.widths[motif], reverse > 0, score, p)
+
+    def hits_in(self, genome: Genome, regions: Intervals) -> tuple[np.ndarray, Hits]:
+        """Contigs, object (n,), and hits that lie wholly inside a region, in order of contig name,
+        start, motif and strand. Regions that overlap or touch are joined first."""
+        parts, chroms, begins, moves, at = [np.zeros(0, np.uint8)], [], [], [], 0
+        between = np.full(1, N, np.uint8)  # so that no hit lies across two regions
+        for chrom in sorted(regions.chroms):
+            for start, end in zip(*joined(regions.on(chrom)), strict=True):
+                parts += [genome.codes(chrom, start, end), between]
+                chroms.append(chrom)
+                begins.append(at)
+                moves.append(start - at)
+                at += end - start + 1
+        found = self.hits(np.concatenate(parts))
+        order = np.lexsort((found.reverse, found.motif, found.start))
+        columns = found.motif, found.start, found.end, found.reverse, found.score, found.p
+        motif, start, end, *rest = (column[order] for column in columns)
+        region = np.searchsorted(np.array(begins, np.int64), start, side="right") - 1
+        move = np.array(moves, np.int64)[region]
+        return np.array(chroms, object)[region], Hits(motif, start + move, end + move, *rest)

@@ -1,4 +1,4 @@
-"""Motifs: MEME motif files, read and written, and log-odds matrices."""
+"""Motifs, and the MEME motif files that they are read from and written to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import numpy as np
 from ..base.errors import TcnfastError
 
 DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
-UNIFORM = (0.25, 0.25, 0.25, 0.25)
-UNITS_PER_BIT = 1 << 12  # log-odds are whole numbers of these, so that sums of them are exact
 
 
 class MotifError(TcnfastError):
@@ -97,24 +95,6 @@ def information(probabilities: np.ndarray) -> np.ndarray:
     bits = np.zeros_like(shares)
     np.log2(shares, out=bits, where=shares > 0)
     return shares * (2 + (shares * bits).sum(1, keepdims=True))
-
-
-def log_odds(
-    motif: Motif, background: Sequence[float] = UNIFORM, pseudocount: float = 0.01
-) -> np.ndarray:
-    """Log-odds in bits, float32 (width, 4): log2 of probability over background.
-
-    ``pseudocount`` is the weight of the background mixed into every column, next to a weight of 1
-    for the motif; it must be above 0 wherever the motif holds zeros.
-    """
-    background = np.asarray(background, np.float64)
-    if background.shape != (4,) or not (background > 0).all() or abs(background.sum() - 1) > 1e-3:
-        raise TcnfastError(f"background {background.tolist()}: needs four shares that sum to 1")
-    mixed = (motif.probabilities + pseudocount * background) / (1 + pseudocount)
-    if not (mixed > 0).all():
-        raise TcnfastError(f"motif {motif.id} holds zeros: use a pseudocount above 0")
-    units = np.rint(np.log2(mixed / background) * UNITS_PER_BIT)
-    return (units / UNITS_PER_BIT).astype(np.float32)
 
 
 def _read_text(path: str | Path) -> str:

@@ -2,10 +2,10 @@
 
 The p-value of a score is the chance that a random site, its bases drawn one by one from a
 background, scores as much or more on one given strand. Scores are sums of log-odds in whole units
-of 2^-12 bits (``meme.UNITS_PER_BIT``), so their distribution is a finite table, exact but for the
-rounding of its float64 sums (Staden 1989, Comput Appl Biosci 5:89; Touzet and Varre 2007,
-Algorithms Mol Biol 2:15). Only the best scores are wanted: the table counts down from the highest
-score, and no further than asked.
+of 2^-12 bits (:mod:`log_odds`), so their distribution is a finite table, exact but for the rounding
+of its float64 sums (Staden 1989, Comput Appl Biosci 5:89; Touzet and Varre 2007, Algorithms Mol
+Biol 2:15). Only the best scores are wanted: the table counts down from the highest score, and no
+further than asked.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
-from .meme import UNITS_PER_BIT, Motif, log_odds
+from .log_odds import UNITS_PER_BIT
 
-LARGEST = 1 << 23  # units of a whole matrix: 2,048 bits
 _COARSE = UNITS_PER_BIT // 16  # units in which a first look tells how far down to count
 
 
@@ -42,23 +41,6 @@ class ScoreTail:
         """The lowest score in units whose p-value is at most ``p``; above ``highest`` where none
         is."""
         return self.highest - int(np.searchsorted(self.chances, p, side="right")) + 1
-
-
-def whole_units(motif: Motif, background: Sequence[float]) -> np.ndarray:
-    """Log-odds in whole units, int64 (width, 4). TcnfastError beyond 2,048 bits."""
-    units = np.rint(log_odds(motif, background).astype(np.float64) * UNITS_PER_BIT).astype(np.int64)
-    if np.abs(units).max(1).sum() >= LARGEST:
-        raise TcnfastError(f"motif {motif.id}: log-odds beyond 2,048 bits; add a pseudocount")
-    return units
-
-
-def both_strands(background: Sequence[float]) -> np.ndarray:
-    """A background float64 (4,) whose complement it is itself: the mean of both strands', so that
-    a score has one p-value on either. TcnfastError unless four shares above 0 that sum to 1."""
-    shares = np.asarray(background, np.float64)
-    if shares.shape != (4,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-3:
-        raise TcnfastError(f"background {shares.tolist()}: needs four shares of ACGT that sum to 1")
-    return (shares + shares[::-1]) / (2 * shares.sum())
 
 
 def score_tail(units: np.ndarray, background: Sequence[float], p: float = 1.0) -> ScoreTail:

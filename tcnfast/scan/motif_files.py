@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from ..base.jit import jit
-from ..pwm.meme import UNITS_PER_BIT
-from ..pwm.motif_engine import motif_bounds, unpack
-from ..pwm.pvalues import score_tail
+from ..pwm.log_odds import UNITS_PER_BIT
+from ..pwm.packed_hits import motif_bounds, unpack
 from .motif_job import MotifJob
 from .narrowpeak import NUMBER_BYTES, put, put_number, text_bytes
 from .scan_folder import hits_file
@@ -72,7 +71,8 @@ def _read_group(job: MotifJob, work: Path, first: int, last: int) -> list:
 
 
 def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
-    units, width = job.units[motif], len(job.units[motif])
+    width, highest = int(job.finder.widths[motif]), int(job.finder.highest[motif])
+    middle = f"\t{job.motifs[motif].id}\t"
     chances = None
     with (
         open(hits_file(result, job.names[motif]), "wb") as raw,
@@ -82,13 +82,11 @@ def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
             bounds = motif_bounds(hits, motif + 1)
             for row in range(bounds[motif], bounds[motif + 1], _ROWS):
                 if chances is None:
-                    chances = score_tail(units, job.background, job.p_value).chances
+                    chances = job.finder.tail(motif).chances
                 some = hits[row : min(row + _ROWS, bounds[motif + 1])]
                 _, start, strand, lacks = unpack(some)
-                score = int(units.max(1).sum()) - lacks
-                head, middle = f"{chrom}\t", f"\t{job.motifs[motif].id}\t"
-                p = chances[lacks]
-                file.write(_lines(head, middle, begin + start, width, score, strand, p))
+                columns = begin + start, width, highest - lacks, strand, chances[lacks]
+                file.write(_lines(f"{chrom}\t", middle, *columns))
 
 
 def _lines(head, middle, start, width, score, strand, p) -> bytes:
@@ -136,10 +134,9 @@ def _format(out, head, middle, start, width, hundredths, strand, mantissa, minus
 def summary_rows(job: MotifJob, counts: np.ndarray) -> list[dict]:
     """Rows of summary.tsv: a motif's hits in all and on each contig."""
     rows = []
-    for motif, units, threshold, hits in zip(
-        job.motifs, job.units, job.thresholds, counts, strict=True
-    ):
+    thresholds, widths = job.finder.thresholds.tolist(), job.finder.widths.tolist()
+    for motif, width, threshold, hits in zip(job.motifs, widths, thresholds, counts, strict=True):
         for chrom, n in [("all", hits.sum()), *zip(job.chroms, hits, strict=True)]:
-            values = (motif.id, motif.name, len(units), round(threshold, 3), chrom, int(n))
+            values = (motif.id, motif.name, width, round(threshold, 3), chrom, int(n))
             rows.append(dict(zip(SUMMARY, values, strict=True)))
     return rows

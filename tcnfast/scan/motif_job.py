@@ -17,8 +17,8 @@ from ..base.run_folder import file_hash
 from ..engines.backend import MOTIF_HITS, choose, choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
-from ..pwm.meme import UNITS_PER_BIT, Motif, MotifError, read_meme
-from ..pwm.pvalues import both_strands, score_tail, whole_units
+from ..pwm.hits import HitFinder
+from ..pwm.meme import Motif, MotifError, read_meme
 from . import DEFAULT_P_VALUE, ScanOptions
 from .choices import chosen_chroms
 from .inputs import InputFiles
@@ -45,10 +45,13 @@ class MotifJob:
         self.names = motif_file_names([(motif.id, motif.name) for motif in self.motifs])
         self.within = read_bed(options.within, genome.sizes) if options.within else None
         given = options.background
-        self.background = both_strands(composition(genome, self.sizes) if given is None else given)
-        self.units = [whole_units(motif, self.background) for motif in self.motifs]
-        tails = (score_tail(units, self.background, self.p_value) for units in self.units)
-        self.cutoffs = [tail.cutoff(self.p_value) for tail in tails]
+        background = composition(genome, self.sizes) if given is None else given
+        self.finder = HitFinder(self.motifs, background, self.p_value)
+
+    @property
+    def background(self) -> np.ndarray:
+        """Shares of ACGT that scores and p-values are over, float64 (4,)."""
+        return self.finder.background
 
     @property
     def bases(self) -> int:
@@ -57,15 +60,9 @@ class MotifJob:
     @property
     def without_hits(self) -> list[str]:
         """Ids of motifs whose best site is not rare enough."""
-        best = [int(units.max(1).sum()) for units in self.units]
-        rows = zip(self.motifs, best, self.cutoffs, strict=True)
-        return [motif.id for motif, highest, cutoff in rows if cutoff > highest]
-
-    @property
-    def thresholds(self) -> list[float]:
-        """The lowest score of a hit of each motif, in bits; NaN where there can be none."""
-        none, pairs = set(self.without_hits), zip(self.motifs, self.cutoffs, strict=True)
-        return [np.nan if motif.id in none else cutoff / UNITS_PER_BIT for motif, cutoff in pairs]
+        thresholds = self.finder.thresholds.tolist()
+        rows = zip(self.motifs, thresholds, strict=True)
+        return [motif.id for motif, threshold in rows if np.isnan(threshold)]
 
     def key(self, hashes: Future) -> dict:
         """What the bytes of the result depend on. Raises TcnfastError where it is not known
@@ -89,11 +86,8 @@ class MotifJob:
 
 def composition(genome: Genome, sizes: dict[str, int]) -> np.ndarray:
     """Shares of A, C, G and T in contigs: float64 (4,). TcnfastError where one is not there."""
-    pieces = [
-        (chrom, *span)
-        for chrom, size in sizes.items()
-        for span in segment_spans(0, size, _COUNTED_BASES)
-    ]
+    spans = {chrom: segment_spans(0, size, _COUNTED_BASES) for chrom, size in sizes.items()}
+    pieces = [(chrom, *span) for chrom, found in spans.items() for span in found]
 
     def count(piece: tuple[str, int, int]) -> np.ndarray:
         counts = np.zeros(5, np.int64)

@@ -10,16 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..base.options import Run
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
 from ..base.run_record import device_words
 from ..genome.genome import Genome
-from ..genome.intervals import Intervals
-from ..pwm.motif_device import MotifDevice
-from ..pwm.motif_engine import build_tables, find_hits, moved, unpack
+from ..genome.intervals import joined
+from ..pwm.packed_hits import moved, unpack
 from . import ScanOptions
 from .announce import announce_motifs
 from .motif_files import summary_rows, write_hits
@@ -69,8 +67,8 @@ def find_in_stretches(
     threads, a few ahead (by two where a GPU scans them); what is in memory is those and the hits of
     one stretch."""
     todo = [stretch for stretch in job.stretches if not stretch.finished(work)]
-    find, threads = _finder(job)
-    widest = max(map(len, job.units))
+    find, threads = job.finder.prepared(job.bases, job.device, job.backend)
+    widest = int(job.finder.widths.max())
 
     def scan(piece: tuple[Stretch, tuple[int, int] | None, bool]) -> np.ndarray:
         stretch, span, _ = piece
@@ -100,14 +98,6 @@ def find_in_stretches(
                     after_stretch()
 
 
-def _finder(job: MotifJob) -> tuple[Callable[[np.ndarray, int], np.ndarray], int]:
-    """What finds the hits of codes, and how many threads ask it."""
-    if job.backend == "reference":
-        return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
-    tables = build_tables(job.units, job.cutoffs, job.bases)
-    return (lambda codes, starts: find_hits(codes, starts, tables)), torch.get_num_threads()
-
-
 def _pieces(
     job: MotifJob, todo: list[Stretch]
 ) -> Iterator[tuple[Stretch, tuple[int, int] | None, bool]]:
@@ -127,18 +117,7 @@ def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
     motif, start, _, _ = unpack(found)
     start += stretch.first
     region = np.searchsorted(starts, start, side="right") - 1
-    widths = np.array([len(units) for units in job.units])
-    return found[(region >= 0) & (start + widths[motif] <= ends[region])]
-
-
-def joined(regions: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends of sorted regions of one contig, those that overlap or touch made one."""
-    if not len(regions):
-        return regions.start, regions.end
-    reach = np.maximum.accumulate(regions.end)
-    begins = np.concatenate([[True], regions.start[1:] > reach[:-1]])
-    last = np.append(np.flatnonzero(begins)[1:] - 1, len(regions) - 1)
-    return regions.start[begins], reach[last]
+    return found[(region >= 0) & (start + job.finder.widths[motif] <= ends[region])]
 
 
 def _save(path: Path, hits: np.ndarray, job: MotifJob) -> None:

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from ..model.tcn import TCN
-from ..pwm.meme import Motif, log_odds
+from ..pwm.log_odds import log_odds
+from ..pwm.meme import Motif
+from ..pwm.similarity import resemblance
 
 MAX_SHARE = 0.75  # of the filters: the others stay random
 # standard deviations of a filter's response to random DNA. Not searched; with 0, filters that start
@@ -40,8 +42,8 @@ def set_motif_filters(model: TCN, motifs: list[Motif]) -> list[str]:
     for motif in _named_motifs(model.labels, motifs):
         plus = _kernel(motif, width)
         for kernel in (plus, plus[::-1, ::-1]):
-            room = len(filters) < MAX_SHARE * n_filters
-            if room and all(_resemblance(kernel, other) < SAME for other in filters):
+            alike = (resemblance(kernel, other, both_strands=False) for other in filters)
+            if len(filters) < MAX_SHARE * n_filters and all(value < SAME for value in alike):
                 filters.append(kernel)
                 used.append(motif.id)
     weight = convolution.weight.detach().clone()
@@ -83,10 +85,3 @@ def _kernel(motif: Motif, width: int) -> np.ndarray:
     left = (width - len(matrix)) // 2
     kernel[left : left + len(matrix)] = matrix
     return kernel / np.linalg.norm(kernel)
-
-
-def _resemblance(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest correlation of two kernels of norm 1 over all offsets."""
-    width = len(a)
-    padded = np.pad(b, ((width, width), (0, 0)))
-    return max(float((a * padded[i : i + width]).sum()) for i in range(2 * width + 1))

@@ -14,12 +14,14 @@ from ..base.errors import TcnfastError
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
+from ..pwm.hits import P_VALUE, HitFinder
+from ..pwm.meme import DATABASE, read_meme
 from .alleles import haplotype
 from .records import Allele
 
 REACH = 25  # bases drawn on each side
-P_VALUE = 1e-4  # of a motif that is there
-WORSE = 10  # times the p-value of one that is hardly there any more
+# times the p-value (P_VALUE at most) of a motif that is there: one that is hardly there any more
+WORSE = 10
 NAMED = 6  # motifs at most
 
 
@@ -55,10 +57,9 @@ class Shown:
 
 
 def require_page() -> None:
-    """Raise TcnfastError where a library that the page needs is missing."""
-    for name in ("jinja2", "memelite"):
-        if find_spec(name) is None:
-            raise TcnfastError(f"--explain needs {name}: pip install 'tcnfast[motifs]'")
+    """Raise TcnfastError where the library that the page needs is missing."""
+    if find_spec("jinja2") is None:
+        raise TcnfastError("--explain needs jinja2: pip install 'tcnfast[motifs]'")
 
 
 def write_page(
@@ -69,20 +70,19 @@ def write_page(
     from ..attribute.mutagenesis import Mutagenesis
     from ..attribute.networks import Networks
     from ..base.pages import render_page
-    from ..pwm.meme import DATABASE, read_meme
 
     mutagenesis = Mutagenesis(Networks(model, "+" if rc == "none" else "both", "cpu"))
-    motifs = read_meme(DATABASE)
+    finder = HitFinder(read_meme(DATABASE), p_value=WORSE * P_VALUE)
     page = render_page(
         "variants.html",
-        shown=[_show(top, model, genome, mutagenesis, motifs) for top in tops],
+        shown=[_show(top, model, genome, mutagenesis, finder) for top in tops],
         reach=REACH,
         p_value=f"{P_VALUE:g}",
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _show(top: Top, model, genome: Genome, mutagenesis, motifs) -> Shown:
+def _show(top: Top, model, genome: Genome, mutagenesis, finder) -> Shown:
     from ..base.logo import draw_logo
 
     field, allele = model.receptive_field, top.allele
@@ -103,7 +103,7 @@ def _show(top: Top, model, genome: Genome, mutagenesis, motifs) -> Shown:
         logo = draw_logo(drawn, words, height=60, top=top_edge, bottom=bottom_edge)
         logos.append((f"{name}, logit {logit:.2f}", logo))
     lengths = len(allele.ref), len(allele.alt)
-    ref, alt = (_motifs_at(x, REACH, n, motifs) for x, n in zip(codes, lengths, strict=True))
+    ref, alt = (_motifs_at(x, REACH, n, finder) for x, n in zip(codes, lengths, strict=True))
     return Shown(top, logos, _stronger(alt, ref), _stronger(ref, alt))
 
 
@@ -113,16 +113,12 @@ def _stronger(here: dict[str, float], there: dict[str, float]) -> list[str]:
     return sorted(found, key=here.get)[:NAMED]
 
 
-def _motifs_at(codes: np.ndarray, at: int, length: int, motifs) -> dict[str, float]:
-    """p-values of the best fit of each known motif over bases ``at`` to ``at + length``."""
-    from memelite import fimo
-
-    matrices = {motif.id: np.ascontiguousarray(motif.probabilities.T) for motif in motifs}
-    names = {motif.id: motif.name for motif in motifs}
-    one_hot = np.ascontiguousarray(np.eye(5, 4, dtype=np.int8)[codes].T[None])
+def _motifs_at(codes: np.ndarray, at: int, length: int, finder: HitFinder) -> dict[str, float]:
+    """p-values of the best hit of each known motif over bases ``at`` to ``at + length``."""
+    hits = finder.hits(codes)
+    over = (hits.start < at + length) & (hits.end > at)
     best: dict[str, float] = {}
-    for table in fimo(matrices, one_hot, threshold=WORSE * P_VALUE):
-        over = (table["start"] < at + length) & (table["end"] > at)
-        for id, p in zip(table["motif_name"][over], table["p-value"][over], strict=True):
-            best[names[str(id)]] = min(float(p), best.get(names[str(id)], 1.0))
+    for motif, p in zip(hits.motif[over].tolist(), hits.p[over].tolist(), strict=True):
+        name = finder.motifs[motif].name
+        best[name] = min(p, best.get(name, 1.0))
     return best

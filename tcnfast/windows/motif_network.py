@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
-from ..pwm.meme import DATABASE, Motif, MotifError, log_odds, read_meme
-from ..pwm.pwm import MAX_WIDTH, best_motifs, motif_precisions
+from ..pwm.learned_matrices import best_sums
+from ..pwm.log_odds import log_odds
+from ..pwm.meme import DATABASE, Motif, MotifError, read_meme
+from ..pwm.motif_ap import best_motifs, motif_precisions
+from ..pwm.placements import MAX_WIDTH
 from .baseline_network import set_rates
-from .pwm_network import best_placements, check_windows, composition
+from .pwm_network import check_windows, composition
 
 if TYPE_CHECKING:
     from .window_set import WindowSet
@@ -63,7 +66,7 @@ class MotifNetwork(nn.Module):
         if not self.widths.all():
             raise TcnfastError("this network has no motif yet: call fit")
         matrices = zip(self.log_odds, self.widths.tolist(), strict=True)
-        best = [best_placements(codes, m[None, :width].transpose(1, 2)) for m, width in matrices]
+        best = [best_sums(codes, m[None, :width].transpose(1, 2)) for m, width in matrices]
         return torch.cat(best, 1)
 
     @torch.no_grad()

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ..base.errors import TcnfastError
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
-from ..pwm.meme import UNIFORM, Motif
+from ..pwm.learned_matrices import best_sums
+from ..pwm.log_odds import UNIFORM
+from ..pwm.meme import Motif
 from .baseline_network import set_rates
 from .motif_start import WORD, enriched_words, start_matrix
 
@@ -54,7 +56,7 @@ class PWMNetwork(nn.Module):
         self.register_buffer("background", torch.tensor(UNIFORM).repeat(len(labels), 1))
 
     def forward(self, codes: Tensor) -> Tensor:
-        return best_placements(codes, _GAIN * self.weight) + self.bias
+        return best_sums(codes, _GAIN * self.weight) + self.bias
 
     @torch.no_grad()
     def set_label_rates(self, rates: Tensor) -> None:
@@ -104,27 +106,6 @@ def composition(codes: np.ndarray) -> np.ndarray:
     """Shares of ACGT in codes of any shape and their reverse complements: float64 (4,)."""
     counts = np.bincount(codes.ravel(), minlength=N + 1)[:N] + 1.0
     return (counts + counts[::-1]) / (2 * counts.sum())
-
-
-def best_placements(codes: Tensor, weight: Tensor) -> Tensor:
-    """The highest sum of each matrix over all placements and both strands, float32 (n, matrices).
-
-    ``codes`` uint8 (n, L); ``weight`` float (matrices, 4, width). A placement with N counts for
-    none; where there is no other, the sum is the lowest of the matrix.
-    """
-    # whole float32, whatever is asked of networks: 19 terms rounded to 8 bits rank sites badly
-    with (
-        torch.autocast(codes.device.type, enabled=False),
-        torch.backends.cudnn.flags(allow_tf32=False),
-    ):
-        known = codes != N
-        x = F.one_hot(codes.long(), 5)[..., :N].transpose(1, 2).to(weight.dtype)
-        sums = F.conv1d(x, torch.cat([weight, weight.flip(1, 2)]))
-        inside = torch.ones(1, 1, weight.shape[2], device=codes.device, dtype=weight.dtype)
-        broken = F.conv1d((~known)[:, None].to(weight.dtype), inside) > 0
-        best = sums.masked_fill(broken, -torch.inf).amax(2)
-    best = torch.maximum(*best.split(len(weight), 1))
-    return torch.where(best.isinf(), weight.amin(1).sum(1), best)
 
 
 def _starts(

@@ -12,10 +12,11 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind.cobinding import motif_influence
 from tcnfast.cobind.influence import InfluenceOptions, measure_influence
-from tcnfast.cobind.scrambles import find_hits, placement_scores, scrambled, scrambled_elsewhere
+from tcnfast.cobind.scrambles import best_sites, scrambled, scrambled_elsewhere
 from tcnfast.cobind.window_scores import WindowScorer
 from tcnfast.genome.codes import encode, reverse_complement
-from tcnfast.pwm.meme import log_odds
+from tcnfast.pwm.log_odds import log_odds
+from tcnfast.pwm.placements import placement_scores
 
 FP32 = dict(device="cpu", precision="fp32")
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "data" / "chr20_34-36Mb.fa.gz"
@@ -49,11 +50,11 @@ def test_placement_scores_are_sums_of_log_odds_on_the_better_strand():
     assert (placement_scores(codes, matrix)[1, :8] <= matrix.min(1).sum() + 1e-4).all()
 
 
-def test_hits_are_the_planted_ones(windows):
+def test_best_sites_are_the_planted_ones(windows):
     windows, start = windows
-    hits = find_hits(windows, MOTIF, 60, np.random.default_rng(2))
-    assert hits.found[:40].all() and hits.found[40:].sum() <= 4
-    np.testing.assert_array_equal(hits.start[:40], start[:40])
+    best = best_sites(windows, MOTIF, 60, np.random.default_rng(2))
+    assert best.present[:40].all() and best.present[40:].sum() <= 4
+    np.testing.assert_array_equal(best.start[:40], start[:40])
 
 
 def test_a_scramble_permutes_the_site_and_nothing_else(windows):

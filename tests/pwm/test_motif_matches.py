@@ -5,11 +5,11 @@ import pytest
 from support.motif import SITES, codes_of, random_motifs, sharp, write_genome, write_known
 
 from tcnfast.genome.genome import Genome
-from tcnfast.genome.intervals import Intervals
+from tcnfast.genome.intervals import Intervals, joined
 from tcnfast.motifs.patterns import FLANK, core_of
-from tcnfast.pwm.hits import find_hits, join
+from tcnfast.pwm.hits import HitFinder
 from tcnfast.pwm.meme import DATABASE, Motif, MotifError, information, read_meme, write_meme
-from tcnfast.pwm.tomtom import ALIKE, best_matches
+from tcnfast.pwm.similarity import ALIKE, best_matches
 
 
 def test_a_motif_matches_itself_where_it_was_moved_to(tmp_path):
@@ -97,16 +97,12 @@ def regions(*rows):
 
 
 def test_regions_that_overlap_or_touch_are_joined():
-    chrom, start, end = join(
-        regions(("a", 50, 60), ("b", 0, 9), ("a", 0, 20), ("a", 10, 30), ("a", 30, 40))
-    )
-    assert list(zip(chrom, start, end, strict=True)) == [
-        ("a", 0, 40), ("a", 50, 60), ("b", 0, 9),
-    ]  # fmt: skip
+    given = regions(("a", 50, 60), ("b", 0, 9), ("a", 0, 20), ("a", 10, 30), ("a", 30, 40))
+    found = {chrom: list(zip(*joined(given.on(chrom)), strict=True)) for chrom in "abc"}
+    assert found == {"a": [(0, 40), (50, 60)], "b": [(0, 9)], "c": []}
 
 
 def test_hits_are_found_on_both_strands_and_not_across_edges_or_n(tmp_path):
-    pytest.importorskip("memelite", reason="the extra motifs is not installed")
     rng = np.random.default_rng(5)
     genome = rng.integers(0, 4, 3000, np.uint8)
     site = codes_of(SITES["TWO"])
@@ -117,7 +113,10 @@ def test_hits_are_found_on_both_strands_and_not_across_edges_or_n(tmp_path):
     motif = sharp(SITES["TWO"], "TWO")
     where = regions(("chr1", 0, 600), ("chr1", 400, 900), ("chr1", 1400, 1600))
     with Genome(tmp_path / "g.fa") as opened:
-        hits = find_hits(opened, where, [motif], threshold=1e-6)
-        assert find_hits(opened, where, []) == []
-    assert [(hit.start, hit.end, hit.strand) for hit in hits] == [(100, 112, "+"), (500, 512, "-")]
-    assert all(hit.p < 1e-6 and hit.score > 15 for hit in hits)
+        chrom, hits = HitFinder([motif], p_value=1e-6).hits_in(opened, where)
+        assert len(HitFinder([]).hits_in(opened, where)[1]) == 0
+        assert len(HitFinder([motif]).hits_in(opened, where.take(np.zeros(0, int)))[1]) == 0
+    assert chrom.tolist() == ["chr1", "chr1"]
+    assert hits.start.tolist() == [100, 500] and hits.end.tolist() == [112, 512]
+    assert hits.reverse.tolist() == [False, True]
+    assert (hits.p < 1e-6).all() and (hits.score > 15).all()

@@ -10,9 +10,11 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.evaluate.floors import measure_floors
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.labels import AMBIGUOUS, BOUND
-from tcnfast.pwm import pwm
-from tcnfast.pwm.meme import Motif, MotifError, log_odds, read_meme
-from tcnfast.pwm.pwm import TargetRanking, best_motifs, bin_scores, cpg_content, motif_precisions
+from tcnfast.pwm import placements
+from tcnfast.pwm.log_odds import log_odds
+from tcnfast.pwm.meme import Motif, MotifError, read_meme
+from tcnfast.pwm.motif_ap import TargetRanking, best_motifs, motif_precisions
+from tcnfast.pwm.placements import bin_scores, cpg_content
 
 MOTIFS = Path(__file__).resolve().parents[3] / "shared" / "data" / "motifs"
 
@@ -68,7 +70,7 @@ def test_bin_scores_equal_brute_force(width):
 
 def test_spans_do_not_show():
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 4, 3 * pwm._SPAN).astype(np.uint8)
+    codes = rng.integers(0, 4, 3 * placements._SPAN).astype(np.uint8)
     matrix = log_odds(random_motif(rng, 7))
     starts = np.arange(0, codes.size - 20, 5)
     starts = starts[(starts < 2000) | (starts > 9000)]

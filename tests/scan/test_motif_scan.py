@@ -14,11 +14,14 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.genome import Genome
-from tcnfast.pwm import motif_device, motif_engine
-from tcnfast.pwm.meme import DATABASE, UNITS_PER_BIT, Motif, read_meme, write_meme
-from tcnfast.pwm.motif_device import MotifDevice
-from tcnfast.pwm.motif_engine import build_tables, find_hits, unpack
-from tcnfast.pwm.pvalues import both_strands, score_tail, whole_units
+from tcnfast.pwm import packed_hits, product_hits, seed_hits
+from tcnfast.pwm.hits import HitFinder
+from tcnfast.pwm.log_odds import UNITS_PER_BIT, both_strands, whole_units
+from tcnfast.pwm.meme import DATABASE, Motif, read_meme, write_meme
+from tcnfast.pwm.packed_hits import unpack
+from tcnfast.pwm.product_hits import MotifProduct
+from tcnfast.pwm.pvalues import score_tail
+from tcnfast.pwm.seed_hits import build_tables, find_hits
 from tcnfast.scan import motif_files, motif_run, pieces
 
 SIZES = {"chr2": 50_000, "chr10": 21_000, "short": 12, "chrUn_x": 4_000}
@@ -161,7 +164,7 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
         (motif_run, "SEGMENT_BASES", 999),
         (motif_files, "_GROUP", 1 << 20),
         (motif_files, "_ROWS", 1 << 18),
-        (motif_engine, "SEEDS", (9,)),
+        (seed_hits, "SEEDS", (9,)),
     ):
         monkeypatch.setattr(module, name, value)
     threads = torch.get_num_threads()
@@ -173,9 +176,9 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
     assert files_in(again.path) == plain
 
 
-@pytest.mark.parametrize("length", motif_engine.SEEDS)
+@pytest.mark.parametrize("length", seed_hits.SEEDS)
 def test_seeds_of_any_length(lab, length, monkeypatch):
-    monkeypatch.setattr(motif_engine, "SEEDS", (length,))
+    monkeypatch.setattr(seed_hits, "SEEDS", (length,))
     background = np.array([0.3, 0.2, 0.2, 0.3])
     units = [whole_units(motif, background) for motif in read_meme(lab / "m.meme")]
     cutoffs = [score_tail(matrix, background, P).cutoff(P) for matrix in units]
@@ -228,7 +231,7 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
     )
     seen = []
 
-    def stopping(codes, starts, tables, scan=motif_run.find_hits):
+    def stopping(codes, starts, tables, scan=seed_hits.find_hits):
         seen.append(starts)
         if len(seen) > 3:
             raise KeyboardInterrupt
@@ -238,7 +241,7 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
     torch.set_num_threads(1)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(motif_run, "find_hits", stopping)
+            patch.setattr(seed_hits, "find_hits", stopping)
             with pytest.raises(KeyboardInterrupt):
                 tcnfast.scan(lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P)
     finally:
@@ -251,7 +254,7 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
         )
     left = []
     monkeypatch.setattr(
-        motif_run, "find_hits", lambda *args: left.append(args[1]) or find_hits(*args)
+        seed_hits, "find_hits", lambda *args: left.append(args[1]) or find_hits(*args)
     )
     again = tcnfast.scan(
         lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P, resume=True
@@ -306,7 +309,7 @@ def test_a_genome_without_a_base(lab, tmp_path):
 
 def test_too_many_motifs():
     with pytest.raises(TcnfastError, match="one scan takes"):
-        build_tables([np.zeros((4, 4), np.int64)] * (motif_engine.MAX_MOTIFS + 1), [0])
+        build_tables([np.zeros((4, 4), np.int64)] * (packed_hits.MAX_MOTIFS + 1), [0])
 
 
 def test_real_motifs_as_memelite_finds_them():
@@ -352,13 +355,13 @@ def test_strands_are_mirrored():
 @pytest.mark.parametrize("scores", [1000, 2**26])
 def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkeypatch):
     """It is the code of the GPU, whatever runs it."""
-    monkeypatch.setattr(motif_device, "_SCORES", scores)
+    monkeypatch.setattr(product_hits, "_SCORES", scores)
     with Genome(lab / "g.fa") as genome:
         codes = genome.codes("chr2", 16_000, 21_000)
         first = genome.codes("chr2", 0, 4_000)
     units = [whole_units(motif, np.full(4, 0.25)) for motif in read_meme(lab / "m.meme")]
     cutoffs = [score_tail(x, np.full(4, 0.25)).cutoff(P) for x in units]
-    scan, tables = MotifDevice(units, cutoffs, torch.device(device)), build_tables(units, cutoffs)
+    scan, tables = MotifProduct(units, cutoffs, torch.device(device)), build_tables(units, cutoffs)
     # starts whose sites reach behind them, and to the end of the codes
     for part, starts in ((codes, len(codes) - 30), (codes, len(codes)), (first, 1), (first[:5], 5)):
         expected = find_hits(part, starts, tables)
@@ -370,10 +373,10 @@ def test_a_scan_on_a_device_writes_the_same_bytes(lab, tmp_path, monkeypatch):
     """Here the processor stands in for it."""
     tcnfast.scan(lab / "g.fa", out=tmp_path / "cpu", motifs=lab / "m.meme", p_value=P)
 
-    def on_device(job):
-        return MotifDevice(job.units, job.cutoffs, job.device).find_hits, 2
+    def on_device(finder, bases, device, backend):
+        return MotifProduct(finder.units, finder.cutoffs, device).find_hits, 2
 
-    monkeypatch.setattr(motif_run, "_finder", on_device)
+    monkeypatch.setattr(HitFinder, "prepared", on_device)
     tcnfast.scan(lab / "g.fa", out=tmp_path / "gpu", motifs=lab / "m.meme", p_value=P)
     a, b = (files_in(tmp_path / name / "hits") for name in ("cpu", "gpu"))
     assert a == b and len(a) > 5

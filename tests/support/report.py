@@ -9,7 +9,7 @@ from tcnfast.motifs import motif_folder as files
 from tcnfast.motifs import motif_tables as tables
 from tcnfast.motifs.patterns import Pattern
 from tcnfast.pwm.meme import Motif, write_meme
-from tcnfast.pwm.tomtom import Match
+from tcnfast.pwm.similarity import Match
 
 LABELS = ("ONE@x", "<b>&@y", "NONE@z")  # with motifs; with a name to be escaped; without motifs
 ROWS = 40  # windows of the first label

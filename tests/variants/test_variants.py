@@ -293,7 +293,6 @@ def test_counts_of_an_empty_chunk(score, letters):
 def test_the_page(score, letters, model):
     """It shows the alleles that change a probability most, whatever chunk they are of."""
     pytest.importorskip("jinja2")
-    pytest.importorskip("memelite")
     found = rows_of(random_alleles(letters, 40))
     columns = ("delta_logit", "delta_prob")
     told, folder = score(found, explain=5, columns=columns)

@@ -10,12 +10,14 @@ import torch
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.labels import AMBIGUOUS
-from tcnfast.pwm.meme import DATABASE, UNIFORM, Motif, log_odds, read_meme, write_meme
-from tcnfast.pwm.pwm import bin_scores
+from tcnfast.pwm.learned_matrices import best_sums
+from tcnfast.pwm.log_odds import UNIFORM, log_odds
+from tcnfast.pwm.meme import DATABASE, Motif, read_meme, write_meme
+from tcnfast.pwm.placements import bin_scores
 from tcnfast.windows.architectures import build, window_scorer
 from tcnfast.windows.motif_network import MotifNetwork
 from tcnfast.windows.motif_start import enriched_words, start_matrix
-from tcnfast.windows.pwm_network import PWMNetwork, best_placements
+from tcnfast.windows.pwm_network import PWMNetwork
 from tcnfast.windows.window_config import WindowConfig
 from tcnfast.windows.window_fit import fit_windows
 from tcnfast.windows.window_set import WindowSet
@@ -159,19 +161,19 @@ def test_enriched_words_are_counted_on_both_strands():
 
 
 @pytest.mark.parametrize("width", [1, 6, 40])
-def test_best_placements_equal_the_scanner(width):
+def test_best_sums_equal_the_scanner(width):
     rng = np.random.default_rng(width)
     matrix = log_odds(Motif("m", "m", rng.dirichlet(np.full(4, 0.4), width)), (0.3, 0.2, 0.2, 0.3))
     codes = rng.integers(0, 4, (50, 40), np.uint8)
     codes[rng.random(codes.shape) < 0.02] = 4
     codes[7] = 4
     weight = torch.from_numpy(matrix.T.copy())[None]
-    got = best_placements(torch.from_numpy(codes), weight)[:, 0].numpy()
+    got = best_sums(torch.from_numpy(codes), weight)[:, 0].numpy()
     # sums of whole 4096ths of bits: exact in any order
     np.testing.assert_array_equal(got, bin_scores(codes.ravel(), matrix, np.arange(50) * 40, 40))
     assert got[7] == matrix.min(1).sum()
     with torch.autocast("cpu", torch.bfloat16):  # asked of a network, it stays exact
-        again = best_placements(torch.from_numpy(codes), weight)[:, 0].numpy()
+        again = best_sums(torch.from_numpy(codes), weight)[:, 0].numpy()
     np.testing.assert_array_equal(got, again)
 
 

@@ -1,5 +1,9 @@
-"""Which known motifs a found one resembles: TomTom (Gupta et al. 2007, Genome Biology 8:R24)
-through memelite."""
+"""How alike motifs are.
+
+:func:`best_matches` names the known motifs that a found one resembles, with p-values: TomTom (Gupta
+et al. 2007, Genome Biology 8:R24) through memelite. :func:`resemblance` is a plain correlation, for
+choosing motifs that differ.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +51,7 @@ class Match:
         first = max(self.offset, 0)
         ours = query[first : first + self.overlap] - 0.25
         theirs = self.aligned[first - self.offset :][: self.overlap] - 0.25
-        size = np.sqrt((ours**2).sum() * (theirs**2).sum())
-        return float((ours * theirs).sum() / max(size, 1e-12))
+        return float((_unit(ours) * _unit(theirs)).sum())
 
 
 def best_matches(
@@ -90,3 +93,21 @@ def _match(target: Motif, i: int, row: int, result, q: float) -> Match:
     query on the target."""
     p, _, offset, overlap, strand = (matrix[row, i] for matrix in result)
     return Match(target, float(p), float(q), -int(offset), int(overlap), "-" if strand else "+")
+
+
+def resemblance(a: np.ndarray, b: np.ndarray, both_strands: bool = True) -> float:
+    """Largest correlation of two matrices (width, 4), every column around its mean, over all
+    offsets, and over both strands of ``b`` if ``both_strands``. What sticks out counts as 0."""
+    first, second = (_unit(matrix - matrix.mean(1, keepdims=True)) for matrix in (a, b))
+    width, other = len(first), len(second)
+    padded = np.pad(first, ((other, other), (0, 0)))
+    strands = (second, second[::-1, ::-1]) if both_strands else (second,)
+    return max(
+        float((padded[i : i + other] * strand).sum())
+        for strand in strands
+        for i in range(width + other + 1)
+    )
+
+
+def _unit(matrix: np.ndarray) -> np.ndarray:
+    return matrix / max(np.linalg.norm(matrix), 1e-12)

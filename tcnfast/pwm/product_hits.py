@@ -2,7 +2,7 @@
 
 A matrix over one-hot bases is a convolution, and a convolution at every base is the product of its
 windows with the matrices. What sites lack of the highest score are whole numbers far below 2^24, so
-that their float32 sums are exact in any order, and hits are those of :mod:`motif_engine`, bit for
+that their float32 sums are exact in any order, and hits are those of :mod:`seed_hits`, bit for
 bit. Only the hits come back.
 """
 
@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..genome.codes import N
-from .motif_engine import LACK_BITS, MAX_MOTIFS, MOTIF_SHIFT, START_SHIFT
+from .packed_hits import LACK_BITS, MAX_MOTIFS, MOTIF_SHIFT, START_SHIFT
 
 _SCORES = 2**26  # at once: 256 MiB, and as many flags
 _WIDTHS = (8, 12, 16, 24)  # motifs are filled up to the next of these, or to the widest
 
 
-class MotifDevice:
+class MotifProduct:
     """Matrices int64 (width, 4), each with the lowest score that is a hit, in units, on a device.
 
     Raises TcnfastError where a site could lack 2^24 units, which float32 does not count to.
@@ -50,7 +50,7 @@ class MotifDevice:
 
     @torch.inference_mode()
     def find_hits(self, codes: np.ndarray, starts: int) -> np.ndarray:
-        """As :func:`motif_engine.find_hits`."""
+        """As :func:`seed_hits.find_hits`."""
         given = torch.from_numpy(codes).to(self.device)
         given = F.pad(given, (0, starts + self.widest - len(codes)), value=N)
         one_hot = F.one_hot(given.long(), N + 1)[:, :N].float().contiguous()

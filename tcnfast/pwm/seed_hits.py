@@ -1,4 +1,4 @@
-"""Hits of many motifs in one pass over a sequence, both strands.
+"""Hits of many motifs on a processor, in one pass over a sequence, both strands.
 
 Scores are counted from the highest one down: a site *lacks* so many units, and is a hit if it lacks
 no more than its motif may. Every motif, on each strand, has a *seed*: the 8 to 11 columns that
@@ -12,24 +12,20 @@ and equal on both strands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..genome.codes import N
+from .packed_hits import LACK_BITS, MAX_MOTIFS, MOTIF_SHIFT, START_SHIFT
 
 # columns of a seed: longer ones pass fewer words, and their table leaves the near caches. Of 879
 # motifs at 1e-4, 21, 14, 9 and 5 are listed for a word, and a base takes 345, 265, 180 and 130 ns
 SEEDS = (8, 9, 10, 11)
 _FEW = 2  # listed for a word in the mean: then a longer seed would be slower
 _MOST_LISTED = 1 << 27  # 512 MiB of lists
-# a hit is one number, so that sorting numbers sorts hits: motif, start, strand, what it lacks
-LACK_BITS, START_BITS = 24, 25
-MAX_MOTIFS = 1 << (63 - LACK_BITS - 1 - START_BITS)
-START_SHIFT = LACK_BITS + 1
-MOTIF_SHIFT = START_SHIFT + START_BITS
 _BLOCK = 256  # bases whose look-ups are begun together, as they wait for memory
 
 
@@ -67,10 +63,7 @@ def build_tables(
     if not 0 < len(units) <= MAX_MOTIFS:
         raise TcnfastError(f"{len(units)} motifs: one scan takes 1 to {MAX_MOTIFS}")
     matrices = [strand for matrix in units for strand in (matrix, matrix[::-1, ::-1])]
-    may_lack = np.array([
-        matrix.max(1).sum() - cutoff
-        for matrix, cutoff in zip(matrices, np.repeat(cutoffs, 2).tolist(), strict=True)
-    ])  # fmt: skip
+    may_lack = np.array([matrix.max(1).sum() for matrix in matrices]) - np.repeat(cutoffs, 2)
     bits = 32 - (len(matrices) - 1).bit_length()
     if may_lack.max() >= 1 << min(bits, LACK_BITS):
         raise TcnfastError(f"{len(units)} motifs at this p-value: scan them in several runs")
@@ -83,12 +76,17 @@ def build_tables(
         _list_words(_seed(lacks, length)[1], most, row, bits, filled, lists)
     pairs = [_pairs(lacks, seed, length) for lacks, seed in zip(all_lacks, seeds, strict=True)]
     return MotifTables(
-        np.array([len(matrix) for matrix in matrices]), may_lack, seeds, length,
-        first.astype(np.uint32), lists, bits,
-        np.concatenate([[0], np.cumsum([len(columns) for columns, _ in pairs])]),
-        np.concatenate([columns for columns, _ in pairs]),
-        np.concatenate([lacks for _, lacks in pairs]),
-    )  # fmt: skip
+        widths=np.array([len(matrix) for matrix in matrices]),
+        may_lack=may_lack,
+        seeds=seeds,
+        seed_length=length,
+        first=first.astype(np.uint32),
+        lists=lists,
+        bits=bits,
+        first_pair=np.concatenate([[0], np.cumsum([len(columns) for columns, _ in pairs])]),
+        columns=np.concatenate([columns for columns, _ in pairs]),
+        lacks=np.concatenate([lacks for _, lacks in pairs]),
+    )
 
 
 def _seed_length(
@@ -110,31 +108,11 @@ def _seed_length(
 
 def find_hits(codes: np.ndarray, starts: int, tables: MotifTables) -> np.ndarray:
     """Hits that begin in the first ``starts``, at most 2^25, of codes uint8 (T,): uint64, sorted by
-    motif, start and strand; :func:`unpack` reads them. A placement with N is none."""
-    found = _scan(
-        codes, starts, tables.widths, tables.may_lack, tables.seeds, tables.seed_length,
-        tables.first, tables.lists, tables.bits, tables.first_pair, tables.columns, tables.lacks,
-    )  # fmt: skip
+    motif, start and strand (:mod:`packed_hits`). A placement with N is none."""
+    # the kernel takes the fields of MotifTables in their order
+    found = _scan(codes, starts, *(getattr(tables, field.name) for field in fields(tables)))
     found.sort()
     return found
-
-
-def moved(hits: np.ndarray, by: int) -> np.ndarray:
-    """The same hits, ``by`` bases further along."""
-    return hits + np.uint64(by << START_SHIFT)
-
-
-def motif_bounds(hits: np.ndarray, motifs: int) -> np.ndarray:
-    """Where the hits of each motif begin among sorted ones: int64 (motifs + 1,)."""
-    return np.searchsorted(hits, np.arange(motifs + 1, dtype=np.uint64) << np.uint64(MOTIF_SHIFT))
-
-
-def unpack(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Motif, start, strand (0 forward, 1 reverse), and units below the highest score: int64."""
-    hits = hits.astype(np.int64)
-    motif = hits >> MOTIF_SHIFT
-    start = (hits >> START_SHIFT) & ((1 << START_BITS) - 1)
-    return motif, start, (hits >> LACK_BITS) & 1, hits & ((1 << LACK_BITS) - 1)
 
 
 def _seed(lacks: np.ndarray, length: int) -> tuple[int, np.ndarray]:
