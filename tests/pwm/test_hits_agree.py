@@ -80,7 +80,7 @@ def test_a_scan(lab, expected, tmp_path):
         folder / "g.fa", folder / "m.meme", tmp_path / "s", p_value=P, background=list(UNIFORM)
     )
     found = {}
-    for path in (result.folder / "hits").iterdir():
+    for path in (result.path / "hits").iterdir():
         for line in gzip.decompress(path.read_bytes()).decode().splitlines():
             _, start, _, id, score, strand, p = line.split("\t")
             found[id, int(start), strand] = float(score)
