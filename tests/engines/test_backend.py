@@ -16,7 +16,6 @@ from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.scan import ScanOptions
 from tcnfast.scan.motif_job import MotifJob
-from tcnfast.scan.motif_run import _finder
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.records import Allele
 from tcnfast.windows.architectures import build, window_scorer
@@ -89,7 +88,8 @@ def motif_hits(genome):
     (genome.paths[0].parent / "motifs.meme").write_text(MOTIFS)
     options = ScanOptions(motifs=genome.paths[0].parent / "motifs.meme", p_value=0.01)
     job = MotifJob(genome, options, Run(device="cpu"))
-    assert len(_finder(job)[0](genome.codes("chr1", 0, 400), 397))
+    find, _ = job.finder.prepared(job.bases, job.device, job.backend)
+    assert len(find(genome.codes("chr1", 0, 400), 397))
     return job.backend
 
 
