@@ -1,1 +1,3 @@
-"""Motif files, p-values, motif hits and motif similarity."""
+"""Motif files, p-values, the one engine of motif hits, and motif similarity."""
+
+P_VALUE = 1e-4  # of a hit, at most, where nothing else is asked for

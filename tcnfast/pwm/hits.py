@@ -19,13 +19,12 @@ from ..engines.backend import MOTIF_HITS, choose
 from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals, joined
-from . import product_hits, seed_hits
+from . import P_VALUE, product_hits, seed_hits
 from .log_odds import UNIFORM, UNITS_PER_BIT, both_strands, whole_units
 from .meme import Motif
 from .packed_hits import unpack
 from .pvalues import ScoreTail, score_tail
 
-P_VALUE = 1e-4
 MOST = 0.01  # p-value up to which hits are looked for
 _SEGMENT = 1 << 22  # bases scanned at once
 

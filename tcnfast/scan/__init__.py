@@ -22,6 +22,7 @@ from ..base.options import (
 )
 from ..base.verb import OUT, Input, verb
 from ..model.thresholds import parse_cutoff
+from ..pwm import P_VALUE
 
 if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
@@ -32,7 +33,6 @@ GENOME = Input("genome", "FASTA (plain, gzip or bgzip) or .2bit files", many=Tru
 DEFAULT_MODEL = "encode-v1"
 _MODEL_HELP = f"model folder or bundled name (default {DEFAULT_MODEL})"
 MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
-DEFAULT_P_VALUE = 1e-4
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
 OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
 OF_BOTH = ("targets", "chroms", "within")
@@ -93,7 +93,7 @@ class ScanOptions(Options):
     )
     p_value: float | None = option(
         None,
-        f"of a hit at most (default {DEFAULT_P_VALUE:g})",
+        f"of a hit at most (default {P_VALUE:g})",
         kind=float,
         unit="P",
         group="scan for motifs",

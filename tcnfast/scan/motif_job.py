@@ -17,9 +17,10 @@ from ..base.run_folder import file_hash
 from ..engines.backend import MOTIF_HITS, choose, choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
+from ..pwm import P_VALUE
 from ..pwm.hits import HitFinder
 from ..pwm.meme import Motif, MotifError, read_meme
-from . import DEFAULT_P_VALUE, ScanOptions
+from . import ScanOptions
 from .choices import chosen_chroms
 from .inputs import InputFiles
 from .pieces import segment_spans, stretches
@@ -34,7 +35,7 @@ class MotifJob:
 
     def __init__(self, genome: Genome, options: ScanOptions, run: Run) -> None:
         self.genome, self.meme, self.options, self.run = genome, Path(options.motifs), options, run
-        self.p_value = DEFAULT_P_VALUE if options.p_value is None else options.p_value
+        self.p_value = P_VALUE if options.p_value is None else options.p_value
         self.device = choose_device(run.device)
         self.backend = choose(MOTIF_HITS, run.backend, self.device, "fp32").backend
         self.inputs = InputFiles([*genome.paths, self.meme])

@@ -14,7 +14,8 @@ from ..base.errors import TcnfastError
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
-from ..pwm.hits import P_VALUE, HitFinder
+from ..pwm import P_VALUE
+from ..pwm.hits import HitFinder
 from ..pwm.meme import DATABASE, read_meme
 from .alleles import haplotype
 from .records import Allele

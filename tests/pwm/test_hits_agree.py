@@ -8,16 +8,16 @@ import pytest
 import torch
 from support.motif import SITES, codes_of, random_motifs, sharp, write_genome
 
+import tcnfast
 from tcnfast.cobind.scrambles import best_sites
 from tcnfast.genome.codes import N
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.intervals import Intervals
 from tcnfast.pwm.hits import HitFinder
 from tcnfast.pwm.learned_matrices import best_sums
-from tcnfast.pwm.log_odds import UNIFORM, UNITS_PER_BIT, log_odds
+from tcnfast.pwm.log_odds import UNITS_PER_BIT, log_odds
 from tcnfast.pwm.meme import read_meme, write_meme
 from tcnfast.pwm.placements import best_placements, bin_scores, placement_scores
-from tcnfast.scan.scan_genome import scan_motifs
 from tcnfast.variants import variant_page
 
 SIZE, P = 6_000, 1e-3
@@ -76,9 +76,8 @@ def test_hits_of_codes(lab, expected):
 
 def test_a_scan(lab, expected, tmp_path):
     folder, _, motifs = lab
-    result = scan_motifs(
-        folder / "g.fa", folder / "m.meme", tmp_path / "s", p_value=P, background=list(UNIFORM)
-    )
+    settings = dict(motifs=folder / "m.meme", p_value=P, background="uniform")
+    result = tcnfast.scan(folder / "g.fa", out=tmp_path / "s", **settings)
     found = {}
     for path in (result.path / "hits").iterdir():
         for line in gzip.decompress(path.read_bytes()).decode().splitlines():
