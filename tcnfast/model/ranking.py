@@ -31,7 +31,9 @@ class Ranking:
     cell: np.ndarray
 
     @classmethod
-    def of(cls, score: np.ndarray, truth: np.ndarray, cell: np.ndarray) -> Ranking:
+    def of(cls, score: np.ndarray, truth: np.ndarray, cell: np.ndarray | None = None) -> Ranking:
+        """Without ``cell`` all windows are of one."""
+        cell = np.zeros(truth.size, np.int32) if cell is None else cell
         order = np.argsort(-score)
         return cls(score[order], truth[order], cell[order])
 
@@ -57,11 +59,15 @@ class Ranking:
     def calls(self, cutoff: float, weights: np.ndarray) -> dict[str, np.ndarray]:
         """``precision`` and ``recall`` of the windows at or above ``cutoff`` under each weighting:
         float64 (weightings,); NaN where nothing is called, or nothing bound."""
-        cells, n = len(weights), self.called(cutoff)
-        called = np.bincount(self.cell[:n], minlength=cells) @ weights
-        hits = np.bincount(self.cell[:n][self.truth[:n]], minlength=cells) @ weights
-        bound = np.bincount(self.cell[self.truth], minlength=cells) @ weights
+        hits, called, bound = self.counts(cutoff, weights)
         return {"precision": _ratio(hits, called), "recall": _ratio(hits, bound)}
+
+    def counts(self, cutoff: float, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Bound windows at or above ``cutoff``, all windows there, and all bound windows, under
+        each weighting: (weightings,) each."""
+        n = self.called(cutoff)
+        cells = self.cell[:n][self.truth[:n]], self.cell[:n], self.cell[self.truth]
+        return tuple(np.bincount(cell, minlength=len(weights)) @ weights for cell in cells)
 
     def precision_at(self, recalls: np.ndarray) -> np.ndarray:
         """The best precision at a recall of at least each of ``recalls``: float64, same shape. NaN
@@ -72,6 +78,12 @@ class Ranking:
         hits = np.cumsum(self.truth)[ends]
         best = np.maximum.accumulate((hits / (ends + 1))[::-1])[::-1]
         return best[np.searchsorted(hits, np.ceil(recalls * hits[-1] - 1e-9))]
+
+
+def ap_and_auroc(score: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Average precision and AUROC of one label, arrays (n,); NaN where either class is missing."""
+    found = Ranking.of(score, truth).scores(np.ones((1, 1), np.int32))
+    return float(found["ap"][0]), float(found["auroc"][0])
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

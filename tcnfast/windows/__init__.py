@@ -1,7 +1,7 @@
 """The wing of window sets: other networks than TCNs on windows of one length, and their study.
 
 ``tcnfast windows prepare|train|evaluate|study|attribute``. Nothing outside imports from here but
-the command line and the top of the package.
+the command line.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 WINDOWS = Input("windows", "folder of tcnfast windows prepare", unit="WINDOWS")
 
 
+def _instead(help: str, **more) -> int | None:
+    return option(None, help, kind=int, group="in place of the recipe's own values", **more)
+
+
 @dataclass(frozen=True)
 class WindowPrepareOptions(PeakOptions):
     """Of ``windows prepare``: where the peaks are, and what replaces the recipe's own values."""
 
-    length: int | None = option(None, "bases of a window", kind=int, unit="BP", least=1)
-    max_windows: int | None = option(None, "the most windows", kind=int, unit="N", least=1)
-    min_peaks: int | None = option(
-        None, "refuse labels with fewer training peaks", kind=int, unit="N", least=1
-    )
-    seed: int | None = option(None, "seed of random draws", kind=int, unit="N")
+    length: int | None = _instead("bases of a window", unit="BP", least=1)
+    max_windows: int | None = _instead("the most windows", unit="N", least=1)
+    min_peaks: int | None = _instead("refuse labels with fewer training peaks", unit="N", least=1)
+    seed: int | None = _instead("seed of random draws", unit="N")
     report: bool = option(False, "print the report, which lies in the folder anyway")
 
 
@@ -127,7 +129,11 @@ class StudyOptions(Options):
     """Of ``windows study``."""
 
     data: tuple[str, ...] = option(
-        (), "where the paths of STUDY lie (then: beside the file)", unit="DIR", kind=str, many=True
+        (),
+        "where to look for the sets, before the file's own folder",
+        unit="DIR",
+        kind=str,
+        many=True,
     )
     test: bool = option(
         False, "when all is trained: score the test parts, once; write results, tables, figures"
@@ -144,7 +150,7 @@ class StudyOptions(Options):
 @verb(
     "train several networks on window sets, and test their differences",
     Input("study", "what to compare: sets, models, seeds (docs/study.md)", unit="STUDY.json"),
-    Input("out", "folder of the study; what is trained there already is kept", ("-o", "--output")),
+    Input("out", "folder of the study; what is trained there is kept", OUT.flags, unit="DIR"),
     options=StudyOptions,
     run=("device",),
     command="windows study",

@@ -82,11 +82,8 @@ def replicates(
 
 def _weighted(ranking: Ranking, cutoff: float, weights: np.ndarray) -> np.ndarray:
     """METRICS under each weighting: (metrics, weightings)."""
-    scores, n = ranking.scores(weights), ranking.called(cutoff)
-    cells = len(weights)
-    hits = np.bincount(ranking.cell[:n][ranking.truth[:n]], minlength=cells) @ weights
-    called = np.bincount(ranking.cell[:n], minlength=cells) @ weights
-    bound = np.bincount(ranking.cell[ranking.truth], minlength=cells) @ weights
+    scores = ranking.scores(weights)
+    hits, called, bound = ranking.counts(cutoff, weights)
     f1 = np.where(bound > 0, 2 * hits / np.maximum(called + bound, 1), np.nan)
     return np.stack([scores["ap"], scores["auroc"], f1])
 

@@ -164,8 +164,7 @@ def _curves(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
             for i in counted:
                 known = test.labels[:, i] != AMBIGUOUS
                 truth = test.labels[known, i] == BOUND
-                ranking = Ranking.of(logits[known, i], truth, np.zeros(truth.size, np.int32))
-                total.append(ranking.precision_at(RECALLS))
+                total.append(Ranking.of(logits[known, i], truth).precision_at(RECALLS))
         if total:
             rows += [
                 {"set": cells[0].set_name, "model": model, "recall": r, "precision": p}

@@ -84,6 +84,7 @@ ARTICLE_TRAINING = {
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
 }
+_NETWORK = "network"
 FAITHFUL_OPTIONS = ("epochs", "max_windows", "seed")  # those a faithful training takes
 
 
@@ -106,14 +107,21 @@ class WindowTrainOptions(WindowConfig):
         None, "passes over the windows (default 12; 20 if faithful)", kind=int, unit="N", least=1
     )
     arch: str = option(
-        "tcn", "conv-bilstm, danq, gkm-svm, pwm, wavelet, ...: see docs/study.md", unit="NAME"
+        "tcn",
+        "tcn, danq, gkm-svm, pwm, wavelet, ...: see docs/study.md",
+        unit="NAME",
+        group=_NETWORK,
     )
-    mapping: str = option("one-hot", "input of the network", choices=("one-hot", "integer", "eiip"))
+    mapping: str = option(
+        "one-hot", "its input", choices=("one-hot", "integer", "eiip"), group=_NETWORK
+    )
     shape: dict | None = option(
-        None, 'settings of the network, as {"hidden": 100}', kind=network_shape, unit="JSON"
+        None, 'its settings, as {"hidden": 100}', kind=network_shape, unit="JSON", group=_NETWORK
     )
     faithful: bool = option(
-        False, "with arch wavelet: train as the article did, flaws and all (docs/baselines.md)"
+        False,
+        "with arch wavelet: train as the article did, flaws and all (docs/baselines.md)",
+        group=_NETWORK,
     )
     tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
 

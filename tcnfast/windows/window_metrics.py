@@ -10,7 +10,7 @@ from ..evaluate.assessment import EDGES, calibration_errors
 from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.calibrate import best_f1_cutoff, ranked_cutoffs
 from ..model.metrics import MIN_POSITIVES
-from ..model.ranking import Ranking
+from ..model.ranking import ap_and_auroc
 
 LABEL_METRICS = ("ap", "auroc", "f1", "mcc", "accuracy", "precision", "recall", "ece")
 MACRO, MICRO, ALL = "macro", "micro", "all"
@@ -83,7 +83,7 @@ def _label_scores(logits, truth, cutoff: float, mcc_cutoff: float) -> tuple[floa
     hits, calls = int((truth & called).sum()), int(called.sum())
     mcc = float(_mcc((truth & mcc_called).sum(), mcc_called.sum(), bound, truth.size))
     return (
-        *_ranked(logits, truth),
+        *ap_and_auroc(logits, truth),
         _f1(called, truth),
         mcc if 0 < bound < truth.size else np.nan,
         float((called == truth).sum() / max(1, truth.size)),
@@ -91,13 +91,6 @@ def _label_scores(logits, truth, cutoff: float, mcc_cutoff: float) -> tuple[floa
         hits / bound if bound else np.nan,
         calibration_error(logits, truth),
     )
-
-
-def _ranked(logits, truth) -> tuple[float, float]:
-    """Average precision and AUROC."""
-    ranking = Ranking.of(logits, truth, np.zeros(truth.size, np.int32))
-    found = ranking.scores(np.ones((1, 1), np.int32))
-    return float(found["ap"][0]), float(found["auroc"][0])
 
 
 def _f1(called: np.ndarray, truth: np.ndarray) -> float:
@@ -120,7 +113,7 @@ def _pooled(logits, targets, cutoffs) -> Iterator[tuple[str, str, float]]:
     if not 0 < truth.sum() < truth.size:
         return
     called = (logits >= cutoffs)[known]
-    for name, value in zip(("ap", "auroc"), _ranked(score, truth), strict=True):
+    for name, value in zip(("ap", "auroc"), ap_and_auroc(score, truth), strict=True):
         yield MICRO, name, value
     yield MICRO, "f1", _f1(called, truth)
     yield ALL, "hamming_loss", float((called != truth).mean())
