@@ -17,9 +17,16 @@ from .sequence_files import GenomeError
 from .twobit import TwoBitFile, is_twobit
 
 __all__ = [
-    "Genome", "GenomeError", "Region", "encode", "match_chroms", "one_hot", "parse_region",
-    "reverse_complement", "split_chroms",
-]  # fmt: skip
+    "Genome",
+    "GenomeError",
+    "Region",
+    "encode",
+    "match_chroms",
+    "one_hot",
+    "parse_region",
+    "reverse_complement",
+    "split_chroms",
+]
 
 _SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
 _SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
@@ -54,12 +61,11 @@ def parse_region(text: str) -> Region:
 class Genome:
     """The contigs of one or more files: FASTA (plain, gzip or bgzip) or UCSC .2bit.
 
-    Exactly the files named are read, whatever lies beside them.
-    ``sizes`` maps contig names to lengths in file order. ``paths`` are the files that are read: by
-    their hashes a result says what it was made of, so that a FASTA file and its .2bit count as two
-    inputs though they give the same codes. Threads may share a genome; a pickled one opens
-    ``paths`` again. Raises GenomeError for files that are missing, damaged or no nucleotide
-    sequence, and for contig names that occur twice.
+    Exactly the files named are read, whatever lies beside them. ``sizes`` maps contig names to
+    lengths in file order. ``paths`` are the files: by their hashes a result says what it was made
+    of, so that a FASTA file and its .2bit count as two inputs though they give the same codes.
+    Threads may share a genome; a pickled one opens ``paths`` again. Raises GenomeError for files
+    that are missing, damaged or no nucleotide sequence, and for contig names that occur twice.
     """
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 
 
 def announce(job, name: str, pipeline: Pipeline | None) -> None:
-    """Say what a :class:`tcnfast.scan.scan_job.ScanJob` with the model ``name`` will do."""
+    """Say what a :class:`tcnfast.scan.scan_genome.ScanJob` with the model ``name`` will do."""
     plan = job.scorer.plan
     labels = len(job.model.labels)
     log.info("model %s: %d labels, a score sees %d bp", name, labels, plan.receptive_field)

@@ -64,10 +64,8 @@ class PeakCaller:
         allowed = EVERYWHERE if allowed is None else allowed
         row = 0
         while row < len(logits):
-            row, closed = _call(
-                logits, row, first_step, allowed, self.cutoffs, self.gap_steps, self._open,
-                self._buffer,
-            )  # fmt: skip
+            state = (self.cutoffs, self.gap_steps, self._open, self._buffer)
+            row, closed = _call(logits, row, first_step, allowed, *state)
             self._keep(self._buffer[:closed])
 
     def add_hits(

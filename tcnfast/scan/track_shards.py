@@ -59,10 +59,8 @@ class TrackShard:
         self._skip_to(first_step, len(logits))
         row = 0
         while True:
-            row, self._held = _changes(
-                logits, row, first_step, self.floors, self._levels, self._label, self._change,
-                self._held,
-            )  # fmt: skip
+            state = (self._levels, self._label, self._change, self._held)
+            row, self._held = _changes(logits, row, first_step, self.floors, *state)
             if row == len(logits):
                 return
             self._flush()
@@ -73,10 +71,8 @@ class TrackShard:
         self._skip_to(first_step, len(levels))
         row = 0
         while True:
-            row, self._held = _changes_of_levels(
-                levels, row, first_step, columns, self._levels, self._label, self._change,
-                self._held,
-            )  # fmt: skip
+            state = (self._levels, self._label, self._change, self._held)
+            row, self._held = _changes_of_levels(levels, row, first_step, columns, *state)
             if row == len(levels):
                 return
             self._flush()

@@ -23,8 +23,10 @@ def brute(codes):
 def test_islands_equal_the_definition(seed):
     rng = np.random.default_rng(seed)
     # from rich to poor and back, so that islands begin and end
-    parts = [rng.choice(4, 400, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2])
-             for gc in (0.3, 0.6, 0.52, 0.7, 0.4, 0.55)]  # fmt: skip
+    parts = [
+        rng.choice(4, 400, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2])
+        for gc in (0.3, 0.6, 0.52, 0.7, 0.4, 0.55)
+    ]
     codes = np.concatenate(parts).astype(np.uint8)
     codes[1500 : 1500 + seed] = 4
     got = in_cpg_islands(codes)

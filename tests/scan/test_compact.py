@@ -44,7 +44,7 @@ def hits_of(scorer, wanted, batch_size=1, segment_bases=1024):
     )
     assert isinstance(pipeline.device, CompactDevice)
     steps = -(-len(CODES) // 8)
-    works = pipeline.works(Stretch(0, "chr", 0, steps, steps))
+    works = pipeline.groups(Stretch(0, "chr", 0, steps, steps))
     return [hits for _, result in pipeline.scored(works) for hits in result()], pipeline
 
 
@@ -218,7 +218,7 @@ def test_a_mistake_of_the_user_is_not_called_a_failing_device(scorer):
             raise TcnfastError("x.fa: became shorter while it was read")
 
     pipeline = Pipeline(scorer, Missing(chr=CODES), wanted_of())
-    works = pipeline.works(Stretch(0, "chr", 0, 10, 10))
+    works = pipeline.groups(Stretch(0, "chr", 0, 10, 10))
     with pytest.raises(TcnfastError, match="^x.fa: became shorter"):
         next(pipeline.scored(works))
 
@@ -263,11 +263,18 @@ def test_each_stream_waits_for_the_one_before(scorer, monkeypatch):
     assert device._free == [slot]
     told = [entry[:2] for entry in seen if entry[0] != "new"]
     assert told == [
-        ("mark", "up"), ("mark", "up"),
-        ("wait", "compute"), ("mark", "compute"), ("mark", "compute"),
-        ("wait", "down"), ("mark", "down"), ("uses", "down"), ("mark", "down"), ("mark", "down"),
+        ("mark", "up"),
+        ("mark", "up"),
+        ("wait", "compute"),
+        ("mark", "compute"),
+        ("mark", "compute"),
+        ("wait", "down"),
+        ("mark", "down"),
+        ("uses", "down"),
+        ("mark", "down"),
+        ("mark", "down"),
         ("finish", "down"),
-    ]  # fmt: skip
+    ]
     marks = [entry[2] for entry in seen if entry[0] == "mark"]
     waits = [entry[2] for entry in seen if entry[0] == "wait"]
     assert waits == [marks[1], marks[3]]  # for the copy, for the scores

@@ -13,7 +13,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
 from tcnfast.model.thresholds import Cutoff
 from tcnfast.scan import ScanOptions
-from tcnfast.scan.scan_job import ScanJob
+from tcnfast.scan.scan_genome import ScanJob
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -53,9 +53,14 @@ def narrowpeaks(folder):
 
 @pytest.mark.parametrize(
     "rule, row, precision",
-    [("precision=0.5", 0.5, 0.55), ("fdr=0.5", 0.5, 0.55), ("fdr=0.1", 0.9, 0.85),
-     ("0.85", None, math.nan), (0.85, None, math.nan)],
-)  # fmt: skip
+    [
+        ("precision=0.5", 0.5, 0.55),
+        ("fdr=0.5", 0.5, 0.55),
+        ("fdr=0.1", 0.9, 0.85),
+        ("0.85", None, math.nan),
+        (0.85, None, math.nan),
+    ],
+)
 def test_calls_are_those_of_a_model_with_these_thresholds(
     fasta, model, tmp_path, out, rule, row, precision
 ):
@@ -91,8 +96,9 @@ def test_a_label_that_never_got_there_is_named_loudly(fasta, model, cli, out):
     assert run_record_of(out)["uncalled_labels"] == [SILENT]
     rows = [row for row in read_rows(out / "summary.tsv") if row[0] == SILENT]
     assert [row[2:] for row in rows] == [["nan", "nan", "0", "0"]] * 2
-    again = tcnfast.scan(fasta, model, out, resume=True, cutoff="fdr=0.1", chroms="chrM",
-                         tracks="all", **FP32)  # fmt: skip
+    again = tcnfast.scan(
+        fasta, model, out, resume=True, cutoff="fdr=0.1", chroms="chrM", tracks="all", **FP32
+    )
     assert again.summary["calls"][again.summary["label"] == SILENT].tolist() == [0, 0]
 
 

@@ -81,23 +81,38 @@ def brute(lab, background, p=P, chroms=SCANNED):
                 n = max(0, codes.size - width + 1)
                 strands = []
                 for matrix in (padded, np.concatenate([units[::-1, ::-1], padded[:, 4:]], 1)):
-                    strands.append(sum((matrix[j][codes[j : j + n]] for j in range(width)),
-                                       np.zeros(n, np.int64)))  # fmt: skip
+                    strands.append(
+                        sum(
+                            (matrix[j][codes[j : j + n]] for j in range(width)),
+                            np.zeros(n, np.int64),
+                        )
+                    )
                 for start in np.flatnonzero(np.maximum(*strands) >= cutoff).tolist():
                     for sums, strand in zip(strands, "+-", strict=True):
                         score = int(sums[start])
                         if score >= cutoff:
                             chance = float(tail.p_values(np.array([score]))[0])
-                            rows.append((chrom, start, start + width, motif.id,
-                                         score / UNITS_PER_BIT, strand, chance))  # fmt: skip
+                            rows.append(
+                                (
+                                    chrom,
+                                    start,
+                                    start + width,
+                                    motif.id,
+                                    score / UNITS_PER_BIT,
+                                    strand,
+                                    chance,
+                                )
+                            )
             found[motif.id] = rows
     return found
 
 
 def read_hits(path):
     rows = [line.split("\t") for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
-    return [(row[0], int(row[1]), int(row[2]), row[3], float(row[4]), row[5], float(row[6]))
-            for row in rows]  # fmt: skip
+    return [
+        (row[0], int(row[1]), int(row[2]), row[3], float(row[4]), row[5], float(row[6]))
+        for row in rows
+    ]
 
 
 def check(folder, expected):
@@ -208,19 +223,29 @@ def test_what_holds_no_site():
 
 
 def test_within_and_targets_and_background(lab, tmp_path):
-    (tmp_path / "open.bed").write_text("chr10\t500\t9000\nchr2\t16380\t16392\nchr2\t0\t11\n"
-                                       "chr10\t8000\t12000\nchr10\t8100\t8200\n")  # fmt: skip
+    (tmp_path / "open.bed").write_text(
+        "chr10\t500\t9000\nchr2\t16380\t16392\nchr2\t0\t11\nchr10\t8000\t12000\nchr10\t8100\t8200\n"
+    )
     result = tcnfast.scan(
-        lab / "g.fa", out=tmp_path / "s", motifs=lab / "m.meme", p_value=P, targets=["site", "M9"],
-        within=tmp_path / "open.bed", background=[0.4, 0.2, 0.2, 0.2], chroms=["chr2", "chr10"],
-    )  # fmt: skip
+        lab / "g.fa",
+        out=tmp_path / "s",
+        motifs=lab / "m.meme",
+        p_value=P,
+        targets=["site", "M9"],
+        within=tmp_path / "open.bed",
+        background=[0.4, 0.2, 0.2, 0.2],
+        chroms=["chr2", "chr10"],
+    )
     regions = {"chr2": [(0, 11), (16_380, 16_392)], "chr10": [(500, 12_000)]}
     full = brute(lab, both_strands([0.4, 0.2, 0.2, 0.2]))
     inside = {
-        id: [row for row in full[id]
-             if any(a <= row[1] and row[2] <= b for a, b in regions.get(row[0], []))]
+        id: [
+            row
+            for row in full[id]
+            if any(a <= row[1] and row[2] <= b for a, b in regions.get(row[0], []))
+        ]
         for id in ("M9", "Msite")
-    }  # fmt: skip
+    }
     assert 0 < check(result.path, inside) < sum(len(full[id]) for id in inside)
     assert run_record_of(result.path)["background"] == pytest.approx([0.3, 0.2, 0.2, 0.3])
 
@@ -268,8 +293,21 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
 
 
 def test_the_command(run, lab, tmp_path):
-    code, out, err = run("scan", lab / "g.fa", "--motifs", lab / "m.meme", "-o", "s", "--p-value",
-                         P, "--background", "uniform", "-c", "chr10", "--no-progress")  # fmt: skip
+    code, out, err = run(
+        "scan",
+        lab / "g.fa",
+        "--motifs",
+        lab / "m.meme",
+        "-o",
+        "s",
+        "--p-value",
+        P,
+        "--background",
+        "uniform",
+        "-c",
+        "chr10",
+        "--no-progress",
+    )
     assert code == 0, err
     assert not out and "no hits of M3" in err and "given, both strands" in err
     check(tmp_path / "s", brute(lab, both_strands([0.25] * 4), chroms=["chr10"]))
@@ -328,8 +366,10 @@ def test_real_motifs_as_memelite_finds_them():
     theirs = set()
     found = fimo(matrices, np.ascontiguousarray(one_hot), bin_size=0.002, threshold=1e-4)
     for index, table in enumerate(found):
-        theirs |= {(index, int(s), "+-".index(x))
-                   for s, x in zip(table["start"], table["strand"], strict=True)}  # fmt: skip
+        theirs |= {
+            (index, int(s), "+-".index(x))
+            for s, x in zip(table["start"], table["strand"], strict=True)
+        }
     # its p-values are of scores rounded to a 500th of a bit a column, ours to a 4,096th
     assert len(ours) > 250 and len(ours ^ theirs) < 0.02 * len(ours)
 

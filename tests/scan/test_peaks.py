@@ -266,8 +266,9 @@ def test_a_stretch_keeps_no_more_than_may_grow():
     case |= dict(min_length=10_000, max_gap=64, allowed=None)
     parts, runs = joined(case, [0, 1000, 2000, 3000], rng)
     assert len(runs) == 0 and 0 < sum(map(len, parts)) <= 4
-    assert all(part["first"][0] % 1000 <= 2 or part["last"][0] % 1000 >= 997
-               for part in parts if len(part))  # fmt: skip
+    assert all(
+        part["first"][0] % 1000 <= 2 or part["last"][0] % 1000 >= 997 for part in parts if len(part)
+    )
 
 
 def test_joining_nothing_is_nothing():

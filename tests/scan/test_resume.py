@@ -134,9 +134,12 @@ def test_a_resumed_scan_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(
     "module, step, left",
-    [(narrowpeak, "narrowpeak_lines", SEGMENTS[4:]), (scan_genome, "write_bigwigs", []),
-     (scan_genome, "write_summary", [])],
-)  # fmt: skip
+    [
+        (narrowpeak, "narrowpeak_lines", SEGMENTS[4:]),
+        (scan_genome, "write_bigwigs", []),
+        (scan_genome, "write_summary", []),
+    ],
+)
 def test_a_scan_stopped_while_files_are_made_is_resumed_without_scoring(
     scanned, fasta, model, out, monkeypatch, scored, interrupt, module, step, left
 ):

@@ -147,8 +147,12 @@ def test_an_interrupt_ends_the_processes(tmp_path, program, group):
     with open(tmp_path / "tracks.json") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", INTERRUPTED, track_bigwig.__file__],
-            stdin=file, stdout=subprocess.PIPE, cwd=tmp_path, start_new_session=True, text=True,
-        )  # fmt: skip
+            stdin=file,
+            stdout=subprocess.PIPE,
+            cwd=tmp_path,
+            start_new_session=True,
+            text=True,
+        )
     while len([x for x in tmp_path.glob("*.pid") if x.read_text()]) < 2 and process.poll() is None:
         time.sleep(0.01)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)

@@ -34,7 +34,7 @@ def scored(scorer, codes, wanted=WANTED, **options):
     pipeline = Pipeline(scorer, Contigs(chr=codes), wanted, **options)
     steps = -(-len(codes) // scorer.plan.stride)
     whole = Stretch(0, "chr", 0, steps, steps)
-    found = [x for _, result in pipeline.scored(pipeline.works(whole)) for x in result()]
+    found = [x for _, result in pipeline.scored(pipeline.groups(whole)) for x in result()]
     rows = [x.first_step * 3 + x.at for x in found]
     columns = [np.concatenate(rows), np.concatenate([x.values for x in found])]
     return [*columns, np.concatenate([x.levels for x in found])], pipeline
@@ -65,9 +65,11 @@ def test_hits_are_those_of_the_logits_on_the_host(monkeypatch):
     scorer, codes = Scorer(random_model(), stride=8, **GPU), contig(400_000, gaps=[(1000, 9000)])
     got, _ = scored(scorer, codes, segment_bases=2**15)
     logits = np.concatenate(
-        [x.logits for x in pipeline.scan_contig(scorer, Contigs(chr=codes), "chr",
-                                               segment_bases=2**15)]
-    )  # fmt: skip
+        [
+            x.logits
+            for x in pipeline.scan_contig(scorer, Contigs(chr=codes), "chr", segment_bases=2**15)
+        ]
+    )
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero(logits >= WANTED.cutoffs)
     assert_same(got[:2], [at, logits.ravel()[at]])
