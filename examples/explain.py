@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> Path:
     )
     found = tcnfast.motifs(explained.path, args.output / "motifs", force=True, **FEW)
     columns = ["label", "match_name", "seqlets", "q"]
-    print(found.motifs.to_string(columns=columns, index=False, na_rep="-"))
+    print(found.motifs[columns].to_string(index=False, na_rep="-", float_format="{:.0e}".format))
     page = tcnfast.report(
         [scan.path, explained.path, found.path],
         args.model,

@@ -189,14 +189,13 @@ class AttributeJob:
 
     def _write(self, attributions: Attributions, sites: Sites, gap: np.ndarray) -> None:
         label, sizes = attributions.label, self.genome.sizes
-        name = self.names[label]
-        attributions.save(folders.arrays_file(self.result, name))
-        files.write_bigwig(folders.track_file(self.result, name), attributions, sizes)
+        paths = folders.label_files(self.result, self.names[label])
+        attributions.save(paths.arrays)
+        files.write_bigwig(paths.track, attributions, sizes)
         words = describe(sites, sizes, attributions.codes)
         if self.explainer.by_base and not files.why_no_seqlets():
-            path = folders.seqlets_file(self.result, name)
-            path.parent.mkdir(exist_ok=True)
-            words.append(f"{files.write_seqlets(path, attributions)} seqlets")
+            paths.seqlets.parent.mkdir(exist_ok=True)
+            words.append(f"{files.write_seqlets(paths.seqlets, attributions)} seqlets")
         if np.isfinite(gap).any():
             size = np.abs(gap)
             words.append(

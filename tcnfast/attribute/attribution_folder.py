@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
@@ -23,19 +23,18 @@ COLUMNS = ("label", "chrom", "start", "end", "summit", "logit", "completeness_ga
 SEQLET_COLUMNS = ("chrom", "start", "end", "label", "attribution", "strand")
 
 
-def arrays_file(folder: Path, name: str) -> Path:
-    """The arrays of the label with the file name ``name``."""
-    return folder / f"{name}.npz"
+class LabelFiles(NamedTuple):
+    """The files of one label."""
+
+    arrays: Path  # npz
+    track: Path  # bigWig
+    seqlets: Path  # BED, where seqlets were called
 
 
-def track_file(folder: Path, name: str) -> Path:
-    """The bigWig of the label with the file name ``name``."""
-    return folder / "tracks" / f"{name}.bw"
-
-
-def seqlets_file(folder: Path, name: str) -> Path:
-    """The seqlets of the label with the file name ``name``."""
-    return folder / "seqlets" / f"{name}.bed"
+def label_files(folder: Path, name: str) -> LabelFiles:
+    """``name``: the label's file name."""
+    track, seqlets = folder / "tracks" / f"{name}.bw", folder / "seqlets" / f"{name}.bed"
+    return LabelFiles(folder / f"{name}.npz", track, seqlets)
 
 
 class AttributionFolder:
@@ -79,23 +78,16 @@ class AttributionFolder:
 
     def attributions(self, label: str) -> Attributions:
         """The arrays of a label; its rows are those of ``regions`` with that label."""
-        return Attributions.open(self.arrays(label))
-
-    def arrays(self, label: str) -> Path:
-        """The npz file of a label."""
-        return arrays_file(self.path, self._name(label))
-
-    def track(self, label: str) -> Path:
-        """The bigWig of a label."""
-        return track_file(self.path, self._name(label))
+        return Attributions.open(self.files(label).arrays)
 
     def seqlets(self, label: str) -> pd.DataFrame:
         """Stretches that stand out: chrom, start, end, label, attribution (its sum), strand (".").
         Raises TcnfastError where none were called, for want of tangermeme or by Grad-CAM."""
-        return read_frame(seqlets_file(self.path, self._name(label)), names=SEQLET_COLUMNS)
+        return read_frame(self.files(label).seqlets, names=SEQLET_COLUMNS)
 
-    def _name(self, label: str) -> str:
+    def files(self, label: str) -> LabelFiles:
+        """Paths of a label's arrays, track and seqlets."""
         if label not in self.record["windows"]:
             some = ", ".join(self.labels[:5]) + (", ..." if len(self.labels) > 5 else "")
             raise TcnfastError(f"{self.path}: has no attributions of {label!r}; it has {some}")
-        return file_names([label])[0]
+        return label_files(self.path, *file_names([label]))

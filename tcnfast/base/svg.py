@@ -40,8 +40,8 @@ def draw_bars(values: np.ndarray, words: str, marked: Span | None = None) -> Mar
     parts = {1: [], -1: []}
     for index, value in enumerate(values):
         if abs(value) * scale >= 1:
-            parts[1 if value > 0 else -1].append(f"M{index + 0.5:g} {top * scale:.1f}"
-                                                 f"v{-value * scale:.1f}")  # fmt: skip
+            bar = f"M{index + 0.5:g} {top * scale:.1f}v{-value * scale:.1f}"
+            parts[1 if value > 0 else -1].append(bar)
     paths = "".join(
         f'<path class="{name}" d="{"".join(parts[sign])}"/>'
         for sign, name in ((1, "up"), (-1, "down"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
@@ -22,19 +22,18 @@ MEME, KNOWN = "motifs.meme", "matches.meme"
 TEXT = ("label", "pattern", "sign", "consensus", "match", "match_name", "named_match", "strand")
 
 
-def patterns_file(folder: Path, name: str) -> Path:
-    """The patterns of the label with the file name ``name``."""
-    return folder / "patterns" / f"{name}.npz"
+class LabelFiles(NamedTuple):
+    """The files of one label."""
+
+    patterns: Path  # npz
+    seqlets: Path  # BED
+    hits: Path  # BED, where regions were given
 
 
-def seqlets_file(folder: Path, name: str) -> Path:
-    """The seqlets of the label with the file name ``name``."""
-    return folder / "seqlets" / f"{name}.bed"
-
-
-def hits_file(folder: Path, name: str) -> Path:
-    """The hits of the label with the file name ``name``."""
-    return folder / "hits" / f"{name}.bed"
+def label_files(folder: Path, name: str) -> LabelFiles:
+    """``name``: the label's file name."""
+    patterns = folder / "patterns" / f"{name}.npz"
+    return LabelFiles(patterns, folder / "seqlets" / f"{name}.bed", folder / "hits" / f"{name}.bed")
 
 
 class MotifFolder:
@@ -79,16 +78,16 @@ class MotifFolder:
 
     def patterns(self, label: str) -> PatternSet:
         """Matrices and seqlets of a label's motifs."""
-        return PatternSet.open(patterns_file(self.path, self._name(label)))
+        return PatternSet.open(self._files(label).patterns)
 
     def seqlets(self, label: str) -> pd.DataFrame:
         """The sites that a label's motifs were made of, sorted by place, each once."""
-        return read_frame(seqlets_file(self.path, self._name(label)), TEXT)
+        return read_frame(self._files(label).seqlets, TEXT)
 
     def hits(self, label: str) -> pd.DataFrame:
         """Where a label's motifs fit in the regions that were asked for. Raises TcnfastError where
         none were."""
-        return read_frame(hits_file(self.path, self._name(label)), TEXT)
+        return read_frame(self._files(label).hits, TEXT)
 
     @property
     def meme(self) -> list[Motif]:
@@ -101,7 +100,7 @@ class MotifFolder:
         some = read_meme(self.path / KNOWN) if len(self.matches) else []
         return {motif.id: motif for motif in some}
 
-    def _name(self, label: str) -> str:
+    def _files(self, label: str) -> LabelFiles:
         if label not in self.labels:
             raise TcnfastError(f"{self.path}: has no motifs of {label!r}")
-        return file_names([label])[0]
+        return label_files(self.path, *file_names([label]))

@@ -118,8 +118,8 @@ def write_motifs(
 
     ``failed``: label and reason of those without any; ``database``: motifs to compare with.
     """
-    for folder in ("patterns", "seqlets", *(["hits"] if options.regions else [])):
-        (result / folder).mkdir(parents=True, exist_ok=True)
+    for path in files.label_files(result, "")[: 3 if options.regions else 2]:
+        path.parent.mkdir(parents=True, exist_ok=True)
     queries = [p.frequencies[p.core] for one in found.values() for p in one.patterns]
     matches = iter(best_matches(queries, database))
     motif_rows, match_rows, motifs, sites = [], [], [], []
@@ -135,12 +135,13 @@ def write_motifs(
             own.append(pattern.motif(f"{name}.{pattern.name}", names[pattern.name] or "unknown"))
             sites.append(len(pattern))
         motifs += own
-        one.save(files.patterns_file(result, name))
+        paths = files.label_files(result, name)
+        one.save(paths.patterns)
         seqlets = tables.seqlet_rows(one, names)
-        tables.write_table(files.seqlets_file(result, name), tables.SEQLET_COLUMNS, seqlets)
+        tables.write_table(paths.seqlets, tables.SEQLET_COLUMNS, seqlets)
         if options.regions:
             hits = _hit_rows(own, label, options)
-            tables.write_table(files.hits_file(result, name), tables.HIT_COLUMNS, hits)
+            tables.write_table(paths.hits, tables.HIT_COLUMNS, hits)
     label_rows = [tables.label_row(one) for one in found.values()]
     label_rows += [(label, None, 0, 0, reason) for label, reason in failed.items()]
     tables.write_table(result / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
@@ -175,7 +176,7 @@ def _key(source: AttributionFolder, labels: list[str], options: MotifOptions) ->
         regions = ScanFolder(regions).path / RECORD
     return {
         **{name: version(name) for name in ("tcnfast", *LIBRARIES)},
-        "attributions": {label: file_hash(source.arrays(label)) for label in labels},
+        "attributions": {label: file_hash(source.files(label).arrays) for label in labels},
         "targets": options.targets,
         "motifs": file_hash(options.motifs or DATABASE),
         "regions": file_hash(regions) if regions else None,

@@ -123,9 +123,8 @@ def test_calls_of_a_scan(home, run, tmp_path):
     assert got.centre.tolist() == [int(row[1]) + int(row[9]) for row in best]
     probability = 1 / (1 + np.exp(-got.logit))
     np.testing.assert_allclose(probability, [float(row[6]) for row in best], atol=2e-4)
-    assert {row[0] for row in read_rows(tmp_path / "out" / "attributions.tsv")[1:]} == {
-        "CTCF@K562", "MAX@K562",
-    }  # fmt: skip
+    labels = {row[0] for row in read_rows(tmp_path / "out" / "attributions.tsv")[1:]}
+    assert labels == {"CTCF@K562", "MAX@K562"}
     code, _, err = run(*words(home, "--scan", "scan", "-t", "REST", out="none"))
     assert code == 1 and "--scan scan: no call of REST" in err
 
@@ -143,7 +142,7 @@ def test_the_folder_is_read_in_one_place(home, run, bed, tmp_path, monkeypatch):
     assert tuple(regions.columns) == COLUMNS and regions["completeness_gap"].isna().all()
     assert list(zip(regions["chrom"], regions["start"], regions["end"], strict=True)) == REGIONS
     arrays = folder.attributions("CTCF@K562")
-    assert arrays.label == "CTCF@K562" and folder.track("REST").exists()
+    assert arrays.label == "CTCF@K562" and folder.files("REST").track.exists()
     with pytest.raises(TcnfastError, match="no attributions of 'MAX@K562'; it has REST, CTCF"):
         folder.attributions("MAX@K562")
     with pytest.raises(TcnfastError, match="seqlets/REST.bed: cannot be read"):
@@ -240,9 +239,11 @@ MISTAKES = {
 @pytest.mark.parametrize(("more", "status", "complaint"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistakes_are_said_before_anything_is_written(home, run, tmp_path, more, status, complaint):
     beds = {
-        "ok.bed": "chr20\t10\t20\n", "beyond.bed": "chr20\t100800\t100900\n",
-        "contig.bed": "20\t10\t20\n", "empty.bed": "# nothing\n",
-    }  # fmt: skip
+        "ok.bed": "chr20\t10\t20\n",
+        "beyond.bed": "chr20\t100800\t100900\n",
+        "contig.bed": "20\t10\t20\n",
+        "empty.bed": "# nothing\n",
+    }
     for name, text in beds.items():
         (tmp_path / name).write_text(text)
     code, _, err = run(*words(home, *more))

@@ -127,10 +127,8 @@ def test_deep_lift_shap_sees_every_relu_of_the_plain_form(windows):
     model = random_model(first_kernel=7, channels=9)
     x = one_hot(torch.from_numpy(windows(model)))
     start = one_hot(torch.from_numpy(windows(model, 4)[1:])).unsqueeze(1)
-    shares = tangermeme.deep_lift_shap(
-        model, x, target=1, references=start, device="cpu", warning_threshold=1e-3,
-        hypothetical=False,
-    )  # fmt: skip
+    how = dict(target=1, references=start, warning_threshold=1e-3, hypothetical=False)
+    shares = tangermeme.deep_lift_shap(model, x, device="cpu", **how)
     with torch.no_grad():
         gained = model(x)[:, 1] - model(start[:, 0])[:, 1]
     # shares stand on the bases that are there: what the reference's bases lose is in them
@@ -158,11 +156,11 @@ def test_baselines_leave_n_and_keep_what_they_say():
 
 def make_attributions(n=3, width=7):
     rng = np.random.default_rng(0)
-    return Attributions(
-        "CTCF@K562", "ig", np.array(["chr1", "chr10", "chr1"][:n], object),
-        np.array([-2, 5, 900][:n]), rng.integers(0, 5, (n, width), np.uint8),
-        rng.standard_normal((n, 4, width), np.float32), rng.standard_normal(n, np.float32),
-    )  # fmt: skip
+    chrom, start = np.array(["chr1", "chr10", "chr1"][:n], object), np.array([-2, 5, 900][:n])
+    codes = rng.integers(0, 5, (n, width), np.uint8)
+    hypothetical = rng.standard_normal((n, 4, width), np.float32)
+    logit = rng.standard_normal(n, np.float32)
+    return Attributions("CTCF@K562", "ig", chrom, start, codes, hypothetical, logit)
 
 
 def test_attributions_survive_their_file(tmp_path):
