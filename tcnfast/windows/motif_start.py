@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base.jit import jit
 from ..genome.codes import N, reverse_complement
+from .gkm_kernel import lmers, reverse_lmer
 
 _HALF = 4  # a word is two halves of so many bases, a gap between them
 _HALVES = 4**_HALF
@@ -88,30 +89,20 @@ def _windows_with(codes: np.ndarray, gap: int) -> np.ndarray:
     """How many windows hold each word on either strand: int64 (4^8,), counted at the lower of a
     word and its reverse complement."""
     counts = np.zeros(_HALVES**2, np.int64)
-    _count_words(np.ascontiguousarray(codes), gap, counts)
+    mirror = np.array([reverse_lmer(half, _HALF) for half in range(_HALVES)])
+    _count_words(lmers(codes, _HALF), mirror, gap, counts)
     return counts
 
 
 @jit
-def _count_words(codes, gap, counts):
-    length = codes.shape[1]
-    halves = length - _HALF + 1
-    plus, minus = np.empty(halves, np.int64), np.empty(halves, np.int64)
+def _count_words(halves, mirror, gap, counts):
     last = np.full(counts.size, -1, np.int64)
-    for row in range(len(codes)):
-        for at in range(halves):
-            word, other, known = 0, 0, True
-            for base in range(_HALF):
-                code = np.int64(codes[row, at + base])
-                known &= code < N
-                word = 4 * word + code
-                other += (3 - code) << (2 * base)
-            plus[at], minus[at] = (word, other) if known else (-1, -1)
-        for at in range(halves - _HALF - gap):
-            behind = at + _HALF + gap
-            if plus[at] < 0 or plus[behind] < 0:
+    for row in range(len(halves)):
+        for at in range(halves.shape[1] - _HALF - gap):
+            a, b = np.int64(halves[row, at]), np.int64(halves[row, at + _HALF + gap])
+            if a < 0 or b < 0:
                 continue
-            index = min(plus[at] * _HALVES + plus[behind], minus[behind] * _HALVES + minus[at])
+            index = min(a * _HALVES + b, mirror[b] * _HALVES + mirror[a])
             if last[index] != row:
                 last[index] = row
                 counts[index] += 1

@@ -27,8 +27,7 @@ from .window_negatives import elsewhere, flanks, gc_matched, how_many
 from .window_recipe import NEGATIVES, Recipe, read_recipe
 from .window_report import write_report
 from .window_set import ELSEWHERE, FLANK, GC, KINDS, OTHER, PARTS, SHUFFLE, SITE, WindowSet
-from .window_sites import RecipePeaks, core_labels, merged_sites, peaks_of
-from .window_trim import reaches, trim
+from .window_sites import RecipePeaks, core_labels, merged_sites, peaks_of, reaches, trim
 
 log = logging.getLogger(__name__)
 

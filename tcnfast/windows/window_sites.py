@@ -1,4 +1,5 @@
-"""Sites: summits of several labels that lie close together, and the labels of each."""
+"""Sites: summits of several labels that lie close together, the labels of each, and windows cut to
+their peaks."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..data.dataset import Dataset
 from ..data.peak_sets import PeakSets
+from ..genome.codes import N
 from ..genome.intervals import Intervals, concatenate
 from .window_ground import Spans, join
 from .window_recipe import Recipe
@@ -100,7 +102,7 @@ def merged_sites(peaks: Intervals, chroms: list[str], merge: int) -> Spans:
     found = []
     for i, chrom in enumerate(chroms):
         here = peaks.on(chrom)
-        summits = np.sort(np.where(here.summit >= 0, here.summit, (here.start + here.end) // 2))
+        summits = np.sort(_summits(here))
         if not summits.size:
             continue
         first = np.flatnonzero(np.concatenate([[True], np.diff(summits) > merge]))
@@ -108,6 +110,11 @@ def merged_sites(peaks: Intervals, chroms: list[str], merge: int) -> Spans:
         middles = summits[(first + last) // 2]
         found.append(Spans(np.full(middles.size, i, np.int16), middles))
     return join(found)
+
+
+def _summits(peaks: Intervals) -> np.ndarray:
+    """Summits, or the middles of peaks without one: int64 (n,)."""
+    return np.where(peaks.summit >= 0, peaks.summit, (peaks.start + peaks.end) // 2)
 
 
 def core_labels(dataset: Dataset, sites: Spans, chroms: list[str]) -> np.ndarray:
@@ -119,3 +126,32 @@ def core_labels(dataset: Dataset, sites: Spans, chroms: list[str]) -> np.ndarray
             order = here[np.argsort(sites.start[here], kind="stable")]
             out[order] = dataset.targets(chrom, sites.start[order])
     return out
+
+
+def reaches(middles: Spans, peaks: dict[str, Intervals], chroms: list[str]) -> np.ndarray:
+    """How far a window cut to its peak reaches either side of its middle: int64 (n,) bases.
+
+    That is to the farther end of the peak whose summit the middle is, of several the widest;
+    ``peaks`` of each contig. A peak without a summit has it in its middle.
+    """
+    out = np.zeros(len(middles), np.int64)
+    for i, chrom in enumerate(chroms):
+        rows = np.flatnonzero(middles.chrom == i)
+        here = peaks[chrom]
+        if not rows.size or not len(here):
+            continue
+        summits = _summits(here)
+        far = np.maximum(summits - here.start, here.end - summits)
+        order = np.lexsort((far, summits))
+        last = np.searchsorted(summits[order], middles.start[rows], side="right") - 1
+        found = summits[order][last] == middles.start[rows]
+        out[rows] = np.where(found & (last >= 0), far[order][last], 0)
+    return out
+
+
+def trim(codes: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Windows uint8 (n, length) with N where a base is ``reach`` int64 (n,) or more before the
+    middle one, or that far behind it."""
+    away = np.arange(codes.shape[1]) - codes.shape[1] // 2
+    kept = (away >= -reach[:, None]) & (away < reach[:, None])
+    return np.where(kept, codes, np.uint8(N))
