@@ -17,12 +17,13 @@ from typing import NamedTuple
 import torch
 
 from ..base.errors import TcnfastError
-from . import cpu_engine, triton_engine
+from . import cpu_engine, reference, triton_engine
 from .grid import StackGrid
 
-DTYPES = triton_engine.DTYPES | {"fp64": torch.float64}
+DTYPES = reference.DTYPES | {"fp64": torch.float64}
 VARIABLE = "TCNFAST_BACKEND"
 # on which devices "auto" takes a backend
+ANY = ("any",)
 DEVICES = {"triton": ("cuda",), "cpu": ("cpu",), "reference": ("cpu", "cuda", "mps")}
 
 
@@ -39,14 +40,16 @@ class Spec:
 
 @dataclass(frozen=True)
 class Implementation:
-    """One way to run a task; ``devices``: where "auto" takes it, None for all of the backend's."""
+    """One way to run a task; ``devices``: where "auto" takes it, by default on the backend's own,
+    ANY for all that PyTorch knows."""
 
     backend: str
     why_not: Callable[[Spec], str | None]
     devices: tuple[str, ...] | None = None
 
     def suits(self, device: torch.device) -> bool:
-        return device.type in (self.devices or DEVICES[self.backend])
+        devices = DEVICES[self.backend] if self.devices is None else self.devices
+        return device.type in devices or devices == ANY
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ class Choice(NamedTuple):
 
 def _on_processor(spec: Spec) -> str | None:
     return None if spec.device.type == "cpu" else f"it runs on the processor, not on {spec.device}"
+
+
+def _nothing(spec: Spec) -> None:
+    """Nothing speaks against it."""
 
 
 def _only_fp32(spec: Spec) -> str | None:
@@ -121,11 +128,13 @@ def _task(name: str, **why_not: Callable[[Spec], str | None]) -> Task:
 SCAN = _task("scan", triton=_stack_kernels, cpu=_engine, reference=_plain_stack)
 # one residual block in training: the operators of ops.py, which other tasks are made of
 BLOCK = _task("residual block", triton=_block_kernels, cpu=_engine)
-TRAINING = _task(
+TRAINING = Task(
     "training step",
-    triton=_all(_fused, _block_kernels),
-    cpu=_all(_fused, _engine),
-    reference=_plain,
+    (
+        Implementation("triton", _all(_fused, _block_kernels)),
+        Implementation("cpu", _all(_fused, _engine)),
+        Implementation("reference", _nothing, ANY),
+    ),
 )
 GRADIENTS = _task(
     "gradients",
@@ -137,16 +146,14 @@ GRADIENTS = _task(
 MUTAGENESIS = Task(
     "mutagenesis",
     (
-        Implementation(
-            "cpu", lambda spec: cpu_engine.why_not(spec.precision), DEVICES["reference"]
-        ),
+        Implementation("cpu", lambda spec: cpu_engine.why_not(spec.precision), ANY),
         Implementation("reference", _only_fp32),
     ),
 )
 VARIANTS = _task(
     "variants", triton=_all(_stack_kernels, _block_kernels), cpu=_engine, reference=_plain_stack
 )
-MOTIF_HITS = _task("motif hits", cpu=_on_processor, reference=lambda spec: None)
+MOTIF_HITS = _task("motif hits", cpu=_on_processor, reference=_nothing)
 # networks other than the TCN
 OTHER_NETWORKS = _task("other networks", reference=_plain)
 TASKS = (

@@ -9,13 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ROWS = {
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "tf32": torch.float32,
-    "fp32": torch.float32,
-}
-
 
 @dataclass(frozen=True)
 class BlockCall:

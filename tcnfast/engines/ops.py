@@ -19,8 +19,9 @@ from torch import Tensor
 from ..base.errors import TcnfastError
 from . import cpu_blocks, cpu_engine, reference, triton_blocks
 from .backend import BLOCK, choose
-from .block_call import ROWS, BlockCall, BlockGradients, BlockOutputs, schema_of_call
+from .block_call import BlockCall, BlockGradients, BlockOutputs, schema_of_call
 from .grid import BlockGrid
+from .reference import DTYPES as ROWS
 
 _ARGUMENTS = schema_of_call()
 _IMPLEMENTATIONS = {"triton": triton_blocks, "cpu": cpu_blocks}

@@ -16,6 +16,13 @@ from torch import Tensor
 from .grid import BlockGrid, StackGrid
 
 N_CODES = 5  # A C G T N
+# what rows are stored in by precision; tf32 rounds in products alone
+DTYPES = {
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "tf32": torch.float32,
+    "fp32": torch.float32,
+}
 
 
 @dataclass(frozen=True)

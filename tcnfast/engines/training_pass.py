@@ -14,7 +14,7 @@ from .grid import BlockGrid, StackGrid
 def precision_now(device: torch.device) -> str:
     """What PyTorch's own convolutions would run in on ``device``: autocast's, else float32, whose
     products are tf32 on a GPU where PyTorch allows it."""
-    if torch.is_autocast_enabled(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         lesser = {torch.bfloat16: "bf16", torch.float16: "fp16"}
         return lesser.get(torch.get_autocast_dtype(device.type), "fp32")
     return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "fp32"

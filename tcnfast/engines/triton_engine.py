@@ -17,13 +17,8 @@ from torch import Tensor
 from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
+from .reference import DTYPES
 
-DTYPES = {
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "tf32": torch.float32,
-    "fp32": torch.float32,
-}
 # how a product is taken. fp32: as three of tf32, exact to a bit or two of float32; by float32's own
 # arithmetic registers overflow a hundredfold and compilation takes half a minute
 INPUTS = {"tf32": "tf32", "fp32": "tf32x3"}

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from . import triton_engine
-from .block_call import ROWS, BlockCall, BlockOutputs
+from .block_call import BlockCall, BlockOutputs
+from .reference import DTYPES
 from .triton_engine import FUSION, INPUTS, letters_of
 
 TILE = 64  # rows of a tile
@@ -27,7 +28,7 @@ class Call(BlockCall):
 
     @property
     def dtype(self) -> torch.dtype:
-        return ROWS[self.precision]
+        return DTYPES[self.precision]
 
     @property
     def fixed(self) -> dict:

@@ -159,3 +159,10 @@ def test_what_only_plain_modules_can_train_raises_where_the_engine_is_named(monk
     monkeypatch.setenv(backends.VARIABLE, "cpu")
     with pytest.raises(TcnfastError, match="the network has hooks"):
         model.dense(codes, 4)
+
+
+def test_networks_train_as_plain_modules_where_no_backend_is_for_the_device():
+    model, codes = random_model().to("meta").train(), torch.zeros(2, 200, dtype=torch.uint8)
+    assert training_pass.backend_of(model, codes.to("meta")) == "reference"
+    size = model.config.grid(4).n_scores(200)
+    assert model.dense(codes.to("meta"), 4).shape == (2, 3, size)
