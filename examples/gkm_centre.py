@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.evaluate.plots import bare, new_figure
+from tcnfast.base.figure import bare, new_figure
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.metrics import score_labels
 from tcnfast.windows.gkm_svm import GkmSVM

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER, bare, new_figure
+from tcnfast.base.figure import bare, new_figure
+from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.labels import BOUND, UNBOUND
 from tcnfast.model.model_folder import ModelFolder

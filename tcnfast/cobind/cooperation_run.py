@@ -13,8 +13,8 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.figure import why_not
 from ..base.run_folder import file_hash
-from ..evaluate.plots import why_not
 from ..genome.genome import Genome
 from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.figure import why_not
 from ..base.run_folder import RECORD, file_hash
 from ..data.dataset import Dataset, open_dataset
 from ..data.source import open_source
-from ..evaluate.plots import why_not
 from ..genome.genome import Genome, Region
 from ..genome.intervals import read_bed
 from ..scan.scan_folder import ScanFolder

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.figure import why_not
 from ..base.run_folder import RECORD, file_hash
 from ..data.dataset import first_of_label
-from ..evaluate.plots import why_not
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
 from ..model.load_model import load_model

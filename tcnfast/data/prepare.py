@@ -63,11 +63,9 @@ def _dataset(
 ) -> Dataset:
     """The peaks on the contigs in use, by the rule."""
     if peaks.off_genome:
-        names = [name for name, _ in peaks.off_genome.most_common(_NAMED)]
-        log.warning(
-            "peaks left out because the genome lacks their contig (%d): on %s",
-            peaks.off_genome.total(), _some(names, len(peaks.off_genome)),
-        )  # fmt: skip
+        words = "peaks left out because the genome lacks their contig (%d): on %s"
+        names = [name for name, _ in peaks.off_genome.most_common()]
+        log.warning(words, peaks.off_genome.total(), _some(names))
     peaks = _cut(peaks, chroms, rule, genome.sizes)
     masked = read_blacklist(blacklist, genome.sizes) if blacklist else None
     columns = peaks.bound, peaks.labels, peaks.relaxed, masked
@@ -160,8 +158,8 @@ def _judge(dataset: Dataset, regions: dict[str, list[Region]], min_peaks: int) -
     return said
 
 
-def _some(names: list[str], total: int | None = None) -> str:
-    more = (total or len(names)) - len(names[:_NAMED])
+def _some(names: list[str]) -> str:
+    more = len(names) - len(names[:_NAMED])
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more else "")
 
 

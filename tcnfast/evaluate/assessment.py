@@ -18,8 +18,8 @@ from .bootstrap import MIN_BLOCKS, draw_blocks, interval, p_value
 WITH_REPLICATES = (*METRICS, "precision", "recall")
 # of predicted probability. Binding is rare, so most windows lie far below 0.1: bins of equal width
 # would hold nearly all of them in one, bins of equal count would never come near a threshold
-EDGES = np.array([0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7,
-                  0.8, 0.9, 1])  # fmt: skip
+_FINE = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+EDGES = np.array([*_FINE, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
 RECALLS = np.linspace(0, 1, 101)  # of precision-recall curves
 
 
@@ -146,8 +146,8 @@ def assess(
         else:
             scores |= ranking.calls(cutoffs[index], weights)
         inside = int((truth & windows.island[known]).sum())
-        return scores, truth.sum(), truth.size, inside, _reliability(ranking), \
-            ranking.precision_at(RECALLS)  # fmt: skip
+        curves = _reliability(ranking), ranking.precision_at(RECALLS)
+        return scores, truth.sum(), truth.size, inside, *curves
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         rows = list(pool.map(one, range(len(windows.labels))))
@@ -195,12 +195,9 @@ def compare(a: Assessment, b: Assessment, name: str) -> Difference:
     paired = a.replicates[name] - b.replicates[name]
     counted = a.counted
     means = _mean(a.replicates[name][counted]) - _mean(b.replicates[name][counted])
-    low, high = interval(paired)
-    macro_low, macro_high = interval(means)
-    return Difference(
-        a.values[name] - b.values[name], low, high, p_value(paired),
-        a.macro(name) - b.macro(name), float(macro_low), float(macro_high), float(p_value(means)),
-    )  # fmt: skip
+    each = a.values[name] - b.values[name], *interval(paired), p_value(paired)
+    macro = a.macro(name) - b.macro(name), *interval(means), p_value(means)
+    return Difference(*each, *map(float, macro))
 
 
 def _reliability(ranking: Ranking) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base import figure
 from ..model.metrics import MIN_POSITIVES
 from .assessment import WITH_REPLICATES, Assessment, Difference, compare, left_out
 from .bootstrap import BLOCK, LEVEL, MIN_BLOCKS
@@ -180,8 +181,8 @@ class Evaluation:
             f"{a.macro('ap_elsewhere'):.4f}",
         ]
         if summary["resamples"]:
-            lines.append(f"[95 % intervals: {summary['resamples']} resamples of {a.n_blocks} "
-                         f"blocks of {BLOCK // 10**6} Mb]")  # fmt: skip
+            drawn = f"{summary['resamples']} resamples of {a.n_blocks} blocks"
+            lines.append(f"[95 % intervals: {drawn} of {BLOCK // 10**6} Mb]")
         elif a.n_blocks < MIN_BLOCKS:
             lines.append(f"no intervals: the windows lie in fewer than {MIN_BLOCKS} blocks of 1 Mb")
         uncalled = int(np.isnan(a.values["precision"][a.counted]).sum())
@@ -191,8 +192,8 @@ class Evaluation:
             lines.append("left out of means: " + ", ".join(summary["left_out"]))
         for name, floor in summary.get("floors", {}).items():
             macro_ap = "-" if floor["macro_ap"] is None else f"{floor['macro_ap']:.4f}"
-            lines.append(f"{FLOORS[name]}: macro-AP {macro_ap}; the model is above on "
-                         f"{floor['above']} of {counted}")  # fmt: skip
+            above = f"the model is above on {floor['above']} of {counted}"
+            lines.append(f"{FLOORS[name]}: macro-AP {macro_ap}; {above}")
         for name, x in self.differences.items():
             interval = f"[{x.macro_low:+.4f}, {x.macro_high:+.4f}], p {x.macro_p:.3g}"
             lines.append(
@@ -208,7 +209,7 @@ class Evaluation:
         (folder / "scores.tsv").write_text(self.table())
         text = json.dumps(self.summary(), indent=2, allow_nan=False) + "\n"
         (folder / "summary.json").write_text(text)
-        reason = plots.why_not()
+        reason = figure.why_not()
         if reason:
             log.warning("WARNING: no plots: %s", reason)
         else:

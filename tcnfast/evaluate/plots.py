@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from ..base.figure import bare, new_figure
 from .assessment import EDGES, RECALLS, Assessment
 
 MODEL, OTHER, FLOOR, GREY = "#1f5fa8", "#d9601e", "#3f7a1e", "#9a9a9a"
 ROWS = 60  # labels in one column of bars
 MIN_WINDOWS = 50  # of one bin of one label, to be drawn
-
-
-def why_not() -> str | None:
-    """Why no plot can be drawn here; None if they can."""
-    if find_spec("matplotlib") is None:
-        return "matplotlib is not installed (pip install 'tcnfast[plots]')"
-    return None
 
 
 def write_plots(evaluation, folder: Path) -> None:
@@ -29,21 +22,6 @@ def write_plots(evaluation, folder: Path) -> None:
         ("labels", draw_labels),
     ):
         draw(evaluation).savefig(folder / f"{name}.png", dpi=150)
-
-
-def new_figure(width: float, height: float):
-    """A figure that no window system and no global state knows of."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def bare(axes) -> None:
-    """Take away the frame's upper and right side."""
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_precision_recall(evaluation):
@@ -64,9 +42,9 @@ def draw_precision_recall(evaluation):
         label = f"mean of {len(rows)} labels (macro-AP {a.macro('ap'):.3f})"
         axes.plot(RECALLS, mean, color=MODEL, lw=2.2, label=label)
         axes.legend(frameon=False, fontsize=8, loc="upper right")
-    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall (share of bound windows called)",
-             ylabel="precision (share of called windows bound)",
-             title=f"{evaluation.model}, {evaluation.part}")  # fmt: skip
+    axes.set_xlabel("recall (share of bound windows called)")
+    axes.set_ylabel("precision (share of called windows bound)")
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), title=f"{evaluation.model}, {evaluation.part}")
     bare(axes)
     return figure
 
@@ -86,9 +64,9 @@ def draw_reliability(evaluation):
     x, y, _ = _curve(pooled)
     label = f"all labels together (mean ECE {a.macro('ece'):.5f})"
     upper.plot(x, y, color=MODEL, lw=2, marker="o", ms=4, label=label)
-    upper.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1.05),
-              ylabel="share of windows that are bound",
-              title=f"{evaluation.model}, {evaluation.part}")  # fmt: skip
+    upper.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1.05))
+    upper.set(ylabel="share of windows that are bound")
+    upper.set_title(f"{evaluation.model}, {evaluation.part}")
     upper.legend(frameon=False, fontsize=8, loc="upper left")
     edges = np.maximum(EDGES, least)
     lower.bar(edges[:-1], pooled[:, 0], np.diff(edges), align="edge", color=MODEL, ec="white")

@@ -47,9 +47,9 @@ class Ranking:
         """
         out = np.empty((len(METRICS), weights.shape[1]))
         for first in range(0, weights.shape[1], _TILE):
-            part = np.ascontiguousarray(weights[:, first : first + _TILE], np.int32)
-            _walk(self.score, self.truth, self.cell, part, np.array(FDRS),
-                  out[:, first : first + _TILE])  # fmt: skip
+            tile = np.s_[:, first : first + _TILE]
+            part = np.ascontiguousarray(weights[tile], np.int32)
+            _walk(self.score, self.truth, self.cell, part, np.array(FDRS), out[tile])
         return dict(zip(METRICS, out, strict=True))
 
     def called(self, cutoff: float) -> int:

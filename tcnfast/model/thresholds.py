@@ -46,6 +46,11 @@ class Threshold:
     positives: int
     at_precision: dict[float, Cutoff | None] = field(default_factory=dict)
 
+    @property
+    def best(self) -> Cutoff:
+        """The cutoff of the best F1."""
+        return Cutoff(self.threshold, self.precision, self.recall)
+
 
 def parse_cutoff(rule: str | float) -> str:
     """One spelling of ``f1``, ``precision=P``, ``fdr=Q`` (which is precision=1-Q) or a probability;
@@ -82,7 +87,7 @@ def choose_cutoffs(
         )
     rows = {label: thresholds[label] for label in labels}
     if rule == "f1":
-        return {x: Cutoff(row.threshold, row.precision, row.recall) for x, row in rows.items()}
+        return {label: row.best for label, row in rows.items()}
     precision = float(rule.partition("=")[2])
     if rule not in held_cutoffs(thresholds):
         raise TcnfastError(
@@ -105,8 +110,7 @@ def write_thresholds(path: Path, labels: list[str], thresholds: dict[str, Thresh
     rows = ["\t".join(header)]
     for label in labels:
         row = thresholds[label]
-        cells = [label, *_cells(Cutoff(row.threshold, row.precision, row.recall)),
-                 str(row.positives)]  # fmt: skip
+        cells = [label, *_cells(row.best), str(row.positives)]
         for precision in precisions:
             cells += _cells(row.at_precision[precision])
         rows.append("\t".join(cells))

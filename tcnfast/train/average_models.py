@@ -22,6 +22,7 @@ from ..model.load_model import load_model
 from ..model.model_folder import CARD, ModelFolder
 from ..model.tcn import TCN
 from . import AverageOptions
+from .card import averaged_card, calibration_words
 from .publish import publish
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def average_models(
         model = _average(networks, options.how)
         hashes = [(one.name, one.hash) for one in folders]
         key |= {"how": options.how, "models": hashes, "stride": options.stride}
-        card = _card(folder.path.name, options.how, hashes, len(networks))
+        card = averaged_card(folder.path.name, options.how, hashes, len(networks))
         if data is None and not options.given:
             _write_uncalibrated(model, folder, card)
         else:
@@ -96,10 +97,10 @@ def _write_calibrated(
 ) -> None:
     if isinstance(model, TCN):
         refresh_statistics(model, source, stride)
-    card += _data_words(source)
+    card += calibration_words(source.inputs)
     scores = publish(model, source.dataset, source.split, folder.result, card, stride, run)
-    folder.publish({"test_macro_ap": round(scores.test.macro("ap"), 4)})
-    log.info("validation macro-AP %.4f; model in %s", scores.valid.macro("ap"), folder.path)
+    folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
+    log.info("validation macro-AP %.4f; model in %s", scores["valid"].macro("ap"), folder.path)
 
 
 class _Dense(nn.Module):
@@ -123,22 +124,3 @@ def refresh_statistics(model: TCN, source: Source, stride: int) -> None:
     batches = (sampler.batch(index)[0] for index in range(STATISTICS_BATCHES))
     update_bn((torch.from_numpy(codes) for codes in batches), _Dense(model, stride), device)
     model.eval()
-
-
-def _card(name: str, how: str, hashes: list[tuple[str, str]], networks: int) -> str:
-    what = {
-        "logits": f"An ensemble: the mean of the logits of {networks} networks.",
-        "weights": f"One network: the mean of the weights of {networks}.",
-    }
-    members = [f"- {folder} (SHA-256 {digest[:16]})" for folder, digest in hashes]
-    return "\n".join([f"# {name}", "", what[how], "", "## Made of", "", *members, "", ""])
-
-
-def _data_words(source: Source) -> str:
-    files = [f"- `{file}` (SHA-256 {digest[:16]})" for file, digest in source.inputs]
-    words = (
-        "Probabilities are calibrated per label on the validation regions (Platt scaling, inside "
-        "the head), and thresholds chosen there; what to expect of them was measured on the test "
-        "regions. Its members may have been trained on other data: their own cards say."
-    )
-    return "\n".join(["## Calibration", "", words, "", *files, "", ""])

@@ -78,8 +78,8 @@ def load(path: str | Path, training: Training) -> None:
         training.continue_at(record["step"], epochs, best, record["seconds"])
         if tuple(record["runs_on"]) != training.runs_on():
             was, now = (" ".join(words) for words in (record["runs_on"], training.runs_on()))
-            log.warning("WARNING: training began on %s and goes on on %s: the weights will differ "
-                        "from those of one run", was, now)  # fmt: skip
+            words = "the weights will differ from those of one run"
+            log.warning("WARNING: training began on %s and goes on on %s: %s", was, now, words)
         _set_random_states(_without("random", tensors), training.probe.device)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]

@@ -39,4 +39,5 @@ class WeightAverage:
         self.steps += 1
         new = model.state_dict()
         torch._foreach_lerp_(self._own, [new[name] for name in self._moving], share)
-        torch._foreach_copy_(self._own_counts, [new[name] for name in self._counts])
+        if self._counts:  # weight norm has none
+            torch._foreach_copy_(self._own_counts, [new[name] for name in self._counts])

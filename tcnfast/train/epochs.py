@@ -56,10 +56,10 @@ class EpochLog:
         self.rows.append(_row(epoch))
         self._write()
         loss = "no loss" if math.isnan(epoch.loss) else f"loss {epoch.loss:.4f}"
-        log.info(
-            "step %d: %s, %s macro-AP %.4f, macro-AUROC %.4f%s", epoch.step, loss, self.part,
-            epoch.scores.macro("ap"), epoch.scores.macro("auroc"), " (best)" if is_best else "",
-        )  # fmt: skip
+        ap, auroc = (f"{epoch.scores.macro(name):.4f}" for name in ("ap", "auroc"))
+        best = " (best)" if is_best else ""
+        words = "step %d: %s, %s macro-AP %s, macro-AUROC %s%s"
+        log.info(words, epoch.step, loss, self.part, ap, auroc, best)
         if self._tensorboard is None:
             return
         if self._events is None:

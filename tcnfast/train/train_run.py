@@ -20,10 +20,11 @@ from ..genome.genome import Region
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from ..pwm.meme import read_meme
+from .card import trained_card
 from .epochs import Epoch, EpochLog
 from .fit import fit
 from .motif_init import set_motif_filters
-from .publish import describe, publish
+from .publish import publish
 from .train_config import TrainConfig, TrainOptions
 
 log = logging.getLogger(__name__)
@@ -126,9 +127,9 @@ class _Job:
             saved=folder.work / CHECKPOINT,
             on_resume=epochs.resume,
         )
-        card = describe(folder.path.name, model, dataset, dropped, split, config, self.inputs)
+        card = trained_card(folder.path.name, model, dataset, dropped, split, config, self.inputs)
         scores = publish(model, dataset, split, folder.result, card, config.stride, run)
-        folder.publish({"test_macro_ap": round(scores.test.macro("ap"), 4)})
+        folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
         log.info("model in %s", folder.path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluate.plots import bare, new_figure
+from ..base.figure import bare, new_figure
 from .study_results import CURVES, read_rows
 from .study_tables import Results, gains, pearson
 

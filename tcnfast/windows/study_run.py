@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from ..base import figure
 from ..base.options import setting
 from ..base.tables import replace_file
-from ..evaluate import plots
 from . import StudyOptions
 from .binary_tables import binary_tables
 from .figures import write_figures
@@ -38,7 +38,7 @@ def write_report(folder: Path) -> Path:
     results = Results(folder)
     parts = [*multi_tables(results), *(binary_tables(results) if results.binary else ())]
     replace_file(folder / "tables.md", "\n".join(filter(None, parts)).encode())
-    problem = plots.why_not()
+    problem = figure.why_not()
     if problem:
         log.warning("WARNING: no figures: %s", problem)
     else:

@@ -38,9 +38,6 @@ EVERYWHERE = set(ROOMS)
 ROOMS |= {"windows": EVERYWHERE, "cli": EVERYWHERE | {"windows"}, "": EVERYWHERE | {"windows"}}
 
 KNOWN: set[str] = {
-    "cobind.cooperation_run imports evaluate.plots",
-    "cobind.pairs_run imports evaluate.plots",
-    "cobind.sites_run imports evaluate.plots",
     "long file base/run_folder.py",
 }
 

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 from support.cli import SITE, assert_nothing_written, data_words, fails, refused
 from support.scan import calling_model, files_in, read_rows, run_record_of
 
+from tcnfast.base import figure
 from tcnfast.data.dataset import open_dataset
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate import bootstrap, plots
@@ -47,7 +48,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def no_plots(monkeypatch):
     """They take seconds."""
-    monkeypatch.setattr(plots, "why_not", lambda: "not wanted")
+    monkeypatch.setattr(figure, "why_not", lambda: "not wanted")
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_motifs_beside_each_label(run, lesson, models, small_blocks, no_plots, t
 
 
 def test_without_matplotlib_all_but_the_plots_is_there(run, lesson, models, monkeypatch, tmp_path):
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(figure, "find_spec", lambda name: None)
     code, out, err = run(*words_for(lesson, models, "-o", "made", "-q"))
     assert code == 0 and out
     assert "no plots: matplotlib is not installed (pip install 'tcnfast[plots]')" in err
