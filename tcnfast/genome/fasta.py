@@ -172,9 +172,8 @@ def index_of(path: Path, head: bytes) -> dict[str, Contig] | None:
 def _decode_file(path: Path, head: bytes) -> tuple[int, dict[str, Contig]]:
     """A descriptor of a temporary file of codes, and the contigs in it."""
     what = "compressed" if is_gzip(head) else "not in regular lines"
-    log.info(
-        "%s is %s: decoding it into a temporary file; tcnfast index makes a .2bit once", path, what
-    )
+    words = "%s is %s: decoding it into a temporary file; name the .2bit of tcnfast index instead"
+    log.info(words, path, what)
     try:
         with tempfile.TemporaryFile() as out:
             contigs = _decode_into(out, FastaText(path, head))

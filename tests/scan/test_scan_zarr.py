@@ -17,8 +17,8 @@ from support.scan import (
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import segments
-from tcnfast.scan import pieces, pipeline
-from tcnfast.scan.stretch_writer import ZARR_KINDS
+from tcnfast.scan import ZARR_KINDS, pieces, pipeline
+from tcnfast.scan.scan_folder import ScanFolder
 
 pytest.importorskip("zarr", reason="zarr is not installed")
 from tcnfast.scan.zarr_tracks import ZarrTracks, encode  # noqa: E402
@@ -51,7 +51,9 @@ def test_every_score_is_there_and_calls_are_the_same(fasta, model, tmp_path, out
         want = encode(logits, ZARR_KINDS[track_format], columns)
         np.testing.assert_array_equal(levels, want)
         assert np.isnan(logits[:, 0]).any() == (chrom == "chr20")  # of which some is a gap
-    tracks = ZarrTracks.open(out / "tracks.zarr", "r")
+    scan = ScanFolder(out)
+    assert scan.tracks == dict.fromkeys(TRACKS, out / "tracks.zarr")
+    tracks = scan.zarr_tracks()
     assert tracks.labels == TRACKS and len(tracks.group.attrs["model_sha256"]) == 64
     assert not (out / "tracks").exists() and not partial(out).exists()
     assert run_record_of(out)["key"]["track_format"] == track_format
