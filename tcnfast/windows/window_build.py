@@ -23,7 +23,7 @@ from ..genome.shuffle import dinucleotide_shuffles
 from . import WindowPrepareOptions
 from .window_ground import NOWHERE, Ground, Spans, by_contig, join
 from .window_leaks import check_leaks, same_sequences
-from .window_negatives import elsewhere, flanks, gc_matched, how_many
+from .window_negatives import dealt, elsewhere, flanks, gc_matched, how_many
 from .window_recipe import NEGATIVES, Recipe, read_recipe
 from .window_report import write_report
 from .window_set import ELSEWHERE, FLANK, GC, KINDS, OTHER, PARTS, SHUFFLE, SITE, WindowSet
@@ -184,7 +184,9 @@ class _Build:
         found[GC], off = gc_matched(ground, part, gc, wanted[GC], self.every, avoid, rngs[GC])
         if off:
             self._note(f"gc windows of {PARTS[part]} of the next GC there was (in 2 %): {off}")
-        found[SHUFFLE] = _drawn(sites, wanted[SHUFFLE], rngs[SHUFFLE])
+        found[SHUFFLE] = join([])
+        if len(sites):
+            found[SHUFFLE] = sites.take(dealt(len(sites), wanted[SHUFFLE], rngs[SHUFFLE]))
         for kind, spans in found.items():
             if len(spans) < wanted[kind]:
                 self._note(
@@ -246,12 +248,3 @@ class _Build:
     def _note(self, line: str) -> None:
         log.info(line)
         self.notes.append(line)
-
-
-def _drawn(spans: Spans, wanted: int, rng: np.random.Generator) -> Spans:
-    """``wanted`` of the spans: each as often as any other, but for the remainder."""
-    n = len(spans)
-    if not n or not wanted:
-        return join([])
-    order = np.concatenate([rng.permutation(n) for _ in range(-(-wanted // n))])
-    return spans.take(order[:wanted])

@@ -21,6 +21,12 @@ def how_many(sites: int, per_site: float) -> int:
     return round(sites * per_site)
 
 
+def dealt(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """``wanted`` of range(n), n > 0: each as often as any other, but for the remainder."""
+    turns = [rng.permutation(n) for _ in range(-(-wanted // n))]
+    return np.concatenate([np.empty(0, np.int64), *turns])[:wanted]
+
+
 def flanks(
     ground: Ground, sites: Spans, wanted: int, every: dict[str, Intervals], rng: np.random.Generator
 ) -> Spans:
@@ -106,9 +112,7 @@ def gc_matched(
         return join([]), 0
     places, order = _places(ground, part, every, avoid, rng)
     bins = _bin(ground.content(places)[0])
-    turns = -(-wanted // gc.size)
-    drawn = np.concatenate([rng.permutation(gc.size) for _ in range(turns)])[:wanted]
-    missing = np.bincount(_bin(gc[drawn]), minlength=GC_BINS)
+    missing = np.bincount(_bin(gc[dealt(gc.size, wanted, rng)]), minlength=GC_BINS)
     by_bin = [order[bins[order] == i] for i in range(GC_BINS)]
     chosen = np.zeros(len(places), bool)
     chrom, start = places.chrom, places.start

@@ -9,6 +9,7 @@ from support.cli import fails
 from support.study import planted_set
 
 import tcnfast
+from tcnfast import windows
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import reverse_complement
 from tcnfast.windows.architectures import build, window_scorer
@@ -180,3 +181,15 @@ def test_bad_words_of_the_command(tmp_path, run):
         run("windows", "train", "no", "-o", "model"), "no: is no folder of tcnfast windows prepare"
     )
     assert not (tmp_path / "model").exists() and not (tmp_path / "model.partial").exists()
+
+
+def test_the_python_form_and_its_words(tmp_path):
+    planted_set().save(tmp_path / "set")
+    how = dict(arch="deepbind", shape={"filters": 8}, epochs=1, device="cpu")
+    folder = windows.train(tmp_path / "set", tmp_path / "model", **how)
+    found = windows.evaluate(tmp_path / "set", folder, device="cpu")
+    assert found.folder is None and found.table.startswith("label\twindows\tbound\tap")
+    with pytest.raises(TcnfastError, match="model: exists; .* or force=True to replace it"):
+        windows.train(tmp_path / "set", tmp_path / "model", **how)
+    with pytest.raises(TcnfastError, match="learning_rate does not go with faithful=True"):
+        windows.train("set", "out", arch="wavelet", faithful=True, learning_rate=0.1)
