@@ -22,6 +22,7 @@ _HOME = {
     "TCN": "model.tcn",
     "TCNConfig": "model.tcn",
     "load_model": "model.load_model",
+    "ModelFolder": "model.model_folder",
     "Plan": "engines.plan",
     "Genome": "genome.genome",
     "encode": "genome.genome",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
 from .model_folder import ModelFolder
-from .tcn import TCN, TCNConfig
+from .tcn import TCN, Labelled, TCNConfig
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,13 @@ class EnsembleConfig:
         return self.members[0].receptive_field
 
 
-class Ensemble(nn.Module):
+class Ensemble(Labelled):
     """The mean of its members' logits; goes wherever a trained TCN does.
 
-    Inputs and outputs are those of :class:`tcnfast.model.tcn.TCN`. Members may differ in shape,
-    but not
-    in labels, receptive field or label bin: TcnfastError otherwise. An ensemble among them counts
-    as its members. ``thresholds`` are the ensemble's own; those of its members do not hold for
-    their mean. The members are not copied.
+    Inputs and outputs are those of :class:`tcnfast.model.tcn.TCN`. Members may differ in shape, but
+    not in labels, receptive field or label bin: TcnfastError otherwise. An ensemble among them
+    counts as its members. ``thresholds`` are the ensemble's own; those of its members do not hold
+    for their mean. The members are not copied.
     """
 
     def __init__(self, members: Sequence[TCN | Ensemble]) -> None:
@@ -51,15 +50,6 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.config = EnsembleConfig(tuple(member.config for member in members))
         self.thresholds = None
-
-    @property
-    def labels(self) -> list[str]:
-        return self.config.labels
-
-    @property
-    def receptive_field(self) -> int:
-        """Bases that one score depends on; odd."""
-        return self.config.receptive_field
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(N, labels)`` of the window around base ``L // 2``."""
@@ -110,7 +100,7 @@ def mean_weights(names: Sequence[str], models: Sequence[TCN]) -> TCN:
     It means something for models of one training run (epochs, a moving average), or of runs that
     set out from one; networks trained apart do the same with other channels, and their mean does
     nothing. The running statistics of batch norm are averaged too, which is not what the averaged
-    network would have seen: see ``average_run.refresh_statistics``. Counters are the largest.
+    network would have seen: see ``train.average_models``. Counters are the largest.
 
     Raises TcnfastError, with ``names``, where the shapes differ; dropout may, that of the first is
     kept.

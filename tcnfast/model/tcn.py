@@ -81,7 +81,20 @@ class Block(nn.Module):
         return self.relu3(h + shortcut)
 
 
-class TCN(nn.Module):
+class Labelled(nn.Module):
+    """A network whose ``config`` says its labels and how far it sees."""
+
+    @property
+    def labels(self) -> list[str]:
+        return self.config.labels
+
+    @property
+    def receptive_field(self) -> int:
+        """Bases that one score depends on; odd."""
+        return self.config.receptive_field
+
+
+class TCN(Labelled):
     """Multi-label temporal convolutional network over DNA.
 
     Both forward passes take uint8 codes ``(N, L)`` (A 0, C 1, G 2, T 3, N 4) or float one-hot
@@ -104,15 +117,6 @@ class TCN(nn.Module):
         self.head = nn.Linear(config.channels, len(config.labels))
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
-
-    @property
-    def labels(self) -> list[str]:
-        return self.config.labels
-
-    @property
-    def receptive_field(self) -> int:
-        """Bases that one score depends on; odd."""
-        return self.config.receptive_field
 
     @property
     def members(self) -> list[TCN]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from ..base.errors import TcnfastError
-from ..base.options import Run
+from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
 from ..data.data_options import DataOptions
 from ..data.source import Source, open_source
@@ -86,10 +86,10 @@ def _write_uncalibrated(model: TCN | Ensemble, folder: RunFolder, card: str) -> 
     if isinstance(model, TCN) and model.config.norm == "batch":
         lacks += "; its batch norm holds the mean of its members' statistics, not its own"
     model.save(folder.result)
-    remedy = "--data, or --genome, --peaks and --split, mends that"
-    (folder.result / CARD).write_text(f"{card}Not calibrated: {lacks}. {remedy}.\n")
+    (folder.result / CARD).write_text(f"{card}Not calibrated: {lacks}. Average with data.\n")
     folder.publish()
-    log.warning("WARNING: %s is not calibrated: %s; %s", folder.path, lacks, remedy)
+    words = "WARNING: %s is not calibrated: %s; average with %s, or with files of data"
+    log.warning(words, folder.path, lacks, setting("data"))
 
 
 def _write_calibrated(
