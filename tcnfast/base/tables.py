@@ -83,6 +83,8 @@ def read_frame(path: Path, text: Sequence[str] = ("label",), names: Sequence[str
             na_values=["", "NA", "nan"],
         )
     except pandas.errors.EmptyDataError:
+        if names is None:
+            raise TcnfastError(f"{path}: not a table (not even a header)") from None
         table = pandas.DataFrame(columns=names)
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None

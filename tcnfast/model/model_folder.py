@@ -121,7 +121,7 @@ class ModelFolder:
     def table(self):
         """pandas table of the labels: label, tf, cell and, of a calibrated model, the columns of
         thresholds.tsv."""
-        labels = read_frame(self.path / LABELS)
+        labels = read_frame(self.path / LABELS, ("label", "tf", "cell"))
         if not (self.path / THRESHOLDS).exists():
             return labels
         return labels.merge(read_frame(self.path / THRESHOLDS), on="label", how="left")
