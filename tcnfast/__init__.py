@@ -6,6 +6,7 @@ answer at once.
 
 from importlib import import_module
 
+from . import cobind as cobind
 from .attribute import attribute as attribute
 from .bench import bench as bench
 from .bench import info as info
@@ -34,6 +35,7 @@ _VERBS = [
     "attribute",
     "average",
     "bench",
+    "cobind",
     "evaluate",
     "index",
     "info",

@@ -32,12 +32,13 @@ ROOMS = {
     "attribute": "attribute",
     "motifs": "motifs",
     "report": "report",
+    "cobind": "cobind",
     "info": "bench",
     "bench": "bench",
     "windows": "windows",
 }
 # TODO: gone when each is a verb that ROOMS names
-LEGACY = ("variants", "cobind")
+LEGACY = ("variants",)
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
     "windows": "sets of windows, other networks on them, and their comparison",

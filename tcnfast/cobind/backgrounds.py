@@ -14,7 +14,6 @@ from ..pwm.log_odds import log_odds
 from ..pwm.meme import Motif
 from ..pwm.placements import best_placements
 
-KINDS = ("shuffled", "genome", "random")
 GC = 0.41  # of random sequence: about that of the human genome
 CANDIDATES = 20  # drawn for each background that is kept
 _TRIES = 50  # rounds of drawing from a genome, before it is found to be all N

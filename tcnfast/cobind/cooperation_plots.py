@@ -4,8 +4,8 @@ matplotlib."""
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from ..base.figure import bare, colour_bar, name_cells, new_figure
 from .cooperation import NAMES, CooperationTable
 
 COLOURS = ("#1f5fa8", "#d9601e", "#3f7a1e", "#8a4fa3")
@@ -26,21 +26,18 @@ def draw_overview(table: CooperationTable):
         values[a, b] = values[b, a] = strength
         words[a, b] = words[b, a] = f"{strength:+.1f}\n{table.labels[pair.reacting]}"
     side = float(np.clip(1.6 + 0.75 * len(names), 4, 13))
-    figure = Figure((side + 1, side), layout="constrained")
+    figure = new_figure(side + 1, side)
     axes = figure.add_subplot()
     limit = max(2 * table.margin, float(np.nanmax(np.abs(values))))
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (row, column), text in words.items():
         dark = abs(values[row, column]) > 0.6 * limit
-        axes.text(column, row, text.replace("@", "\n@"), ha="center", va="center", fontsize=6,
-                  color="white" if dark else "black")  # fmt: skip
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.tick_params(length=0)
+        style = dict(ha="center", va="center", fontsize=6, color="white" if dark else "black")
+        axes.text(column, row, text.replace("@", "\n@"), **style)
+    name_cells(axes, names, names, size=8, rotation=45)
     axes.spines[:].set_visible(False)
     figure.suptitle("largest interaction of each pair, and the label it is of", fontsize=10)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-    bar.set_label("interaction, AB - A - B + 0 (logits)", fontsize=8)
+    colour_bar(figure, image, axes, "interaction, AB - A - B + 0 (logits)")
     return figure
 
 
@@ -50,7 +47,7 @@ def draw_profiles(table: CooperationTable):
     order = np.argsort(-np.array(strength), kind="stable")[:PANELS]
     columns = min(COLUMNS, len(order))
     rows = -(-len(order) // columns)
-    figure = Figure((3.5 * columns + 0.6, 2.3 * rows + 0.6), layout="constrained")
+    figure = new_figure(3.5 * columns + 0.6, 2.3 * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, index in zip(grid.flat, order.tolist(), strict=False):
         _draw_curves(axes, table, index)
@@ -66,17 +63,15 @@ def draw_profiles(table: CooperationTable):
 def _draw_curves(axes, table: CooperationTable, index: int) -> None:
     pair = table.pairs[index]
     gaps = np.arange(pair.interaction.shape[1])
-    for name, colour, mean, error in zip(
-        NAMES, COLOURS, pair.interaction[..., pair.reacting], pair.error[..., pair.reacting],
-        strict=True,
-    ):  # fmt: skip
+    means, errors = pair.interaction[..., pair.reacting], pair.error[..., pair.reacting]
+    for name, colour, mean, error in zip(NAMES, COLOURS, means, errors, strict=True):
         axes.plot(gaps, mean, color=colour, lw=1.1, label=name)
-        axes.fill_between(gaps, mean - 1.96 * error, mean + 1.96 * error, color=colour, alpha=0.2,
-                          lw=0)  # fmt: skip
+        low, high = mean - 1.96 * error, mean + 1.96 * error
+        axes.fill_between(gaps, low, high, color=colour, alpha=0.2, lw=0)
     axes.axhline(0, color="black", lw=0.6)
     axes.axhspan(-table.margin, table.margin, color="#bbbbbb", alpha=0.25, lw=0)
     verdict = pair.cooperation.verdict(table.margin)[pair.reacting]
     words = f"A {pair.first.name}, B {pair.second.name}\n{table.labels[pair.reacting]}: {verdict}"
     axes.set_title(words, fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)

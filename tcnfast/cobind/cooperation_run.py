@@ -6,22 +6,22 @@ import itertools
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.figure import why_not
-from ..base.run_folder import file_hash
+from ..base.figure import can_draw
+from ..base.options import Run
+from ..base.run_folder import RunFolder
+from ..base.run_record import device_words
 from ..genome.genome import Genome
-from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme
-from .backgrounds import KINDS, draw_backgrounds
+from .backgrounds import draw_backgrounds
+from .cobind_options import CooperationOptions
 from .cooperation import CooperationTable, check_spans, measure_cooperation
 from .inserted_sites import Site, distinct, motif_file, named_motifs
-from .result_folder import result_folder
 from .window_scores import WindowScorer
 
 log = logging.getLogger(__name__)
@@ -29,73 +29,32 @@ log = logging.getLogger(__name__)
 SCREENED_ON = 16  # backgrounds that a file's motifs are ranked on
 
 
-@dataclass(frozen=True)
-class CooperationOptions:
-    """What an in-silico experiment depends on, besides the model and the motifs. ``pairs`` or
-    ``names`` of motifs; else the ``top`` of the file, by what each does alone. ``background``: of
-    KINDS; None is "shuffled" with a genome and "random" without."""
-
-    names: tuple[str, ...] | None = None
-    pairs: tuple[tuple[str, str], ...] | None = None
-    top: int = 6
-    background: str | None = None
-    backgrounds: int = 50
-    max_gap: int = 100
-    margin: float = 1.0
-    permutations: int = 999
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.background not in (None, *KINDS):
-            raise TcnfastError(f"background {self.background!r}: must be one of {', '.join(KINDS)}")
-        if self.names is not None and self.pairs is not None:
-            raise TcnfastError("--names and --pairs exclude each other")
-        if self.names is not None and len(self.names) < 2:
-            raise TcnfastError("--names: a pair needs two motifs")
-        if self.top < 2 or self.max_gap < 0 or not self.margin > 0:
-            raise TcnfastError("--top must be at least 2, --max-gap at least 0, --margin above 0")
-
-
 def motif_cooperation(
-    model: str | Path,
-    motifs: str | Path | None,
-    out: str | Path,
-    genome: Sequence[str | Path] = (),
-    options: CooperationOptions | None = None,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    backend: str = "auto",
-    force: bool = False,
-    progress: bool = False,
+    model: str | Path, out: str | Path, options: CooperationOptions, run: Run
 ) -> CooperationTable:
-    """Insert pairs of motifs at all gaps, orders and orientations into backgrounds, and write which
-    label reacts with more, or less, than the sum: cooperation.tsv, profiles.tsv, interaction.npz
-    and pictures, into the folder ``out``.
-
-    ``motifs``: a MEME file, a folder of ``tcnfast motifs``, or None for the bundled JASPAR 2024.
-    ``genome``: FASTA files that backgrounds are drawn from.
-    """
-    options = options or CooperationOptions()
-    path = motif_file(motifs)
+    """See :func:`tcnfast.cobind.motifs`."""
+    path = motif_file(options.motifs)
     known = read_meme(path)
-    scorer = WindowScorer(load_model(model), device=device, precision=precision, backend=backend)
-    key = {
-        **scorer.key(model),
-        "command": "cobind motifs",
-        "inputs": [(Path(name).name, file_hash(name)) for name in (*genome, path)],
-        **asdict(options),
-    }
-    with result_folder(out, key, force) as (result, record):
-        with Genome(*genome) if genome else nullcontext() as opened:
+    scorer = WindowScorer.open(model, run)
+    asked = {k: v for k, v in asdict(options).items() if k not in ("motifs", "genome")}
+    files = [*options.genome, path]
+    with RunFolder(
+        out, "cobind motifs", run, key=lambda: scorer.key(model, files) | asked
+    ) as folder:
+        with Genome(*options.genome) if options.genome else nullcontext() as opened:
             pairs, backgrounds = _prepare(scorer, known, opened, options, path)
         table = measure_cooperation(
-            scorer, backgrounds, pairs, options.max_gap, options.margin,
-            permutations=options.permutations, seed=options.seed, progress=progress,
-        )  # fmt: skip
-        _write(table, result)
-        record["device"] = run_record.device_words(scorer.plan.device)
-        record["windows"] = table.windows
+            scorer,
+            backgrounds,
+            pairs,
+            options.max_gap,
+            options.margin,
+            permutations=options.permutations,
+            seed=options.seed,
+            progress=run.progress,
+        )
+        _write(table, folder.result)
+        folder.publish({"device": device_words(scorer.plan.device), "windows": table.windows})
     log.info("%d windows", table.windows)
     return table
 
@@ -127,8 +86,8 @@ def _prepare(
     check_spans(pairs, options.max_gap, scorer.width)
     backgrounds, left = draw_backgrounds(kind, options.backgrounds, *draw, chosen)
     log.info("%d pairs of %s", len(pairs), ", ".join(motif.name for motif in chosen))
-    log.info("%d backgrounds (%s); no motif in them reaches more than %.0f %% of its best score",
-             len(backgrounds), kind, 100 * left)  # fmt: skip
+    words = "%d backgrounds (%s); no motif in them reaches more than %.0f %% of its best score"
+    log.info(words, len(backgrounds), kind, 100 * left)
     return pairs, backgrounds
 
 
@@ -154,9 +113,7 @@ def _write(table: CooperationTable, folder: Path) -> None:
     (folder / "cooperation.tsv").write_text("\n".join(table.rows()) + "\n")
     (folder / "profiles.tsv").write_text("\n".join(table.profiles()) + "\n")
     np.savez_compressed(folder / "interaction.npz", **table.arrays())
-    reason = why_not()
-    if reason:
-        log.warning("WARNING: no pictures: %s", reason)
+    if not can_draw():
         return
     from . import cooperation_plots as plots
 

@@ -11,6 +11,7 @@ from scipy import stats
 from ..base.errors import TcnfastError
 from ..base.progress import Progress
 from ..pwm.meme import Motif
+from .cobind_options import InfluenceOptions
 from .interaction import LEVEL
 from .scrambles import best_sites, scrambled, scrambled_elsewhere
 from .window_scores import WindowScorer
@@ -46,22 +47,6 @@ class Influence:
     def own(self) -> bool:
         """Whether the motif is named for the label's factor."""
         return self.motif.is_named(self.label.partition("@")[0])
-
-
-@dataclass(frozen=True)
-class InfluenceOptions:
-    """``max_sites`` of a label, drawn at random; ``draws`` of each scramble and control; ``reach``
-    in bases on either side of a summit; ``min_sites`` that must have a motif."""
-
-    max_sites: int = 200
-    draws: int = 5
-    reach: int = 100
-    min_sites: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.min_sites < 6:
-            raise TcnfastError(f"min-sites {self.min_sites}: fewer than 6 pairs can prove nothing")
 
 
 def measure_influence(

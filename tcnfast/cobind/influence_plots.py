@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..base.figure import colour_bar, name_cells, new_figure
 from .influence import Influence, q_values
 
 SURE = 0.05  # q below which a square is told with its number
@@ -22,7 +22,7 @@ def draw_influence(found: Sequence[Influence]):
     names = {row.motif.id: row.motif.name for row in found}
     values = np.full((len(labels), len(motifs)), np.nan)
     own = []
-    figure = Figure((2.6 + 0.42 * len(motifs), 1.8 + 0.24 * len(labels)), layout="constrained")
+    figure = new_figure(2.6 + 0.42 * len(motifs), 1.8 + 0.24 * len(labels))
     axes = figure.add_subplot()
     for row in found:
         place = labels.index(row.label), motifs.index(row.motif.id)
@@ -34,20 +34,15 @@ def draw_influence(found: Sequence[Influence]):
         if q <= SURE:
             at = motifs.index(row.motif.id), labels.index(row.label)
             colour = "white" if abs(row.difference) > DARK * limit else "black"
-            axes.text(*at, f"{row.difference:.1f}", fontsize=6, color=colour, ha="center",
-                      va="center")  # fmt: skip
+            style = dict(fontsize=6, color=colour, ha="center", va="center")
+            axes.text(*at, f"{row.difference:.1f}", **style)
     image = axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for row, column in own:
         axes.add_patch(_frame(row, column))
-    axes.set_xticks(range(len(motifs)), [names[x] for x in motifs], rotation=60, ha="right",
-                    fontsize=7)  # fmt: skip
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
-    axes.tick_params(length=0)
+    name_cells(axes, [names[x] for x in motifs], labels, size=7, rotation=60)
     axes.set_xlabel("motif that is scrambled (framed: the factor's own)", fontsize=8)
     axes.set_ylabel("label, at its sites", fontsize=8)
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
-    bar.set_label("change of the logit beyond that of random pieces", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    colour_bar(figure, image, axes, "change of the logit beyond that of random pieces", 0.7)
     return figure
 
 

@@ -166,14 +166,25 @@ def judge(responses: Responses) -> Cooperation:
     reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
     curve = found.mean(2)[arrangement, :, label]
     gap_from, gap_to = _half_width(curve, gap)
+
+    def response(logits: np.ndarray) -> np.ndarray:
+        return logits[arrangement, gap, 1::2, label].mean(1)
+
     return Cooperation(
-        arrangement, gap, gap_from, gap_to,
-        *(x[arrangement, gap, 1::2, label].mean(1) for x in
-          (responses.first, responses.second, responses.both)),
-        mean, mean - reach, mean + reach, sd,
-        2 * stats.t.sf(np.abs(mean) / error, n - 1),
-        np.median(found.mean(2).reshape(-1, labels), axis=0),
-    )  # fmt: skip
+        arrangement=arrangement,
+        gap=gap,
+        gap_from=gap_from,
+        gap_to=gap_to,
+        first=response(responses.first),
+        second=response(responses.second),
+        both=response(responses.both),
+        interaction=mean,
+        low=mean - reach,
+        high=mean + reach,
+        sd=sd,
+        p=2 * stats.t.sf(np.abs(mean) / error, n - 1),
+        median=np.median(found.mean(2).reshape(-1, labels), axis=0),
+    )
 
 
 def _half_width(curve: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -92,10 +92,8 @@ def null_counts(
     def one(stream: np.random.SeedSequence, size: int) -> np.ndarray:
         totals = np.zeros((4, *observed.shape), np.int64)
         rng = np.random.default_rng(stream)
-        _replicate(
-            found.label_of, found.bins, found.first, found.n_bins, found.block, setup.edges,
-            setup.order, setup.strata, rng, size, observed, totals,
-        )  # fmt: skip
+        where = found.label_of, found.bins, found.first, found.n_bins, found.block
+        _replicate(*where, setup.edges, setup.order, setup.strata, rng, size, observed, totals)
         return totals
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

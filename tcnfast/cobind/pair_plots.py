@@ -5,10 +5,10 @@ from __future__ import annotations
 import networkx
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from ..base.figure import colour_bar, name_cells, new_figure
 from .pair_table import PairTable
 
 NULL_WORDS = {
@@ -44,23 +44,19 @@ def draw_heat_map(table: PairTable, title: str):
     phi = table.square("phi")[np.ix_(order, order)]
     above = np.triu(np.ones(fold.shape, bool), 1)
     side = float(np.clip(1.6 + 0.085 * len(names), 4.0, 12.0))
-    figure = Figure((side + 1.2, side), layout="constrained")
+    figure = new_figure(side + 1.2, side)
     axes = figure.add_subplot()
-    style = dict(interpolation="nearest")
-    upper = axes.imshow(np.where(above, fold, np.nan), cmap="RdBu_r", vmin=-SHOWN, vmax=SHOWN,
-                        **style)  # fmt: skip
-    lower = axes.imshow(np.where(above.T, phi, np.nan), cmap="Purples", vmin=0, vmax=0.5, **style)
+    folds = dict(cmap="RdBu_r", vmin=-SHOWN, vmax=SHOWN, interpolation="nearest")
+    phis = dict(cmap="Purples", vmin=0, vmax=0.5, interpolation="nearest")
+    upper = axes.imshow(np.where(above, fold, np.nan), **folds)
+    lower = axes.imshow(np.where(above.T, phi, np.nan), **phis)
     size = float(np.clip(420 / max(len(names), 1), 3.2, 9))
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
-    axes.tick_params(length=0)
+    name_cells(axes, names, names, size)
     axes.spines[:].set_visible(False)
     figure.suptitle(title, fontsize=10)
     words = f"above the diagonal: log2 of observed over expected\n({NULL_WORDS[null]})"
     for image, text in ((upper, words), (lower, "below: phi")):
-        bar = figure.colorbar(image, ax=axes, shrink=0.35, pad=0.01, aspect=14)
-        bar.set_label(text, fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        colour_bar(figure, image, axes, text, 0.35, aspect=14)
     return figure
 
 
@@ -71,7 +67,7 @@ def draw_network(graph: networkx.Graph, title: str):
     for label in graph:
         edges = sorted(graph.edges(label, data="weight"), key=lambda edge: -edge[2])[:DRAWN]
         shown.add_weighted_edges_from(edges)
-    figure = Figure((9, 8), layout="constrained")
+    figure = new_figure(9, 8)
     axes = figure.add_subplot()
     axes.set_title(f"{title}, the {DRAWN} strongest partners of each", fontsize=10)
     axes.set_axis_off()
@@ -89,10 +85,8 @@ def draw_network(graph: networkx.Graph, title: str):
         points = np.array([places[label] for label in here])
         axes.scatter(*points.T, s=34, color=colour, label=cell or "no cell", zorder=2, lw=0)
     for label in shown:
-        axes.annotate(
-            graph.nodes[label]["factor"], places[label], xytext=(0, 4), ha="center",
-            textcoords="offset points", fontsize=6.5, zorder=3,
-        )  # fmt: skip
+        above = dict(xytext=(0, 4), textcoords="offset points", ha="center")
+        axes.annotate(graph.nodes[label]["factor"], places[label], fontsize=6.5, zorder=3, **above)
     figure.legend(loc="outside lower center", ncols=min(6, len(cells)), frameon=False, fontsize=8)
     return figure
 

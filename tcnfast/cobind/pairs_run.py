@@ -4,136 +4,109 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.figure import why_not
-from ..base.run_folder import RECORD, file_hash
+from ..base.figure import can_draw
+from ..base.options import Run, setting
+from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..data.dataset import Dataset, open_dataset
 from ..data.source import open_source
 from ..genome.genome import Genome, Region
 from ..genome.intervals import read_bed
 from ..scan.scan_folder import ScanFolder
+from .cobind_options import PairsOptions
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
-from .result_folder import result_folder
-from .scan_calls import scan_calls
+from .scan_sites import scan_sites
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class PairsOptions:
-    """What co-occurrence depends on, besides its data. ``bin`` and ``block`` in bases: of what two
-    labels must share, and of what changes places under a null. ``fdr`` and ``fold`` choose the
-    edges of the network."""
-
-    targets: tuple[str, ...] | None = None
-    part: str | None = None
-    bin: int = 200
-    block: int = 1000
-    replicates: int = 1000
-    seed: int = 0
-    min_sites: int = 20
-    fdr: float = 0.05
-    fold: float = 1.5
-
-    def __post_init__(self) -> None:
-        if self.block % self.bin:
-            raise TcnfastError(f"block {self.block}: must be a multiple of the bin, {self.bin} bp")
-        if self.replicates < 20:
-            raise TcnfastError(f"replicates {self.replicates}: fewer than 20 give no p value")
-        if not 0 < self.fdr < 1:
-            raise TcnfastError(f"fdr {self.fdr}: must lie between 0 and 1")
+FILES = ("genome", "peaks", "split", "blacklist")
 
 
 def co_occurrence(
-    data: dict,
-    out: str | Path,
-    scan: str | Path | None = None,
-    options: PairsOptions | None = None,
-    *,
-    force: bool = False,
+    data: str | Path | None, out: str | Path, options: PairsOptions, run: Run
 ) -> dict[str, PairTable]:
-    """Co-occurrence of all label pairs, "observed" of peaks and "predicted" of a scan's calls.
+    """See :func:`tcnfast.cobind.pairs`."""
+    scan = ScanFolder(options.scan) if options.scan else None
+    with _open(data, options) as (dataset, split, inputs):
 
-    ``data``: ``data``, a folder of tcnfast prepare; or ``genome`` (paths) with ``peaks`` (paths;
-    none: only the scan is looked at), ``blacklist`` and ``split``. Writes, for each of the two, a
-    table, a heat map and a network to the folder ``out``, and summary.json.
-    """
-    options = options or PairsOptions()
-    with _open(data, options.part) as (dataset, split, inputs):
-        sources = _sources(dataset, scan, options)
-        key = {
-            "command": "cobind pairs",
-            "tcnfast": run_record.version(),
-            "inputs": inputs,
-            "scan": file_hash(Path(scan) / RECORD) if scan else None,
-            **asdict(options),
-        }
-        with result_folder(out, key, force) as (result, _):
+        def key() -> dict:
+            return {
+                "tcnfast": run_record.version(),
+                "inputs": inputs(),
+                "scan": file_hash(scan.path / RECORD) if scan else None,
+                **{k: v for k, v in asdict(options).items() if k not in ("scan", *FILES)},
+            }
+
+        with RunFolder(out, "cobind pairs", run, key=key) as folder:
+            sources = _sources(dataset, scan, options)
             tables = {
                 name: _measure(name, source, split, options) for name, source in sources.items()
             }
-            summary = _write(tables, result, options)
+            summary = _write(tables, folder.result, options)
+            folder.publish()
     log.info("%s", json.dumps(summary))
     return tables
 
 
 @contextmanager
-def _open(data: dict, part: str | None) -> Iterator[tuple[Dataset, list[Region] | None, list]]:
-    """A dataset, without peaks where none were named; the regions of the part; hashed inputs."""
-    if part is not None and not (data.get("data") or data.get("split")):
-        raise TcnfastError("--part needs --split, or a prepared folder")
-    if data.get("data"):
-        with open_source(data=data["data"]) as source:
-            yield source.dataset, source.split[part] if part else None, source.inputs
+def _open(
+    data: str | Path | None, options: PairsOptions
+) -> Iterator[tuple[Dataset, list[Region] | None, Callable[[], list]]]:
+    """A dataset, without peaks where none were named; the regions of the part; what hashes the
+    inputs."""
+    files = {name: getattr(options, name) for name in FILES}
+    part, genome, peaks, blacklist = options.part, options.genome, options.peaks, options.blacklist
+    if part is not None and not (data or options.split):
+        raise TcnfastError(f"{setting('part')} needs {setting('split')}, or a prepared folder")
+    if data or (options.split and peaks and genome):
+        with open_source(None if data is None else str(data), **files) as source:
+            yield source.dataset, source.split[part] if part else None, lambda: source.inputs
         return
-    if not data.get("genome"):
-        raise TcnfastError("no genome: name FASTA files with --genome, or a prepared folder")
-    if data.get("split"):
-        if not data.get("peaks"):
-            raise TcnfastError("--split goes with --peaks, or use a prepared folder")
-        with open_source(**data) as source:
-            yield source.dataset, source.split[part] if part else None, source.inputs
-        return
-    blacklist, peaks = data.get("blacklist"), list(data.get("peaks") or ())
-    with Genome(*data["genome"]) as genome:
+    if not genome:
+        raise TcnfastError(
+            f"no genome: name FASTA files with {setting('genome')}, or a prepared folder"
+        )
+    if options.split:
+        raise TcnfastError(
+            f"{setting('split')} goes with {setting('peaks')}, or use a prepared folder"
+        )
+    with Genome(*genome) as opened:
         if peaks:
-            dataset = open_dataset(genome, peaks, [], blacklist)
+            dataset = open_dataset(opened, list(peaks), [], blacklist)
         else:
-            masked = read_bed(blacklist, genome.sizes, allow_missing=True) if blacklist else None
-            dataset = Dataset(genome, None, [], None, masked)
-        paths = [*data["genome"], *peaks, *([blacklist] if blacklist else [])]
-        yield dataset, None, [(Path(path).name, file_hash(path)) for path in paths]
+            masked = read_bed(blacklist, opened.sizes, allow_missing=True) if blacklist else None
+            dataset = Dataset(opened, None, [], None, masked)
+        paths = [*genome, *peaks, *([blacklist] if blacklist else [])]
+        yield dataset, None, lambda: [(Path(path).name, file_hash(path)) for path in paths]
 
 
-def _sources(dataset: Dataset, scan: str | Path | None, options: PairsOptions) -> dict:
+def _sources(dataset: Dataset, scan: ScanFolder | None, options: PairsOptions) -> dict:
     """Datasets of what is to be looked at, by name, with the labels asked for."""
     targets = options.targets
-    known = list(dataset.labels)
-    scanned = None if scan is None else ScanFolder(scan)
-    if scanned is not None:
-        known += scanned.labels
+    known = [*dataset.labels, *(scan.labels if scan else [])]
     for label in targets or ():
         if label not in known:
-            raise TcnfastError(f"--targets: no label {label!r} in the peaks or the scan")
+            raise TcnfastError(f"{setting('targets')}: no label {label!r} in the peaks or the scan")
     sources = {}
     if dataset.labels:
         labels = [x for x in dataset.labels if targets is None or x in targets]
         sources["observed"] = dataset.select(labels)
-    if scanned is not None:
-        calls = scan_calls(scanned, dataset.genome.sizes)
-        labels = [x for x in scanned.labels if targets is None or x in targets]
+    if scan is not None:
+        calls = scan_sites(scan, dataset.genome.sizes)
+        labels = [x for x in scan.labels if targets is None or x in targets]
         sources["predicted"] = Dataset(dataset.genome, calls, labels, None, dataset.blacklist)
     if not sources:
-        raise TcnfastError("nothing to look at: name --peaks, a prepared folder, or --scan")
+        wanted = f"{setting('peaks')}, a prepared folder, or {setting('scan')}"
+        raise TcnfastError(f"nothing to look at: name {wanted}")
     return sources
 
 
@@ -147,11 +120,11 @@ def _measure(
     if rare and (options.targets is not None or (~few).sum() < 2):
         raise TcnfastError(
             f"{name}: fewer than {options.min_sites} bound bins of {', '.join(rare)}; leave them "
-            "out, or lower --min-sites; pairs need two labels"
+            f"out, or lower {setting('min_sites')}; pairs need two labels"
         )
     if rare:
-        log.warning("WARNING: %s: left out for fewer than %d bound bins: %s", name,
-                    options.min_sites, ", ".join(rare))  # fmt: skip
+        words = "WARNING: %s: left out for fewer than %d bound bins: %s"
+        log.warning(words, name, options.min_sites, ", ".join(rare))
         found = found.select(~few)
     if len(found.labels) < 2:
         raise TcnfastError(f"{name}: only label {found.labels[0]}; pairs need two")
@@ -162,9 +135,7 @@ def _measure(
 def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) -> dict:
     """Everything but run.json; returns the summary."""
     summary: dict = {}
-    reason = why_not()
-    if reason:
-        log.warning("WARNING: no pictures: %s", reason)
+    pictures = can_draw()
     for name, table in tables.items():
         (folder / f"{name}.tsv").write_text("\n".join(table.rows()) + "\n")
         kept = table.significant(options.fdr, options.fold)
@@ -175,7 +146,7 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
             "partners": int(kept.sum()),
             "strictest_null": table.strictest,
         }
-        _write_graph(table, name, folder, options, pictures=not reason)
+        _write_graph(table, name, folder, options, pictures)
     if len(tables) == 2:
         summary["agreement"] = agreement(tables["observed"], tables["predicted"])
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.figure import why_not
-from ..base.run_folder import RECORD, file_hash
+from ..base.figure import can_draw
+from ..base.options import Run, setting
+from ..base.run_folder import RECORD, RunFolder
+from ..base.run_record import device_words
 from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
-from ..model.load_model import load_model
 from ..pwm.meme import Motif, read_meme
 from ..scan.scan_folder import ScanFolder
-from .influence import Influence, InfluenceOptions, influence_rows, measure_influence
+from .cobind_options import InfluenceOptions
+from .influence import Influence, influence_rows, measure_influence
 from .inserted_sites import motif_file, named_motifs
-from .result_folder import result_folder
-from .scan_calls import scan_calls
+from .scan_sites import scan_sites
 from .scrambles import known
 from .window_scores import WindowScorer
 
@@ -30,65 +30,37 @@ log = logging.getLogger(__name__)
 
 
 def motif_influence(
+    genome: str | Path | Sequence[str | Path],
     model: str | Path,
-    genome: Sequence[str | Path],
-    motifs: str | Path | None,
     out: str | Path,
-    *,
-    scan: str | Path | None = None,
-    peaks: Sequence[str | Path] = (),
-    targets: Sequence[str] | None = None,
-    names: Sequence[str] | None = None,
-    options: InfluenceOptions | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    backend: str = "auto",
-    force: bool = False,
-    progress: bool = False,
+    options: InfluenceOptions,
+    run: Run,
 ) -> list[Influence]:
-    """At the sites of each label (``scan``: calls of a scan; or ``peaks``: labelled tables)
-    scramble each motif in turn, and see how much further the label's logit falls than under
-    scrambles of random pieces of the same width: influence.tsv and a picture, in ``out``.
-
-    ``targets``: labels, all that have enough sites if None. ``names``: motifs of the file
-    ``motifs`` (as of :func:`motif_cooperation`) by name or id; if None, the first that is named for
-    each label's factor.
-    """
-    options = options or InfluenceOptions()
-    if (scan is None) == (not peaks):
-        raise TcnfastError("name --scan or --peaks: the sites to look at")
-    if scan is not None:
-        ScanFolder(scan)  # raises where it is none
-    path = motif_file(motifs)
-    scorer = WindowScorer(load_model(model), device=device, precision=precision, backend=backend)
-    key = {
-        **scorer.key(model),
-        "command": "cobind sites",
-        "inputs": _hashes([*genome, path, *peaks, *([Path(scan) / RECORD] if scan else [])]),
-        "targets": None if targets is None else list(targets),
-        "names": None if names is None else list(names),
-        **asdict(options),
-    }
-    with Genome(*genome) as opened:
-        sites = _read_sites(opened, scan, peaks)
-        windows = site_windows(opened, sites, scorer, targets, options)
-    chosen = _choose_motifs(read_meme(path), names, list(windows), path)
-    log.info("%d labels, %d motifs: %s", len(windows), len(chosen),
-             ", ".join(motif.name for motif in chosen))  # fmt: skip
-    with result_folder(out, key, force) as (result, record):
-        found = measure_influence(scorer, windows, chosen, options, progress)
-        _write(found, result)
-        record["device"] = run_record.device_words(scorer.plan.device)
+    """See :func:`tcnfast.cobind.sites`."""
+    if (options.scan is None) == (not options.peaks):
+        raise TcnfastError(f"name {setting('scan')} or {setting('peaks')}: the sites to look at")
+    scan = ScanFolder(options.scan) if options.scan else None
+    path = motif_file(options.motifs)
+    paths = [genome] if isinstance(genome, (str, Path)) else list(genome)
+    scorer = WindowScorer.open(model, run)
+    files = [*paths, path, *options.peaks, *([scan.path / RECORD] if scan else [])]
+    asked = {k: v for k, v in asdict(options).items() if k not in ("motifs", "peaks", "scan")}
+    with RunFolder(
+        out, "cobind sites", run, key=lambda: scorer.key(model, files) | asked
+    ) as folder:
+        with Genome(*paths) as opened:
+            sites = scan_sites(scan, opened.sizes) if scan else _peaks(opened, options.peaks)
+            windows = site_windows(opened, sites, scorer, options)
+        chosen = _choose_motifs(read_meme(path), options.names, list(windows), path)
+        listed = ", ".join(motif.name for motif in chosen)
+        log.info("%d labels, %d motifs: %s", len(windows), len(chosen), listed)
+        found = measure_influence(scorer, windows, chosen, options, run.progress)
+        _write(found, folder.result)
+        folder.publish({"device": device_words(scorer.plan.device)})
     return found
 
 
-def _hashes(paths: Sequence[str | Path]) -> list[tuple[str, str]]:
-    return [(Path(path).name, file_hash(path)) for path in paths]
-
-
-def _read_sites(genome: Genome, scan: str | Path | None, peaks: Sequence[str | Path]) -> Intervals:
-    if scan is not None:
-        return scan_calls(ScanFolder(scan), genome.sizes)
+def _peaks(genome: Genome, peaks: Sequence[str]) -> Intervals:
     sites = first_of_label([read_labelled(path) for path in peaks])
     # peaks may well cover more than the genome that is given
     here = np.isin(sites.chrom, list(genome.sizes))
@@ -101,18 +73,20 @@ def site_windows(
     genome: Genome,
     sites: Intervals,
     scorer: WindowScorer,
-    targets: Sequence[str] | None,
     options: InfluenceOptions,
 ) -> dict[str, np.ndarray]:
     """Windows uint8 (n, RF) around the summits (middles where unknown) of each label's sites, at
     most ``max_sites`` drawn at random, without those that have an N within the reach.
 
-    ``targets`` None: the labels of the model that have sites. Raises TcnfastError where a
+    Without ``targets``: the labels of the model that have sites. Raises TcnfastError where a
     target, or every label, has fewer than ``min_sites``.
     """
+    targets = options.targets
     for label in targets or ():
         if label not in scorer.labels:
-            raise TcnfastError(f"--targets: the model has no label {label!r}; see tcnfast info")
+            raise TcnfastError(
+                f"{setting('targets')}: the model has no label {label!r}; see tcnfast info"
+            )
     windows: dict[str, np.ndarray] = {}
     few = []
     present = set(sites.label.tolist())
@@ -134,13 +108,13 @@ def site_windows(
         elif targets is not None:
             raise TcnfastError(
                 f"label {label}: has {len(found)} sites, fewer than {options.min_sites}; leave it "
-                "out or lower --min-sites"
+                f"out or lower {setting('min_sites')}"
             )
         else:
             few.append(f"{label} ({len(found)})")
     if few:
-        log.warning("WARNING: left out for fewer than %d sites: %s", options.min_sites,
-                    ", ".join(few))  # fmt: skip
+        words = "WARNING: left out for fewer than %d sites: %s"
+        log.warning(words, options.min_sites, ", ".join(few))
     if not windows:
         raise TcnfastError(f"no label of the model has {options.min_sites} sites")
     return windows
@@ -161,15 +135,14 @@ def _choose_motifs(
         if named:
             chosen[named[0].id] = named[0]
     if not chosen:
-        raise TcnfastError(f"{path}: no motif is named for a factor of the labels; give --names")
+        words = "no motif is named for a factor of the labels"
+        raise TcnfastError(f"{path}: {words}; give {setting('names')}")
     return list(chosen.values())
 
 
 def _write(found: list[Influence], folder: Path) -> None:
     (folder / "influence.tsv").write_text("\n".join(influence_rows(found)) + "\n")
-    reason = why_not()
-    if reason:
-        log.warning("WARNING: no picture: %s", reason)
+    if not can_draw():
         return
     from .influence_plots import draw_influence
 

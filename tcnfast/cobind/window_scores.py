@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ..base import run_record
+from ..base.options import Run
+from ..base.run_folder import file_hash
 from ..engines.plan import Plan
 from ..model.ensemble import Ensemble
+from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 
@@ -41,9 +44,17 @@ class WindowScorer:
             out[part] = self.plan(codes[part])[:, 0].cpu().numpy()
         return out
 
-    def key(self, model: str | Path) -> dict:
-        """What scores depend on, for an output's key; ``model``: folder or bundled name."""
+    @classmethod
+    def open(cls, model: str | Path, run: Run) -> WindowScorer:
+        """Of a model's folder or bundled name, on the device that ``run`` names."""
+        found = load_model(model)
+        return cls(found, device=run.device, precision=run.precision, backend=run.backend)
+
+    def key(self, model: str | Path, files: Sequence[str | Path]) -> dict:
+        """What scores depend on, and the ``files`` that were read, for an output's key; ``model``:
+        folder or bundled name."""
         return {
+            "inputs": [(Path(path).name, file_hash(path)) for path in files],
             "tcnfast": run_record.version(),
             "model": ModelFolder(model).hash,
             "device": self.plan.device.type,

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from support.cli import assert_nothing_written, fails
+from support.cli import assert_nothing_written, fails, refused
 from support.cobind import GAPS, LETTERS, LONGEST_GAP, MOTIFS, PAIR, SUM, sharp_motif
 from support.models import random_model
 from support.scan import read_rows
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind import backgrounds, interaction
-from tcnfast.cobind.cobinding import CooperationOptions, motif_cooperation
+from tcnfast.cobind.cobind_options import KINDS
 from tcnfast.cobind.inserted_sites import Site, distinct, motif_file, named_motifs
 from tcnfast.cobind.periodicity import helical
 from tcnfast.cobind.window_scores import WindowScorer
@@ -26,11 +27,9 @@ FP32 = dict(device="cpu", precision="fp32")
 def fixture_table(planted, tmp_path_factory):
     """The planted pairs, as the command finds them; and where it wrote."""
     out = tmp_path_factory.mktemp("cooperation") / "out"
-    options = CooperationOptions(
-        pairs=(("TIES", "HELPS"), ("FIRST", "SECOND")), backgrounds=24, max_gap=LONGEST_GAP
-    )
-    files = planted / "model", planted / "motifs.meme"
-    return motif_cooperation(*files, out, options=options, **FP32), out
+    pairs = (("TIES", "HELPS"), ("FIRST", "SECOND"))
+    settings = dict(motifs=planted / "motifs.meme", backgrounds=24, max_gap=LONGEST_GAP)
+    return tcnfast.cobind.motifs(planted / "model", out, pairs=pairs, **settings, **FP32), out
 
 
 def test_planted_synergy_is_found_with_its_spacing(table):
@@ -83,9 +82,9 @@ def test_the_tables_and_pictures_are_written(table):
 
 
 def test_the_same_seed_gives_the_same_table(planted, table, tmp_path):
-    options = CooperationOptions(pairs=(("TIES", "HELPS"),), backgrounds=8, max_gap=3)
-    words = planted / "model", planted / "motifs.meme"
-    rows = [motif_cooperation(*words, tmp_path / x, options=options, **FP32).rows() for x in "ab"]
+    settings = dict(motifs=planted / "motifs.meme", pairs="TIES+HELPS", backgrounds=8, max_gap=3)
+    model = planted / "model"
+    rows = [tcnfast.cobind.motifs(model, tmp_path / x, **settings, **FP32).rows() for x in "ab"]
     assert rows[0] == rows[1]
 
 
@@ -182,7 +181,7 @@ def test_backgrounds_hold_no_motif_and_keep_their_dinucleotides(tmp_path):
 
     motifs = [sharp_motif("E", "CACGTG")]
     with Genome(write_fasta(tmp_path / "g.fa", small_genome())) as genome:
-        for kind in backgrounds.KINDS:
+        for kind in KINDS:
             draw = (kind, 6, 300, 4, genome)
             codes, left = backgrounds.draw_backgrounds(*draw, motifs)
             again, _ = backgrounds.draw_backgrounds(*draw, motifs)
@@ -252,9 +251,10 @@ def test_bad_input_is_told_in_a_line(planted, home, run, tmp_path):
         *meme, "--names", "TIES,HELPS", "--backgrounds", 4, "--max-gap", 9
     )
     assert "needs a genome" in complaint(*meme, "--background", "genome")
-    assert "exclude each other" in complaint(*meme, "--names", "TIES,HELPS", "--pairs", "A+B")
+    both = ("--names", "TIES,HELPS", "--pairs", "A+B")
+    refused(run(*words(planted, *meme, *both)), "exclude each other")
     assert "named twice" in complaint(*meme, "--names", "TIES,P_TIES")
-    assert "a pair needs two" in complaint(*meme, "--names", "TIES")
+    refused(run(*words(planted, *meme, "--names", "TIES")), "a pair needs two")
     assert "cannot be read" in complaint("--motifs", "absent.meme")
     code, _, err = run(*words(planted, *meme, "--pairs", "TIES"))
     assert code == 2 and "write two motifs" in err

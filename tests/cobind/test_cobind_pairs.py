@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy import stats
 from scipy.stats import false_discovery_control
-from support.cli import assert_nothing_written, fails
+from support.cli import assert_nothing_written, fails, refused
 from support.dataset import intervals, write_genome
 from support.scan import read_rows
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind import null, pair_graph
-from tcnfast.cobind.cobinding import PairsOptions, co_occurrence
 from tcnfast.cobind.occupancy import Occupancy, occupancy, whole_contigs
 from tcnfast.cobind.pair_table import agreement, measure_pairs, statistics
 from tcnfast.data.dataset import Dataset
@@ -293,10 +293,11 @@ def test_bad_input_is_told_in_a_line(home, run, peaks, tmp_path):
     fails(run(*words(home, "o", "--scan", "empty")), "no output of tcnfast scan")
     fails(run(*words(home, "o", "--scan", "silent")), "holds no call", "--cutoff")
     fails(run(*words(home, "o")), "nothing to look at")
-    fails(run(*words(home, "o", *with_peaks, "--bin", 300)), "multiple of the bin")
+    refused(run(*words(home, "o", *with_peaks, "--bin", 300)), "multiple of the bin")
     fails(run(*words(home, "o", *with_peaks, "--part", "test")), "--part needs --split")
-    fails(run(*words(home, "o", *with_peaks, "--fdr", 2)), "between 0 and 1")
-    assert run("cobind", "pairs", "-g", home / "genome.fa")[0] == 2
+    refused(run(*words(home, "o", *with_peaks, "--fdr", 2)), "between 0 and 1")
+    refused(run(*words(home, "o", *with_peaks, "--ambiguous", peaks)), "bound peaks only")
+    fails(run("cobind", "pairs", "-g", home / "genome.fa"), "nothing to look at")
     assert_nothing_written(tmp_path, "peaks.bed", "empty", "silent")
 
 
@@ -306,7 +307,7 @@ def test_a_config_file_goes_to_the_form(home, run, peaks, tmp_path):
     assert run(*command, "--peaks", peaks)[0] == 0
     assert len(read_rows(tmp_path / "out" / "observed.tsv")) == 2
     (tmp_path / "c.json").write_text(json.dumps({"margin": 3}))
-    fails(run(*command, "--peaks", peaks), "'margin' is no flag of tcnfast cobind pairs")
+    fails(run(*command, "--peaks", peaks), "'margin' is no option of tcnfast cobind pairs")
 
 
 def test_a_part_of_a_split(home, run, peaks, tmp_path):
@@ -320,6 +321,6 @@ def test_a_part_of_a_split(home, run, peaks, tmp_path):
 
 
 def test_from_python(home, peaks, tmp_path):
-    data = {"genome": [home / "genome.fa"], "peaks": [peaks]}
-    tables = co_occurrence(data, tmp_path / "out", options=PairsOptions(replicates=40))
+    files = dict(genome=[home / "genome.fa"], peaks=[peaks])
+    tables = tcnfast.cobind.pairs(out=tmp_path / "out", replicates=40, **files)
     assert list(tables) == ["observed"] and len(tables["observed"].labels) == 3

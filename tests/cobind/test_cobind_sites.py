@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.cli import assert_nothing_written, fails
+from support.cli import assert_nothing_written, fails, refused
 from support.cobind import LETTERS, MOTIFS, PAIR, sharp_motif
 from support.scan import random_letters, read_rows, write_fasta
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.cobind.cobinding import motif_influence
-from tcnfast.cobind.influence import InfluenceOptions, measure_influence
+from tcnfast.cobind import InfluenceOptions
+from tcnfast.cobind.influence import measure_influence
 from tcnfast.cobind.scrambles import best_sites, scrambled, scrambled_elsewhere
 from tcnfast.cobind.window_scores import WindowScorer
 from tcnfast.genome.codes import encode, reverse_complement
@@ -121,11 +121,8 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
     """encode-v1 on 2 Mb of chr20 from its test regions, with JASPAR's motifs, both bundled."""
     targets = ["CTCF@GM12878", "CEBPB@HepG2", "SPI1@GM12878", "MAX@K562"]
     scan = tcnfast.scan(DEMO, out=tmp_path / "scan", targets=targets, **FP32).path
-    options = InfluenceOptions(max_sites=100, draws=3, min_sites=8)
-    found = motif_influence(
-        "encode-v1", [DEMO], None, tmp_path / "out", scan=scan, targets=targets, options=options,
-        **FP32,
-    )  # fmt: skip
+    settings = dict(scan=scan, targets=targets, max_sites=100, draws=3, min_sites=8)
+    found = tcnfast.cobind.sites(DEMO, out=tmp_path / "out", **settings, **FP32)
     own = {row.label: row for row in found if row.own}
     assert list(own) == targets
     for row in own.values():
@@ -168,7 +165,7 @@ def test_bad_input_is_told_in_a_line(planted, place, run):
     assert "reach 100: the model's window" in complaint(*few, "--names", "TIES")
     assert "no motif is named for a factor" in complaint(*few, "--reach", 20)
     assert "name --scan or --peaks" in complaint()
-    assert "can prove nothing" in complaint(*peaks, "--min-sites", 3)
+    refused(run(*base, *peaks, "--min-sites", 3), "can prove nothing")
     assert "no output of tcnfast scan" in complaint("--scan", ".")
     assert_nothing_written(place, "g.fa", "p.bed")
 
