@@ -1,5 +1,4 @@
-"""What is written of the attributions of a label beside their arrays: a bigWig of single bases, and
-the stretches that stand out."""
+"""The files of a label beside its arrays: a bigWig with a value for each base, and seqlets."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ SEQLET_THRESHOLD = 0.01  # of tangermeme's recursive caller, its own default
 
 
 def write_bigwig(path: Path, attributions: Attributions, sizes: Mapping[str, int]) -> None:
-    """One value for each base of a window: what the base that is there adds. Where windows overlap,
-    the mean of theirs; at N and beyond a contig nothing. Genome browsers draw it as letters
+    """Write one value for each base of the windows: what it adds to the logit. Where windows
+    overlap, their mean; no value at N and beyond a contig. Genome browsers draw it as letters
     ("dynseq")."""
     with pyBigWig.open(str(path), "w") as bigwig:
         bigwig.addHeader(list(sizes.items()))
@@ -58,10 +57,9 @@ def _stretches(
 
 
 def write_seqlets(path: Path, attributions: Attributions) -> int:
-    """Stretches of bases that add more, or take away more, than the others do, as BED: chrom,
-    start, end, the label, the sum of their attributions, and a dot; sorted; each once. How many.
-
-    Called by tangermeme's recursive caller, for gains and for losses.
+    """Write seqlets, stretches that raise or lower the logit more than the rest, as BED: chrom,
+    start, end, the label, the sum of their attributions, and a dot; sorted, each once. Returns
+    their number. They are called by tangermeme's recursive caller, for both signs.
     """
     import torch
     from tangermeme.seqlet import recursive_seqlets

@@ -3,13 +3,13 @@ the place of the window in the genome, so that coordinates are never lost."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.tables import read_arrays
 from ..genome.codes import N
 
 
@@ -17,9 +17,9 @@ from ..genome.codes import N
 class Attributions:
     """Windows of one label, in the order of the regions they were asked for.
 
-    Windows lie on the plus strand of the genome, 0-based; a logit stands at the middle base of its
-    window. ``hypothetical`` is what a base would add if it stood at a place, all four bases;
-    :attr:`projected` what the base that is there adds.
+    Windows lie on the plus strand of the genome, 0-based; a logit is that of the middle base of its
+    window. ``hypothetical``: what each of the four bases would add at each place;
+    :attr:`projected`: what the base of the sequence adds.
     """
 
     label: str
@@ -57,13 +57,12 @@ class Attributions:
     @classmethod
     def open(cls, path: str | Path) -> Attributions:
         """Read the file of :meth:`save`. Raises TcnfastError that says what is wrong with it."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {field.name: stored[field.name] for field in fields(cls)}
-        except FileNotFoundError:
-            raise TcnfastError(f"{path}: no such file; tcnfast attribute writes it") from None
-        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise TcnfastError(f"{path}: no attributions of tcnfast ({error})") from None
+        stored = read_arrays(path, "attributions", "attribute")
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in stored]
+        if missing:
+            raise TcnfastError(f"{path}: no attributions of tcnfast ({missing[0]!r} is missing)")
+        arrays = {name: stored[name] for name in names}
         n, width = len(arrays["start"]), arrays["codes"].shape[-1]
         shapes = dict(label=(), method=(), chrom=(n,), start=(n,), codes=(n, width))
         shapes |= dict(hypothetical=(n, 4, width), logit=(n,))

@@ -1,4 +1,4 @@
-"""What a method of attribution says of some windows, and what such a method is."""
+"""The result of a method of attribution, and the form of such a method."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 class Explained(NamedTuple):
     """Windows of one label: ``hypothetical`` float32 (n, 4, L), ``logit`` float32 (n,), ``gap``
-    float32 (n,): what the attributions are short of, as a sum, in logits; NaN where their method
-    promises no sum."""
+    float32 (n,): the part of the logit's gain over the baseline that is missing from the sum of the
+    attributions; NaN for a method whose attributions have no such sum."""
 
     hypothetical: np.ndarray
     logit: np.ndarray
@@ -38,4 +38,4 @@ class Explainer(Protocol):
     by_base: bool
 
     def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
-        """uint8 windows (n, receptive_field) -> what is said of each of ``labels``, indices."""
+        """uint8 windows (n, receptive_field) -> one result for each of ``labels``, indices."""

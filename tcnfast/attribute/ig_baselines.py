@@ -1,4 +1,4 @@
-"""Where the paths of integrated gradients begin: sequences that say nothing.
+"""Baselines of integrated gradients: the inputs that its paths begin at.
 
 An N stays an N: its column is zero at both ends of the path, and it gets no attribution.
 """

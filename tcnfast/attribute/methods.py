@@ -14,8 +14,8 @@ from .mutagenesis import Mutagenesis
 from .networks import Networks
 
 BATCH = {"ig": 8, "ism": 1, "gradient": 64}
-# labels of the same windows at once: all by mutagenesis, whose cost is that of one; by integrated
-# gradients so many that the forward pass hardly counts, and that a run that is stopped has some
+# labels of the same windows at once. Mutagenesis takes all for the price of one; for integrated
+# gradients 8 make the forward pass cheap, and a stopped run has finished labels to go on from
 TOGETHER = {"ig": 8, "ism": None, "gradient": 1}
 
 

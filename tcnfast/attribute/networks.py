@@ -29,7 +29,7 @@ class Network(NamedTuple):
 
 
 class Networks:
-    """What the logit of a window of RF bases is the mean of; attributions are means alike.
+    """The networks whose mean is the logit of a window of RF bases; attributions are means too.
 
     ``strand``: "both" averages the logits of both strands, as a scan does; "+" takes the plus
     strand. The minus strand is a mirrored network on the same window, so that every attribution

@@ -20,7 +20,7 @@ GLYPHS = {
 
 
 def glyph_definitions() -> Markup:
-    """What a page with logos holds once; ids are base-A to base-T."""
+    """The four letters, which a page with logos needs once; their ids are base-A to base-T."""
     paths = "".join(
         f'<path id="base-{base}" fill-rule="evenodd" d="{outline}"/>'
         for base, outline in GLYPHS.items()
@@ -40,7 +40,7 @@ def draw_logo(
 ) -> Markup:
     """A logo of ``heights`` (width, 4), any sign; letters below the line stand on their heads.
 
-    ``words``: what it shows, for those who do not see it. ``height``: of the drawing, in units of
+    ``words``: the text alternative. ``height``: of the drawing, in units of
     which a column has ``COLUMN``. ``top`` and ``bottom``: the values at its edges, by default the
     highest and the lowest stack.
     """

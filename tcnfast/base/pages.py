@@ -12,8 +12,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, **values) -> str:
-    """A page as text, of a file of ``TEMPLATES`` and what it shows; a value that is not given is an
-    error. The page needs nothing else."""
+    """A page as text: a file of ``TEMPLATES`` filled with ``values``. It fetches nothing when it is
+    opened. Raises jinja2's UndefinedError where the template uses a value that is not given."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 

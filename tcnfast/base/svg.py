@@ -1,5 +1,5 @@
-"""Small drawings of a report: tracks, intervals, histograms. They hold no text and stretch to any
-width; what they show is told in words beside them."""
+"""Small drawings of a report: tracks, intervals, histograms. They stretch to any width and
+contain no text; ``words`` is their text alternative."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def read_frame(path: Path, text: Sequence[str] = ("label",), names: Sequence[str
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise TcnfastError(f"{path}: not a table ({error})") from None
     return table.rename(columns={"#chrom": "chrom"})
+
+
+def read_arrays(path: str | Path, what: str, command: str) -> dict:
+    """The arrays of an npz file by name, without pickles. ``what`` they are and the ``command``
+    that writes them, for TcnfastError where the file is missing or is none."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except FileNotFoundError:
+        raise TcnfastError(f"{path}: no such file; tcnfast {command} writes it") from None
+    except (TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise TcnfastError(f"{path}: no {what} of tcnfast ({error})") from None
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -3,16 +3,16 @@ of their sites lies."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.tables import read_arrays
 from ..pwm.meme import Motif, information
 
-TRIM = 0.1  # a motif reaches to the outermost columns of at least this share of the best one
+TRIM = 0.1  # a motif ends at the outermost columns of at least this share of the best one
 FLANK = 2  # and so many columns further
 
 UNCERTAIN = 0.5  # a consensus shows a base of at least this share
@@ -78,8 +78,7 @@ class Pattern:
     def distinct(self) -> np.ndarray:
         """Rows of seqlets that lie at a place of their own: overlapping windows show one site
         several times."""
-        keys = [f"{c}:{s}" for c, s in zip(self.chrom, self.sites[0], strict=True)]
-        return np.sort(np.unique(keys, return_index=True)[1])
+        return first_of_each(self.chrom, self.sites[0])
 
     def motif(self, id: str, name: str) -> Motif:
         """The trimmed frequencies as a motif of a MEME file."""
@@ -111,18 +110,22 @@ class PatternSet:
     @classmethod
     def open(cls, path: str | Path) -> PatternSet:
         """Read the file of :meth:`save`; TcnfastError where it is none."""
+        stored = read_arrays(path, "motifs", "motifs")
         columns = [field.name for field in fields(Pattern)[1:]]
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                patterns = [
-                    Pattern(name, *(stored[f"{name}/{column}"] for column in columns))
-                    for name in stored["names"].tolist()
-                ]
-                return cls(str(stored["label"]), int(stored["windows"]), patterns)
-        except FileNotFoundError:
-            raise TcnfastError(f"{path}: no such file; tcnfast motifs writes it") from None
-        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise TcnfastError(f"{path}: no motifs of tcnfast ({error})") from None
+            patterns = [
+                Pattern(name, *(stored[f"{name}/{column}"] for column in columns))
+                for name in stored["names"].tolist()
+            ]
+            return cls(str(stored["label"]), int(stored["windows"]), patterns)
+        except KeyError as error:
+            raise TcnfastError(f"{path}: no motifs of tcnfast ({error} is missing)") from None
+
+
+def first_of_each(chrom: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Rows of places (n,) that no earlier row has, ascending."""
+    keys = [f"{c}:{s}" for c, s in zip(chrom, start, strict=True)]
+    return np.sort(np.unique(keys, return_index=True)[1])
 
 
 def core_of(contributions: np.ndarray, frequencies: np.ndarray) -> slice:

@@ -9,7 +9,7 @@ from ..base.errors import TcnfastError
 from ..base.options import setting
 from ..genome.codes import N
 from .modisco_options import ModiscoOptions
-from .patterns import Pattern, PatternSet, core_of
+from .patterns import Pattern, PatternSet, core_of, first_of_each
 
 
 class TooFewSeqlets(TcnfastError):
@@ -31,17 +31,18 @@ def require_modisco() -> None:
 
 
 def discover(attributions: Attributions, config: ModiscoOptions) -> PatternSet:
-    """Patterns of one label. Windows that are there twice are searched once.
+    """Patterns of one label. A window that occurs twice is searched once.
 
     The same bytes give the same patterns: all seeds are fixed. Raises TooFewSeqlets, and
     TcnfastError where the attributions are not finite or narrower than ``config.window``.
     """
     from modiscolite.tfmodisco import TFMoDISco
 
-    rows = _distinct_windows(attributions)
+    rows = first_of_each(attributions.chrom, attributions.start)
     offset = _offset(attributions, config)
     one_hot, hypothetical = _tracks(attributions, rows, slice(offset, offset + config.window))
-    _check_finite(attributions, hypothetical)
+    if not np.isfinite(hypothetical).all():
+        raise TcnfastError(f"{attributions.label}: attributions hold NaN or infinity")
     if not np.abs(one_hot * hypothetical).sum() > 0:
         raise TooFewSeqlets(f"{attributions.label}: all attributions are 0")
     found = TFMoDISco(one_hot, hypothetical, **config.arguments)
@@ -54,11 +55,6 @@ def discover(attributions: Attributions, config: ModiscoOptions) -> PatternSet:
         for rank, raw in enumerate(group or []):
             patterns.append(_pattern(f"{sign}_{rank}", raw, rows, chrom, first, config.window))
     return PatternSet(attributions.label, len(rows), patterns)
-
-
-def _distinct_windows(attributions: Attributions) -> np.ndarray:
-    keys = [f"{c}:{s}" for c, s in zip(attributions.chrom, attributions.start, strict=True)]
-    return np.sort(np.unique(keys, return_index=True)[1])
 
 
 def _offset(attributions: Attributions, config: ModiscoOptions) -> int:
@@ -83,11 +79,6 @@ def _tracks(
     hypothetical = np.ascontiguousarray(hypothetical, dtype=np.float32)
     hypothetical[codes == N] = 0
     return one_hot, hypothetical
-
-
-def _check_finite(attributions: Attributions, hypothetical: np.ndarray) -> None:
-    if not np.isfinite(hypothetical).all():
-        raise TcnfastError(f"{attributions.label}: attributions hold NaN or infinity")
 
 
 def _count_words(label: str, one_hot, hypothetical, config: ModiscoOptions) -> str:

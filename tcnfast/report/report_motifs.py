@@ -49,7 +49,7 @@ class MotifCard:
 
     @property
     def name(self) -> str:
-        """What the pattern is called by: its match, where that counts."""
+        """The name of its best match, where that is significant."""
         return "unknown" if self.verdict == "unknown" else self.row.match_name
 
     @property
@@ -133,7 +133,7 @@ def _draw(
 
 
 def place(matrix: np.ndarray, at: int, width: int) -> np.ndarray:
-    """``matrix`` (w, 4) from row ``at`` of ``width`` rows on; what sticks out is cut off."""
+    """Zeros (width, 4) with ``matrix`` (w, 4) from row ``at`` on; what sticks out is cut off."""
     out = np.zeros((width, 4))
     first, last = max(at, 0), min(at + len(matrix), width)
     if last > first:

@@ -1,4 +1,4 @@
-"""What a report shows, gathered from the folders and put on one page."""
+"""The run of ``tcnfast report``: what the folders hold, put on one page."""
 
 from __future__ import annotations
 
