@@ -1,4 +1,4 @@
-"""``tcnfast study``: tune, train every cell, and then, as a step of its own, score the test parts.
+"""``tcnfast windows study``: tune, train each cell, then, as a step of its own, score test parts.
 
 The folder of a study grows: a finished cell costs nothing, a cell that was killed starts again, a
 wider study adds cells beside those that are there. ``tests.tsv`` is the ledger of test parts: one
