@@ -18,6 +18,7 @@ from .report import report as report
 from .scan import scan as scan
 from .train import average as average
 from .train import train as train
+from .variants import variants as variants
 
 _HOME = {
     "TCN": "model.tcn",
@@ -44,6 +45,7 @@ _VERBS = [
     "report",
     "scan",
     "train",
+    "variants",
 ]
 __all__ = sorted([*_VERBS, *_HOME])
 

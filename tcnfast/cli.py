@@ -32,13 +32,12 @@ ROOMS = {
     "attribute": "attribute",
     "motifs": "motifs",
     "report": "report",
+    "variants": "variants",
     "cobind": "cobind",
     "info": "bench",
     "bench": "bench",
     "windows": "windows",
 }
-# TODO: gone when each is a verb that ROOMS names
-LEGACY = ("variants",)
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
     "windows": "sets of windows, other networks on them, and their comparison",
@@ -58,13 +57,13 @@ def run_room(package: str) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        args = with_config(args) if hasattr(args, "verb") else args
+        args = with_config(args)
         level = logging.WARNING if getattr(args, "quiet", False) else logging.INFO
         logging.basicConfig(
             level=level, format="tcnfast: %(message)s", stream=sys.stderr, force=True
         )
         _set_threads(args)
-        return call(args) if hasattr(args, "verb") else args.run(args) or 0
+        return call(args)
     except Terminated:
         print("tcnfast: terminated", file=sys.stderr)
         return 128 + signal.SIGTERM
@@ -123,8 +122,6 @@ def build_parser() -> argparse.ArgumentParser:
                 family, help=about, description=about
             ).add_subparsers(dest="form", required=True, metavar="FORM")
         add_command(families.get(family, commands), form, verb)
-    for name in LEGACY:
-        import_module(f"tcnfast.commands.{name}").add(commands)
     return parser
 
 

@@ -47,7 +47,7 @@ def random_variants(genome: tcnfast.Genome, chrom: str, number: int) -> list[All
 def engine(scorer: EffectScorer, genome: tcnfast.Genome, alleles: list[Allele]) -> dict:
     """Columns of all alleles, by chunks as the command has them."""
     parts = [
-        scorer(genome, alleles[begin : begin + CHUNK_ALLELES]).columns
+        scorer(genome, alleles[begin : begin + CHUNK_ALLELES])
         for begin in range(0, len(alleles), CHUNK_ALLELES)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,1 +1,98 @@
-"""What an allele changes."""
+"""What an allele changes: the verb ``variants``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.options import (
+    Options,
+    Run,
+    names,
+    option,
+    setting,
+    strand_option,
+    stride_option,
+    targets_option,
+)
+from ..base.verb import GENOME, MODEL, OUT, Input, verb
+from ..model.thresholds import parse_cutoff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ("tsv", "parquet", "vcf")
+COLUMNS = {  # by mode; the first is written unless others are asked for
+    "centre": ("delta_logit", "delta_prob", "ref_prob", "alt_prob"),
+    "full": ("max_delta_logit", "sum_delta_logit", "delta_prob", "ref_prob", "alt_prob"),
+}
+MOST_EXPLAINED = 200  # alleles of a page
+
+_VARIANTS = "VCF, or a table chrom pos ref alt [id]; plain or gzip"
+_MODE = "the window centred on the variant, or every step that sees it"
+_STRIDE = "spacing of the steps of mode full, a power of two"
+_CUTOFF = "what a call is: f1 (the best F1), precision=P, fdr=P or a probability P"
+_FORMAT = "table, table of columns, or the VCF with INFO fields"
+_COLUMNS = (
+    "of each label in a table: delta_logit, delta_prob, ref_prob, alt_prob; in mode full "
+    "max_delta_logit and sum_delta_logit (default: the first)"
+)
+_EXPLAIN = "also a page of the N alleles that change a probability most, with logos"
+
+
+@dataclass(frozen=True)
+class VariantOptions(Options):
+    """What a user may ask for and the result depends on."""
+
+    mode: str = option("centre", _MODE, choices=tuple(COLUMNS))
+    stride: int = stride_option()
+    strand: str = strand_option()
+    targets: tuple[str, ...] | None = targets_option("labels to write (default: all)")
+    cutoff: str = option("f1", _CUTOFF, kind=parse_cutoff, unit="RULE")
+    format: str = option("tsv", _FORMAT, choices=FORMATS)
+    columns: tuple[str, ...] | None = option(None, _COLUMNS, kind=names, unit="NAMES")
+    explain: int = option(0, _EXPLAIN, unit="N", least=0, below=MOST_EXPLAINED + 1)
+
+    def check(self) -> None:
+        known = COLUMNS[self.mode]
+        for name in self.columns or ():
+            if name not in known:
+                raise TcnfastError(
+                    f"{setting('columns')}: no column {name!r}; mode {self.mode} has "
+                    f"{', '.join(known)}"
+                )
+        if not self.columns:
+            object.__setattr__(self, "columns", known[:1])
+
+
+@verb(
+    "effects of variants on every label",
+    Input("variants", _VARIANTS, unit="VCF"),
+    GENOME,
+    MODEL,
+    OUT,
+    options=VariantOptions,
+    run=("device", "force", "resume"),
+)
+def variants(
+    variants, genome, model="encode-v1", out="variants/", *, options: VariantOptions, run: Run
+) -> Path:
+    """Score every allele of a VCF file, or of a table ``chrom pos ref alt [id]``; returns the
+    folder that was written.
+
+    ``model``: a folder, a bundled name, or a TCN or Ensemble. ``mode`` "centre" compares the window
+    centred on the first base of REF with either allele in it; "full" every step of the contig,
+    ``stride`` bases apart, whose window holds a base of the allele (largest and summed difference
+    of logits, best logit of each allele). A call is gained where only ALT reaches the label's
+    cutoff, and lost where only REF does.
+
+    Writes ``variants.tsv`` (or .parquet, .vcf), in input order, ``skipped.tsv`` (every allele that
+    is not scored, with the reason), ``top.html`` where ``explain`` asks for it, and ``run.json``.
+    An allele whose REF is not in the genome has ref_match "no" and no scores. Memory does not grow
+    with the file. Raises TcnfastError for bad input, and where REF hardly ever fits: the genome is
+    then of another assembly.
+    """
+    from .variants_run import score_variants
+
+    return score_variants(variants, genome, model, out, options, run)

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..base.logits import probability
-from .alleles import kind
-from .effects import Effects
+from . import COLUMNS
 from .records import Allele
-
-COLUMNS = {  # by mode; the first is written unless others are asked for
-    "centre": ("delta_logit", "delta_prob", "ref_prob", "alt_prob"),
-    "full": ("max_delta_logit", "sum_delta_logit", "delta_prob", "ref_prob", "alt_prob"),
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Rows:
         return np.where(self.matches, size.argmax(1), -1)
 
     def kinds(self) -> list[str]:
-        return [kind(allele) for allele in self.alleles]
+        return [allele.kind for allele in self.alleles]
 
     def named(self, row: int, call: int) -> list[str]:
         """Labels whose call is ``call`` (1 gained, -1 lost) in a row."""
@@ -56,15 +50,18 @@ class Rows:
 def make_rows(
     alleles: list[Allele],
     matches: np.ndarray,
-    effects: Effects,
+    scored: dict[str, np.ndarray],
     mode: str,
     labels: list[str],
     keep: np.ndarray,
     cutoffs: np.ndarray,
 ) -> Rows:
-    """``keep`` int64: columns of the model's labels to tell of; ``cutoffs`` (labels kept,) logits,
-    NaN where a label is not called."""
-    raw = {name: values[:, keep] for name, values in effects.columns.items()}
+    """``scored``: columns float32 (alleles that match, labels); ``keep`` int64: the columns of the
+    model's labels to report; ``cutoffs`` (labels kept,): logits, NaN where a label is not called.
+    """
+    raw = {name: np.full((len(matches), len(keep)), np.nan, np.float32) for name in scored}
+    for name, values in scored.items():
+        raw[name][matches] = values[:, keep]
     ref, alt = raw["ref_logit"], raw["alt_logit"]
     told = {"ref_prob": probability(ref), "alt_prob": probability(alt)}
     told["delta_prob"] = told["alt_prob"] - told["ref_prob"]

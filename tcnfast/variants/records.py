@@ -7,6 +7,7 @@ with the reason why not.
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import re
 import zlib
@@ -34,6 +35,22 @@ class Allele(NamedTuple):
     ref: bytes
     alt: bytes
 
+    @property
+    def is_snv(self) -> bool:
+        """Whether one known base stands for another."""
+        return len(self.ref) == len(self.alt) == 1 and self.alt != b"N"
+
+    @property
+    def kind(self) -> str:
+        """``snv``, ``mnv``, ``insertion``, ``deletion`` or ``indel`` (both lengths differ and are
+        above 1)."""
+        ref, alt = len(self.ref), len(self.alt)
+        if ref == alt:
+            return "snv" if ref == 1 else "mnv"
+        if ref == 1 or alt == 1:
+            return "insertion" if alt > ref else "deletion"
+        return "indel"
+
 
 class Skipped(NamedTuple):
     """An allele, or a whole record, that is not scored; fields are as the file has them."""
@@ -41,6 +58,10 @@ class Skipped(NamedTuple):
     line: int
     fields: bytes  # the first columns of the record
     reason: str
+
+    def as_line(self) -> bytes:
+        """Its line of skipped.tsv."""
+        return b"\t".join([str(self.line).encode(), self.reason.encode(), self.fields]) + b"\n"
 
 
 @dataclass
@@ -51,10 +72,17 @@ class Chunk:
     first_line: int = 1  # of the file, 1-based
     alleles: list[Allele] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    end: int = 0  # bytes of the file read so far, of a compressed one as it lies on disk
+
+    def skip(self, allele: Allele, reason: str) -> Skipped:
+        """An allele that is not scored after all."""
+        shown = b"\t".join(self.lines[allele.record].split(b"\t")[:5])
+        return Skipped(self.first_line + allele.record, shown, reason)
 
 
 class VariantFile:
-    """A VCF file or table, plain, gzip or bgzip; ``header``: the lines before the first record.
+    """A VCF file or table, plain, gzip or bgzip, that is read once; ``header``: the lines before
+    the first record; ``bytes``: its size on disk.
 
     A table's first line is ``chrom pos ref alt`` or ``chrom pos ref alt id``, tab-separated, and
     its positions are 1-based, as those of VCF. Raises TcnfastError for a file that is neither.
@@ -63,9 +91,11 @@ class VariantFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.header: list[bytes] = []
-        self.is_vcf = False
-        for line in self._lines():
+        self.is_vcf, self.bytes, self._read = False, 0, 0
+        self._records = self._lines()
+        for line in self._records:
             if not line.startswith(b"#") and not _HEADER.fullmatch(line):
+                self._records = itertools.chain([line], self._records)
                 break
             self.header.append(line)
         self._understand()
@@ -87,16 +117,16 @@ class VariantFile:
             self._order = (0, 1, 4 if columns.count(b"\t") == 4 else None, 2, 3)
 
     def chunks(self, alleles: int = CHUNK_ALLELES) -> Iterator[Chunk]:
-        """Chunks of about ``alleles`` alleles, in file order."""
+        """Chunks of about ``alleles`` alleles, in file order, once."""
         chunk = Chunk(first_line=len(self.header) + 1)
-        for number, line in enumerate(self._lines(), 1):
-            if number <= len(self.header):
-                continue
+        for number, line in enumerate(self._records, len(self.header) + 1):
             self._take(chunk, number, line)
             if len(chunk.alleles) + len(chunk.skipped) >= alleles:
+                chunk.end = self._read
                 yield chunk
                 chunk = Chunk(first_line=number + 1)
         if chunk.lines:
+            chunk.end = self.bytes
             yield chunk
 
     def _take(self, chunk: Chunk, number: int, line: bytes) -> None:
@@ -126,10 +156,11 @@ class VariantFile:
 
     def _lines(self) -> Iterator[bytes]:
         try:
-            with open(self.path, "rb") as file:
-                zipped = file.read(2) == b"\x1f\x8b"
-            with gzip.open(self.path) if zipped else open(self.path, "rb") as file:
-                for line in file:
+            with open(self.path, "rb") as raw:
+                self.bytes = os.fstat(raw.fileno()).st_size
+                zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+                for line in gzip.open(raw) if zipped else raw:
+                    self._read = min(raw.tell(), self.bytes)
                     yield line.rstrip(b"\r\n")
         except OSError as error:
             words = error.strerror or str(error)

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 from ..pwm import P_VALUE
 from ..pwm.hits import HitFinder
 from ..pwm.meme import DATABASE, read_meme
-from .alleles import haplotype
+from .effect_rows import Rows
+from .haplotypes import haplotype
 from .records import Allele
 
 REACH = 25  # bases drawn on each side
@@ -60,19 +62,46 @@ class Shown:
 def require_page() -> None:
     """Raise TcnfastError where the library that the page needs is missing."""
     if find_spec("jinja2") is None:
-        raise TcnfastError("--explain needs jinja2: pip install 'tcnfast[motifs]'")
+        raise TcnfastError(f"{setting('explain')} needs jinja2: pip install 'tcnfast[motifs]'")
+
+
+def most_changed(rows: Rows, number: int) -> list[Top]:
+    """The alleles of some rows that change a probability most, and of which label."""
+    size = np.abs(np.nan_to_num(rows.change))
+    label = size.argmax(1) if len(size) else np.empty(0, int)
+    size = size[np.arange(len(size)), label]
+    best = [row for row in np.argsort(-size, kind="stable")[:number] if size[row] > 0]
+    found = []
+    for row in best:
+        allele, column = rows.alleles[row], label[row]
+        found.append(
+            Top(
+                chrom=allele.chrom,
+                pos=allele.pos,
+                id=allele.id,
+                ref=allele.ref.decode(),
+                alt=allele.alt.decode(),
+                label=rows.labels[column],
+                effect=float(rows.effect[row, column]),
+                change=float(rows.change[row, column]),
+                ref_prob=float(rows.columns["ref_prob"][row, column]),
+                gained=rows.named(row, 1),
+                lost=rows.named(row, -1),
+            )
+        )
+    return found
 
 
 def write_page(
-    path: Path, tops: Sequence[Top], model: TCN | Ensemble, genome: Genome, rc: str
+    path: Path, tops: Sequence[Top], model: TCN | Ensemble, genome: Genome, strand: str
 ) -> None:
-    """Write the page. Contributions are of in-silico mutagenesis, of the mean of both strands, or
-    of the plus strand where ``rc`` is "none"."""
+    """Write the page. Contributions are of in-silico mutagenesis, of the one ``strand``, or of the
+    mean of both."""
     from ..attribute.mutagenesis import Mutagenesis
     from ..attribute.networks import Networks
     from ..base.pages import render_page
 
-    mutagenesis = Mutagenesis(Networks(model, "+" if rc == "none" else "both", "cpu"))
+    mutagenesis = Mutagenesis(Networks(model, "+" if strand == "+" else "both", "cpu"))
     finder = HitFinder(read_meme(DATABASE), p_value=WORSE * P_VALUE)
     page = render_page(
         "variants.html",

@@ -1,82 +1,270 @@
-"""Variant effects: what an allele changes in every label, streamed from VCF to VCF or table."""
+"""A run of ``tcnfast variants``: from the file to the table, chunk by chunk, so that memory does
+not grow with the number of variants."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.run_folder import OutputFolder
-from ..genome.genome import Genome
+from ..base.logits import logit
+from ..base.options import Run, setting
+from ..base.progress import Progress
+from ..base.run_folder import RunFolder, file_hash
+from ..genome.codes import encode
+from ..genome.genome import Genome, match_chroms
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
+from ..model.thresholds import choose_cutoffs
+from . import VariantOptions
+from .effect_rows import make_rows
 from .effects import EffectScorer
-from .records import VariantFile
-from .variant_job import VariantJob, VariantOptions
+from .records import Allele, Chunk, Skipped, VariantFile
+from .variant_page import Top, most_changed, require_page, write_page
+from .writers import WRITERS
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "encode-v1"
+MISMATCHES = "alleles whose REF is not in the genome"  # of the counts in run.json
+CHECKED_FIRST = 1000  # alleles, before many mismatches stop a run
+MISMATCHES_ALLOWED = 0.1  # of them; random bases mismatch at 0.75
 
 
 def score_variants(
-    variants: str | os.PathLike[str],
-    genome: str | os.PathLike[str] | list[str],
-    model: TCN | Ensemble | str | os.PathLike[str] | None = None,
-    out: str | os.PathLike[str] = "variants/",
-    *,
-    device: str = "auto",
-    force: bool = False,
-    resume: bool = False,
-    progress: bool = False,
-    **options,
+    variants: str | Path,
+    genome: str | Path | Sequence[str | Path],
+    model: TCN | Ensemble | str | Path,
+    out: str | Path,
+    options: VariantOptions,
+    run: Run,
 ) -> Path:
-    """Score every allele of a VCF file, or of a table ``chrom pos ref alt [id]``; returns ``out``.
-
-    ``options``: ``mode`` "centre" compares the window centred on the first base of REF with either
-    allele in it; "full" every step of the contig, ``stride`` bases apart, whose window holds a base
-    of the allele (largest and summed difference of logits, best logit of each allele). ``rc`` as in
-    a scan. ``targets``: labels to tell of. ``cutoff``: what counts as a call, as in a scan; a call
-    is gained where only ALT reaches it and lost where only REF does. ``format``: "tsv", "parquet"
-    or "vcf"; ``columns``: what a table holds of each label. ``explain``: a page of so many alleles,
-    those that change a probability most, with what their bases contribute with REF and with ALT.
-
-    Writes ``variants.tsv`` (or .parquet, .vcf), in input order, ``skipped.tsv`` (every allele that
-    is not scored, with the reason), ``top.html`` where asked for, and ``run.json``. An allele whose
-    REF is not in the genome has ref_match "no" and no scores. Memory does not grow with the file.
-    Raises TcnfastError for bad input, and where REF hardly ever fits: the genome is then of another
-    assembly.
-    """
-    started = time.monotonic()
-    chosen = VariantOptions(**options)
-    folder = None
-    if not isinstance(model, (TCN, Ensemble)):
-        folder = ModelFolder(model or DEFAULT_MODEL)
-        model = load_model(folder)
-    scorer = EffectScorer(model, chosen.mode, chosen.stride, chosen.rc, device)
+    """See :func:`tcnfast.variants`."""
+    if options.explain:
+        require_page()
+    if isinstance(model, (TCN, Ensemble)):
+        model_hash = run_record.state_hash(model)
+    else:
+        folder = ModelFolder(model)
+        model, model_hash = load_model(folder), folder.hash
     file = VariantFile(variants)
-    if chosen.format == "vcf" and not file.is_vcf:
-        raise TcnfastError(f"{file.path}: is a table; --format vcf needs a VCF")
-    paths = genome if isinstance(genome, list) else [genome]
+    if options.format == "vcf" and not file.is_vcf:
+        raise TcnfastError(f"{file.path}: is a table; {setting('format', 'vcf')} needs a VCF")
+    scorer = EffectScorer(model, options.mode, options.stride, options.strand, run.device)
+    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
     with Genome(*paths) as opened:
-        job = VariantJob(file, opened, model, scorer, chosen)
-        key = job.key(folder.hash if folder else run_record.state_hash(model))
-        output = OutputFolder(out, key, force, resume)
-        if output.complete:
-            log.info("%s is complete already", output.folder)
-            return output.folder
-        try:
-            job.run(output.work, progress)
-            job.assemble(output, started)
-        except BaseException:
-            if any(output.work.glob("part.*.json")):
-                log.warning("finished chunks are kept in %s; go on with --resume", output.work)
+        job = VariantJob(file, opened, model, scorer, options)
+        with RunFolder(
+            out,
+            "variants",
+            run,
+            key=lambda: job.key(model_hash),
+            resumable=True,
+            worth_keeping=lambda: any(output.work.glob("part.*.json")),
+        ) as output:
+            if not output.complete:
+                output.settle()
+                job.run(output.work, run.progress)
+                job.assemble(output)
+    return output.path
+
+
+@dataclass
+class ReferenceCheck:
+    """Counts REF alleles that are in the genome and stops where they hardly ever are."""
+
+    genome: Genome
+    path: str
+    checked: int = 0
+    mismatches: int = 0
+    example: str = ""
+
+    def matches(self, allele: Allele) -> bool:
+        """Whether the genome has REF at the allele's place; N matches N alone."""
+        size = self.genome.sizes[allele.chrom]
+        end = allele.pos + len(allele.ref)
+        here = self.genome.codes(allele.chrom, allele.pos, end) if end <= size else None
+        same = here is not None and np.array_equal(here, encode(allele.ref))
+        self.checked += 1
+        if not same:
+            self.mismatches += 1
+            if not self.example:
+                found = "its end" if here is None else "".join("ACGTN"[code] for code in here[:20])
+                self.example = (
+                    f"{allele.chrom}:{allele.pos + 1} REF {allele.ref.decode()[:20]}, "
+                    f"the genome has {found}"
+                )
+        return same
+
+    def stop_if_wrong(self, finished: bool = False) -> None:
+        """Raise TcnfastError if too many REF alleles are not in the genome."""
+        if self.checked < CHECKED_FIRST and not finished:
+            return
+        if self.mismatches > max(1, MISMATCHES_ALLOWED * self.checked):
+            raise TcnfastError(
+                f"{self.path}: {self.mismatches} of {self.checked} REF alleles are not in the "
+                f"genome ({self.example}); is it of another assembly?"
+            )
+
+
+class VariantJob:
+    """A file, a genome and a model, checked before anything is written."""
+
+    def __init__(
+        self,
+        file: VariantFile,
+        genome: Genome,
+        model: TCN | Ensemble,
+        scorer: EffectScorer,
+        options: VariantOptions,
+    ) -> None:
+        self.file, self.genome, self.scorer, self.options = file, genome, scorer, options
+        self.model, self.labels = model, list(model.labels)
+        wanted = self.labels if options.targets is None else options.targets
+        for name in wanted:
+            if name not in self.labels:
+                raise TcnfastError(
+                    f"{setting('targets')}: the model has no label {name!r}; see tcnfast info"
+                )
+        self.keep = np.flatnonzero([name in set(wanted) for name in self.labels])
+        if not len(self.keep):
+            raise TcnfastError(f"{setting('targets')}: names no label")
+        self.cutoffs = self._cutoffs()
+        names = [self.labels[index] for index in self.keep]
+        self.writer = WRITERS[options.format](names, options.columns, file.header)
+        self.check = ReferenceCheck(genome, str(file.path))
+
+    def _cutoffs(self) -> np.ndarray:
+        """Logits at which labels are called, NaN where they are not."""
+        thresholds, rule = self.model.thresholds, self.options.cutoff
+        if thresholds is None and rule == "f1":
+            log.warning("WARNING: the model has no thresholds: no calls are gained or lost")
+            return np.full(len(self.keep), np.nan)
+        cutoffs = choose_cutoffs(thresholds, self.labels, rule)
+        kept = [cutoffs[self.labels[index]] for index in self.keep]
+        return logit(np.array([np.nan if x is None else x.threshold for x in kept]))
+
+    def key(self, model_hash: str) -> dict:
+        """What the bytes of the result depend on."""
+        options = asdict(self.options)
+        if self.options.mode != "full":
+            del options["stride"]
+        return {
+            "tcnfast": run_record.version(),
+            "model": model_hash,
+            "variants": [self.file.path.name, file_hash(self.file.path)],
+            "genome": [[path.name, file_hash(path)] for path in self.genome.paths],
+            "device": self.scorer.device.type,
+            "backend": self.scorer.backend,
+            **options,
+            "targets": [self.labels[index] for index in self.keep],
+        }
+
+    def run(self, work: Path, progress: bool) -> None:
+        """Score every chunk that is not there yet."""
+        chunks, done = 0, 0
+        with Progress(self.file.bytes, "B", progress, scale=True) as bar:
+            for index, chunk in enumerate(self.file.chunks()):
+                if index == 0:
+                    self._check_contigs(chunk)
+                    words = "%s: %s mode, float32; backend %s"
+                    log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
+                if _marker(work, index).exists():
+                    self._remember_check(work, index)
+                else:
+                    self._score_chunk(work, index, chunk)
+                bar.update(chunk.end - done)
+                chunks, done = index + 1, chunk.end
+        if not chunks:
+            raise TcnfastError(f"{self.file.path}: holds no variant")
+        self.check.stop_if_wrong(finished=True)
+
+    def _check_contigs(self, chunk: Chunk) -> None:
+        """At least one contig of the first records must be known."""
+        chroms = list(dict.fromkeys(allele.chrom for allele in chunk.alleles))
+        if chroms and not any(chrom in self.genome.sizes for chrom in chroms):
+            match_chroms(chroms, self.genome.sizes, str(self.file.path))
+
+    def _remember_check(self, work: Path, index: int) -> None:
+        """What comparing REF with the genome gave for a chunk that was finished before."""
+        counts = json.loads(_marker(work, index).read_text())["counts"]
+        self.check.mismatches += counts[MISMATCHES]
+        self.check.checked += counts[MISMATCHES] + counts["alleles scored"]
+
+    def _score_chunk(self, work: Path, index: int, chunk: Chunk) -> None:
+        alleles, skipped = self._inside(chunk)
+        matches = np.array([self.check.matches(allele) for allele in alleles], bool)
+        self.check.stop_if_wrong()
+        fitting = [allele for allele, same in zip(alleles, matches, strict=True) if same]
+        scored = self.scorer(self.genome, fitting)
+        mode = self.options.mode
+        rows = make_rows(alleles, matches, scored, mode, self.labels, self.keep, self.cutoffs)
+        self.writer.write_part(_part(work, index), chunk, rows)
+        _skipped(work, index).write_bytes(b"".join(row.as_line() for row in skipped))
+        counts = {
+            "records": len(chunk.lines),
+            "alleles scored": int(rows.matches.sum()),
+            MISMATCHES: int((~rows.matches).sum()),
+            "calls gained": int((rows.calls > 0).sum()),
+            "calls lost": int((rows.calls < 0).sum()),
+            "skipped": len(skipped),
+        }
+        top = [asdict(x) for x in most_changed(rows, self.options.explain)]
+        temporary = _marker(work, index).with_suffix(".tmp")
+        temporary.write_text(json.dumps({"counts": counts, "top": top}))
+        temporary.rename(_marker(work, index))
+
+    def _inside(self, chunk: Chunk) -> tuple[list[Allele], list[Skipped]]:
+        """The alleles of a chunk that lie in the genome, and all that is skipped, by line."""
+        alleles, skipped = [], list(chunk.skipped)
+        for allele in chunk.alleles:
+            size = self.genome.sizes.get(allele.chrom)
+            reason = "contig is not in the genome" if size is None else "beyond the contig's end"
+            if size is not None and allele.pos < size:
+                alleles.append(allele)
             else:
-                output.discard()
-            raise
-    return output.folder
+                skipped.append(chunk.skip(allele, reason))
+        return alleles, sorted(skipped, key=lambda row: row.line)
+
+    def assemble(self, output: RunFolder) -> None:
+        """Make the result of the parts and publish it."""
+        work, result = output.work, output.result
+        n = len(list(work.glob("part.*.json")))
+        self.writer.join([_part(work, index) for index in range(n)], result / self.writer.name)
+        with open(result / "skipped.tsv", "wb") as file:
+            file.write(b"line\treason\trecord\n")
+            for index in range(n):
+                file.write(_skipped(work, index).read_bytes())
+        total, top = Counter(), []
+        for index in range(n):
+            marker = json.loads(_marker(work, index).read_text())
+            total.update(marker["counts"])
+            top += [Top(**x) for x in marker["top"]]
+        if self.options.explain:
+            top = sorted(top, key=lambda x: -abs(x.change))[: self.options.explain]
+            write_page(result / "top.html", top, self.model, self.genome, self.options.strand)
+        log.info("%s", ", ".join(f"{count} {name}" for name, count in total.items()))
+        device = run_record.device_words(self.scorer.device)
+        output.publish({"device": device, "counts": dict(total)})
+        log.info("effects in %s", output.path)
+
+
+def _part(work: Path, index: int) -> Path:
+    return work / f"part.{index}.rows"
+
+
+def _skipped(work: Path, index: int) -> Path:
+    return work / f"part.{index}.skipped"
+
+
+def _marker(work: Path, index: int) -> Path:
+    return work / f"part.{index}.json"

@@ -80,7 +80,7 @@ def variants(genome):
     scorer = EffectScorer(random_model(), device="cpu")
     alleles = [Allele(0, "chr1", 200, "", b"A", alt) for alt in (b"C", b"ACC")]
     found = scorer(genome, alleles)
-    assert all(np.isfinite(column).all() for column in found.columns.values())
+    assert all(np.isfinite(column).all() for column in found.values())
     return scorer.backend
 
 

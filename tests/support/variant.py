@@ -9,15 +9,15 @@ from tcnfast.variants.records import Allele
 CONTIGS = {"chr1": 6_000, "chr2": 300}
 
 
-def logits(model, windows, rc="mean"):
+def logits(model, windows, strand="both"):
     """float64-like logits (N, labels) of windows, texts of RF letters, from plain plans."""
     from tcnfast import encode
 
     codes = np.stack([encode(window) for window in windows])
     options = dict(device="cpu", precision="fp64", stride=1, backend="reference")
-    strands = {"none": ["+"], "mean": ["both"], "max": ["+", "-"]}[rc]
-    sides = [Plan(model, strand=strand, **options)(codes)[:, 0] for strand in strands]
-    return (torch.maximum(*sides) if rc == "max" else sides[0]).numpy()
+    strands = ["+", "-"] if strand == "max" else [strand]
+    sides = [Plan(model, strand=x, **options)(codes)[:, 0] for x in strands]
+    return (torch.maximum(*sides) if strand == "max" else sides[0]).numpy()
 
 
 def window(text, centre, field):

@@ -6,17 +6,19 @@ import torch
 from support.variant import haplotype, logits, random_alleles, window
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.options import STRANDS
 from tcnfast.engines.backend import VARIANTS, why_not
-from tcnfast.variants import effects
+from tcnfast.variants import cone_windows
 from tcnfast.variants import variant_tiles as tiles
 from tcnfast.variants.effects import EffectScorer
+from tcnfast.variants.engine_windows import EngineWindows
 
 
-def centre_by_hand(model, letters, alleles, rc):
+def centre_by_hand(model, letters, alleles, strand):
     field = model.receptive_field
     ref = [window(letters[a.chrom], a.pos, field) for a in alleles]
     alt = [window(haplotype(letters[a.chrom], a), a.pos, field) for a in alleles]
-    return {"ref_logit": logits(model, ref, rc), "alt_logit": logits(model, alt, rc)}
+    return {"ref_logit": logits(model, ref, strand), "alt_logit": logits(model, alt, strand)}
 
 
 def steps_by_hand(model, text, allele, stride):
@@ -33,9 +35,9 @@ def steps_by_hand(model, text, allele, stride):
     return logits(model, ref), logits(model, alt)
 
 
-@pytest.mark.parametrize("rc", ["none", "mean", "max"])
+@pytest.mark.parametrize("strand", STRANDS)
 @pytest.mark.parametrize("way", ["pairs", (256, 1024), ()], ids=["pairs", "tiles", "windows"])
-def test_centre(model, letters, genome, rc, way, monkeypatch):
+def test_centre(model, letters, genome, strand, way, monkeypatch):
     """By the engine's pairs, by tiles that variants share and by windows of their own."""
     if way == "pairs":
         monkeypatch.setenv("TCNFAST_BACKEND", "cpu")
@@ -43,26 +45,26 @@ def test_centre(model, letters, genome, rc, way, monkeypatch):
             pytest.skip(reason)
     else:
         monkeypatch.setenv("TCNFAST_BACKEND", "reference")
-        monkeypatch.setattr(effects, "CORES", way)
+        monkeypatch.setattr(cone_windows, "CORES", way)
     alleles = random_alleles(letters, 60)
-    scorer = EffectScorer(model, "centre", rc=rc, device="cpu")
-    assert (scorer.pairs is not None) == (way == "pairs")
-    got = scorer(genome, alleles).columns
-    for name, want in centre_by_hand(model, letters, alleles, rc).items():
+    scorer = EffectScorer(model, "centre", strand=strand, device="cpu")
+    assert isinstance(scorer.single, EngineWindows) == (way == "pairs")
+    got = scorer(genome, alleles)
+    for name, want in centre_by_hand(model, letters, alleles, strand).items():
         np.testing.assert_allclose(got[name], want, atol=1e-4)
 
 
 def test_a_backend_asked_for_by_name_scores_windows(model, monkeypatch):
     monkeypatch.setenv("TCNFAST_BACKEND", "reference")
     scorer = EffectScorer(model, device="cpu")
-    assert scorer.pairs is None and scorer.backend == "reference"
+    assert not isinstance(scorer.single, EngineWindows) and scorer.backend == "reference"
 
 
 @pytest.mark.parametrize("stride", [1, 4, 16])
 def test_full(model, letters, genome, stride, monkeypatch):
     monkeypatch.setattr(tiles, "TILE_BYTES", 2**20)  # several batches of tiles
     alleles = random_alleles(letters, 40, seed=1)
-    got = EffectScorer(model, "full", stride, device="cpu")(genome, alleles).columns
+    got = EffectScorer(model, "full", stride, device="cpu")(genome, alleles)
     for index, allele in enumerate(alleles):
         ref, alt = steps_by_hand(model, letters[allele.chrom], allele, stride)
         delta = alt - ref
@@ -81,15 +83,15 @@ def test_full(model, letters, genome, stride, monkeypatch):
 def test_order_does_not_matter(model, letters, genome, mode):
     alleles = random_alleles(letters, 30, seed=2)
     scorer = EffectScorer(model, mode, 16, device="cpu")
-    got = scorer(genome, alleles).columns
+    got = scorer(genome, alleles)
     order = np.random.default_rng(0).permutation(len(alleles))
-    mixed = scorer(genome, [alleles[index] for index in order]).columns
+    mixed = scorer(genome, [alleles[index] for index in order])
     for name, values in got.items():
         np.testing.assert_array_equal(mixed[name], values[order])
 
 
 def test_no_alleles(model, genome):
-    columns = EffectScorer(model, device="cpu")(genome, []).columns
+    columns = EffectScorer(model, device="cpu")(genome, [])
     assert columns["alt_logit"].shape == (0, 3)
 
 
@@ -101,8 +103,8 @@ def test_an_ensemble_is_the_mean_of_its_members(letters, genome):
     torch.manual_seed(5)
     members = [random_model(first_kernel=7) for _ in range(2)]
     alleles = random_alleles(letters, 20, seed=3)
-    got = EffectScorer(Ensemble(members), device="cpu")(genome, alleles).columns
-    each = [EffectScorer(member, device="cpu")(genome, alleles).columns for member in members]
+    got = EffectScorer(Ensemble(members), device="cpu")(genome, alleles)
+    each = [EffectScorer(member, device="cpu")(genome, alleles) for member in members]
     for name, values in got.items():
         mean = (each[0][name] + each[1][name]) / 2
         np.testing.assert_allclose(values, mean, atol=1e-5)
@@ -112,7 +114,7 @@ def test_an_ensemble_is_the_mean_of_its_members(letters, genome):
     ("options", "words"),
     [
         ({"mode": "both"}, "must be centre or full"),
-        ({"rc": "min"}, "must be none, mean or max"),
+        ({"strand": "min"}, "must be one of"),
         ({"mode": "full", "stride": 32}, "at most 16"),
         ({"mode": "full", "stride": 3}, "power of two"),
     ],

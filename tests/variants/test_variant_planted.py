@@ -60,7 +60,7 @@ def test_breaking_and_making(planted, tmp_path, case, mode):
     name = "sum_delta_logit" if mode == "full" else "alt_logit"
     for texts, alleles, expected in ((contigs, broken, sign), (made, mended, -sign)):
         with Genome(write_fasta(tmp_path / f"{expected}.fa", texts)) as genome:
-            columns = scorer(genome, alleles).columns
+            columns = scorer(genome, alleles)
         delta = columns[name] - (columns["ref_logit"] if mode == "centre" else 0)
         right = (np.sign(delta[:, at]) == expected).mean()
         assert right >= 0.95, f"{right:.2f} of the signs are right"

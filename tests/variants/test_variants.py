@@ -10,11 +10,10 @@ from support.scan import files_in, read_rows
 from support.variant import random_alleles
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.variants import alleles, records
+from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
-from tcnfast.variants.numbers import rows_as_text
 from tcnfast.variants.records import VariantFile
-from tcnfast.variants.variants_run import score_variants
+from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
@@ -48,7 +47,7 @@ def fixture_score(fasta, saved, tmp_path):
 
     def score(rows, out="out", **options):
         path = vcf(tmp_path / f"{out}.vcf", rows)
-        folder = score_variants(path, fasta, saved, tmp_path / out, device="cpu", **options)
+        folder = variants(path, fasta, saved, tmp_path / out, device="cpu", **options)
         head, *body = read_rows(folder / "variants.tsv")
         return [dict(zip(head, row, strict=True)) for row in body], folder
 
@@ -61,7 +60,7 @@ def test_the_table(score, letters, genome, model, mode):
     found = random_alleles(letters, 50)
     told, _ = score(rows_of(found), mode=mode, stride=16)
     assert [(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in told] == rows_of(found)
-    columns = EffectScorer(model, mode, 16, device="cpu")(genome, found).columns
+    columns = EffectScorer(model, mode, 16, device="cpu")(genome, found)
     name = "delta_logit" if mode == "centre" else "max_delta_logit"
     want = columns.get(name, columns["alt_logit"] - columns["ref_logit"])
     got = np.array([[float(r[f"{name}:{label}"]) for label in model.labels] for r in told])
@@ -71,8 +70,8 @@ def test_the_table(score, letters, genome, model, mode):
     for row, ref, alt in zip(told, columns["ref_logit"], columns["alt_logit"], strict=True):
         top = np.array(model.labels)[np.abs(want[told.index(row)]).argmax()]
         assert row["top_label"] == top
-        for key, call in (("gained", (alt >= cutoffs) & (ref < cutoffs)),
-                          ("lost", (ref >= cutoffs) & (alt < cutoffs))):  # fmt: skip
+        gained, lost = (alt >= cutoffs) & (ref < cutoffs), (ref >= cutoffs) & (alt < cutoffs)
+        for key, call in (("gained", gained), ("lost", lost)):
             names = [label for label, yes in zip(model.labels, call, strict=True) if yes]
             assert row[key] == (",".join(names) or ".")
     assert any(row["gained"] != "." for row in told) and any(row["lost"] != "." for row in told)
@@ -123,10 +122,18 @@ def test_nothing_is_lost(score, letters):
     reasons = {int(line[0]): line[1] for line in lines}
     first = VCF_HEAD.count("\n") + 1
     words = {
-        1: "allele|symbolic", 2: "breakend", 3: "not in the genome", 4: "beyond", 5: "position '0'",
-        6: "position 'x'", 7: "REF 'R' is an IUPAC", 8: "no alternative", 9: "ALT is REF",
-        10: "ALT 'p@q' is no DNA", 11: "1 columns",
-    }  # fmt: skip
+        1: "allele|symbolic",
+        2: "breakend",
+        3: "not in the genome",
+        4: "beyond",
+        5: "position '0'",
+        6: "position 'x'",
+        7: "REF 'R' is an IUPAC",
+        8: "no alternative",
+        9: "ALT is REF",
+        10: "ALT 'p@q' is no DNA",
+        11: "1 columns",
+    }
     assert set(reasons) == {first + at for at in words}
     for at, word in words.items():
         assert any(part in reasons[first + at] for part in word.split("|")), (at, reasons)
@@ -188,8 +195,13 @@ def test_other_bad_input(run, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", [("chr1", 100, "A", "C")])
     words = ["variants", path, "-g", fasta, "-m", saved]
     fails(run(*words, "-t", "nobody"), "--targets", "'nobody'")
-    fails(run(*words, "--columns", "delta"), "column 'delta'", "delta_logit")
-    fails(run(*words, "--cutoff", "high"), "cutoff 'high'")
+    for flag, value, told in (
+        ("--columns", "delta", "no column 'delta'; mode centre has delta_logit"),
+        ("--cutoff", "high", "give f1, precision=P"),
+        ("--explain", "201", "must be below 201"),
+    ):
+        code, out, err = run(*words, flag, value)
+        assert code == 2 and out == "" and flag in err and told in err, err
     fails(run("variants", tmp_path / "none.vcf", "-g", fasta, "-m", saved), "none.vcf", "No such")
     packed = tmp_path / "cut.vcf.gz"
     packed.write_bytes(gzip.compress(path.read_bytes())[:-9])
@@ -206,7 +218,7 @@ def test_tables_and_gzip(score, letters, fasta, saved, tmp_path):
     lines += [f"{c}\t{p}\t{r.lower()}\t{a}\tid{i}" for i, (c, p, r, a) in enumerate(found)]
     path = tmp_path / "t.tsv.gz"
     path.write_bytes(gzip.compress(("\r\n".join(lines) + "\r\n").encode()))
-    folder = score_variants(path, fasta, saved, tmp_path / "t", device="cpu")
+    folder = variants(path, fasta, saved, tmp_path / "t", device="cpu")
     head, *body = read_rows(folder / "variants.tsv")
     assert [dict(zip(head, row, strict=True)) for row in body] == told
 
@@ -223,7 +235,7 @@ def test_the_vcf_keeps_every_record(letters, fasta, saved, tmp_path):
     ]
     path = vcf(tmp_path / "v.vcf", rows)
     options = dict(format="vcf", device="cpu", cutoff="0.5")
-    out = score_variants(path, fasta, saved, tmp_path / "out", **options) / "variants.vcf"
+    out = variants(path, fasta, saved, tmp_path / "out", **options) / "variants.vcf"
     before, after = path.read_text().splitlines(), out.read_text().splitlines()
     own = [line for line in after if line.startswith("##INFO=<ID=TCN_")]
     assert len(own) == 6 and after[0] == before[0]
@@ -238,7 +250,7 @@ def test_the_vcf_keeps_every_record(letters, fasta, saved, tmp_path):
     assert fields["TCN_DELTA"].split(",")[1] == "."
     assert "TCN_REF_MISMATCH" in records_[1] and records_[2] == ["DP=2"]
     assert records_[3][0].startswith("TCN_LABEL=")
-    told = score_variants(path, fasta, saved, tmp_path / "tsv", **{**options, "format": "tsv"})
+    told = variants(path, fasta, saved, tmp_path / "tsv", **{**options, "format": "tsv"})
     row = read_rows(told / "variants.tsv")[1]
     assert fields["TCN_DELTA"].split(",")[0] == row[8]
 
@@ -248,8 +260,8 @@ def test_parquet(letters, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", rows_of(random_alleles(letters, 12)))
     columns = ("delta_prob", "alt_prob")
     options = dict(columns=columns, device="cpu")
-    tsv = score_variants(path, fasta, saved, tmp_path / "tsv", **options) / "variants.tsv"
-    out = score_variants(path, fasta, saved, tmp_path / "pq", format="parquet", **options)
+    tsv = variants(path, fasta, saved, tmp_path / "tsv", **options) / "variants.tsv"
+    out = variants(path, fasta, saved, tmp_path / "pq", format="parquet", **options)
     table = parquet.read_table(out / "variants.parquet").to_pydict()
     head, *body = read_rows(tsv)
     assert list(table) == head
@@ -276,11 +288,11 @@ def test_a_killed_run_goes_on(score, letters, fasta, saved, tmp_path, monkeypatc
     monkeypatch.setattr(EffectScorer, "__call__", counted)
     resumed = False
     with pytest.raises(KeyboardInterrupt):
-        score_variants(path, fasta, saved, tmp_path / "out", device="cpu")
+        variants(path, fasta, saved, tmp_path / "out", device="cpu")
     resumed = True
-    with pytest.raises(TcnfastError, match="--resume"):
-        score_variants(path, fasta, saved, tmp_path / "out", device="cpu")
-    folder = score_variants(path, fasta, saved, tmp_path / "out", device="cpu", resume=True)
+    with pytest.raises(TcnfastError, match="resume=True"):
+        variants(path, fasta, saved, tmp_path / "out", device="cpu")
+    folder = variants(path, fasta, saved, tmp_path / "out", device="cpu", resume=True)
     assert scored == [10, 10, 10] and files_in(folder) == files_in(whole)
 
 
@@ -316,4 +328,4 @@ def test_numbers_as_text():
 def test_kinds():
     pairs = ("A C", "AC GT", "A AT", "AT A", "AT CGG")
     found = [records.Allele(0, "c", 0, ".", *pair.encode().split()) for pair in pairs]
-    assert [alleles.kind(x) for x in found] == ["snv", "mnv", "insertion", "deletion", "indel"]
+    assert [x.kind for x in found] == ["snv", "mnv", "insertion", "deletion", "indel"]

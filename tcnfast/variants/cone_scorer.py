@@ -1,0 +1,88 @@
+"""Single bases by the cones above them (:mod:`tcnfast.engines.cone`): what the strategies for one
+window and for all steps share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engines.cone import Activations, Cone
+from ..genome.genome import Genome
+from ..model.tcn import TCNConfig
+from .records import Allele
+from .strategy import AT_ONCE, by_contig, empty_columns, over_strands
+from .variant_tiles import Tiling
+
+Kept = list[list[Activations]]
+
+
+class ConeScorer:
+    """``cones``: of each strand those of the members of an ensemble, all of one shape, ``config``.
+
+    A subclass says what columns it has (``names``), which tiles it may keep (``tilings``) and
+    scores the alleles of some tiles (``score``).
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, cones: list[list[Cone]], strand: str, config: TCNConfig) -> None:
+        self.cones, self.strand, self.config = cones, strand, config
+        self.grid = cones[0][0].grid
+        self.receptive_field = self.grid.receptive_field
+        self.half = self.receptive_field // 2
+        head = cones[0][0].weights.head_bias
+        self.labels, self.device = len(head), head.device
+
+    def __call__(self, genome: Genome, alleles: list[Allele]) -> dict[str, np.ndarray]:
+        columns = empty_columns(self.names, len(alleles), self.labels)
+        for chrom, rows, positions, codes in by_contig(alleles):
+            tiling = min(self.tilings(), key=lambda x, at=positions: self.cost(x, at))
+            for part, values in self._tiles(genome, chrom, tiling, positions, codes):
+                for name, value in values.items():
+                    columns[name][rows[part]] = value
+        return columns
+
+    def tilings(self) -> list[Tiling]:
+        raise NotImplementedError
+
+    def score(
+        self,
+        kept: Kept,
+        part: np.ndarray,
+        rows: np.ndarray,
+        offsets: np.ndarray,
+        positions: np.ndarray,
+        codes: np.ndarray,
+        size: int,
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Of some alleles, ``part`` of those of a contig of ``size`` bases: their indices and
+        values. ``offsets`` int64: where they lie in row ``rows`` of the activations."""
+        raise NotImplementedError
+
+    def cost(self, tiling: Tiling, positions: np.ndarray) -> float:
+        return tiling.cost(positions)
+
+    def _tiles(self, genome: Genome, chrom: str, tiling: Tiling, positions, codes):
+        channels = self.config.channels
+        for tiles, starts, bounds in tiling.batches(genome, chrom, positions, channels):
+            batch = torch.from_numpy(tiles).to(self.device)
+            kept = [[cone.activations(batch, tiling.grid) for cone in x] for x in self.cones]
+            for begin in range(bounds[0], bounds[-1], AT_ONCE):
+                part = np.arange(begin, min(begin + AT_ONCE, bounds[-1]))
+                rows = np.searchsorted(bounds, part, side="right") - 1
+                offsets, size = positions[part] - starts[rows], genome.sizes[chrom]
+                yield from self.score(kept, part, rows, offsets, positions[part], codes[part], size)
+
+    def tensors(self, *arrays: np.ndarray) -> list[Tensor]:
+        return [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
+
+    def mean(self, kept: Kept, logits: Callable[[Cone, Activations], Tensor]) -> Tensor:
+        """Mean over members, then over strands."""
+        strands = []
+        for cones, activations in zip(self.cones, kept, strict=True):
+            parts = [logits(*pair) for pair in zip(cones, activations, strict=True)]
+            strands.append(sum(parts) / len(parts))
+        return over_strands(strands, self.strand)
