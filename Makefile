@@ -14,13 +14,14 @@ demo: $(INSTALLED)
 explain: $(INSTALLED)
 	$(BIN)/python examples/explain.py
 
-# the default tier, minutes; make test PYTEST=--durations=25
+# the default tier, minutes, a file at a time to each of two workers; make test PYTEST=--durations=25
+WORKERS ?= 2
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q $(PYTEST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST)
 
 # what is slow too, what is built, and on a machine with a GPU what needs one
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "" $(PYTEST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,13 +13,16 @@ if not torch.cuda.is_available():  # before anything imports Triton: it looks on
     os.environ["TRITON_INTERPRET"] = "1"
 
 pytest.register_assert_rewrite("support", "numerics", "truth")
-pytest_plugins = ["support.models", "support.cli", "support.planted"]
+# nothing here imports what a machine for benchmarks/gpu_check.py may lack: pyfaidx, pyBigWig, ...
+pytest_plugins = ["support.models", "support.cli"]
 
 INTERRUPTED: list[int] = []  # signals of Ctrl-C
 
 
 def interrupt(number, frame):
     INTERRUPTED.append(number)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its parent says what is to be said
+        os._exit(2)
     signal.default_int_handler(number, frame)
 
 
@@ -77,3 +80,11 @@ def nan_filled_memory():
     assert torch.empty(9).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """A network trained on planted motifs, and windows it never saw: see support/planted.py."""
+    from support.planted import make_planted
+
+    return make_planted()

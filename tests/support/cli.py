@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from support.scan import calling_model, random_letters, small_genome, write_fasta
 from tcnfast import cli
 
 SITE = b"CCACCAGGGGGCGC"
@@ -21,6 +20,8 @@ QUICK = ["--channels", 4, "--blocks", 3, "--steps", 6, "--epoch-steps", 3, "--ba
 @pytest.fixture(name="home", scope="module")
 def fixture_home(tmp_path_factory):
     """A folder with genome.fa, and model/ that calls."""
+    from support.scan import calling_model, small_genome, write_fasta
+
     folder = tmp_path_factory.mktemp("home")
     write_fasta(folder / "genome.fa", small_genome())
     calling_model().save(folder / "model")
@@ -79,6 +80,8 @@ def assert_nothing_written(folder, *inputs):
 @pytest.fixture(name="lesson", scope="module")
 def fixture_lesson(tmp_path_factory):
     """A genome with a planted motif under the peaks of one label, and what training takes."""
+    from support.scan import random_letters, write_fasta
+
     folder = tmp_path_factory.mktemp("lesson")
     rng = np.random.default_rng(0)
     letters = random_letters(120_000, 9)

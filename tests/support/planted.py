@@ -16,7 +16,6 @@ other motifs stand, and ``planted.truth(label)`` says which of the bound ones' b
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import torch
 
 from tcnfast.attribute.attributions import Attributions
@@ -131,11 +130,6 @@ def trained_model(codes, kind):
         optimiser.step()
         schedule.step()
     return model.eval()
-
-
-@pytest.fixture(name="planted", scope="session")
-def fixture_planted():
-    return make_planted()
 
 
 def make_planted():

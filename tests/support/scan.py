@@ -9,7 +9,6 @@ import torch
 import tcnfast
 from support.models import random_model
 from tcnfast.engines.plan import Plan
-from tcnfast.genome.genome import Genome
 from tcnfast.model.thresholds import Threshold
 from tcnfast.scan.pipeline import Scorer, scan_contig
 
@@ -84,6 +83,8 @@ def partial(out):
 
 
 def logits_of(model, fasta, chrom, stride=32):
+    from tcnfast.genome.genome import Genome
+
     scorer = Scorer(tcnfast.load_model(model), stride=stride, **FP32)
     with Genome(fasta) as genome:
         return np.concatenate([part.logits for part in scan_contig(scorer, genome, chrom)])
