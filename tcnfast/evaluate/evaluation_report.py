@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,6 @@ from ..model.metrics import MIN_POSITIVES
 from .assessment import WITH_REPLICATES, Assessment, Difference, compare, left_out
 from .bootstrap import BLOCK, LEVEL, MIN_BLOCKS
 from .floors import Floors
-
-log = logging.getLogger(__name__)
 
 NAMES = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}  # as a table spells them; others as they are
 
@@ -209,10 +206,7 @@ class Evaluation:
         (folder / "scores.tsv").write_text(self.table())
         text = json.dumps(self.summary(), indent=2, allow_nan=False) + "\n"
         (folder / "summary.json").write_text(text)
-        reason = figure.why_not()
-        if reason:
-            log.warning("WARNING: no plots: %s", reason)
-        else:
+        if figure.can_draw():
             plots.write_plots(self, folder)
 
 

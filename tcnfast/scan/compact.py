@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from .pieces import Batch, Hits, Wanted, Window
+from .pieces import Batch, CompactSegment, Wanted, Window
 from .stages import Stages
 from .track_shards import BEGINS, NOTHING
 
@@ -120,7 +120,7 @@ class CompactDevice:
         return torch.cat(parts, 1)
 
     @torch.inference_mode()
-    def collect(self, pending: _Pending) -> list[Hits]:
+    def collect(self, pending: _Pending) -> list[CompactSegment]:
         with self._failures(), self._down as down:
             down.wait(pending.scored)
             begun = down.mark()
@@ -140,7 +140,7 @@ class CompactDevice:
         self._free.append(pending.batch.slot)
         steps = pending.logits.shape[1]
         return [
-            self._hits(first, steps, tensors)
+            self._segment(first, steps, tensors)
             for first, tensors in zip(pending.batch.first_steps, there, strict=True)
         ]
 
@@ -161,11 +161,11 @@ class CompactDevice:
         levels = torch.bucketize(logits, self._begins, out_int32=True, right=True)
         return levels.to(torch.uint8).masked_fill_(~(logits >= self._floors), NOTHING)
 
-    def _hits(self, first_step: int, steps: int, tensors: list[Tensor]) -> Hits:
+    def _segment(self, first_step: int, steps: int, tensors: list[Tensor]) -> CompactSegment:
         at, values, *tracks = (tensor.numpy() for tensor in tensors)
         levels = tracks[0] if tracks and self._levels else None
         logits = tracks[0] if tracks and not self._levels else None
-        return Hits(first_step, steps, at, values, levels, logits)
+        return CompactSegment(first_step, steps, at, values, levels, logits)
 
     def _fitting(self, shape: tuple[int, int], work: Callable[[int], object]):
         """``work(length)`` over segments of ``shape`` (B, steps): in pieces of so many steps, half
@@ -217,7 +217,7 @@ class _Pending:
     ready: object
     scored: object
 
-    def result(self) -> list[Hits]:
+    def result(self) -> list[CompactSegment]:
         return self.device.collect(self)
 
 

@@ -197,7 +197,7 @@ class Segment(NamedTuple):
         return len(self.logits)
 
 
-class Hits(NamedTuple):
+class CompactSegment(NamedTuple):
     """The same, of which only what was :class:`Wanted` is left.
 
     ``at`` int64 (hits,), places in the flat (steps, labels), and ``values`` float32 (hits,), the

@@ -22,7 +22,7 @@ from ..engines.segments import segment_length
 from .compact import CompactDevice
 from .pieces import (
     Batch,
-    Hits,
+    CompactSegment,
     Segment,
     Stretch,
     Wanted,
@@ -136,7 +136,7 @@ class Pipeline:
     def run(
         self,
         todo: Iterable[SegmentGroup],
-        take: Callable[[SegmentGroup, list[Segment] | list[Hits]], None],
+        take: Callable[[SegmentGroup, list[Segment] | list[CompactSegment]], None],
     ) -> None:
         """Score the groups; ``take`` runs in a thread of its own, in order."""
         # threads that read are gone when this returns, whatever went wrong

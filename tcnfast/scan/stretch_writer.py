@@ -13,7 +13,7 @@ from ..genome.intervals import Intervals, mask_of
 from . import ZARR_KINDS, ScanOptions
 from .inputs import InputFiles
 from .peaks import PeakCaller
-from .pieces import Hits, Segment, Stretch, Wanted, touches
+from .pieces import CompactSegment, Segment, Stretch, Wanted, touches
 from .pipeline import Pipeline, SegmentGroup
 from .scan_folder import ZARR_FOLDER
 from .stages import Stages
@@ -121,7 +121,7 @@ class StretchWriter:
         else:
             self._track = SparseTrack(spec, stretch) if spec.tracks else None
 
-    def add(self, segment: Segment | Hits) -> None:
+    def add(self, segment: Segment | CompactSegment) -> None:
         with self._stages.timed("call"):
             self._call(segment)
         if self._track is not None:
@@ -129,7 +129,7 @@ class StretchWriter:
                 self._track.add(segment)
         self._advance(segment.first_step + segment.steps)
 
-    def _call(self, segment: Segment | Hits) -> None:
+    def _call(self, segment: Segment | CompactSegment) -> None:
         first, stride, allowed = segment.first_step, self._spec.options.stride, None
         if self._within is not None:
             steps = first + np.arange(segment.steps)
@@ -167,7 +167,7 @@ class SparseTrack:
         self._path, self._columns = stretch.track_file(spec.work), spec.columns
         self._shard = TrackShard(self._path.with_suffix(".tmp"), spec.floors, stretch.first)
 
-    def add(self, segment: Segment | Hits) -> None:
+    def add(self, segment: Segment | CompactSegment) -> None:
         if isinstance(segment, Segment):
             self._shard.add(segment.first_step, segment.logits)
         else:
@@ -185,7 +185,7 @@ class DenseTrack:
         self._new = lambda columns: _zarr_stretch(zarr, stretch, columns)
         self._columns, self._stretch = spec.columns, None
 
-    def add(self, segment: Segment | Hits) -> None:
+    def add(self, segment: Segment | CompactSegment) -> None:
         if self._stretch is None:
             # a device sends the tracked columns alone
             self._stretch = self._new(self._columns if isinstance(segment, Segment) else None)
