@@ -31,7 +31,6 @@ MOST_EXPLAINED = 200  # alleles of a page
 
 _VARIANTS = "VCF, or a table chrom pos ref alt [id]; plain or gzip"
 _MODE = "the window centred on the variant, or every step that sees it"
-_STRIDE = "spacing of the steps of mode full, a power of two"
 _CUTOFF = "what a call is: f1 (the best F1), precision=P, fdr=P or a probability P"
 _FORMAT = "table, table of columns, or the VCF with INFO fields"
 _COLUMNS = (

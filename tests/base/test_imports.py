@@ -37,9 +37,7 @@ ROOMS = {
 EVERYWHERE = set(ROOMS)
 ROOMS |= {"windows": EVERYWHERE, "cli": EVERYWHERE | {"windows"}, "": EVERYWHERE | {"windows"}}
 
-KNOWN: set[str] = {
-    "long file base/run_folder.py",
-}
+KNOWN: set[str] = set()
 
 
 @cache

@@ -45,7 +45,6 @@ def fixture_trial(monkeypatch):
         return genome, out, options, run
 
     monkeypatch.setattr(cli, "ROOMS", {"trial": "base"})
-    monkeypatch.setattr(cli, "LEGACY", (), raising=False)
     yield trial
     VERBS.clear()
     VERBS.update(kept)
