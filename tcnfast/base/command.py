@@ -62,7 +62,7 @@ def _add_option(group, option: str, spec: Spec, default: Any) -> None:
 
 
 def _add_talk(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("how it talks").add_argument
+    add = parser.add_argument_group("messages").add_argument
     add("-v", "--verbose", action="store_true", help="show tracebacks")
     add("-q", "--quiet", action="store_true", help="only warnings and errors")
     add("--no-progress", action="store_true", help="no progress bar")
