@@ -1,4 +1,4 @@
-"""The table of verbs in CONTRIBUTING.md is made of their declarations; run this file to write it."""
+"""The table of verbs in CONTRIBUTING.md is made of their declarations; running this writes it."""
 
 from pathlib import Path
 
