@@ -39,9 +39,9 @@ def calls(monkeypatch):
     """The precision of every block that ran on the engine."""
     seen = []
 
-    def spy(*args):
-        seen.append(args[-1])
-        return block(*args)
+    def spy(**given):
+        seen.append(given["precision"])
+        return block(**given)
 
     block = ops.block
     monkeypatch.setattr(ops, "block", spy)
