@@ -124,9 +124,9 @@ def record(model, codes, stride, precision, seed=3):
     """A pass on the engine: gradients by name, and every block's ReLU decisions and dropout."""
     seen = []
 
-    def spy(*args):
-        outputs = block(*args)
-        seen.append((args, outputs))
+    def spy(**given):
+        outputs = block(**given)
+        seen.append((given, outputs))
         return outputs
 
     block = ops.block
@@ -134,7 +134,9 @@ def record(model, codes, stride, precision, seed=3):
         patch.setattr(ops, "block", spy)
         _, gradients, _ = step(model, codes, stride, precision, seed)
     decisions, masks = [], []
-    for (x, w1, _, g1, s1, g2, s2, *drawn, _, _, _, _, eps, _), outputs in seen:
+    for given, outputs in seen:
+        x, w1, eps = given["x"], given["weight1"], given["eps"]
+        g1, s1, g2, s2 = (given[name] for name in ("gain1", "shift1", "gain2", "shift2"))
         y, a1, a2, *statistics = (tensor.detach() for tensor in outputs)
         if x.dtype == torch.uint8:
             a1 = looked_up(x, w1.detach(), y.dtype)
@@ -144,7 +146,7 @@ def record(model, codes, stride, precision, seed=3):
             kept.append(decided(a[..., :channels], shift.detach(), norm))
         kept.append(to_maps(y[..., :channels] > 0))
         decisions.append(kept)
-        masks.append(drawn[:2])
+        masks.append((given["mask1"], given["mask2"]))
     return gradients, decisions, masks
 
 
