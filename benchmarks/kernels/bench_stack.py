@@ -1,4 +1,4 @@
-"""The stack on whatever device is here, ours beside PyTorch (cuDNN on a GPU), under pytest-benchmark:
+"""The stack on the device that is here, ours beside PyTorch (cuDNN on a GPU), by pytest-benchmark:
 
     pytest benchmarks/kernels/bench_stack.py --benchmark-group-by=group
 
@@ -14,7 +14,7 @@ from benchmarks.kernels.cases import Setting, Stack
 from benchmarks.kernels.torch_stacks import EAGER, OURS
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-BASES = 2**24 if DEVICE.type == "cuda" else 2**18
+BASES = 2**24 if DEVICE.type == "cuda" else 2**17
 
 
 @pytest.mark.parametrize("side", [OURS, *EAGER])

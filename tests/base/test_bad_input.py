@@ -1,12 +1,13 @@
-"""Bad input through the command line: one line, exit 1, nothing left."""
+"""Bad input through the command line: one line, exit 1 (2 for options alone), nothing left."""
 
 import gzip
+import importlib
 import json
 import shutil
 
 import pytest
 import torch
-from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_words
+from support.cli import QUICK, assert_nothing_written, data_words, fails, refused, scan_words
 from support.scan import calling_model, files_in
 
 from tcnfast.model import model_folder as names
@@ -166,11 +167,9 @@ def test_no_such_model(run, home, tmp_path):
         (["-t", "GATA1"], "the model has no label 'GATA1'; see tcnfast info"),
         (["-t", ","], "--targets"),
         (["--stride", "33"], "stride 33: must be a power of two"),
-        (["--max-gap", "-1"], "max-gap -1: must be at least 0"),
         (["--device", "abacus"], "device 'abacus': must be auto, cpu"),
         (["--backend", "magic"], "backend 'magic' is not in this build"),
         (["--precision", "fp8"], "precision 'fp8': must be auto"),
-        (["--force", "--resume"], "--force and --resume exclude each other"),
     ],
 )
 def test_bad_flags(run, home, tmp_path, flags, words):
@@ -178,12 +177,23 @@ def test_bad_flags(run, home, tmp_path, flags, words):
     assert_nothing_written(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--max-gap", "-1"], "--max-gap -1: must be at least 0"),
+        (["--force", "--resume"], "--force and --resume: give one of the two"),
+    ],
+)
+def test_bad_options_are_usage_errors(run, home, tmp_path, flags, words):
+    refused(run(*scan_words(home, "out", "-q", *flags)), words)
+    assert_nothing_written(tmp_path)
+
+
 def test_an_output_that_exists(run, home, tmp_path):
     assert run(*scan_words(home, "out", "-q", "-c", "chrM"))[0] == 0
     before = files_in(tmp_path, but=())
-    fails(
-        run(*scan_words(home, "out", "-q", "-c", "chrM")), "out: exists; give another -o/--output"
-    )
+    words = "out: exists; choose another -o/--output, or --force to replace it"
+    fails(run(*scan_words(home, "out", "-q", "-c", "chrM")), words)
     assert files_in(tmp_path, but=()) == before
     assert run(*scan_words(home, "out", "-q", "-c", "chrM", "--force")) == (0, "", "")
 
@@ -210,9 +220,7 @@ def test_an_error_that_is_not_the_users_says_so(run, home, monkeypatch, tmp_path
     def broken(*_, **__):
         raise IndexError("list index\nout of range")
 
-    import tcnfast.scan as module
-
-    monkeypatch.setattr(module, "scan", broken)
+    monkeypatch.setattr(importlib.import_module("tcnfast.scan.scan_genome"), "scan_genome", broken)
     code, _, err = run(*scan_words(home, "out", "-q"))
     words = "IndexError: list index out of range (a defect of tcnfast? -v shows where)"
     assert code == 1 and err == f"tcnfast: error: {words}\n"
@@ -246,9 +254,7 @@ def test_bad_splits_are_known_before_training(run, lesson, tmp_path, split, word
     def fit(*_, **__):
         raise AssertionError("training began")
 
-    import tcnfast.train.train_run as train_run
-
-    monkeypatch.setattr(train_run, "fit", fit)
+    monkeypatch.setattr(importlib.import_module("tcnfast.train.train_run"), "fit", fit)
     path = tmp_path / "split.json"
     path.write_text(split if isinstance(split, str) else json.dumps(split))
     fails(run("train", *data_words(lesson, split=path), *QUICK, "-o", "made", "-q"), words)
@@ -288,14 +294,24 @@ def test_bad_peaks_are_known_before_training(run, lesson, tmp_path, what):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["--dropout", "1.5"], "dropout 1.5 must be in [0, 1)"),
-        (["--norm", "layer"], "norm 'layer' must be one of"),
-        (["--first-kernel", "4"], "first_kernel 4 must exceed"),
         (["--stride", "12"], "stride 12: must be a power of two"),
-        (["--enriched", "2"], "enriched 2.0: must be within 0 and 1"),
         (["--tile-steps", "9999"], "no training region holds a tile"),
     ],
 )
 def test_bad_training_flags(run, lesson, tmp_path, flags, words):
     fails(run("train", *data_words(lesson), *QUICK, "-o", "made", "-q", *flags), words)
+    assert_nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--dropout", "1.5"], "dropout 1.5 must be in [0, 1)"),
+        (["--norm", "layer"], "norm 'layer' must be one of"),
+        (["--first-kernel", "4"], "first_kernel 4 must exceed"),
+        (["--enriched", "2"], "enriched 2.0: must be within 0 and 1"),
+    ],
+)
+def test_bad_training_options_are_usage_errors(run, lesson, tmp_path, flags, words):
+    refused(run("train", *data_words(lesson), *QUICK, "-o", "made", "-q", *flags), words)
     assert_nothing_written(tmp_path)
