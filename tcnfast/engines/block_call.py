@@ -17,8 +17,12 @@ class BlockCall:
     ``x``: uint8 codes (N, L) with ``code_residual`` (5, C), what each code adds; or rows (N, L, C')
     of ``precision``. ``weight1`` (C, C_in, k1), ``weight2`` (C, C, k2); ``gain``, ``shift`` (C,) of
     the batch norms, or None and the convolution's bias; ``mask`` (N, C) what dropout multiplies by,
-    or None; all float32. Dilation, stride and residual tap count positions of ``x``. ``backend``:
-    "auto", "triton" or "cpu".
+    or None; all float32. Dilation, stride and residual tap count positions of ``x``.
+    ``symmetric``: weights and masks are those of pairs of channels (c, C-1-c) that the reverse
+    complement exchanges (``reference.StackWeights``). Rows hold channels 0..C/2-1, zeros up to
+    C'/2, then the partners C-1..C/2 in the same order, zeros up to C'; statistics are pooled over
+    pairs; gradients of parameters are averaged with their flips. ``backend``: "auto", "triton" or
+    "cpu".
     """
 
     x: Tensor
@@ -36,6 +40,7 @@ class BlockCall:
     tap: int
     eps: float
     precision: str
+    symmetric: bool = False
     backend: str = "auto"
 
     @property
@@ -116,5 +121,8 @@ class BlockGradients(NamedTuple):
 def schema_of_call() -> str:
     """The arguments of ``BlockCall`` as PyTorch's operators declare them."""
     kinds = {"Tensor | None": "Tensor?", "int": "SymInt"}
-    words = [f"{kinds.get(field.type, field.type)} {field.name}" for field in fields(BlockCall)]
-    return ", ".join(words) + '="auto"'
+    defaults = {"symmetric": "=False", "backend": '="auto"'}
+    return ", ".join(
+        f"{kinds.get(field.type, field.type)} {field.name}{defaults.get(field.name, '')}"
+        for field in fields(BlockCall)
+    )

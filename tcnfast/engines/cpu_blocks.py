@@ -9,9 +9,10 @@ from . import cpu_engine
 from .block_call import BlockCall, BlockGradients, BlockOutputs
 
 
-def padded_channels(channels: int, precision: str) -> int:
-    """Channels of a row."""
-    return cpu_engine.padded_channels(channels, precision)
+def padded_channels(channels: int, precision: str, symmetric: bool = False) -> int:
+    """Channels of a row; of pairs, both halves are padded."""
+    halves = 2 if symmetric else 1
+    return halves * cpu_engine.padded_channels(channels // halves, precision)
 
 
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:

@@ -28,11 +28,16 @@ _IMPLEMENTATIONS = {"triton": triton_blocks, "cpu": cpu_blocks}
 
 
 def implementation(
-    device: torch.device, precision: str, first_kernel: int = 1, backend: str = "auto"
+    device: torch.device,
+    precision: str,
+    first_kernel: int = 1,
+    backend: str = "auto",
+    symmetric: bool = False,
 ) -> ModuleType:
     """What runs a block on ``device`` in ``precision``, the one that reads codes with a first
     kernel of ``first_kernel`` taps. Raises TcnfastError where nothing can."""
-    chosen = choose(BLOCK, backend, device, precision, first_kernel=first_kernel)
+    needs = dict(first_kernel=first_kernel, symmetric=symmetric)
+    chosen = choose(BLOCK, backend, device, precision, **needs)
     return _IMPLEMENTATIONS[chosen.backend]
 
 
@@ -41,8 +46,8 @@ def _chosen(call: BlockCall) -> tuple[ModuleType, int]:
     if call.weight1.ndim != 3 or call.weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
     taps = call.taps1 if call.codes else 1
-    run = implementation(call.x.device, call.precision, taps, call.backend)
-    return run, run.padded_channels(call.channels, call.precision)
+    run = implementation(call.x.device, call.precision, taps, call.backend, call.symmetric)
+    return run, run.padded_channels(call.channels, call.precision, call.symmetric)
 
 
 def plain_arguments(
@@ -204,6 +209,8 @@ def check_block(call: BlockCall, padded: int) -> None:
             )
         if tensor.device != call.x.device:
             raise TcnfastError(f"block: {name} is on {tensor.device}, not on {call.x.device}")
+    if call.symmetric and call.channels % 2:
+        raise TcnfastError(f"block: {call.channels} channels are no pairs")
     if call.codes != (call.code_residual is not None):
         raise TcnfastError("block: codes, and they alone, need code_residual")
     if (call.gain1 is None) != (call.gain2 is None):

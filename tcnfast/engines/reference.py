@@ -39,11 +39,17 @@ class BlockWeights:
 
 @dataclass(frozen=True)
 class StackWeights:
-    """All blocks and the head: ``head_weight`` (labels, C), ``head_bias`` (labels,)."""
+    """All blocks and the head: ``head_weight`` (labels, C), ``head_bias`` (labels,).
+
+    ``symmetric``: the reverse complement exchanges channels c and C-1-c, so that every kernel and
+    1x1 is its own flip along all axes, every bias its own flip, the head's matrix its own flip over
+    channels, and taps are centred. Scores of both strands are the same.
+    """
 
     blocks: tuple[BlockWeights, ...]
     head_weight: Tensor
     head_bias: Tensor
+    symmetric: bool = False
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> StackWeights:
         """A copy that shares no memory with this one."""
@@ -62,7 +68,7 @@ class StackWeights:
             )
             for block in self.blocks
         )
-        return StackWeights(blocks, move(self.head_weight), move(self.head_bias))
+        return StackWeights(blocks, move(self.head_weight), move(self.head_bias), self.symmetric)
 
     def mirrored(self, grid: StackGrid) -> StackWeights:
         """The minus strand on the same codes.

@@ -11,9 +11,10 @@ from . import triton_backward, triton_engine, triton_forward
 from .block_call import BlockCall, BlockGradients, BlockOutputs
 
 
-def padded_channels(channels: int, precision: str) -> int:
-    """Channels of a row."""
-    return triton_engine.padded_channels(channels)
+def padded_channels(channels: int, precision: str, symmetric: bool = False) -> int:
+    """Channels of a row; of pairs, both halves are padded."""
+    halves = 2 if symmetric else 1
+    return halves * triton_engine.padded_channels(channels // halves)
 
 
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:

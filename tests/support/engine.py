@@ -1,5 +1,6 @@
 """What the tests of the C++ engine share: what it can run here, random stacks, and their truth."""
 
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from truth import in_precision, truth
 
-from tcnfast.engines import cpu_engine
+from tcnfast.engines import cpu_engine, pairs
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.reference import BlockWeights, StackWeights
 
@@ -74,6 +75,28 @@ def random_weights(shape, seed=0):
     return StackWeights(
         tuple(blocks), normal(shape.labels, c, std=0.5), normal(shape.labels, std=1)
     )
+
+
+def symmetric_weights(shape, seed=0):
+    """``random_weights`` of pairs of channels; the shape is centred and has an even number."""
+    weights = random_weights(shape, seed)
+
+    def own_flip(tensor, axis=0, axes=()):
+        return pairs.whole(pairs.first_half(tensor, axis), *axes)
+
+    blocks = tuple(
+        replace(
+            block,
+            weight1=own_flip(block.weight1),
+            bias1=own_flip(block.bias1),
+            weight2=own_flip(block.weight2),
+            bias2=own_flip(block.bias2),
+            residual=block.residual and tuple(map(own_flip, block.residual)),
+        )
+        for block in weights.blocks
+    )
+    head = own_flip(weights.head_weight, 1, (1,))
+    return replace(weights, blocks=blocks, head_weight=head, symmetric=True)
 
 
 def random_codes(*shape, seed=0):
