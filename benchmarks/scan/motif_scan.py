@@ -121,10 +121,11 @@ def measure_scan(args: argparse.Namespace) -> None:
         result = tcnfast.scan(args.genome, out=out, motifs=DATABASE, p_value=args.p_value)
         cpu, wall = time.process_time() - worked, time.perf_counter() - started
         size = sum(path.stat().st_size for path in (result.path / "hits").iterdir())
-    chroms = set(result.summary["chrom"]) - {"all"}
+        summary = result.summary
+    chroms = set(summary["chrom"]) - {"all"}
     with Genome(*args.genome) as genome:
         bases = sum(genome.sizes[chrom] for chrom in chroms)
-    hits = result.summary["hits"][result.summary["chrom"] == "all"].sum()
+    hits = summary["hits"][summary["chrom"] == "all"].sum()
     row = {"cpu_s": f"{cpu:.3g}", "wall_s": f"{wall:.3g}",
            "mbp_per_cpu_s": f"{bases / cpu / 1e6:.3g}", "hits": hits,
            "output_mb": f"{size / 1e6:.0f}",

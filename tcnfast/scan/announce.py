@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 
 
-def announce(job, name: str, pipeline: Pipeline | None) -> None:
-    """Say what a :class:`tcnfast.scan.scan_genome.ScanJob` with the model ``name`` will do."""
+def announce(job, pipeline: Pipeline | None) -> None:
+    """Say what a :class:`tcnfast.scan.scan_genome.ScanJob` will do."""
     plan = job.scorer.plan
     labels = len(job.model.labels)
-    log.info("model %s: %d labels, a score sees %d bp", name, labels, plan.receptive_field)
+    log.info("model %s: %d labels, a score sees %d bp", job.name, labels, plan.receptive_field)
     backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
     where = "device " + run_record.device_words(plan.device)
     if len(job.devices) > 1:

@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.options import Run, setting
-from ..base.run_folder import file_hash
 from ..engines.backend import MOTIF_HITS, choose, choose_device
 from ..genome.genome import Genome
-from ..genome.intervals import read_bed
 from ..pwm import P_VALUE
 from ..pwm.hits import HitFinder
 from ..pwm.meme import Motif, MotifError, read_meme
 from . import ScanOptions
-from .choices import chosen_chroms
-from .inputs import InputFiles
-from .pieces import segment_spans, stretches
+from .job import Job
+from .pieces import segment_spans
 from .pipeline import read_ahead
 from .scan_folder import motif_file_names
 
 _COUNTED_BASES = 2**22  # at once
 
 
-class MotifJob:
-    """A genome, motifs with the scores that are hits, the options, and what scans."""
+class MotifJob(Job):
+    """A job with motifs, the scores that are hits, and what finds them."""
+
+    input_name = "inputs"
 
     def __init__(self, genome: Genome, options: ScanOptions, run: Run) -> None:
-        self.genome, self.meme, self.options, self.run = genome, Path(options.motifs), options, run
-        self.p_value = P_VALUE if options.p_value is None else options.p_value
+        self.meme = Path(options.motifs)
         self.device = choose_device(run.device)
         self.backend = choose(MOTIF_HITS, run.backend, self.device, "fp32").backend
-        self.inputs = InputFiles([*genome.paths, self.meme])
-        self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
-        self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
-        self.stretches = stretches(self.sizes, 1)
+        super().__init__(genome, options, run, 1, [self.meme])
+        self.p_value = P_VALUE if options.p_value is None else options.p_value
         self.motifs = _chosen_motifs(self.meme, options.targets)
         self.names = motif_file_names([(motif.id, motif.name) for motif in self.motifs])
-        self.within = read_bed(options.within, genome.sizes) if options.within else None
         given = options.background
         background = composition(genome, self.sizes) if given is None else given
         self.finder = HitFinder(self.motifs, background, self.p_value)
@@ -55,34 +48,18 @@ class MotifJob:
         return self.finder.background
 
     @property
-    def bases(self) -> int:
-        return sum(self.sizes.values())
-
-    @property
     def without_hits(self) -> list[str]:
         """Ids of motifs whose best site is not rare enough."""
         thresholds = self.finder.thresholds.tolist()
         rows = zip(self.motifs, thresholds, strict=True)
         return [motif.id for motif, threshold in rows if np.isnan(threshold)]
 
-    def key(self, hashes: Future) -> dict:
-        """What the bytes of the result depend on. Raises TcnfastError where it is not known
-        whether what was scanned is what was hashed."""
-        known = hashes.result()
-        self.inputs.check()
+    def own_key(self) -> dict:
         return {
-            "tcnfast": run_record.version(),
-            "inputs": known,
             "motifs": [motif.id for motif in self.motifs],
             "p_value": self.p_value,
             "background": self.background.tolist(),
-            "chroms": self.chroms,
-            "within": file_hash(self.options.within) if self.options.within else None,
         }
-
-    def any_finished(self, work: Path) -> bool:
-        """Whether a stretch is finished, so that there is something to resume."""
-        return any(stretch.finished(work) for stretch in self.stretches)
 
 
 def composition(genome: Genome, sizes: dict[str, int]) -> np.ndarray:

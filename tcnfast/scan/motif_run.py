@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,20 +12,17 @@ import numpy as np
 from ..base.options import Run
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
-from ..base.run_record import device_words
-from ..genome.genome import Genome
 from ..genome.intervals import joined
 from ..pwm.packed_hits import moved, unpack
 from . import ScanOptions
 from .announce import announce_motifs
+from .job import run_job
 from .motif_files import summary_rows, write_hits
 from .motif_job import MotifJob
 from .pieces import Stretch, segment_spans, touches
 from .pipeline import read_ahead
 from .scan_folder import ScanFolder, hits_file, write_summary
 from .stages import Stages
-
-log = logging.getLogger(__name__)
 
 SEGMENT_BASES = 2**20  # scanned at once by one thread
 
@@ -36,37 +31,20 @@ def scan_motifs(
     genome: str | Path | Sequence[str | Path], out: str | Path, options: ScanOptions, run: Run
 ) -> ScanFolder:
     """See :func:`tcnfast.scan`."""
-    stages = Stages()
-    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
-    with Genome(*paths) as opened:
-        job = MotifJob(opened, options, run)
-        hashes = job.inputs.hash_beside()
-        with RunFolder(
-            out,
-            "scan",
-            run,
-            key=lambda: job.key(hashes),
-            resumable=True,
-            worth_keeping=lambda: job.any_finished(folder.work),
-        ) as folder:
-            if not folder.complete:
-                announce_motifs(job)
-                find_in_stretches(
-                    job, folder.work, stages, lambda: hashes.done() and folder.settle()
-                )
-                folder.settle()
-                _publish(job, folder, stages)
-                log.info("busy, some at the same time: %s", stages)
-    return ScanFolder(folder.path)
+    return run_job(genome, out, run, lambda opened: MotifJob(opened, options, run), _find_motifs)
 
 
-def find_in_stretches(
-    job: MotifJob, work: Path, stages: Stages, after_stretch: Callable[[], object]
-) -> None:
+def _find_motifs(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
+    announce_motifs(job)
+    find_in_stretches(job, folder, stages)
+    folder.settle()
+    _publish(job, folder, stages)
+
+
+def find_in_stretches(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
     """Find the hits of every stretch that is not finished. Segments are read and scanned by all
     threads, a few ahead (by two where a GPU scans them); what is in memory is those and the hits of
     one stretch."""
-    todo = [stretch for stretch in job.stretches if not stretch.finished(work)]
     find, threads = job.finder.prepared(job.bases, job.device, job.backend)
     widest = int(job.finder.widths.max())
 
@@ -83,9 +61,8 @@ def find_in_stretches(
         return found
 
     with Progress(job.bases, "b", job.run.progress, scale=True) as bar:
-        for stretch in set(job.stretches) - set(todo):
-            bar.update(stretch.last - stretch.first, f"{stretch.chrom} done before")
         kept: list[np.ndarray] = []
+        todo = job.unfinished(folder.work, bar)
         with closing(read_ahead(_pieces(job, todo), scan, threads)) as stream:
             for (stretch, span, ends), found in stream:
                 kept.append(_inside(found, job, stretch))
@@ -93,9 +70,9 @@ def find_in_stretches(
                     bar.update(span[1] - span[0], stretch.chrom)
                 if ends:
                     with stages.timed("write"):
-                        _save(stretch.calls_file(work), np.concatenate(kept), job)
+                        stretch.finish(folder.work, np.sort(np.concatenate(kept)), job.inputs)
                     kept = []
-                    after_stretch()
+                    job.settle(folder)
 
 
 def _pieces(
@@ -120,15 +97,6 @@ def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
     return found[(region >= 0) & (start + job.finder.widths[motif] <= ends[region])]
 
 
-def _save(path: Path, hits: np.ndarray, job: MotifJob) -> None:
-    hits.sort()
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        np.save(file, hits)
-    job.inputs.check()
-    temporary.rename(path)
-
-
 def _publish(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
     shutil.rmtree(folder.result)
     hits_file(folder.result, "").parent.mkdir(parents=True)
@@ -136,15 +104,14 @@ def _publish(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
         counts = write_hits(job, folder.work, folder.result)
         write_summary(folder.result, summary_rows(job, counts))
     job.inputs.check()
-    folder.publish(
+    job.publish(
+        folder,
+        stages,
         {
             "motif_file": job.meme.name,
             "p_value": job.p_value,
             "background": job.background.tolist(),
             "background_from": "given" if job.options.background else "the scanned contigs",
             "motifs_without_hits": job.without_hits,
-            "device": device_words(job.device),
-            "skipped_contigs": job.skipped,
-            "stages": stages.seconds,
-        }
+        },
     )

@@ -21,6 +21,7 @@ from .stages import Stages
 
 if TYPE_CHECKING:
     from ..genome.intervals import Intervals
+    from .inputs import InputFiles
 
 STRETCH_BASES = 2**24  # seconds of a processor, a blink of a GPU
 LEAST_STEPS = 2**16  # so that whole chunks of a zarr array are in it, whatever the stride
@@ -47,6 +48,16 @@ class Stretch(NamedTuple):
 
     def finished(self, work: Path) -> bool:
         return self.calls_file(work).exists()
+
+    def finish(self, work: Path, calls: np.ndarray, inputs: InputFiles) -> None:
+        """Write the calls (or hits), all or nothing. Raises TcnfastError where ``inputs`` changed
+        meanwhile."""
+        path = self.calls_file(work)
+        temporary = path.with_suffix(".tmp")
+        with open(temporary, "wb") as file:
+            np.save(file, calls)
+        inputs.check()
+        temporary.rename(path)
 
 
 def n_steps(size: int, stride: int) -> int:

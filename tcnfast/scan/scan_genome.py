@@ -3,11 +3,8 @@ one device or several, their calls written beside; and the output published."""
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,10 +17,9 @@ from ..base.file_names import file_names
 from ..base.logits import logit
 from ..base.options import Run, setting
 from ..base.progress import Progress
-from ..base.run_folder import RunFolder, file_hash
+from ..base.run_folder import RunFolder
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
-from ..genome.intervals import read_bed
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
@@ -31,20 +27,18 @@ from ..model.tcn import TCN
 from ..model.thresholds import choose_cutoffs
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
-from .choices import check_bigwig_lengths, chosen_chroms, chosen_devices, chosen_labels
+from .choices import check_bigwig_lengths, chosen_devices, chosen_labels
 from .device_pool import scan_on_devices
 from .device_process import Start
-from .inputs import InputFiles
+from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
-from .pieces import Stretch, Wanted, stretches
+from .pieces import Stretch, Wanted
 from .pipeline import Pipeline, Scorer
 from .scan_folder import ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file, write_summary
 from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track
 from .track_processes import write_bigwigs
-
-log = logging.getLogger(__name__)
 
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
@@ -57,35 +51,21 @@ def scan_genome(
     run: Run,
 ) -> ScanFolder:
     """See :func:`tcnfast.scan`."""
-    model, name, model_hash = _open_model(model, options.cutoff)
-    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
-    with Genome(*paths) as opened:
-        job = ScanJob(opened, model, options, run, model_hash)
-        hashes = job.inputs.hash_beside()
-        with RunFolder(
-            out,
-            "scan",
-            run,
-            key=lambda: job.key(hashes),
-            resumable=True,
-            worth_keeping=lambda: job.any_finished(folder.work),
-        ) as folder:
-            if not folder.complete:
-                stages = Stages()
-                pipeline = _pipeline(job, stages)
-                announce(job, name, pipeline)
-                stages.clear()
-                counts = run_stretches(
-                    job,
-                    folder,
-                    pipeline,
-                    stages,
-                    after_stretch=lambda: hashes.done() and folder.settle(),
-                )
-                folder.settle()
-                _publish(job, folder, counts, stages)
-                log.info("busy, some at the same time: %s", stages)
-    return ScanFolder(folder.path)
+
+    def make(opened: Genome) -> ScanJob:
+        loaded, name, model_hash = _open_model(model, options.cutoff)
+        return ScanJob(opened, loaded, options, run, model_hash, name)
+
+    return run_job(genome, out, run, make, _call_peaks)
+
+
+def _call_peaks(job: ScanJob, folder: RunFolder, stages: Stages) -> None:
+    pipeline = _pipeline(job, stages)
+    announce(job, pipeline)
+    stages.clear()
+    counts = run_stretches(job, folder, pipeline, stages)
+    folder.settle()
+    _publish(job, folder, counts, stages)
 
 
 def _open_model(model: TCN | Ensemble | str | Path, cutoff: str) -> tuple[TCN | Ensemble, str, str]:
@@ -101,11 +81,14 @@ def _open_model(model: TCN | Ensemble | str | Path, cutoff: str) -> tuple[TCN | 
     return model, name, folder.hash if folder else run_record.state_hash(model)
 
 
-class ScanJob:
-    """A genome, a model ready to run, and the options.
+class ScanJob(Job):
+    """A job with a model ready to run.
 
-    ``devices``: names; with several, a process each scans, and ``scorer`` is of the first.
+    ``name`` and ``model_hash`` are the model's. ``devices``: names; with several, a process each
+    scans, and ``scorer`` is of the first.
     """
+
+    input_name = "genome"
 
     def __init__(
         self,
@@ -114,12 +97,13 @@ class ScanJob:
         options: ScanOptions,
         run: Run,
         model_hash: str = "",
+        name: str = "given",
     ) -> None:
-        self.genome, self.inputs, self.model = genome, InputFiles(genome.paths), model
-        self.options, self.run, self.model_hash = options, run, model_hash
+        self.model, self.model_hash, self.name = model, model_hash, name
         self.devices = chosen_devices(run)
-        for name in self.devices:
-            choose_device(name)  # raises where it is not here
+        for device in self.devices:
+            choose_device(device)  # raises where it is not here
+        super().__init__(genome, options, run, options.stride)
         self.scorer = Scorer(
             model,
             options.strand,
@@ -128,9 +112,7 @@ class ScanJob:
             precision=run.precision,
             backend=run.backend,
         )
-        self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
-        self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
-        self.stretches = stretches(self.sizes, options.stride)
+        self.device = self.scorer.plan.device
         self.labels, self.tracks = list(model.labels), []
         if options.targets is not None:
             self.labels = chosen_labels(model.labels, options.targets, "targets")
@@ -139,7 +121,6 @@ class ScanJob:
         self.names = file_names(self.labels)
         if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
-        self.within = read_bed(options.within, genome.sizes) if options.within else None
         self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff)
         self.uncalled = [label for label in self.labels if self.rules[label] is None]
         if len(self.uncalled) == len(self.labels):
@@ -160,22 +141,15 @@ class ScanJob:
         floors = logit(np.fmin(self.options.track_floor, thresholds))
         return np.where(called, logit(thresholds), np.nan), np.where(tracked, floors, np.nan)
 
-    def key(self, genome_hashes: Future) -> dict:
-        """What the bytes of the result depend on. Raises TcnfastError where it is not known
-        whether what was scanned is what was hashed."""
-        plan, options, hashes = self.scorer.plan, self.options, genome_hashes.result()
-        self.inputs.check()
+    def own_key(self) -> dict:
+        plan, options = self.scorer.plan, self.options
         return {
-            "tcnfast": run_record.version(),
             "model": self.model_hash,
-            "genome": hashes,
-            "chroms": self.chroms,
             "targets": self.labels,
             "tracks": self.tracks,
             "track_floor": options.track_floor,
             "track_format": options.track_format,
             "cutoff": options.cutoff,
-            "within": file_hash(options.within) if options.within else None,
             "stride": options.stride,
             "strand": options.strand,
             "min_length": options.min_length,
@@ -187,17 +161,9 @@ class ScanJob:
         }
 
     @property
-    def bases(self) -> int:
-        return sum(self.sizes.values())
-
-    @property
     def wanted(self) -> Wanted:
         """What is needed of the logits."""
         return self.spec(Path()).wanted
-
-    def any_finished(self, work: Path) -> bool:
-        """Whether a stretch is finished, so that there is something to resume."""
-        return any(stretch.finished(work) for stretch in self.stretches)
 
     def spec(self, work: Path) -> ScanSpec:
         """What scanning a stretch takes; ``work``: where its shards go."""
@@ -228,25 +194,18 @@ def _pipeline(job: ScanJob, stages: Stages) -> Pipeline | None:
 
 
 def run_stretches(
-    job: ScanJob,
-    folder: RunFolder,
-    pipeline: Pipeline | None,
-    stages: Stages,
-    after_stretch: Callable[[], object],
+    job: ScanJob, folder: RunFolder, pipeline: Pipeline | None, stages: Stages
 ) -> np.ndarray:
     """Scan every stretch that is not finished, and write the calls of contigs as they become whole:
-    the number of calls and their bases, int64 (labels, contigs, 2).
-
-    ``after_stretch`` is called by whatever thread finished one.
-    """
+    the number of calls and their bases, int64 (labels, contigs, 2)."""
     _begin_result(job, folder)
     with closing(_peaks(job, folder.result)) as peaks:
         queue = ContigQueue(peaks, job.stretches, job.sizes, folder.work)
         with Progress(job.bases, "b", job.run.progress, scale=True) as bar:
-            todo = _unfinished(job, folder.work, queue, bar)
+            todo = job.unfinished(folder.work, bar, queue.finished)
 
             def finished(stretch: Stretch) -> None:
-                after_stretch()
+                job.settle(folder)
                 queue.finished(stretch)
 
             spec = job.spec(folder.work)
@@ -276,18 +235,6 @@ def _begin_result(job: ScanJob, folder: RunFolder) -> None:
         kind = ZARR_KINDS[job.options.track_format]
         ZarrTracks.create(temporary, job.sizes, job.tracks, job.options.stride, kind, facts)
         temporary.rename(tracks)
-
-
-def _unfinished(job: ScanJob, work: Path, queue: ContigQueue, bar: Progress) -> list[Stretch]:
-    left = []
-    for stretch in job.stretches:
-        if stretch.finished(work):
-            bases = stretch.bases(job.options.stride, job.sizes[stretch.chrom])
-            bar.update(bases, f"{stretch.chrom} done before")
-            queue.finished(stretch)
-        else:
-            left.append(stretch)
-    return left
 
 
 def _peaks(job: ScanJob, result: Path) -> PeakFiles | PeakProcess:
@@ -321,16 +268,8 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     job.inputs.check()
     if dense.exists():
         dense.rename(result / ZARR_FOLDER)
-    folder.publish(
-        {
-            "device": run_record.device_words(job.scorer.plan.device),
-            "devices": job.devices,
-            "threads": torch.get_num_threads(),
-            "skipped_contigs": job.skipped,
-            "uncalled_labels": job.uncalled,
-            "stages": stages.seconds,
-        }
-    )
+    record = {"devices": job.devices, "threads": torch.get_num_threads()}
+    job.publish(folder, stages, record | {"uncalled_labels": job.uncalled})
 
 
 def _write_bigwigs(job: ScanJob, folder: RunFolder) -> None:

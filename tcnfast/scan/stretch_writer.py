@@ -145,12 +145,7 @@ class StretchWriter:
         with self._stages.timed("write"):
             if self._track is not None:
                 self._track.finish()
-            path = self._stretch.calls_file(work)
-            temporary = path.with_suffix(".tmp")
-            with open(temporary, "wb") as file:
-                np.save(file, calls)
-            self._spec.inputs.check()
-            temporary.rename(path)
+            self._stretch.finish(work, calls, self._spec.inputs)
         self._advance(self._stretch.last)
 
     def _advance(self, step: int) -> None:

@@ -8,7 +8,9 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,38 @@ def score_variants(
     """See :func:`tcnfast.variants`."""
     if options.explain:
         require_page()
+    with ExitStack() as opened:
+
+        @cache
+        def job() -> VariantJob:  # made once the output folder was looked at
+            return _open_job(variants, genome, model, options, run, opened)
+
+        output = opened.enter_context(
+            RunFolder(
+                out,
+                "variants",
+                run,
+                key=lambda: job().key(),
+                resumable=True,
+                worth_keeping=lambda: any(output.work.glob("part.*.json")),
+            )
+        )
+        if not output.complete:
+            output.settle()
+            job().run(output.work, run.progress)
+            job().assemble(output)
+    return output.path
+
+
+def _open_job(
+    variants: str | Path,
+    genome: str | Path | Sequence[str | Path],
+    model: TCN | Ensemble | str | Path,
+    options: VariantOptions,
+    run: Run,
+    opened: ExitStack,
+) -> VariantJob:
+    """The job of what was named; ``opened`` closes the genome."""
     if isinstance(model, (TCN, Ensemble)):
         model_hash = run_record.state_hash(model)
     else:
@@ -61,21 +95,8 @@ def score_variants(
         raise TcnfastError(f"{file.path}: is a table; {setting('format', 'vcf')} needs a VCF")
     scorer = EffectScorer(model, options.mode, options.stride, options.strand, run.device)
     paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
-    with Genome(*paths) as opened:
-        job = VariantJob(file, opened, model, scorer, options)
-        with RunFolder(
-            out,
-            "variants",
-            run,
-            key=lambda: job.key(model_hash),
-            resumable=True,
-            worth_keeping=lambda: any(output.work.glob("part.*.json")),
-        ) as output:
-            if not output.complete:
-                output.settle()
-                job.run(output.work, run.progress)
-                job.assemble(output)
-    return output.path
+    sequence = opened.enter_context(Genome(*paths))
+    return VariantJob(file, sequence, model, model_hash, scorer, options)
 
 
 @dataclass
@@ -124,11 +145,12 @@ class VariantJob:
         file: VariantFile,
         genome: Genome,
         model: TCN | Ensemble,
+        model_hash: str,
         scorer: EffectScorer,
         options: VariantOptions,
     ) -> None:
         self.file, self.genome, self.scorer, self.options = file, genome, scorer, options
-        self.model, self.labels = model, list(model.labels)
+        self.model, self.model_hash, self.labels = model, model_hash, list(model.labels)
         wanted = self.labels if options.targets is None else options.targets
         for name in wanted:
             if name not in self.labels:
@@ -153,14 +175,14 @@ class VariantJob:
         kept = [cutoffs[self.labels[index]] for index in self.keep]
         return logit(np.array([np.nan if x is None else x.threshold for x in kept]))
 
-    def key(self, model_hash: str) -> dict:
+    def key(self) -> dict:
         """What the bytes of the result depend on."""
         options = asdict(self.options)
         if self.options.mode != "full":
             del options["stride"]
         return {
             "tcnfast": run_record.version(),
-            "model": model_hash,
+            "model": self.model_hash,
             "variants": [self.file.path.name, file_hash(self.file.path)],
             "genome": [[path.name, file_hash(path)] for path in self.genome.paths],
             "device": self.scorer.device.type,

@@ -40,6 +40,13 @@ def test_an_existing_output_is_an_error(fasta, model, out):
     assert files_in(out, but=()) == before and not partial(out).exists()
 
 
+def test_an_existing_output_is_refused_before_anything_is_read(fasta, model, out):
+    tcnfast.scan(fasta, model, out, chroms="chrM", **FP32)
+    for options in ({}, {"motifs": "no.meme"}):
+        with pytest.raises(TcnfastError, match="exists; choose another out"):
+            tcnfast.scan("no.fa", None if options else "no model", out, **options)
+
+
 def test_force_replaces_an_output_of_ours(fasta, model, out):
     tcnfast.scan(fasta, model, out, chroms="chrM", tracks="all", **FP32)
     tcnfast.scan(fasta, model, out, chroms="chr1_alt", targets="REST", force=True, **FP32)

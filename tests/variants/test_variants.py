@@ -296,6 +296,12 @@ def test_a_killed_run_goes_on(score, letters, fasta, saved, tmp_path, monkeypatc
     assert scored == [10, 10, 10] and files_in(folder) == files_in(whole)
 
 
+def test_an_existing_output_is_refused_before_anything_is_read(score, letters, tmp_path):
+    _, folder = score(rows_of(random_alleles(letters, 3)))
+    with pytest.raises(TcnfastError, match="exists; choose another out"):
+        variants("no.vcf", "no.fa", "no model", folder)
+
+
 def test_counts_of_an_empty_chunk(score, letters):
     """A file whose alleles are all skipped still says so."""
     told, folder = score([("chr1", 100, "A", "*"), ("chr1", 101, "A", "<DUP>")])

@@ -1,0 +1,138 @@
+"""What every scan is made of, with a model or for motifs: a genome in stretches, and its run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from ..base.options import Run
+from ..base.progress import Progress
+from ..base.run_folder import RunFolder, file_hash
+from ..base.run_record import device_words, version
+from ..genome.genome import Genome
+from ..genome.intervals import read_bed
+from . import ScanOptions
+from .choices import chosen_chroms
+from .inputs import InputFiles
+from .pieces import Stretch, stretches
+from .scan_folder import ScanFolder
+from .stages import Stages
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """A genome, the contigs to scan in stretches of steps of ``stride`` bases, and the options.
+
+    ``others``: files that are read beside the genome. A kind of job says on which ``device`` it
+    runs, in ``own_key`` what its result depends on beside the genome, and calls its input files
+    ``input_name`` there.
+    """
+
+    input_name: str
+    device: torch.device
+    hashes: Future  # of the input files, begun by :func:`run_job`
+
+    def __init__(
+        self,
+        genome: Genome,
+        options: ScanOptions,
+        run: Run,
+        stride: int,
+        others: Sequence[Path] = (),
+    ) -> None:
+        self.genome, self.options, self.run, self.stride = genome, options, run, stride
+        self.inputs = InputFiles([*genome.paths, *others])
+        self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
+        self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
+        self.bases = sum(self.sizes.values())
+        self.stretches = stretches(self.sizes, stride)
+        self.within = read_bed(options.within, genome.sizes) if options.within else None
+
+    def own_key(self) -> dict:
+        raise NotImplementedError
+
+    def key(self) -> dict:
+        """What the bytes of the result depend on. Raises TcnfastError where it is not known
+        whether what was scanned is what was hashed."""
+        known, within = self.hashes.result(), self.options.within
+        self.inputs.check()
+        return {
+            "tcnfast": version(),
+            self.input_name: known,
+            "chroms": self.chroms,
+            "within": file_hash(within) if within else None,
+            **self.own_key(),
+        }
+
+    def settle(self, folder: RunFolder) -> None:
+        """Write the key down once the input files are hashed, so that the run can be resumed."""
+        if self.hashes.done():
+            folder.settle()
+
+    def unfinished(
+        self, work: Path, bar: Progress, skip: Callable[[Stretch], object] = lambda _: None
+    ) -> list[Stretch]:
+        """Stretches to scan; ``skip`` is called with each of those that are finished."""
+        left = []
+        for stretch in self.stretches:
+            if stretch.finished(work):
+                bases = stretch.bases(self.stride, self.sizes[stretch.chrom])
+                bar.update(bases, f"{stretch.chrom} done before")
+                skip(stretch)
+            else:
+                left.append(stretch)
+        return left
+
+    def publish(self, folder: RunFolder, stages: Stages, record: dict) -> None:
+        """Make the result the output; ``record``: for run.json, beside what all scans tell."""
+        folder.publish(
+            record
+            | {
+                "device": device_words(self.device),
+                "skipped_contigs": self.skipped,
+                "stages": stages.seconds,
+            }
+        )
+
+
+def run_job(
+    genome: str | Path | Sequence[str | Path],
+    out: str | Path,
+    run: Run,
+    make: Callable[[Genome], Job],
+    scan: Callable[[Job, RunFolder, Stages], None],
+) -> ScanFolder:
+    """Write the output of the job that ``make`` returns. The output folder is looked at first: one
+    that exists is refused before a genome or a model is read."""
+    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
+    with ExitStack() as opened:
+
+        @cache
+        def job() -> Job:
+            made = make(opened.enter_context(Genome(*paths)))
+            made.hashes = made.inputs.hash_beside()
+            return made
+
+        folder = opened.enter_context(
+            RunFolder(
+                out,
+                "scan",
+                run,
+                key=lambda: job().key(),
+                resumable=True,
+                worth_keeping=lambda: any(folder.work.glob("calls.*.npy")),
+            )
+        )
+        if not folder.complete:
+            stages = Stages()
+            scan(job(), folder, stages)
+            log.info("busy, some at the same time: %s", stages)
+    return ScanFolder(folder.path)
