@@ -188,7 +188,7 @@ def _machine() -> str:
 
 def _versions() -> str:
     found = [f"python {platform.python_version()}"]
-    for package in ("numpy", "numba", "torch", "triton", "onnxruntime", "openvino"):
+    for package in ("numpy", "numba", "torch", "triton", "onnxruntime", "openvino", "zentorch"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -13,7 +13,8 @@ Several thread pools share the process. Each sample starts after a rest in which
 others stop spinning; "mixed" is its time over that of the side run by itself at the start, both in
 units of the loop, and a side far above 1 is disturbed. (torch.compile uses PyTorch's own OpenMP.)
 
-onnxruntime and OpenVINO take part if they are there: `pip install onnx onnxruntime openvino`.
+Other runtimes take part if they are there: `pip install onnx onnxruntime openvino zentorch`, the
+last of these in the version of PyTorch (2.13.0.2 for torch 2.13.0).
 `--rounds`, `--seconds` (of a sample), `--sides` (a regular expression on "form side precision") and
 `--cases` (another) change a run; `--dry` writes no results.
 """

@@ -29,6 +29,7 @@ from tcnfast.model.tcn import TCN
 STRIDE = 32
 WINDOWS = 256  # of a batch, where windows are evaluated one by one
 SEGMENTS = tuple(2**k for k in range(13, 18))  # long ones fall out of the cache, short overlap
+NEEDS = {"zentorch": ("zentorch",)} | {x: ("onnx", x) for x in ("onnxruntime", "openvino")}
 UNIT = 2**16  # our sides take any length, in multiples of this
 
 
@@ -87,18 +88,22 @@ def windows(model: TCN, layout: str, precision: str) -> Side:
     return Side(name, "windows", precision, lambda _: run, segments=(WINDOWS * STRIDE,))
 
 
-def compiled(model: TCN, form: str, layout: str, precision: str) -> Side:
+def compiled(model: TCN, form: str, layout: str, precision: str, backend: str) -> Side:
+    """By torch.compile: "inductor" is PyTorch's own, "zentorch" AMD's plugin."""
     # every side is one more version of the same forward()
     torch._dynamo.config.recompile_limit = 64
     # weights become constants, packed ahead for oneDNN
     torch._inductor.config.freezing = True
 
     def make(_):
+        if backend == "zentorch":
+            import zentorch  # noqa: F401  # which makes the backend known
         stack = folded(model, form, layout, precision)
-        return torch.compile(stack, dynamic=False, fullgraph=True)
+        return torch.compile(stack, backend=backend, dynamic=False, fullgraph=True)
 
     twin = f"{form} eager {layout} {precision}"
-    return Side(f"torch.compile {layout}", form, precision, make, twin=twin)
+    name = "torch.compile" if backend == "inductor" else backend
+    return Side(f"{name} {layout}", form, precision, make, twin=twin)
 
 
 def onnx(model: TCN, form: str, layout: str, length: int) -> bytes:
@@ -185,7 +190,8 @@ def all_sides(model: TCN, everybody: bool) -> list[Side]:
             for precision in ("fp32", "bf16"):
                 sides.append(eager(model, form, layout, precision))
                 if everybody:
-                    sides.append(compiled(model, form, layout, precision))
+                    both = ("inductor", "zentorch")
+                    sides += [compiled(model, form, layout, precision, name) for name in both]
             if everybody:
                 sides.append(onnxruntime(model, form, layout))
         if everybody:
@@ -200,8 +206,7 @@ def all_sides(model: TCN, everybody: bool) -> list[Side]:
 
 def missing(side: Side) -> str | None:
     """The library that a side lacks."""
-    library = side.name.split()[0]
-    wanted = ("onnx", library) if library in ("onnxruntime", "openvino") else ()
+    wanted = NEEDS.get(side.name.split()[0], ())
     return next((name for name in wanted if find_spec(name) is None), None)
 
 
