@@ -6,7 +6,7 @@ The maths, and the picture of a tile, are in README.md.
 import triton
 import triton.language as tl
 
-from .tiles import convolve, first_output, load_rows, load_taps, store_rows
+from .tiles import convolve, first_output, load_rows, load_taps, relu, store_rows
 
 
 @triton.jit
@@ -74,6 +74,6 @@ def block(
             residual = xs[len(xs) - 1 - AGE]
             xs = xs[-XS:]
         z = convolve(hs[-K:], taps2, bias2, K, INPUTS) + residual.to(tl.float32)
-        store_rows(y, out, outputs, inside & (t >= 0), tl.maximum(z, 0.0), C)
+        store_rows(y, out, outputs, inside & (t >= 0), relu(z), C)
         hs = hs[S:]
         out += dilation

@@ -8,6 +8,8 @@ bias, ReLU and residual (a trained model that runs), or the sums of which batch 
 import triton
 import triton.language as tl
 
+from .tiles import relu
+
 
 @triton.jit
 def positions(outputs, total, M: tl.constexpr):
@@ -20,7 +22,7 @@ def positions(outputs, total, M: tl.constexpr):
 def activated(rows, scale, shift, masks, n, inside, C: tl.constexpr, DROPOUT: tl.constexpr):
     """relu(rows * scale + shift), times the mask (N, C) of dropout, float32 (M, C)."""
     columns = tl.arange(0, C)
-    kept = tl.maximum(rows.to(tl.float32) * scale[None, :] + shift[None, :], 0.0)
+    kept = relu(rows.to(tl.float32) * scale[None, :] + shift[None, :])
     if DROPOUT:
         kept *= tl.load(masks + n[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0)
     return kept
@@ -90,12 +92,12 @@ def conv(
         taps = tl.load(w + m * C * C + columns[:, None] * C + columns[None, :])
         acc = tl.dot(rows, taps, acc, input_precision=INPUTS)
     if RELU:
-        acc = tl.maximum(acc + tl.load(bias + columns)[None, :], 0.0)
+        acc = relu(acc + tl.load(bias + columns)[None, :])
     if RESIDUAL:
         at = n * residual_length + out * RESIDUAL_STRIDE + tap
         pointers = residual + at[:, None] * C + columns[None, :]
         acc += tl.load(pointers, mask=inside[:, None], other=0.0).to(tl.float32)
-        acc = tl.maximum(acc, 0.0)
+        acc = relu(acc)
     stored = acc.to(y.dtype.element_ty)
     index = n * outputs + out
     tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from .letters import BITS, next_code, one_hot
-from .tiles import convolve, load_taps, store_rows
+from .tiles import convolve, load_taps, relu, store_rows
 
 
 @triton.jit
@@ -81,6 +81,6 @@ def first_block(
             at += 1
         z = convolve(hs[-K:], taps2, bias2, K, INPUTS)
         z += residual_of((window >> (BITS * (WINDOW - 1 - AGE))) & 7, added, C, INPUTS)
-        store_rows(y, out, outputs, inside & (t >= 0), tl.maximum(z, 0.0), C)
+        store_rows(y, out, outputs, inside & (t >= 0), relu(z), C)
         hs = hs[S:]
         out += 1

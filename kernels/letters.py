@@ -8,9 +8,17 @@ N_CODE = tl.constexpr(4)
 
 
 @triton.jit
+def known_code(code):
+    """``code`` as it was read: N for what is none of the five, which the host cannot look for on a
+    GPU without waiting."""
+    return tl.minimum(code, N_CODE)
+
+
+@triton.jit
 def next_code(window, codes, at, length, inside, WINDOW: tl.constexpr):
     """``window`` (M,) int64 with the codes at ``at`` shifted in."""
-    code = tl.load(codes + at, mask=inside & (at < length), other=N_CODE).to(tl.int64)
+    code = tl.load(codes + at, mask=inside & (at < length), other=N_CODE)
+    code = known_code(code).to(tl.int64)
     return (window >> BITS) | (code << (BITS * (WINDOW - 1)))
 
 
@@ -34,6 +42,7 @@ def windows(codes, n, at, length, inside, K: tl.constexpr):
     window = tl.zeros_like(at)
     for m in tl.static_range(K):
         there = inside & (at + m < length)
-        code = tl.load(codes + n * length + at + m, mask=there, other=N_CODE).to(tl.int64)
+        code = tl.load(codes + n * length + at + m, mask=there, other=N_CODE)
+        code = known_code(code).to(tl.int64)
         window |= code << (BITS * m)
     return window

@@ -4,6 +4,8 @@ import triton
 import triton.language as tl
 
 from .conv import activated, positions
+from .letters import known_code
+from .tiles import relu
 
 
 @triton.jit
@@ -11,7 +13,7 @@ def residual_rows(x, n, at, length, inside, table, C: tl.constexpr, CODES: tl.co
     """Rows ``at`` of ``x`` (N, length, C), float32 (M, C); or of ``table`` (5, C) by code."""
     columns = tl.arange(0, C)
     if CODES:
-        code = tl.load(x + n * length + at, mask=inside, other=4).to(tl.int64)
+        code = known_code(tl.load(x + n * length + at, mask=inside, other=4)).to(tl.int64)
         pointers = table + code[:, None] * C + columns[None, :]
     else:
         pointers = x + (n * length + at)[:, None] * C + columns[None, :]
@@ -46,7 +48,7 @@ def finish(
     scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
     z = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT)
     z += residual_rows(x, n, out * stride + tap, length, inside, table, C, CODES)
-    tl.store(y + index, tl.maximum(z, 0.0).to(y.dtype.element_ty), mask=inside[:, None])
+    tl.store(y + index, relu(z).to(y.dtype.element_ty), mask=inside[:, None])
 
 
 @triton.jit
@@ -128,7 +130,8 @@ def start_backward(
     )
     tl.store(dn + index, back.to(dn.dtype.element_ty), mask=present)
     if CODES:
-        code = tl.load(codes + n * length + out * stride + tap, mask=inside, other=0)
+        pointers = codes + n * length + out * stride + tap
+        code = known_code(tl.load(pointers, mask=inside, other=0))
         base = code_sums + tl.program_id(0).to(tl.int64) * 5 * C + columns
         for c in tl.static_range(5):
             tl.store(base + c * C, tl.sum(tl.where((code == c)[:, None], dz, 0.0), 0))

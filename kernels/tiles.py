@@ -10,6 +10,12 @@ import triton.language as tl
 
 
 @triton.jit
+def relu(x):
+    """``x`` cut at zero; NaN stays NaN, which ``tl.maximum`` alone would make zero."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def load_rows(x, at, length, inside, C: tl.constexpr):
     """Tile (M, C) of ``x`` (length, C) at positions ``at`` (M,) int64; zeros outside."""
     columns = tl.arange(0, C)
@@ -42,7 +48,7 @@ def convolve(tiles, taps, bias, K: tl.constexpr, INPUTS: tl.constexpr):
     total = tl.dot(tiles[0], taps[0], input_precision=INPUTS)
     for m in tl.static_range(1, K):
         total = tl.dot(tiles[m], taps[m], total, input_precision=INPUTS)
-    return tl.maximum(total + bias[None, :], 0.0)
+    return relu(total + bias[None, :])
 
 
 @triton.jit

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import torch
 import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from support.ahead import OPTIONS, SHARED, gpu, source_of
 from triton.runtime.jit import JITFunction
 
 from tcnfast.engines import ops, triton_blocks, triton_engine
@@ -28,21 +27,6 @@ from tcnfast.model.tcn import TCN, TCNConfig
 VERSION = ".".join(triton.__version__.split(".")[:2])
 TABLE = Path(__file__).with_name("kernel_resources.tsv")
 COLUMNS = ("triton", "target", "kernel", "variant", "registers", "spilled", "shared")
-# bytes of shared memory that a program may have (CUDA C programming guide, compute capabilities)
-SHARED = {
-    "sm_80": 166_912,
-    "sm_89": 101_376,
-    "sm_90": 232_448,
-    "sm_100": 232_448,
-    "sm_120": 101_376,
-}
-TYPES = {
-    torch.bfloat16: "*bf16",
-    torch.float16: "*fp16",
-    torch.float32: "*fp32",
-    torch.uint8: "*u8",
-}
-OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 LENGTH = 100_003  # bases, of no special form
 
 
@@ -110,23 +94,7 @@ def train():
 
 def compile_for(target, kernel, arguments, options):
     """Registers, bytes spilled and bytes of shared memory."""
-    signature, constants, attributes = {}, {}, {}
-    for index, parameter in enumerate(kernel.params):
-        name, value = parameter.name, arguments.get(parameter.name)
-        if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
-            signature[name], constants[name] = "constexpr", value
-        elif isinstance(value, torch.Tensor):
-            signature[name] = TYPES[value.dtype]
-            attributes[(index,)] = [["tt.divisibility", 16]]
-        elif isinstance(value, float):
-            signature[name] = "fp32"
-        else:
-            signature[name] = "i32" if value < 2**31 else "i64"
-            if value % 16 == 0:
-                attributes[(index,)] = [["tt.divisibility", 16]]
-    source = ASTSource(kernel, signature, constants, attributes)
-    gpu = GPUTarget("cuda", int(target.removeprefix("sm_")), 32)
-    compiled = triton.compile(source, target=gpu, options=options)
+    compiled = triton.compile(source_of(kernel, arguments), target=gpu(target), options=options)
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])

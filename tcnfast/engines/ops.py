@@ -85,7 +85,8 @@ def plain_arguments(
 def block(*arguments) -> BlockOutputs:
     """One residual block in training: the fields of ``BlockCall`` -> those of ``BlockOutputs``.
 
-    Raises ValueError for a code over 4 and TcnfastError for arguments that do not fit.
+    Raises ValueError for a code over 4 in host memory (one on a GPU counts as N) and TcnfastError
+    for arguments that do not fit.
     """
     call = BlockCall(*arguments)
     run, padded = _chosen(call)

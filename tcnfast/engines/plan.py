@@ -106,7 +106,8 @@ class Plan:
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:
         """uint8 codes (T,) or (B, T) -> float32 logits ((T - RF) // stride + 1, labels), batched
-        alike, on ``self.device``. Raises TcnfastError where T is under the receptive field."""
+        alike, on ``self.device``. Raises TcnfastError where T is under the receptive field, and
+        for a code over 4 in host memory; one that lies on a GPU counts as N."""
         if isinstance(codes, np.ndarray):
             # tensors know neither read-only memory nor negative strides
             codes = torch.from_numpy(np.require(codes, requirements=["C", "W"]))
@@ -119,6 +120,8 @@ class Plan:
                 f"plan input of {codes.shape[-1]} bases is under the receptive field of "
                 f"{self.receptive_field}; add context, or N (code 4)"
             )
+        if self.backend != "cpu":  # which looks for itself
+            reference.check_codes(codes, "plan input: ")
         batch = codes.to(self.device).reshape(-1, codes.shape[-1])
         logits = self._runs[0](batch)
         for run in self._runs[1:]:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..base.errors import TcnfastError
 from .grid import BlockGrid, StackGrid
 
 N_CODES = 5  # A C G T N
@@ -103,8 +104,19 @@ def _complemented(residual: tuple[Tensor, Tensor] | None, weight1: Tensor) -> tu
     return residual[0].flip(1), residual[1]
 
 
+def check_codes(codes: Tensor, where: str = "") -> None:
+    """Raise TcnfastError for a code over 4 that lies in host memory, as the C++ engine does. On a
+    GPU, where looking would make every call wait, such a code counts as N."""
+    if codes.device.type == "cpu" and codes.numel() and codes.max() >= N_CODES:
+        raise TcnfastError(
+            f"{where}codes: a base is coded by more than 4 (A 0, C 1, G 2, T 3, N 4)"
+        )
+
+
 def one_hot(codes: Tensor, dtype: torch.dtype) -> Tensor:
     """uint8 codes (N, L) -> (N, 4, 1, L) channels-last; N is all zeros."""
+    if codes.device.type != "cpu":
+        codes = codes.clamp(max=N_CODES - 1)
     table = torch.eye(N_CODES, 4, dtype=dtype, device=codes.device)
     return table[codes.int()].unsqueeze(1).permute(0, 3, 1, 2)
 

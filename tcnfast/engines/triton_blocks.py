@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import triton_backward, triton_engine, triton_forward
+from . import reference, triton_backward, triton_engine, triton_forward
 from .block_call import BlockCall, BlockGradients, BlockOutputs
 
 
@@ -19,6 +19,8 @@ def padded_channels(channels: int, precision: str, symmetric: bool = False) -> i
 
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:
     """Compute ``outputs``."""
+    if call.codes:
+        reference.check_codes(call.x)
     call = _contiguous(call)
     with torch.cuda.device_of(call.x):  # where Triton launches
         triton_forward.forward(call, outputs)

@@ -104,6 +104,68 @@ def test_a_plan_runs_on_the_kernels_that_are_named(make_codes, monkeypatch):
     torch.testing.assert_close(plan(codes).cpu().double(), truth.double(), rtol=0.02, atol=0.02)
 
 
+# what numpy says of infinities in the interpreter
+not_finite = pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@not_finite
+@pytest.mark.parametrize(
+    "number, where",
+    [*((NAN, f"{part}{i}") for part in ("weight", "bias") for i in "12"), (INFINITY, "bias1")],
+)
+@pytest.mark.parametrize("index, channels", [(0, 16), (1, 16), (1, 64)])
+def test_what_is_not_finite_reaches_the_logits(
+    monkeypatch, make_codes, number, where, index, channels
+):
+    """As in PyTorch: a ReLU keeps NaN. 64 channels of kernel 7 are a kernel a convolution."""
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 5)
+    weights, grid = setting(channels, 7 if channels == 64 else 3, 2, 7, 2, "centred")
+    getattr(weights.blocks[index], where)[3] = number
+    codes = make_codes(1, grid.receptive_field + 4)
+    out = triton_engine.prepare(weights, grid, "fp32", DEVICE)(codes.to(DEVICE)).cpu()
+    ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
+    assert not ref.isfinite().any() and not out.isfinite().any()
+
+
+@not_finite
+def test_numbers_that_fp16_cannot_hold_are_no_zeros(make_codes):
+    weights, grid = setting(16, 3, 2, 3, 2, "centred")
+    weights.blocks[0].bias2[:] = 1e5
+    out = triton_engine.prepare(weights, grid, "fp16", DEVICE)(
+        make_codes(1, grid.receptive_field).to(DEVICE)
+    )
+    assert not out.isfinite().any()
+
+
+@pytest.mark.parametrize("backend", ["triton", "cpu", "reference"])
+@pytest.mark.parametrize("code", [5, 9, 255])
+def test_a_code_over_4_raises_in_every_backend(make_codes, backend, code):
+    model = random_model(channels=8)
+    codes = make_codes(2, model.receptive_field + 3)
+    codes[1, 2] = code
+    plan = Plan(
+        model,
+        device="cpu" if backend == "cpu" else DEVICE.type,
+        precision="fp32",
+        stride=4,
+        backend=backend,
+    )
+    with pytest.raises(TcnfastError, match="^plan input: codes: .* by more than 4 .*N 4"):
+        plan(codes)
+
+
+def test_a_code_over_4_is_n_to_the_kernels(make_codes, monkeypatch):
+    """Where nobody looked: on a GPU."""
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 5)
+    weights, grid = setting(16, 3, 2, 3, 2, "centred")
+    run = triton_engine.prepare(weights, grid, "fp32", DEVICE)
+    codes = make_codes(1, grid.receptive_field + 9)
+    wrong = torch.where(codes == 4, torch.tensor(5, dtype=torch.uint8), codes)
+    wrong[0, :3], codes[0, :3] = torch.tensor([7, 8, 255], dtype=torch.uint8), 4
+    assert torch.equal(run(wrong.to(DEVICE)), run(codes.to(DEVICE)))
+
+
 # what cannot run
 
 
