@@ -23,9 +23,10 @@ from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
 
 import tcnfast
 from benchmarks.harness import PROCESSOR, append, compare, show
+from benchmarks.scan.runs import contig_segments
 from tcnfast.base.logits import logit
 from tcnfast.genome.genome import Genome
-from tcnfast.scan.pipeline import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer
 from tcnfast.scan.track_bigwig import Track, write_bigwig
 from tcnfast.scan.track_shards import TrackShard
 from tcnfast.scan.zarr_tracks import NO_SCORE, ZarrTracks, encode
@@ -64,7 +65,7 @@ def main() -> None:
     with Genome(args.fasta) as genome:
         chrom = next(iter(genome.sizes))
         logits = np.empty((args.steps, len(model.labels)), np.float32)
-        for segment in scan_contig(Scorer(model, device="cpu"), genome, chrom):
+        for segment in contig_segments(Scorer(model, device="cpu"), genome, chrom):
             part = logits[segment.first_step :][: len(segment.logits)]
             part[:] = segment.logits[: len(part)]
             if segment.first_step + len(segment.logits) >= args.steps:
@@ -127,7 +128,8 @@ def in_chunks(function, logits: np.ndarray, *rest) -> None:
 
 def put(tracks: ZarrTracks, logits: np.ndarray) -> None:
     for first in range(0, len(logits), tracks.CHUNK_STEPS):
-        tracks.put("contig", first, logits[first : first + tracks.CHUNK_STEPS])
+        levels = encode(logits[first : first + tracks.CHUNK_STEPS], tracks.kind)
+        tracks.put("contig", first, levels)
 
 
 def chunks(logits: np.ndarray, rounds: int) -> list[dict]:

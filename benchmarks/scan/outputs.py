@@ -18,11 +18,11 @@ import pyBigWig
 
 import tcnfast
 from benchmarks.harness import GENOME, compare, parser, report
+from benchmarks.scan.runs import contig_segments
 from tcnfast.base.logits import logit, probability
 from tcnfast.scan.peaks import PeakCaller, run_bases
-from tcnfast.scan.pipeline import Scorer, scan_contig
-from tcnfast.scan.track_bigwig import Track, TrackReader
-from tcnfast.scan.track_processes import write_bigwigs
+from tcnfast.scan.pipeline import Scorer
+from tcnfast.scan.track_bigwig import Track, TrackReader, write_bigwigs
 from tcnfast.scan.track_shards import TrackShard
 
 STRIDE, REPEATS, SEGMENT, GAP = 32, 8, 2**15, 2
@@ -35,7 +35,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, int]:
     model = tcnfast.load_model("encode-v1")
     with tcnfast.Genome(GENOME) as genome:
         (chrom,) = genome.sizes
-        parts = scan_contig(Scorer(model, device="cpu", stride=STRIDE), genome, chrom)
+        parts = contig_segments(Scorer(model, device="cpu", stride=STRIDE), genome, chrom)
         logits = np.concatenate([part.logits for part in parts] * REPEATS)
     thresholds = np.array([model.thresholds[label].threshold for label in model.labels])
     return logits, logit(thresholds).astype(np.float32), len(logits) * STRIDE

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,6 +22,8 @@ from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
+from tcnfast.scan.pieces import Stretch
+from tcnfast.scan.pipeline import Pipeline
 
 LOOP = 0.03  # seconds of the register-only loop after each segment
 PRODUCT = {"cpu": 4096, "cuda": 8192}  # of the matrix product of a roofline
@@ -30,6 +33,14 @@ TRACKS = {
     "zarr uint8": ["--tracks", "all", "--track-format", "zarr"],
     "zarr fp16": ["--tracks", "all", "--track-format", "zarr-fp16"],
 }
+
+
+def contig_segments(scorer, genome: Genome, chrom: str):
+    """Segments of the logits of a contig, in order."""
+    pipeline, steps = Pipeline(scorer, genome, None), -(-genome.sizes[chrom] // scorer.plan.stride)
+    with closing(pipeline.scored(pipeline.groups(Stretch(0, chrom, 0, steps, steps)))) as scored:
+        for _, result in scored:
+            yield from result()
 
 
 class Network:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from ..base.options import Run, setting
 from ..base.progress import Progress
-from .fasta_text import look_at
+from .fasta_text import FastaText, look_at
 from .sequence_files import GenomeError
-from .twobit import is_twobit
-from .twobit_match import compare_files
+from .twobit import TwoBitFile, is_twobit
 from .twobit_write import write_twobit
 
 log = logging.getLogger(__name__)
@@ -63,3 +65,47 @@ def _index(fasta: Path, out: Path, run: Run) -> Path:
         words = "it is of version 1 (64-bit offsets), which several other programs cannot read"
         log.warning("WARNING: %s passes 4 GiB, so %s", out, words)
     return out
+
+
+def compare_files(fasta: Path, path: Path) -> str:
+    """What of ``fasta`` agrees with its .2bit file ``path``, in words: all of it.
+
+    Raises GenomeError where either cannot be read, and where they differ: how, and how to mend it.
+    """
+    text, mend = FastaText(fasta, look_at(fasta)), f"{setting('force', True)} writes it anew"
+    try:
+        twobit = TwoBitFile(path)
+    except GenomeError as error:
+        raise GenomeError(f"{error}; {mend}") from None
+    with closing(twobit):
+        difference = _difference(text, twobit)
+    if difference is not None:
+        raise GenomeError(f"{path}: is not the sequence of {fasta}: {difference}; {mend}")
+    bases = sum(contig.size for contig in twobit.contigs.values())
+    return f"names, sizes and {bases:,} bases"
+
+
+def _difference(text: FastaText, twobit: TwoBitFile) -> str | None:
+    """The first one; None if there is none."""
+    sizes: dict[str, int] = {}
+    for piece in text:
+        if piece.name not in twobit.contigs:
+            return f"it lacks {piece.name}"
+        size, end = twobit.contigs[piece.name].size, piece.start + piece.codes.size
+        if end > size:
+            return f"{piece.name} has {size:,} bases in it, and more in the FASTA file"
+        theirs = np.empty_like(piece.codes)
+        twobit.read_into(piece.name, piece.start, theirs)
+        different = np.flatnonzero(piece.codes != theirs)
+        if different.size:
+            at = int(different[0])
+            base, other = "ACGTN"[theirs[at]], "ACGTN"[piece.codes[at]]
+            place = f"{piece.name}:{piece.start + at + 1:,}"
+            return f"{place} is {base} in it and {other} in the FASTA file"
+        sizes[piece.name] = end
+    for name, contig in twobit.contigs.items():
+        if name not in sizes:
+            return f"it has {name}, which the FASTA file lacks"
+        if contig.size != sizes[name]:
+            return f"{name} has {contig.size:,} bases in it and {sizes[name]:,} in the FASTA file"
+    return None if list(sizes) == list(twobit.contigs) else "its contigs are in another order"

@@ -13,15 +13,29 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from ..base.errors import TcnfastError
+
 START = "import sys; sys.path[:] = {path!r}; from {module} import main; main({socket})"
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # else numpy starts as many as there are cores
+
+
+class ParentGone(Exception):
+    """Nobody waits for the work of this process any more."""
 
 
 class Child:
-    """A process that runs ``main(socket)`` of a module of this package."""
+    """A process that runs ``main(socket)`` of a module. ``name``: what errors call it; ``mend``:
+    what they say one can do where it is gone."""
 
-    def __init__(self, module: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, name: str, mend: str, environment: dict[str, str] | None = None
+    ) -> None:
+        self.name, self._mend = name, mend
         ours, theirs = socket.socketpair()
         with theirs:
             code = START.format(path=sys.path, module=module, socket=theirs.fileno())
@@ -36,19 +50,36 @@ class Child:
         self.connection = Connection(ours.detach())
 
     def send(self, message: object) -> None:
-        """Raises OSError where the process is gone."""
-        send(self.connection, message)
+        """Raises as :meth:`receive` where the process is gone."""
+        try:
+            _send(self.connection, message)
+        except OSError:
+            self.receive()
 
     def receive(self) -> object:
-        """Raises EOFError where the process ended without a word."""
-        return receive(self.connection)
+        """What the process says next. Raises what went wrong there, and TcnfastError where the
+        process ended without a word."""
+        try:
+            message = _receive(self.connection)
+        except (EOFError, ConnectionError):
+            raise TcnfastError(f"{self.name}: {self._why_gone()}; {self._mend}") from None
+        if isinstance(message, Exception):
+            raise self._named(message)
+        return message
 
-    def why_gone(self) -> str:
-        """How a process ended that says nothing more."""
+    def _why_gone(self) -> str:
         code = self.process.wait()
         if code < 0:
             return f"its process was killed ({signal.Signals(-code).name}; is memory short?)"
         return f"its process ended with exit status {code}"
+
+    def _named(self, error: Exception) -> Exception:
+        text = str(error)
+        if isinstance(error, OSError) or text.split(" ")[0] == self.name.split(" ")[0]:
+            return error
+        named = type(error)(f"{self.name}: {text}")
+        named.__notes__ = error.__notes__
+        return named
 
     def end(self) -> None:
         """Kill it if it still runs, and wait until it is gone."""
@@ -57,18 +88,54 @@ class Child:
         self.connection.close()
 
 
-def send(connection: Connection, message: object) -> None:
+class Parent:
+    """The child's end of the socket, for several threads."""
+
+    def __init__(self, number: int) -> None:
+        self._connection, self._lock = Connection(number), threading.Lock()
+
+    def send(self, message: object) -> None:
+        try:
+            with self._lock:
+                _send(self._connection, message)
+        except OSError:
+            raise ParentGone from None
+
+    def receive(self) -> object:
+        """One thread alone may wait for it."""
+        try:
+            return _receive(self._connection)
+        except (EOFError, ConnectionError):
+            raise ParentGone from None
+
+
+def serve(number: int, work: Callable[[Parent], None]) -> None:
+    """What a child does: ``work``, whose errors are raised in the parent."""
+    parent = Parent(number)
+    try:
+        work(parent)
+    except ParentGone:
+        os._exit(1)
+    except BaseException as error:
+        parent.send(_plain(error))
+
+
+def _plain(error: BaseException) -> Exception:
+    """An error that every process can read, with a note where it came from."""
+    if isinstance(error, OSError):
+        plain: Exception = OSError(error.errno, error.strerror, error.filename)
+    elif isinstance(error, TcnfastError):
+        plain = TcnfastError(str(error))
+    else:
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+    plain.add_note("".join(traceback.format_exception(error)))
+    return plain
+
+
+def _send(connection: Connection, message: object) -> None:
     # plain pickle: PyTorch teaches multiprocessing's to share tensors through files
     connection.send_bytes(pickle.dumps(message))
 
 
-def receive(connection: Connection) -> object:
-    try:
-        return pickle.loads(connection.recv_bytes())
-    except ConnectionError:
-        raise EOFError from None
-
-
-def connect(number: int) -> Connection:
-    """The child's end."""
-    return Connection(number)
+def _receive(connection: Connection) -> object:
+    return pickle.loads(connection.recv_bytes())

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.logits import probability
 from ..base.options import setting
 from . import ScanOptions
-from .child import Child, connect, receive, send
+from .child import ONE_THREAD, Child, Parent, serve
 from .peaks import join_runs, run_bases
 from .pieces import Stretch
 
@@ -95,39 +94,22 @@ class PeakProcess:
 
     def __init__(self, files: LabelFiles, options: ScanOptions) -> None:
         self.seconds = 0.0
-        # numpy starts as many threads as there are cores, and none is used
-        self._child = Child(__name__, {"OPENBLAS_NUM_THREADS": "1"})
-        self._say((files, options))
+        go_on = f"go on with {setting('resume', True)}"
+        self._child = Child(__name__, "narrowPeak files", go_on, ONE_THREAD)
+        self._child.send((files, options))
 
     def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
         if self._child.connection.poll():
-            self._answer()
-        self._say((chrom, size, list(shards)))
+            self._child.receive()
+        self._child.send((chrom, size, list(shards)))
 
     def finish(self) -> np.ndarray:
-        self._say(None)
-        counts, self.seconds = self._answer()
+        self._child.send(None)
+        counts, self.seconds = self._child.receive()
         return counts
 
     def close(self) -> None:
         self._child.end()
-
-    def _say(self, message: object) -> None:
-        try:
-            self._child.send(message)
-        except OSError:
-            self._answer()
-
-    def _answer(self) -> object:
-        try:
-            answer = self._child.receive()
-        except EOFError:
-            why = self._child.why_gone()
-            go_on = f"go on with {setting('resume', True)}"
-            raise TcnfastError(f"narrowPeak files: {why}; {go_on}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
 
 def narrowpeak_lines(chrom: str, label: str, calls: np.ndarray, stride: int, size: int) -> bytes:
@@ -202,13 +184,11 @@ def put_number(out, at, number, digits):
 
 def main(number: int) -> None:
     """What a :class:`PeakProcess` runs."""
-    connection = connect(number)
-    try:
-        files = PeakFiles(*receive(connection))
-        while (contig := receive(connection)) is not None:
-            files.add(*contig)
-        send(connection, (files.finish(), files.seconds))
-    except EOFError:
-        return  # nobody waits for this any more
-    except Exception as error:
-        send(connection, error)
+    serve(number, _write_peaks)
+
+
+def _write_peaks(parent: Parent) -> None:
+    files = PeakFiles(*parent.receive())
+    while (contig := parent.receive()) is not None:
+        files.add(*contig)
+    parent.send((files.finish(), files.seconds))

@@ -28,7 +28,6 @@ from .pieces import (
     Wanted,
     Window,
     alike,
-    n_steps,
     read,
     segment_spans,
 )
@@ -149,25 +148,6 @@ class Pipeline:
 def compacts(plan: Plan) -> bool:
     """Whether the scores of a plan are on a device of its own, from where only hits come back."""
     return plan.device.type == "cuda"
-
-
-def scan_contig(
-    scorer: Scorer,
-    genome,
-    chrom: str,
-    *,
-    batch_size: int = 1,
-    wanted: Callable[[int, int], bool] | None = None,
-    segment_bases: int | None = None,
-) -> Iterator[Segment]:
-    """Logits of every step of a contig, in order, with N around its ends; ``wanted`` may drop
-    segments of steps [first, last)."""
-    pipeline = Pipeline(scorer, genome, None, batch_size=batch_size, segment_bases=segment_bases)
-    steps = n_steps(genome.sizes[chrom], scorer.plan.stride)
-    whole = Stretch(0, chrom, 0, steps, steps)
-    with closing(pipeline.scored(pipeline.groups(whole, wanted))) as scored:
-        for _, result in scored:
-            yield from result()
 
 
 class DenseDevice:

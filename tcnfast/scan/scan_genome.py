@@ -28,8 +28,7 @@ from ..model.thresholds import choose_cutoffs
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
 from .choices import check_bigwig_lengths, chosen_devices, chosen_labels
-from .device_pool import scan_on_devices
-from .device_process import Start
+from .device_pool import Start, scan_on_devices
 from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .pieces import Stretch, Wanted
@@ -37,8 +36,7 @@ from .pipeline import Pipeline, Scorer
 from .scan_folder import ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file, write_summary
 from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
-from .track_bigwig import Track
-from .track_processes import write_bigwigs
+from .track_bigwig import Track, write_bigwigs
 
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 

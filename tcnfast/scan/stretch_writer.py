@@ -116,17 +116,20 @@ class StretchWriter:
             stretch.last,
         )
         self._within = None if spec.within is None else spec.within.on(stretch.chrom)
+        self._track = None
         if self._zarr is not None:
-            self._track = DenseTrack(self._zarr, spec, stretch)
-        else:
-            self._track = SparseTrack(spec, stretch) if spec.tracks else None
+            from .zarr_tracks import ZarrStretch
+
+            self._track = ZarrStretch(self._zarr, stretch.chrom, stretch.first, stretch.last)
+        elif spec.tracks:
+            self._track = TrackShard(stretch.track_file(spec.work), spec.floors, stretch.first)
 
     def add(self, segment: Segment | CompactSegment) -> None:
         with self._stages.timed("call"):
             self._call(segment)
         if self._track is not None:
             with self._stages.timed("track"):
-                self._track.add(segment)
+                self._add_to_track(segment)
         self._advance(segment.first_step + segment.steps)
 
     def _call(self, segment: Segment | CompactSegment) -> None:
@@ -138,6 +141,18 @@ class StretchWriter:
             self._caller.add(first, segment.logits, allowed)
         else:
             self._caller.add_hits(first, segment.at, segment.values, allowed)
+
+    def _add_to_track(self, segment: Segment | CompactSegment) -> None:
+        first, columns = segment.first_step, self._spec.columns
+        if isinstance(segment, CompactSegment):  # a device sends the tracked columns alone
+            if self._zarr is None:
+                self._track.add_levels(first, segment.levels, columns)
+            else:
+                self._track.add(first, segment.logits)
+        elif self._zarr is None:
+            self._track.add(first, segment.logits)
+        else:
+            self._track.add(first, segment.logits, columns)
 
     def end(self) -> None:
         """The stretch is whole: keep what was made of it, all or nothing."""
@@ -153,45 +168,3 @@ class StretchWriter:
         bases = min(step * stride, size) - min(self._reached * stride, size)
         self._reached = step
         self._report(bases, self._stretch.chrom)
-
-
-class SparseTrack:
-    """Changes of the tracks of a stretch, for bigWigs."""
-
-    def __init__(self, spec: ScanSpec, stretch: Stretch) -> None:
-        self._path, self._columns = stretch.track_file(spec.work), spec.columns
-        self._shard = TrackShard(self._path.with_suffix(".tmp"), spec.floors, stretch.first)
-
-    def add(self, segment: Segment | CompactSegment) -> None:
-        if isinstance(segment, Segment):
-            self._shard.add(segment.first_step, segment.logits)
-        else:
-            self._shard.add_levels(segment.first_step, segment.levels, self._columns)
-
-    def finish(self) -> None:
-        self._shard.finish()
-        self._shard.path.rename(self._path)
-
-
-class DenseTrack:
-    """Every score of a stretch, into a zarr folder."""
-
-    def __init__(self, zarr, spec: ScanSpec, stretch: Stretch) -> None:
-        self._new = lambda columns: _zarr_stretch(zarr, stretch, columns)
-        self._columns, self._stretch = spec.columns, None
-
-    def add(self, segment: Segment | CompactSegment) -> None:
-        if self._stretch is None:
-            # a device sends the tracked columns alone
-            self._stretch = self._new(self._columns if isinstance(segment, Segment) else None)
-        self._stretch.add(segment.first_step, segment.logits)
-
-    def finish(self) -> None:
-        if self._stretch is not None:
-            self._stretch.finish()
-
-
-def _zarr_stretch(zarr, stretch: Stretch, columns: np.ndarray | None):
-    from .zarr_tracks import ZarrStretch
-
-    return ZarrStretch(zarr, stretch.chrom, stretch.first, stretch.last, columns)

@@ -1,21 +1,22 @@
-"""The bigWig of one track, made by pyBigWig of the shards of its contigs' stretches.
+"""The bigWigs of tracks, made by pyBigWig of the shards of their contigs' stretches.
 
-Also a program: ``python track_bigwig.py`` writes the track that a JSON object on stdin describes
-(:class:`Track`), see :mod:`tcnfast.scan.track_processes`. So that it starts fast it needs
-nothing but numpy and pyBigWig, no other module of this package among them.
+Many are made at a time, each in a process of its own, as pyBigWig lets no other thread run. So that
+one starts fast, this module needs neither PyTorch nor numba.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
+
+from .child import ONE_THREAD, Child, Parent, serve
 
 # what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
 # a track of 100 pixels, and the rare labels, whose calls begin at 0.005, keep their shape
@@ -24,12 +25,16 @@ NOTHING = 255  # the level of a step without a value; the others are places in V
 
 # more than libBigWig writes of random values and gaps (measured: 7.1, 19, 79)
 INTERVAL_BYTES, BIN_BYTES, CONTIG_BYTES = 9, 24, 160
-FAILED = 3  # exit status after an OSError, told on stdout
+
+# of shards for each track, 8 an interval: with less, starting processes (0.2 s each) costs more
+# than they save
+WORTH_A_PROCESS = 2**19
+WRITER = __name__  # the module whose ``main`` a process runs
 
 
 @dataclass(frozen=True)
 class Track:
-    """What one bigWig is made of: plain values, that go through JSON.
+    """What one bigWig is made of.
 
     ``sizes``: contig to bases, for the header; ``shards``: of each, in that order, the finished
     shards of its stretches, of ``labels`` labels, of which this is the track of number ``label``;
@@ -172,19 +177,54 @@ def _not_whole(path: str) -> OSError:
     return OSError(errno.ENOSPC, "not written whole; is the disk full, or memory short?", path)
 
 
-def main() -> int:
-    """Write the track on stdin; an OSError goes to stdout as JSON (errno, words, file)."""
-    track = Track(**json.load(sys.stdin))
+def write_bigwigs(tracks: Sequence[Track], processes: int) -> None:
+    """The bigWigs of ``tracks``, which are of the same shards, ``processes`` at a time.
+
+    Without processes where there is one track, where one process is allowed, and where the shards
+    hold less than WORTH_A_PROCESS a track. Raises OSError when the disk is full and TcnfastError
+    when a process was killed; the others are ended then, as they are when this is interrupted.
+    """
+    size = sum(os.path.getsize(path) for shards in tracks[0].shards for path in shards)
+    if min(processes, len(tracks)) == 1 or size < WORTH_A_PROCESS * len(tracks):
+        for track in tracks:
+            write_bigwig(track)
+        return
+    children: set[Child] = set()
+    ended = Event()
+
+    def write(track: Track) -> None:
+        child = Child(WRITER, Path(track.path).name, "fewer --threads need less", ONE_THREAD)
+        children.add(child)
+        try:
+            if not ended.is_set():
+                child.send(track)
+                child.receive()
+        finally:
+            children.discard(child)
+            child.end()
+
+    with ThreadPoolExecutor(processes, thread_name_prefix="tracks") as pool:
+        try:
+            written = [pool.submit(write, track) for track in tracks]
+            for done in wait(written, return_when=FIRST_EXCEPTION).done:
+                done.result()
+        except BaseException:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in children.copy():
+                child.process.kill()
+            raise
+
+
+def main(number: int) -> None:
+    """What the process of a track runs."""
+    serve(number, _write_one)
+
+
+def _write_one(parent: Parent) -> None:
+    track = parent.receive()
     try:
         write_bigwig(track)
-        return 0
-    except OSError as error:
-        words = [error.errno, error.strerror, error.filename]
     except MemoryError:
-        words = [errno.ENOMEM, os.strerror(errno.ENOMEM), track.path]
-    json.dump(words, sys.stdout)
-    return FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), track.path) from None
+    parent.send(None)

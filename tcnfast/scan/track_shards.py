@@ -7,6 +7,7 @@ or the score is below the floor. Only its changes are kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,57 +46,55 @@ class TrackShard:
     """
 
     def __init__(self, path: Path, floors: np.ndarray, first_step: int = 0) -> None:
-        """``floors`` (labels,) logits that a step must reach; NaN: no track of this label."""
+        """``floors`` (labels,) logits that a step must reach; NaN: no track of this label. The file
+        has another name until it is finished."""
         self.path, self.floors = path, floors.astype(np.float32)
+        self._temporary = path.with_suffix(".tmp")
         self._levels = np.full(len(floors), NOTHING, np.uint8)
         room = max(CHANGES_AT_ONCE, len(floors) + 1)
         self._label, self._change = np.empty(room, np.int32), np.empty(room, np.uint64)
         self._held = 0
         self._next_step = first_step
-        path.write_bytes(b"")
+        self._temporary.write_bytes(b"")
 
     def add(self, first_step: int, logits: np.ndarray) -> None:
         """``logits`` float32 (steps, labels), in order; NaN, and steps left out, have no score."""
-        self._skip_to(first_step, len(logits))
-        row = 0
-        while True:
-            state = (self._levels, self._label, self._change, self._held)
-            row, self._held = _changes(logits, row, first_step, self.floors, *state)
-            if row == len(logits):
-                return
-            self._flush()
+        self._add(_changes, first_step, logits, self.floors)
 
     def add_levels(self, first_step: int, levels: np.ndarray, columns: np.ndarray) -> None:
         """The same of what a device made of logits: ``levels`` uint8 (steps, n), NOTHING where
         there is no value, of the labels ``columns`` int64 (n,)."""
-        self._skip_to(first_step, len(levels))
+        self._add(_changes_of_levels, first_step, levels, columns)
+
+    def _add(self, changes: Callable, first_step: int, rows: np.ndarray, about: np.ndarray) -> None:
+        if first_step > self._next_step:
+            self._end()
+        self._next_step = first_step + len(rows)
         row = 0
         while True:
             state = (self._levels, self._label, self._change, self._held)
-            row, self._held = _changes_of_levels(levels, row, first_step, columns, *state)
-            if row == len(levels):
+            row, self._held = changes(rows, row, first_step, about, *state)
+            if row == len(rows):
                 return
             self._flush()
 
-    def _skip_to(self, first_step: int, steps: int) -> None:
-        if first_step > self._next_step:
-            self._end(self._next_step)
-        self._next_step = first_step + steps
-
     def finish(self) -> None:
-        """Write what is left; a shard that was not finished cannot be read."""
-        self._end(self._next_step)
+        """Write what is left."""
+        self._end()
         self._flush()
+        self._temporary.rename(self.path)
 
-    def _end(self, step: int) -> None:
-        """No score from ``step`` on."""
+    def _end(self) -> None:
+        """No score from here on."""
+        nothing = np.full((1, len(self.floors)), np.nan, np.float32)
+        step = self._next_step
+        self.add(step, nothing)
         self._next_step = step
-        self.add(step, np.full((1, len(self.floors)), np.nan, np.float32))
 
     def _flush(self) -> None:
         label, change = self._label[: self._held], self._change[: self._held]
         counts = np.bincount(label, minlength=len(self.floors)).astype(np.int64)
-        with open(self.path, "ab") as file:
+        with open(self._temporary, "ab") as file:
             file.write(counts)
             file.write(_by_label(label, change, np.cumsum(counts) - counts))
         self._held = 0

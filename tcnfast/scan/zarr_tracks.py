@@ -113,19 +113,13 @@ class ZarrTracks:
         """Steps of a contig; the last may be partial."""
         return self._arrays[chrom].shape[0]
 
-    def put(
-        self, chrom: str, first_step: int, logits: np.ndarray, columns: np.ndarray | None = None
-    ) -> None:
-        """Write float32 ``logits`` (steps, labels) of the steps from ``first_step`` on; NaN: no
-        score. ``columns``: where in them each label lies, if they hold others too.
+    def put(self, chrom: str, first_step: int, levels: np.ndarray) -> None:
+        """Write what :func:`encode` makes of the logits of the steps from ``first_step`` on. No
+        file holds steps without a score.
 
         Raises ValueError unless these are whole chunks: CHUNK_STEPS long, or up to the contig's
         end.
         """
-        self.put_levels(chrom, first_step, encode(logits, self.kind, columns))
-
-    def put_levels(self, chrom: str, first_step: int, levels: np.ndarray) -> None:
-        """The same of what :func:`encode` makes of logits. No file holds steps without a score."""
         array, last_step = self._arrays[chrom], first_step + len(levels)
         if levels.shape[1] != len(self.labels):
             raise ValueError(f"{levels.shape[1]} columns for {len(self.labels)} labels")
@@ -171,17 +165,16 @@ class ZarrStretch:
         chrom: str,
         first_step: int = 0,
         last_step: int | None = None,
-        columns: np.ndarray | None = None,
     ) -> None:
-        self._tracks, self._chrom, self._columns = tracks, chrom, columns
+        self._tracks, self._chrom = tracks, chrom
         self._chunk = first_step  # where the chunk in memory begins
         self._end = tracks.steps(chrom) if last_step is None else last_step
         steps = min(tracks.CHUNK_STEPS, self._end - first_step)
         self._levels = np.empty((steps, len(tracks.labels)), KINDS[tracks.kind])
         self._levels[:] = _fill(tracks.kind)
 
-    def add(self, first_step: int, logits: np.ndarray) -> None:
-        """``logits`` float32 (steps, labels), or (steps, more) where columns were given."""
+    def add(self, first_step: int, logits: np.ndarray, columns: np.ndarray | None = None) -> None:
+        """``logits`` float32 (steps, labels); or, of more labels, those of ``columns``."""
         at = 0
         while at < len(logits):
             step = first_step + at
@@ -189,7 +182,7 @@ class ZarrStretch:
                 self._write()
             row = step - self._chunk
             n = min(len(logits) - at, self._tracks.CHUNK_STEPS - row)
-            part = encode(logits[at : at + n], self._tracks.kind, self._columns)
+            part = encode(logits[at : at + n], self._tracks.kind, columns)
             self._levels[row : row + n] = part
             at += n
 
@@ -200,26 +193,22 @@ class ZarrStretch:
 
     def _write(self) -> None:
         levels = self._levels[: self._end - self._chunk]
-        self._tracks.put_levels(self._chrom, self._chunk, levels)
+        self._tracks.put(self._chrom, self._chunk, levels)
         self._chunk += self._tracks.CHUNK_STEPS
         self._levels[:] = _fill(self._tracks.kind)
 
 
 def encode(logits: np.ndarray, kind: str, columns: np.ndarray | None = None) -> np.ndarray:
-    """float32 logits (steps, labels) as a kind of tracks keeps them: uint8 levels, or float16."""
-    if columns is not None and np.array_equal(columns, np.arange(logits.shape[1])):
-        columns = None
+    """float32 logits (steps, labels), or those of ``columns``, as tracks keep them: uint8 levels
+    or float16."""
+    if columns is not None and not np.array_equal(columns, np.arange(logits.shape[1])):
+        logits = logits.take(columns, axis=1)
     if kind == "uint8":
-        rows = np.arange(logits.shape[1]) if columns is None else columns
-        levels = np.empty((len(logits), len(rows)), np.uint8)
-        if columns is None:
-            _levels(logits, levels)
-        else:
-            _levels_of(logits, rows, levels)
+        levels = np.empty(logits.shape, np.uint8)
+        _levels(logits, levels)
         return levels
     import torch  # converts eight times faster than numpy
 
-    logits = logits if columns is None else logits[:, columns]
     return torch.from_numpy(np.ascontiguousarray(logits)).half().numpy()
 
 
@@ -243,13 +232,6 @@ def _levels(logits, out):
     for step in range(logits.shape[0]):
         for label in range(logits.shape[1]):
             out[step, label] = _level(logits[step, label])
-
-
-@jit
-def _levels_of(logits, columns, out):
-    for step in range(logits.shape[0]):
-        for label in range(len(columns)):
-            out[step, label] = _level(logits[step, columns[label]])
 
 
 def _probability(logits: np.ndarray) -> np.ndarray:

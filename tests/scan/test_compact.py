@@ -11,14 +11,14 @@ import pytest
 import torch
 from support.engine import needs_engine
 from support.scan import FP32, TRACKS, files_in, partial
-from support.scanner import Contigs, contig
+from support.scanner import Contigs, contig, scan_contig
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import compact, pipeline
 from tcnfast.scan.compact import CompactDevice
 from tcnfast.scan.pieces import Stretch, Wanted
-from tcnfast.scan.pipeline import Pipeline, Scorer, scan_contig
+from tcnfast.scan.pipeline import Pipeline, Scorer
 from tcnfast.scan.track_bigwig import NOTHING
 from tcnfast.scan.track_shards import BEGINS
 

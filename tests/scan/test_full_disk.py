@@ -67,7 +67,7 @@ def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch
 LIMITED = """
 import resource, sys
 from tcnfast.cli import main
-from tcnfast.scan import scan_genome as scan, track_processes
+from tcnfast.scan import scan_genome as scan, track_bigwig
 
 def limit(*args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
@@ -79,7 +79,7 @@ if sys.argv[1] == "scan":
 else:
     scan._publish = limit
 if sys.argv[1] == "processes":
-    track_processes.WORTH_A_PROCESS = 0
+    track_bigwig.WORTH_A_PROCESS = 0
 sys.exit(main(sys.argv[3:]))
 """
 

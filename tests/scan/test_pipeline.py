@@ -8,12 +8,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.scanner import Contigs, assert_scores, by_hand, contig, cut, scorer_of, scores
+from support.scanner import (
+    Contigs,
+    assert_scores,
+    by_hand,
+    contig,
+    cut,
+    scan_contig,
+    scorer_of,
+    scores,
+)
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import reverse_complement
 from tcnfast.scan.pieces import n_steps, segment_spans
-from tcnfast.scan.pipeline import Scorer, look_ahead, scan_contig
+from tcnfast.scan.pipeline import Scorer, look_ahead
 
 # scores
 

@@ -188,15 +188,46 @@ def test_devices_that_cannot_work_together(device, given, words):
 
 def test_devices_that_would_score_differently_are_refused():
     runs = ("cpu", "bf16", "amx")
-    device_pool._check_alike("a", runs, runs)
+    device_pool._check_alike("device a", runs, runs)
     with pytest.raises(TcnfastError, match="device cuda:1: runs triton fp16, the first one triton"):
-        device_pool._check_alike("cuda:1", ("triton", "fp16", None), ("triton", "bf16", None))
+        here, there = ("triton", "fp16", None), ("triton", "bf16", None)
+        device_pool._check_alike("device cuda:1", here, there)
 
 
-def test_what_a_process_says_is_told_with_its_device():
-    error = device_pool._error("cuda:1", "TcnfastError", ("device cuda:1 failed: oh",), "where")
-    assert str(error) == "device cuda:1 failed: oh" and isinstance(error, TcnfastError)
-    error = device_pool._error("cuda:1", "OSError", (28, "No space left on device", "x"), "where")
-    assert str(error) == "[Errno 28] No space left on device (device cuda:1): 'x'"
+FAILS = """
+from tcnfast.base.errors import TcnfastError
+from tcnfast.scan.child import serve
+
+def main(number):
+    serve(number, work)
+
+def work(parent):
+    raise %s
+"""
+
+
+@pytest.mark.parametrize(
+    "error, kind, words",
+    [
+        ("TcnfastError('device cuda:1 failed: oh')", TcnfastError, "device cuda:1 failed: oh"),
+        ("TcnfastError('x.fa: oh')", TcnfastError, "device cuda:1: x.fa: oh"),
+        ("KeyError('x')", RuntimeError, "device cuda:1: KeyError: 'x'"),
+        ("OSError(28, 'No space', 'f')", OSError, "[Errno 28] No space: 'f'"),
+        ("SystemExit(3)", RuntimeError, "device cuda:1: SystemExit: 3"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_is_raised_with_its_name(
+    tmp_path, monkeypatch, error, kind, words
+):
+    """And with a note where."""
+    (tmp_path / "fails.py").write_text(FAILS % error)
+    monkeypatch.syspath_prepend(tmp_path)
+    started = child.Child("fails", "device cuda:1", "try again")
+    with pytest.raises(kind) as caught:
+        started.receive()
+    assert str(caught.value) == words and 'fails.py", line' in caught.value.__notes__[0]
+    with pytest.raises(TcnfastError, match="device cuda:1: its process ended .* status 0; try ag"):
+        started.receive()
+    started.end()
     error = device_pool._error("cpu", "RuntimeError", ("KeyError: 'a'",), "where")
     assert str(error) == "device cpu: KeyError: 'a'" and error.__notes__ == ["where"]

@@ -11,7 +11,8 @@ from support.scan import FP32, TRACKS, files_in, partial, run_record_of, small_g
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import RunFolder
-from tcnfast.scan import ScanOptions, inputs, pipeline, scan_genome
+from tcnfast.scan import ScanOptions, inputs, narrowpeak, pipeline, scan_genome
+from tcnfast.scan.child import Child
 from tcnfast.scan.inputs import InputFiles
 from tcnfast.scan.narrowpeak import PeakFiles, PeakProcess
 from tcnfast.scan.peaks import RUN
@@ -196,11 +197,14 @@ def test_a_failure_in_the_process_is_raised_here(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["add", "finish"])
-def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, moment):
+def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, monkeypatch, moment):
+    started = []
+    monkeypatch.setattr(narrowpeak, "Child", lambda *x: started.append(Child(*x)) or started[0])
     form, contigs = two_contigs(tmp_path)
     files = PeakProcess(*form)
-    files._child.process.kill()
-    files._child.process.wait()
+    (child,) = started
+    child.process.kill()
+    child.process.wait()
     with pytest.raises(TcnfastError, match=r"narrowPeak files: its process was killed \(SIGKILL"):
         files.add(*contigs[0]) if moment == "add" else files.finish()
     files.close()
@@ -219,15 +223,9 @@ def test_a_full_disk_under_the_process_is_one_line(
     monkeypatch.setattr(scan_genome, "WORTH_A_PROCESS", 0)
     words = (fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     with monkeypatch.context() as patch:
-        say = PeakProcess._say
-
-        def elsewhere(process, message):
-            if message and isinstance(message[1], ScanOptions):
-                files = [(label, n, Path("/dev/full")) for label, n, _ in message[0]]
-                message = files, message[1]
-            say(process, message)
-
-        patch.setattr(PeakProcess, "_say", elsewhere)
+        full = Path("/dev/full")
+        elsewhere = lambda files, *x: PeakProcess([(*y, full) for *y, _ in files], *x)  # noqa: E731
+        patch.setattr(scan_genome, "PeakProcess", elsewhere)
         code, lines = cli(*words)
     assert code == 1 and "No space left on device" in lines[-1] and "defect" not in lines[-1]
     scored.clear()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,8 @@ import pytest
 from support.track import random_logits, shard_of
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import track_bigwig, track_processes, track_shards
-from tcnfast.scan.track_bigwig import Track
-from tcnfast.scan.track_processes import write_bigwigs
+from tcnfast.scan import track_bigwig, track_shards
+from tcnfast.scan.track_bigwig import Track, write_bigwigs
 
 SIZES = {"a": 32_000, "b": 32, "c": 16_000}
 LABELS = 12
@@ -35,16 +35,22 @@ def many(folder, floors=(-2,) * LABELS):
 @pytest.fixture
 def always(monkeypatch):
     """Processes however little there is to write."""
-    monkeypatch.setattr(track_processes, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(track_bigwig, "WORTH_A_PROCESS", 0)
 
 
 @pytest.fixture
 def program(tmp_path, monkeypatch, always):
-    """program(source): what runs in place of the program that writes a track."""
+    """program(source): what runs in place of the module that writes a track; ``parent`` is who
+    started it."""
 
     def replace_by(source):
-        (tmp_path / "program.py").write_text(f"import os, sys, time\n{source}\n")
-        monkeypatch.setattr(track_bigwig, "__file__", str(tmp_path / "program.py"))
+        lines = textwrap.indent(textwrap.dedent(source).strip(), "    ")
+        (tmp_path / "writer.py").write_text(
+            "import os, sys, time\nfrom tcnfast.scan.child import serve\n\n"
+            f"def work(parent):\n{lines}\n\ndef main(number):\n    serve(number, work)\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(track_bigwig, "WRITER", "writer")
 
     return replace_by
 
@@ -64,11 +70,11 @@ def test_processes_and_other_tracks_do_not_change_the_bytes(tmp_path, monkeypatc
 
 
 def test_no_process_for_one_track_one_thread_or_little(tmp_path, monkeypatch, program):
-    program("sys.exit('started')")
+    program("raise ValueError('started')")
     every = many(tmp_path)
     write_bigwigs(every, 1)
     write_bigwigs(every[:1], 9)
-    with pytest.raises(RuntimeError, match="0.bw: started"):
+    with pytest.raises(RuntimeError, match="0.bw: ValueError: started"):
         write_bigwigs([every[0], every[0]], 9)
     monkeypatch.undo()
     write_bigwigs(every, 9)
@@ -84,7 +90,7 @@ def test_an_oserror_of_a_process_is_raised_here(tmp_path, always):
 
 def test_a_killed_process_is_an_error_that_names_the_track(tmp_path, program):
     program("os.kill(os.getpid(), 9)")
-    with pytest.raises(TcnfastError, match=r"^0.bw: the process that .* was killed \(SIGKILL\)"):
+    with pytest.raises(TcnfastError, match=r"^0.bw: its process was killed \(SIGKILL; is memory"):
         write_bigwigs([many(tmp_path)[0]] * 2, 2)
 
 
@@ -96,13 +102,12 @@ def test_a_defect_in_a_process_names_the_track(tmp_path, program):
 
 # one process that writes down its number and stays, unless its track is the third
 STAYS = """
-import json
-track = json.load(sys.stdin)
-with open(track["path"] + ".pid", "w") as file:
+track = parent.receive()
+with open(track.path + ".pid", "w") as file:
     print(os.getpid(), file=file, flush=True)
-while track["label"] != 2 or len([x for x in os.listdir(".") if x.endswith(".pid")]) < 3:
+while track.label != 2 or len([x for x in os.listdir(".") if x.endswith(".pid")]) < 3:
     time.sleep(0.01)
-sys.exit("failed")
+raise ValueError("failed")
 """
 
 
@@ -117,20 +122,20 @@ def assert_all_ended(folder):
 def test_an_error_in_one_track_ends_them_all(tmp_path, monkeypatch, program):
     program(STAYS)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RuntimeError, match="2.bw: failed"):
+    with pytest.raises(RuntimeError, match="2.bw: ValueError: failed"):
         write_bigwigs(many(tmp_path), 3)
     assert_all_ended(tmp_path)
 
 
 INTERRUPTED = """
 import json, sys
-from tcnfast.scan import track_bigwig, track_processes
+from tcnfast.scan import track_bigwig
 
-track_processes.WORTH_A_PROCESS = 0
-track_bigwig.__file__ = sys.argv[1]
+sys.path.insert(0, "")
+track_bigwig.WORTH_A_PROCESS, track_bigwig.WRITER = 0, "writer"
 tracks = [track_bigwig.Track(**fields) for fields in json.load(sys.stdin)]
 try:
-    track_processes.write_bigwigs(tracks, 2)
+    track_bigwig.write_bigwigs(tracks, 2)
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -146,7 +151,7 @@ def test_an_interrupt_ends_the_processes(tmp_path, program, group):
     (tmp_path / "tracks.json").write_text(json.dumps([asdict(x) for x in many(tmp_path)]))
     with open(tmp_path / "tracks.json") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED, track_bigwig.__file__],
+            [sys.executable, "-c", INTERRUPTED],
             stdin=file,
             stdout=subprocess.PIPE,
             cwd=tmp_path,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.models import random_model
 from support.scan import TRACKS, files_in, run_record_of
-from support.scanner import Contigs, contig
+from support.scanner import Contigs, contig, scan_contig
 
 import tcnfast
 from tcnfast.scan import compact, pieces, pipeline
@@ -65,10 +65,7 @@ def test_hits_are_those_of_the_logits_on_the_host(monkeypatch):
     scorer, codes = Scorer(random_model(), stride=8, **GPU), contig(400_000, gaps=[(1000, 9000)])
     got, _ = scored(scorer, codes, segment_bases=2**15)
     logits = np.concatenate(
-        [
-            x.logits
-            for x in pipeline.scan_contig(scorer, Contigs(chr=codes), "chr", segment_bases=2**15)
-        ]
+        [x.logits for x in scan_contig(scorer, Contigs(chr=codes), "chr", segment_bases=2**15)]
     )
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero(logits >= WANTED.cutoffs)

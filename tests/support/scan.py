@@ -8,9 +8,10 @@ import torch
 
 import tcnfast
 from support.models import random_model
+from support.scanner import scan_contig
 from tcnfast.engines.plan import Plan
 from tcnfast.model.thresholds import Threshold
-from tcnfast.scan.pipeline import Scorer, scan_contig
+from tcnfast.scan.pipeline import Scorer
 
 SIZES = {"chr20": 100_000, "chrUn_x": 3_000, "chr1_alt": 5_000, "chr21": 70_017, "chrM": 2_000}
 SCANNED = ["chr20", "chr21"]

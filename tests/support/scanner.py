@@ -1,10 +1,13 @@
 """Scores of one contig, by the scan and cut by hand."""
 
+from contextlib import closing
+
 import numpy as np
 import torch
 
 from tcnfast.genome.codes import reverse_complement
-from tcnfast.scan.pipeline import Scorer, scan_contig
+from tcnfast.scan.pieces import Stretch, n_steps
+from tcnfast.scan.pipeline import Pipeline, Scorer
 
 
 class Contigs:
@@ -56,6 +59,17 @@ def by_hand(model, codes, stride, strand):
 
 def scorer_of(model, stride=32, strand="both", precision="fp32"):
     return Scorer(model, strand, device="cpu", precision=precision, stride=stride)
+
+
+def scan_contig(scorer, genome, chrom, *, batch_size=1, wanted=None, segment_bases=None):
+    """Logits of every step of a contig, in order, with N around its ends; ``wanted`` may drop
+    segments of steps [first, last)."""
+    pipeline = Pipeline(scorer, genome, None, batch_size=batch_size, segment_bases=segment_bases)
+    steps = n_steps(genome.sizes[chrom], scorer.plan.stride)
+    whole = Stretch(0, chrom, 0, steps, steps)
+    with closing(pipeline.scored(pipeline.groups(whole, wanted))) as scored:
+        for _, result in scored:
+            yield from result()
 
 
 def scores(scorer, codes, **options):
