@@ -229,5 +229,3 @@ def test_what_goes_wrong_in_a_process_is_raised_with_its_name(
     with pytest.raises(TcnfastError, match="device cuda:1: its process ended .* status 0; try ag"):
         started.receive()
     started.end()
-    error = device_pool._error("cpu", "RuntimeError", ("KeyError: 'a'",), "where")
-    assert str(error) == "device cpu: KeyError: 'a'" and error.__notes__ == ["where"]
