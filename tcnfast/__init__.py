@@ -32,22 +32,8 @@ _HOME = {
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }
-_VERBS = [
-    "attribute",
-    "average",
-    "bench",
-    "cobind",
-    "evaluate",
-    "index",
-    "info",
-    "motifs",
-    "prepare",
-    "report",
-    "scan",
-    "train",
-    "variants",
-]
-__all__ = sorted([*_VERBS, *_HOME])
+_VERBS = [name for name, value in globals().items() if callable(value) and hasattr(value, "verb")]
+__all__ = sorted(["cobind", *_VERBS, *_HOME])
 
 
 def __getattr__(name: str):

@@ -81,8 +81,9 @@ def explain(
     )
     best = np.sort(np.argsort(-logit, kind="stable")[:WINDOWS])
     chrom, start, codes = chrom[best], start[best], codes[best]
+    how = dict(baseline="gc", steps=STEPS)
     batches = [
-        integrated_gradients(networks, codes[i : i + BATCH], column, baseline="gc", steps=STEPS)
+        integrated_gradients(networks, codes[i : i + BATCH], [column], **how)[0]
         for i in range(0, len(codes), BATCH)
     ]
     hypothetical, logit, gap = (np.concatenate(parts) for parts in zip(*batches, strict=True))

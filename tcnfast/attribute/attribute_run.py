@@ -22,6 +22,7 @@ from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..engines import cpu_engine
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
+from ..genome.intervals import Intervals
 from ..model.model_folder import ModelFolder
 from . import SiteOptions
 from . import attribution_files as files
@@ -29,7 +30,7 @@ from . import attribution_folder as folders
 from .attribution_folder import AttributionFolder
 from .attributions import Attributions
 from .explained import Explainer
-from .regions import Sites, describe, find_sites
+from .regions import describe, find_sites, window_codes
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _chosen(known: list[str], targets: tuple[str, ...] | None) -> list[str]:
     return list(dict.fromkeys(targets)) if targets else known
 
 
-def _announce(model: str, explainer: Explainer, sites: dict[str, Sites]) -> None:
+def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:
     log.info(
         "%s: %d windows of %d bp of %d labels; %s; on %s",
         model,
@@ -127,7 +128,7 @@ class AttributeJob:
     """``sites``: of each label, by name, in the order they are done in."""
 
     def __init__(
-        self, genome: Genome, explainer: Explainer, sites: dict[str, Sites], output: RunFolder
+        self, genome: Genome, explainer: Explainer, sites: dict[str, Intervals], output: RunFolder
     ) -> None:
         self.genome, self.explainer, self.sites = genome, explainer, sites
         self.names = dict(zip(sites, file_names(list(sites)), strict=True))
@@ -175,7 +176,7 @@ class AttributeJob:
         for at in range(0, n, batch):
             rows = range(at, min(at + batch, n))
             part = slice(rows.start, rows.stop)
-            codes[part] = sites.codes(self.genome, width, rows)
+            codes[part] = window_codes(self.genome, sites, width, rows)
             for i, explained in enumerate(self.explainer.explain(codes[part], wanted)):
                 stores[i][part] = explained.hypothetical
                 logits[part, i], gaps[part, i] = explained.logit, explained.gap
@@ -187,7 +188,7 @@ class AttributeJob:
         for path in (*paths, self.parts / "codes.npy"):
             path.unlink()
 
-    def _write(self, attributions: Attributions, sites: Sites, gap: np.ndarray) -> None:
+    def _write(self, attributions: Attributions, sites: Intervals, gap: np.ndarray) -> None:
         label, sizes = attributions.label, self.genome.sizes
         paths = folders.label_files(self.result, self.names[label])
         attributions.save(paths.arrays)

@@ -7,29 +7,24 @@ not there, the hypothetical share is what that formula says with it in place of 
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..engines.gradients import input_gradient, path_gradient
+from ..genome import codes as bases
+from ..genome.codes import N
+from ..genome.shuffle import dinucleotide_shuffles
+from . import BASELINES
 from .attributions import projected
 from .explained import Explained
-from .ig_baselines import baselines
 from .networks import Networks, one_hot
 
 
 def integrated_gradients(
-    networks: Networks,
-    codes: np.ndarray,
-    label: int,
-    **options,
-) -> Explained:
-    """:func:`integrated_gradients_of` one label."""
-    return integrated_gradients_of(networks, codes, [label], **options)[0]
-
-
-def integrated_gradients_of(
     networks: Networks,
     codes: np.ndarray,
     labels: list[int],
@@ -42,12 +37,10 @@ def integrated_gradients_of(
     """Integrated gradients of logits over uint8 windows (n, RF), for each label; their forward
     passes are shared.
 
-    ``baseline``, ``shuffles``, ``seed``: see :func:`ig_baselines.baselines`; over several, the
+    ``baseline``, ``shuffles``, ``seed``: see :func:`baselines`; over several, the
     attributions are averaged, and the gap is against the mean of their logits. ``steps``: points of
     the path, Gauss-Legendre, as captum has it.
     """
-    if steps < 1:
-        raise TcnfastError(f"steps {steps}: must be at least 1")
     x = one_hot(networks.codes(codes))
     starts = torch.from_numpy(baselines(codes, baseline, shuffles, seed)).to(x.device)
     n, count = starts.shape[:2]
@@ -63,6 +56,31 @@ def integrated_gradients_of(
         gap = (gained[:, label].cpu().numpy() - total).astype(np.float32)
         found.append(Explained(hypothetical, logits[:, label].cpu().numpy(), gap))
     return found
+
+
+def baselines(codes: np.ndarray, kind: str, shuffles: int = 10, seed: int = 0) -> np.ndarray:
+    """Baselines of uint8 codes (n, L): float32 (n, B, 4, L); attributions are averaged over the B.
+
+    ``kind``: "zeros", no base anywhere (B = 1); "gc", at every place the four bases in the shares
+    that the window's GC content gives (B = 1); "shuffles": ``shuffles`` dinucleotide-preserving
+    shuffles of the window (B = shuffles), the same ones wherever the same window turns up. An N
+    stays an N: its column is zero at both ends of a path, and it gets no attribution.
+    """
+    known = (codes < N)[:, None, None]
+    if kind == "zeros":
+        return np.zeros((len(codes), 1, 4, codes.shape[1]), np.float32)
+    if kind == "gc":
+        gc = ((codes == 1) | (codes == 2)).sum(1) / np.maximum(1, (codes < N).sum(1))
+        shares = np.stack([1 - gc, gc, gc, 1 - gc], 1) / 2
+        return (shares[:, None, :, None] * known).astype(np.float32)
+    if kind != "shuffles":
+        raise TcnfastError(f"baseline {kind!r}: must be one of {', '.join(BASELINES)}")
+    return np.stack([_shuffles(window, shuffles, seed) for window in codes]) * known
+
+
+def _shuffles(window: np.ndarray, count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng((seed, zlib.crc32(window.tobytes())))
+    return bases.one_hot(dinucleotide_shuffles(np.tile(window, (count, 1)), rng))
 
 
 def corrected_gradient(networks: Networks, codes: np.ndarray, label: int) -> Explained:

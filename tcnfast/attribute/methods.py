@@ -9,7 +9,7 @@ from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from . import AttributeOptions
 from .explained import Explained
-from .integrated_gradients import corrected_gradient, integrated_gradients_of
+from .integrated_gradients import corrected_gradient, integrated_gradients
 from .mutagenesis import Mutagenesis
 from .networks import Networks
 
@@ -47,7 +47,7 @@ class TCNExplainer:
     def path_gradients(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
         names = ("baseline", "steps", "shuffles", "seed")
         how = {name: getattr(self.options, name) for name in names}
-        return integrated_gradients_of(self.networks, codes, labels, **how)
+        return integrated_gradients(self.networks, codes, labels, **how)
 
     def gradient(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
         return [corrected_gradient(self.networks, codes, label) for label in labels]

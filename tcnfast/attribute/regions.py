@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,40 +19,16 @@ from . import SiteOptions
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Sites:
-    """Regions, 0-based half-open, and the base of each whose logit is explained: its summit, or its
-    middle where it has none. ``chrom`` object (n,), the others int64 (n,)."""
-
-    chrom: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    centre: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def take(self, index: np.ndarray | slice) -> Sites:
-        return Sites(*(getattr(self, name)[index] for name in ("chrom", "start", "end", "centre")))
-
-    def codes(self, genome: Genome, width: int, which: range) -> np.ndarray:
-        """uint8 windows (n, width) with their middle base on the centres; N beyond the contig."""
-        first = self.centre - width // 2
-        windows = [genome.codes(self.chrom[i], first[i], first[i] + width) for i in which]
-        return np.stack(windows)
-
-
-def sites_of(intervals: Intervals) -> Sites:
-    middle = (intervals.start + intervals.end) // 2
-    # some callers put a summit on the (exclusive) end
-    summit = np.minimum(intervals.summit, intervals.end - 1)
-    centre = np.where(intervals.summit >= 0, summit, middle)
-    return Sites(intervals.chrom, intervals.start, intervals.end, centre)
+def window_codes(genome: Genome, sites: Intervals, width: int, which: range) -> np.ndarray:
+    """uint8 windows (n, width) with their middle base on the centres of some of the sites; N beyond
+    the contig."""
+    first = sites.centre - width // 2
+    return np.stack([genome.codes(sites.chrom[i], first[i], first[i] + width) for i in which])
 
 
 def find_sites(
     options: SiteOptions, labels: list[str], sizes: Mapping[str, int], model: ModelFolder
-) -> dict[str, Sites]:
+) -> dict[str, Intervals]:
     """The sites of each label: every region of the BED file, in file order, duplicates and all; or
     the label's calls in the scan, best first. A label without calls is left out, with a warning.
 
@@ -61,7 +36,7 @@ def find_sites(
     one, and TcnfastError for a folder that is no finished scan, and where nothing was called.
     """
     if options.bed:
-        sites = sites_of(read_bed(options.bed, sizes)).take(slice(options.top))
+        sites = read_bed(options.bed, sizes).take(slice(options.top))
         return dict.fromkeys(labels, sites)
     scan = ScanFolder(options.scan)
     if scan.model_hash != model.hash:
@@ -71,7 +46,7 @@ def find_sites(
     for label in labels:
         if label in called:
             best_first = np.argsort(-scan.calls(label)["probability"].to_numpy(), kind="stable")
-            found[label] = sites_of(scan.intervals(label, sizes)).take(best_first[: options.top])
+            found[label] = scan.intervals(label, sizes).take(best_first[: options.top])
     without = [label for label in labels if label not in called]
     if not found:
         raise TcnfastError(f"{setting('scan', str(scan.path))}: no call of {', '.join(labels[:5])}")
@@ -82,7 +57,7 @@ def find_sites(
     return found
 
 
-def describe(sites: Sites, sizes: Mapping[str, int], codes: np.ndarray) -> list[str]:
+def describe(sites: Intervals, sizes: Mapping[str, int], codes: np.ndarray) -> list[str]:
     """What is unusual about windows (n, width), in words: duplicates, ends of contigs, N."""
     place = list(zip(sites.chrom.tolist(), sites.centre.tolist(), strict=True))
     width = codes.shape[1]

@@ -23,11 +23,10 @@ def add_command(commands: Any, name: str, verb: Verb) -> None:
     for argument in verb.inputs:
         _add_input(parser, argument, verb.defaults)
     groups: dict[str | None, Any] = {None: parser}
-    values = _defaults(verb)
     for option, spec in verb.settings.items():
         if spec.group not in groups:
             groups[spec.group] = parser.add_argument_group(spec.group)
-        _add_option(groups[spec.group], option, spec, values[option])
+        _add_option(groups[spec.group], option, spec)
     _add_talk(parser)
     parser.set_defaults(verb=verb, parser=parser)
 
@@ -48,12 +47,13 @@ def _add_input(parser: argparse.ArgumentParser, argument: Input, defaults: dict)
         parser.add_argument(argument.name, nargs=nargs, metavar=metavar, help=words)
 
 
-def _add_option(group, option: str, spec: Spec, default: Any) -> None:
+def _add_option(group, option: str, spec: Spec) -> None:
     flags = [*([spec.short] if spec.short else ()), "--" + option.replace("_", "-")]
     words = spec.help.replace("%", "%%")
     if spec.kind is bool:
         group.add_argument(*flags, dest=option, action="store_true", help=words)
         return
+    default = spec.default
     if default not in (None, (), "") and "default" not in words:
         words += f" (default {default if not isinstance(default, float) else f'{default:g}'})"
     metavar = spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
@@ -68,14 +68,6 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
     add("--no-progress", action="store_true", help="no progress bar")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     add("--config", metavar="JSON", help="file of options; the command line wins")
-
-
-def _defaults(verb: Verb) -> dict[str, Any]:
-    options, run = verb.options, Run
-    return {
-        name: getattr(options if name in option_fields(options) else run, name)
-        for name in verb.settings
-    }
 
 
 def with_config(args: argparse.Namespace) -> argparse.Namespace:

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from .errors import TcnfastError
 
@@ -57,46 +57,38 @@ def names(value: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-class Spec(NamedTuple):
-    """What :func:`option` was told of a field."""
+@dataclass(frozen=True)
+class Spec:
+    """What is known of an option: its ``default``, and
 
+    ``help``: one phrase, without the default, which is added. ``kind``: what makes the value from
+    what was given, a string on the command line. It raises ValueError for what it does not take. A
+    bool is a flag that is given or not. ``unit``: what the help shows for the value, as BP.
+    ``choices``, ``least`` and ``below`` (value >= least, value < below) are checked for both,
+    command line and Python. ``short``: as "-t". ``many``: several words on the command line, a
+    tuple in Python. ``group``: heading in the help.
+    """
+
+    default: Any
     help: str
     kind: Callable[[Any], Any]
-    unit: str | None
-    choices: Sequence[str] | None
-    least: float | None
-    below: float | None
-    short: str | None
-    many: bool
-    group: str | None
+    unit: str | None = None
+    choices: Sequence[str] | None = None
+    least: float | None = None
+    below: float | None = None
+    short: str | None = None
+    many: bool = False
+    group: str | None = None
 
 
 def option(
-    default: Any,
-    help: str,
-    *,
-    kind: Callable[[Any], Any] | None = None,
-    unit: str | None = None,
-    choices: Sequence[str] | None = None,
-    least: float | None = None,
-    below: float | None = None,
-    short: str | None = None,
-    many: bool = False,
-    group: str | None = None,
+    default: Any, help: str, *, kind: Callable[[Any], Any] | None = None, **about: Any
 ) -> Any:
-    """A field of an :class:`Options` class.
-
-    ``help``: one phrase, without the default, which is added. ``kind``: what makes the value from
-    what was given, a string on the command line (default: the type of ``default``; str for None).
-    It raises ValueError for what it does not take. A bool is a flag that is given or not.
-    ``unit``: what the help shows for the value, as BP. ``choices``, ``least`` and ``below`` (value
-    >= least, value < below) are checked for both, command line and Python. ``short``: as "-t".
-    ``many``: several words on the command line, a tuple in Python. ``group``: heading in the help.
-    """
+    """A field of an :class:`Options` class; ``about``: the other fields of :class:`Spec`. ``kind``
+    is the type of ``default`` if None, and str for None."""
     if kind is None:
         kind = str if default is None else type(default)
-    spec = Spec(help, kind, unit, choices, least, below, short, many, group)
-    return field(default=default, metadata={"option": spec})
+    return field(default=default, metadata={"option": Spec(default, help, kind, **about)})
 
 
 def option_fields(options: type) -> dict[str, Spec]:

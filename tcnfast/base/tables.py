@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .errors import TcnfastError
@@ -106,6 +106,12 @@ def read_arrays(path: str | Path, what: str, command: str) -> dict:
         raise TcnfastError(f"{path}: no such file; tcnfast {command} writes it") from None
     except (TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise TcnfastError(f"{path}: no {what} of tcnfast ({error})") from None
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Write a tab-separated table: a header and one line a row; NA stands for what is None."""
+    lines = [columns, *(["NA" if value is None else str(value) for value in row] for row in rows)]
+    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def replace_file(path: Path, data: bytes) -> None:

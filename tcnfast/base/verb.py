@@ -125,10 +125,9 @@ def verb(
 def _signature(function: Callable, own: list, declared: Verb) -> inspect.Signature:
     keyword = inspect.Parameter.KEYWORD_ONLY
     types = {x.name: x.type for x in (*fields(declared.options), *fields(Run))}
-    values = {x.name: x.default for x in (*fields(declared.options), *fields(Run))}
     made = [
-        inspect.Parameter(name, keyword, default=values[name], annotation=types[name])
-        for name in declared.settings
+        inspect.Parameter(name, keyword, default=spec.default, annotation=types[name])
+        for name, spec in declared.settings.items()
     ]
     whole = [
         inspect.Parameter("options", keyword, default=None, annotation=declared.options),

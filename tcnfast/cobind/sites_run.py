@@ -91,15 +91,13 @@ def site_windows(
     few = []
     present = set(sites.label.tolist())
     labels = [x for x in scorer.labels if x in present] if targets is None else targets
-    summit = np.where(sites.summit >= 0, sites.summit, (sites.start + sites.end) // 2)
     for number, label in enumerate(labels):
         index = np.flatnonzero(sites.label == label)
         rng = np.random.default_rng([options.seed, number])
         index = np.sort(rng.permutation(index)[: options.max_sites])
-        half = scorer.width // 2
+        first = sites.centre - scorer.width // 2
         codes = [
-            genome.codes(sites.chrom[i], summit[i] - half, summit[i] - half + scorer.width)
-            for i in index.tolist()
+            genome.codes(sites.chrom[i], first[i], first[i] + scorer.width) for i in index.tolist()
         ]
         found = np.array(codes, np.uint8).reshape(-1, scorer.width)
         found = found[known(found, options.reach)]

@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,13 +50,20 @@ class Intervals:
     def __len__(self) -> int:
         return self.start.size
 
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """Summits, int64 (n,): the last base for one on the (exclusive) end, where some callers put
+        it, and the middle of an interval whose summit is unknown."""
+        middle = (self.start + self.end) // 2
+        return np.where(self.summit >= 0, np.minimum(self.summit, self.end - 1), middle)
+
     @property
     def chroms(self) -> list[str]:
         """Contig names, each once, in order of appearance."""
         return list(dict.fromkeys(self.chrom.tolist()))
 
-    def take(self, index: np.ndarray) -> Intervals:
-        """Intervals at ``index``, an integer or boolean array."""
+    def take(self, index: np.ndarray | slice) -> Intervals:
+        """Intervals at ``index``, an integer or boolean array, or a slice."""
         label = None if self.label is None else self.label[index]
         columns = (self.chrom, self.start, self.end, self.summit)
         return Intervals(*(column[index] for column in columns), label)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
 from ..pwm.hits import Hits
@@ -63,12 +60,6 @@ def label_row(found: PatternSet) -> tuple:
     """One row of labels.tsv, for a label that was searched."""
     note = "" if found.patterns else "no cluster of seqlets held together"
     return found.label, found.windows, len(found.patterns), sum(map(len, found.patterns)), note
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence]) -> None:
-    """A header and one line a row; NA stands for what is None."""
-    lines = [columns, *(["NA" if value is None else str(value) for value in row] for row in rows)]
-    path.write_text("".join("\t".join(line) + "\n" for line in lines))
 
 
 def seqlet_rows(found: PatternSet, names: dict[str, str | None]) -> list[tuple]:

@@ -14,6 +14,7 @@ from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.run_record import versions
+from ..base.tables import write_rows
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.hits import HitFinder
@@ -138,15 +139,15 @@ def write_motifs(
         paths = files.label_files(result, name)
         one.save(paths.patterns)
         seqlets = tables.seqlet_rows(one, names)
-        tables.write_table(paths.seqlets, tables.SEQLET_COLUMNS, seqlets)
+        write_rows(paths.seqlets, tables.SEQLET_COLUMNS, seqlets)
         if options.regions:
             hits = _hit_rows(own, label, options)
-            tables.write_table(paths.hits, tables.HIT_COLUMNS, hits)
+            write_rows(paths.hits, tables.HIT_COLUMNS, hits)
     label_rows = [tables.label_row(one) for one in found.values()]
     label_rows += [(label, None, 0, 0, reason) for label, reason in failed.items()]
-    tables.write_table(result / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
-    tables.write_table(result / files.MATCHES, tables.MATCH_COLUMNS, match_rows)
-    tables.write_table(result / files.LABELS, tables.LABEL_COLUMNS, label_rows)
+    write_rows(result / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
+    write_rows(result / files.MATCHES, tables.MATCH_COLUMNS, match_rows)
+    write_rows(result / files.LABELS, tables.LABEL_COLUMNS, label_rows)
     write_meme(result / files.MEME, motifs, sites)
     write_meme(result / files.KNOWN, list(known.values()), [0] * len(known))
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.errors import TcnfastError
 from ..base.jit import jit
 from .log_odds import UNITS_PER_BIT
 
@@ -29,13 +28,6 @@ class ScoreTail:
 
     highest: int
     chances: np.ndarray
-
-    def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """P-values, float64, of scores in units; TcnfastError for any below the table."""
-        below = self.highest - np.asarray(scores, np.int64)
-        if below.size and not (0 <= below.min() and below.max() < self.chances.size):
-            raise TcnfastError("p-values of scores that the table was not made for")
-        return self.chances[below]
 
     def cutoff(self, p: float) -> int:
         """The lowest score in units whose p-value is at most ``p``; above ``highest`` where none

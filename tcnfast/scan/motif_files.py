@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from ..base.jit import jit
+from ..base.tables import write_rows
 from ..pwm.log_odds import UNITS_PER_BIT
 from ..pwm.packed_hits import motif_bounds, unpack
 from .motif_job import MotifJob
 from .narrowpeak import NUMBER_BYTES, put, put_number, text_bytes
-from .scan_folder import hits_file
+from .scan_folder import SUMMARY, hits_file
 
 _GROUP = 1 << 24  # hits in memory at once: 128 MiB
 _ROWS = 1 << 18  # hits that become text at once
@@ -23,7 +24,7 @@ _LEVEL = 1  # of gzip: three times as fast as the default, a tenth larger
 _PLUS, _MINUS, _POINT, _TAB, _NEWLINE = b"+-.\t\n"
 _E_MINUS = text_bytes("e-")
 
-SUMMARY = ("motif", "name", "width", "threshold", "chrom", "hits")
+COLUMNS = ("motif", "name", "width", "threshold", "chrom", "hits")
 
 
 def write_hits(job: MotifJob, work: Path, result: Path) -> np.ndarray:
@@ -131,12 +132,12 @@ def _format(out, head, middle, start, width, hundredths, strand, mantissa, minus
     return at
 
 
-def summary_rows(job: MotifJob, counts: np.ndarray) -> list[dict]:
-    """Rows of summary.tsv: a motif's hits in all and on each contig."""
+def write_summary(job: MotifJob, counts: np.ndarray, result: Path) -> None:
+    """Write summary.tsv: a motif's hits in all and on each contig."""
     rows = []
     thresholds, widths = job.finder.thresholds.tolist(), job.finder.widths.tolist()
     for motif, width, threshold, hits in zip(job.motifs, widths, thresholds, counts, strict=True):
+        about = motif.id, motif.name, width, round(threshold, 3)
         for chrom, n in [("all", hits.sum()), *zip(job.chroms, hits, strict=True)]:
-            values = (motif.id, motif.name, width, round(threshold, 3), chrom, int(n))
-            rows.append(dict(zip(SUMMARY, values, strict=True)))
-    return rows
+            rows.append((*about, chrom, int(n)))
+    write_rows(result / SUMMARY, COLUMNS, rows)

@@ -17,11 +17,11 @@ from ..pwm.packed_hits import moved, unpack
 from . import ScanOptions
 from .announce import announce_motifs
 from .job import run_job
-from .motif_files import summary_rows, write_hits
+from .motif_files import write_hits, write_summary
 from .motif_job import MotifJob
 from .pieces import Stretch, segment_spans, touches
 from .pipeline import read_ahead
-from .scan_folder import ScanFolder, hits_file, write_summary
+from .scan_folder import ScanFolder, hits_file
 from .stages import Stages
 
 SEGMENT_BASES = 2**20  # scanned at once by one thread
@@ -102,7 +102,7 @@ def _publish(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
     hits_file(folder.result, "").parent.mkdir(parents=True)
     with stages.timed("write"):
         counts = write_hits(job, folder.work, folder.result)
-        write_summary(folder.result, summary_rows(job, counts))
+        write_summary(job, counts, folder.result)
     job.inputs.check()
     job.publish(
         folder,

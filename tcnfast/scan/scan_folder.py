@@ -5,6 +5,7 @@ Other rooms read a scan through this module only. pandas is imported when a tabl
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
 from ..base.run_folder import read_record
+from ..base.tables import read_frame
 from ..genome.intervals import Intervals, read_bed
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ ZARR_FOLDER = "tracks.zarr"
 BED6 = ("chrom", "start", "end", "name", "score", "strand")
 NARROWPEAK = (*BED6, "probability", "p_value", "q_value", "summit")
 HITS = (*BED6, "p_value")
+KINDS = dict.fromkeys(("start", "end", "summit"), np.int64)
+KINDS |= dict.fromkeys(("score", "probability", "p_value"), np.float64)
 
 
 def peaks_file(folder: Path, name: str) -> Path:
@@ -47,12 +51,6 @@ def hits_file(folder: Path, name: str) -> Path:
 def motif_file_names(motifs: Sequence[tuple[str, str]]) -> list[str]:
     """File names of motifs, each given as (id, name)."""
     return file_names([motif if name == motif else f"{motif}.{name}" for motif, name in motifs])
-
-
-def write_summary(folder: Path, rows: list[dict]) -> None:
-    """Write ``rows``, one or more dicts of equal keys, as the summary of a scan."""
-    lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
-    (folder / SUMMARY).write_text("\n".join(lines) + "\n")
 
 
 class ScanFolder:
@@ -94,21 +92,13 @@ class ScanFolder:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """summary.tsv: calls (or hits) of each label in all (chrom "all") and on each contig."""
-        import pandas as pd
-
-        return pd.read_csv(
-            self.path / SUMMARY,
-            sep="\t",
-            dtype={"label": str, "motif": str, "name": str, "chrom": str},
-            keep_default_na=False,
-            na_values={"threshold": ["nan"], "expected_precision": ["nan"]},
-        )
+        return read_frame(self.path / SUMMARY, ("label", "motif", "name"))
 
     def calls(self, label: str) -> pd.DataFrame:
         """Calls of a label by contig and start: chrom, start, end (0-based half-open), probability
         (the largest in the call) and summit (a position on the contig)."""
         path = self._peaks_of(label)
-        table = _read_table(path if _holds_rows(path) else None, NARROWPEAK)
+        table = _read_table(path if _holds_rows(path) else io.StringIO(), NARROWPEAK)
         table["summit"] += table["start"]
         return table[["chrom", "start", "end", "probability", "summit"]]
 
@@ -182,19 +172,7 @@ def _holds_rows(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _read_table(path: Path | None, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows of a BED-like file; none of None."""
-    import io
-
-    import pandas as pd
-
-    kinds = dict.fromkeys(columns, float)
-    kinds |= {x: str for x in ("chrom", "name", "strand") if x in kinds}
-    kinds |= {x: np.int64 for x in ("start", "end", "summit") if x in kinds}
-    return pd.read_csv(
-        io.StringIO() if path is None else path,
-        sep="\t",
-        names=list(columns),
-        dtype=kinds,
-        keep_default_na=False,
-    )
+def _read_table(path: Path | io.StringIO, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows of a BED-like file."""
+    table = read_frame(path, ("name", "strand"), columns)
+    return table.astype({name: kind for name, kind in KINDS.items() if name in columns})

@@ -18,6 +18,7 @@ from ..base.logits import logit
 from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
+from ..base.tables import write_rows
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
@@ -33,11 +34,12 @@ from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .pieces import Stretch, Wanted
 from .pipeline import Pipeline, Scorer
-from .scan_folder import ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file, write_summary
+from .scan_folder import SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
 from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 
+COLUMNS = ("label", "chrom", "threshold", "expected_precision", "calls", "bases")  # of the summary
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
 
@@ -262,7 +264,7 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     with stages.timed("write"):
         if job.tracks and not dense.exists():
             _write_bigwigs(job, folder)
-        write_summary(result, _summary_rows(job, counts))
+        write_rows(result / SUMMARY, COLUMNS, _summary_rows(job, counts))
     job.inputs.check()
     if dense.exists():
         dense.rename(result / ZARR_FOLDER)
@@ -284,14 +286,12 @@ def _write_bigwigs(job: ScanJob, folder: RunFolder) -> None:
     write_bigwigs(tracks, torch.get_num_threads())
 
 
-def _summary_rows(job: ScanJob, counts: np.ndarray) -> list[dict]:
+def _summary_rows(job: ScanJob, counts: np.ndarray) -> list[tuple]:
     """Of each label in all and on each contig."""
     rows = []
     for label, per_chrom in zip(job.labels, counts, strict=True):
         rule = job.rules[label]
-        threshold, precision = (rule.threshold, rule.precision) if rule else (np.nan, np.nan)
+        at = (rule.threshold, rule.precision) if rule else (np.nan, np.nan)
         for chrom, n in [("all", per_chrom.sum(0)), *zip(job.chroms, per_chrom, strict=True)]:
-            row = {"label": label, "chrom": chrom, "threshold": threshold}
-            row |= {"expected_precision": precision, "calls": int(n[0]), "bases": int(n[1])}
-            rows.append(row)
+            rows.append((label, chrom, *at, *n.tolist()))
     return rows

@@ -66,7 +66,7 @@ def test_regions_of_all_kinds(home, run, bed, tmp_path):
             codes = genome.codes(chrom, first, first + 2 * half + 1)
             assert np.array_equal(got.codes[row], codes)
     label = network.labels.index("REST")
-    wanted = integrated_gradients(Networks(network, device="cpu"), got.codes, label, steps=40)
+    wanted = integrated_gradients(Networks(network, device="cpu"), got.codes, [label], steps=40)[0]
     np.testing.assert_allclose(got.hypothetical, wanted.hypothetical, atol=1e-5)
     np.testing.assert_allclose(got.logit, wanted.logit, atol=1e-5)
     rows = read_rows(tmp_path / "out" / "attributions.tsv")

@@ -6,8 +6,11 @@ import torch
 from support.models import random_model
 
 from tcnfast.attribute.attributions import Attributions, projected
-from tcnfast.attribute.ig_baselines import baselines
-from tcnfast.attribute.integrated_gradients import corrected_gradient, integrated_gradients
+from tcnfast.attribute.integrated_gradients import (
+    baselines,
+    corrected_gradient,
+    integrated_gradients,
+)
 from tcnfast.attribute.networks import Networks, one_hot
 from tcnfast.base.errors import TcnfastError
 from tcnfast.model.ensemble import Ensemble
@@ -51,7 +54,7 @@ def test_integrated_gradients_are_what_they_are_defined_to_be(model, windows, ki
     codes = windows(model)
     codes[0, 5:9] = 4
     networks = Networks(model, device="cpu")
-    got = integrated_gradients(networks, codes, 1, baseline=kind, steps=7)
+    got = integrated_gradients(networks, codes, [1], baseline=kind, steps=7)[0]
     starts = torch.from_numpy(baselines(codes, kind)[:, 0]).double()
     wanted = plain_ig(model, codes, 1, starts, 7).numpy()
     np.testing.assert_allclose(got.hypothetical, wanted, atol=1e-4)
@@ -62,10 +65,13 @@ def test_integrated_gradients_are_what_they_are_defined_to_be(model, windows, ki
 def test_the_ways_of_other_devices_give_the_same(windows, precision):
     model = random_model(first_kernel=7)
     networks, codes = Networks(model, device="cpu"), windows(model)
-    here = integrated_gradients(networks, codes, 0, steps=5), corrected_gradient(networks, codes, 0)
+    here = (
+        integrated_gradients(networks, codes, [0], steps=5)[0],
+        corrected_gradient(networks, codes, 0),
+    )
     networks.paths, networks.precision = None, precision
     there = (
-        integrated_gradients(networks, codes, 0, steps=5),
+        integrated_gradients(networks, codes, [0], steps=5)[0],
         corrected_gradient(networks, codes, 0),
     )
     for one, other in zip(here, there, strict=True):
@@ -77,7 +83,7 @@ def test_with_more_steps_the_sum_is_complete(windows, kind):
     model = random_model(first_kernel=7, channels=9)
     networks, codes = Networks(model, device="cpu"), windows(model)
     few, many = (
-        integrated_gradients(networks, codes, 2, baseline=kind, steps=steps, shuffles=3)
+        integrated_gradients(networks, codes, [2], baseline=kind, steps=steps, shuffles=3)[0]
         for steps in (3, 200)
     )
     assert np.abs(many.gap).max() < 0.02 < np.abs(few.gap).max()
@@ -90,8 +96,10 @@ def test_with_more_steps_the_sum_is_complete(windows, kind):
 def test_an_ensemble_is_the_mean_of_its_members(windows):
     members = [random_model(channels=6), random_model()]
     codes = windows(members[0])
-    whole = integrated_gradients(Networks(Ensemble(members), device="cpu"), codes, 1, steps=4)
-    parts = [integrated_gradients(Networks(m, device="cpu"), codes, 1, steps=4) for m in members]
+    whole, *parts = (
+        integrated_gradients(Networks(m, device="cpu"), codes, [1], steps=4)[0]
+        for m in (Ensemble(members), *members)
+    )
     mean = (parts[0].hypothetical + parts[1].hypothetical) / 2
     np.testing.assert_allclose(whole.hypothetical, mean, atol=1e-5)
 
@@ -112,9 +120,8 @@ def test_captum_gives_the_same(windows):
     model = random_model(first_kernel=7, channels=9)
     codes = windows(model)
     x, start = one_hot(torch.from_numpy(codes)), torch.from_numpy(baselines(codes, "gc")[:, 0])
-    got = integrated_gradients(
-        Networks(model, strand="+", device="cpu"), codes, 1, baseline="gc", steps=30
-    )
+    networks = Networks(model, strand="+", device="cpu")
+    got = integrated_gradients(networks, codes, [1], baseline="gc", steps=30)[0]
     theirs = attr.IntegratedGradients(model).attribute(x, start, target=1, n_steps=30)
     np.testing.assert_allclose(
         projected(got.hypothetical, codes), theirs.sum(1).detach().numpy(), atol=1e-4

@@ -65,7 +65,7 @@ def training(genome):
 def gradients(genome):
     networks = Networks(random_model(), device="cpu")
     codes = genome.codes("chr1", 0, networks.receptive_field)[None]
-    assert np.isfinite(integrated_gradients(networks, codes, 0, steps=2).hypothetical).all()
+    assert np.isfinite(integrated_gradients(networks, codes, [0], steps=2)[0].hypothetical).all()
     return networks.gradients.backend
 
 

@@ -78,13 +78,17 @@ def test_hits_and_tracks_are_those_of_the_dense_logits(scorer, batch_size, level
             assert hits.levels is None
 
 
-def test_levels_are_exact_at_their_edges(scorer):
+def test_levels_are_exact_at_their_edges(scorer, monkeypatch):
     """On the device they are found by a search, on the host in cells."""
     device = hits_of(scorer, wanted_of())[1].device
     edges = BEGINS[:-1]
     near = [np.nextafter(edges, np.float32(-99)), edges, np.nextafter(edges, np.float32(99))]
     near = np.concatenate([*near, np.float32([-np.inf, np.inf, np.nan])])
-    levels = device._levels_of(torch.from_numpy(np.stack([near, near], 1)))
+    logits = torch.from_numpy(np.stack([near] * 3, 1))[None]
+    monkeypatch.setattr(scorer, "scores", lambda codes: logits.clone())
+    codes, unknown, slot = device.buffers(1, 61 + 8 * (len(near) - 1), len(near))
+    codes[:], unknown[:] = 0, False
+    levels = device.submit(compact.Batch([0], codes, unknown, slot)).result()[0].levels
     want = np.searchsorted(edges, near, side="right").astype(np.uint8)
     want[-1] = NOTHING
     np.testing.assert_array_equal(levels[:, 0], want)
@@ -162,15 +166,15 @@ def test_out_of_memory_halves_segments_says_so_once_and_changes_nothing(
 
 @needs_engine
 def test_out_of_memory_while_hits_are_compacted(scanned, fasta, model, out, monkeypatch):
-    found, lengths = CompactDevice._found, []
+    nonzero, lengths = torch.Tensor.nonzero, []
 
-    def limited(device, logits, length):
-        lengths.append(length)
+    def limited(reached):
+        lengths.append(len(reached) // 3)  # of three labels
         if len(lengths) <= 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return found(device, logits, length)
+        return nonzero(reached)
 
-    monkeypatch.setattr(CompactDevice, "_found", limited)
+    monkeypatch.setattr(torch.Tensor, "nonzero", limited)
     tcnfast.scan(fasta, model, out, tracks=TRACKS, **FP32)
     assert files_in(out) == files_in(scanned.path)
     assert lengths[:4] == [2**15, 2**14, 2**13, 2**12]
@@ -186,11 +190,11 @@ def test_no_memory_at_all_is_an_error(fasta, model, out, cli, monkeypatch):
 # a device that vanishes
 
 
-@pytest.mark.parametrize("where", ["scores", "_found"])
+@pytest.mark.parametrize("where", ["scores", "nonzero"])
 def test_a_vanished_device_is_named_and_what_is_finished_is_kept(
     scanned, fasta, model, out, cli, monkeypatch, where
 ):
-    owner = Scorer if where == "scores" else CompactDevice
+    owner = Scorer if where == "scores" else torch.Tensor
     healthy, left = getattr(owner, where), [5]  # two measure the speed, the last is of chr21
 
     def vanishes(*args):

@@ -144,7 +144,7 @@ def test_a_resumed_scan_ends_with_the_same_bytes(
     [
         (narrowpeak, "narrowpeak_lines", SEGMENTS[4:]),
         (scan_genome, "write_bigwigs", []),
-        (scan_genome, "write_summary", []),
+        (scan_genome, "write_rows", []),
     ],
 )
 def test_a_scan_stopped_while_files_are_made_is_resumed_without_scoring(

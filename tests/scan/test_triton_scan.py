@@ -14,7 +14,7 @@ from support.scan import TRACKS, files_in, run_record_of
 from support.scanner import Contigs, contig, scan_contig
 
 import tcnfast
-from tcnfast.scan import compact, pieces, pipeline
+from tcnfast.scan import pieces, pipeline
 from tcnfast.scan.compact import CompactDevice
 from tcnfast.scan.pieces import Stretch, Wanted
 from tcnfast.scan.pipeline import Pipeline, Scorer
@@ -108,7 +108,8 @@ def test_segments_fit_the_memory_that_is_free(monkeypatch):
     pipeline = Pipeline(scorer, Contigs(chr=contig(10)), WANTED)
     per_base = pipeline.device._bytes_per_base()
     assert 1 < per_base < 10_000
-    monkeypatch.setattr(compact, "_free_bytes", lambda device: int(per_base * 2**21))
+    torch.cuda.empty_cache()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(per_base * 2**21), 0))
     assert pipeline.device.segment_bases(2**23, 3) in (2**18, 2**19, 2**20)
 
 

@@ -84,7 +84,7 @@ class Planted:
         rows = self.bound(label, count) if rows is None else rows
         networks = Networks(self.model, device="cpu")
         codes, at = self.codes[rows], self.model.labels.index(label)
-        explained = integrated_gradients(networks, codes, at, baseline="gc", steps=steps)
+        explained = integrated_gradients(networks, codes, [at], baseline="gc", steps=steps)[0]
         chrom, start = np.full(len(rows), "planted"), rows * codes.shape[1]
         return Attributions(
             label, "ig", chrom, start, codes, explained.hypothetical, explained.logit
