@@ -19,9 +19,9 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
 from benchmarks.harness import PROCESSOR, append, compare
+from benchmarks.studies.gapped_kmers import gapped_kmer_counts
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.metrics import score_labels
-from tcnfast.windows.gkm_counts import gapped_kmer_counts
 from tcnfast.windows.gkm_gram import gram
 from tcnfast.windows.gkm_kernel import GkmKernel
 from tcnfast.windows.gkm_svm import GkmSVM

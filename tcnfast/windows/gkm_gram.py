@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..base.jit import jit
-from .gkm_kernel import GkmKernel, lmers, mismatches, reverse_lmer
+from .gkm_kernel import GkmKernel, lmers, mismatches, reverse_lmer, strand_lmers
 
 # letters of an l-mer within a slab: 4^8 floats are 256 KiB, a quarter of an L2 cache
 SUFFIX = 8
@@ -31,7 +31,7 @@ def gram(codes: np.ndarray, kernel: GkmKernel) -> np.ndarray:
     """
     words, weights = lmers(codes, kernel.l), kernel.position_weights(codes.shape[1])
     suffix = min(SUFFIX, kernel.l)
-    slabs = _slabs(words, weights, kernel.l, suffix)
+    slabs = _slabs(codes, weights, kernel.l, suffix)
     masks, ends = _masks(suffix)
     out = np.zeros((len(codes), len(codes)))
     h = kernel.mismatch_weights()
@@ -47,44 +47,21 @@ def gram(codes: np.ndarray, kernel: GkmKernel) -> np.ndarray:
 
 
 def _slabs(
-    words: np.ndarray,
-    weights: np.ndarray,
-    width: int,
-    suffix: int,
+    codes: np.ndarray, weights: np.ndarray, width: int, suffix: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The l-mers of both strands, sorted by slab and within it by window: their last letters
     uint16, their weights float32, and where each window starts in each slab, int64 (slabs, n + 1).
     """
-    starts = np.zeros((4 ** (width - suffix), len(words) + 1), np.int64)
-    _count_slabs(words, width, 2 * suffix, starts)
-    before = np.concatenate([[0], np.cumsum(starts[:, 1:].sum(1))])
-    starts = np.cumsum(starts, 1) + before[:-1, None]
-    cells, carried = np.empty(before[-1], np.uint16), np.empty(before[-1], np.float32)
-    _sort_into_slabs(words, weights, width, 2 * suffix, starts.copy(), cells, carried)
-    return cells, carried, starts
-
-
-@jit
-def _count_slabs(words, width, bits, counts):
-    for i in range(words.shape[0]):
-        for word in words[i]:
-            if word >= 0:
-                counts[word >> bits, i + 1] += 1
-                counts[reverse_lmer(word, width) >> bits, i + 1] += 1
-
-
-@jit
-def _sort_into_slabs(words, weights, width, bits, places, cells, carried):
-    low = (1 << bits) - 1
-    for i in range(words.shape[0]):
-        for j in range(words.shape[1]):
-            if words[i, j] < 0:
-                continue
-            for word in (np.int64(words[i, j]), reverse_lmer(np.int64(words[i, j]), width)):
-                place = places[word >> bits, i]
-                places[word >> bits, i] = place + 1
-                cells[place] = word & low
-                carried[place] = weights[j]
+    words = strand_lmers(codes, width)
+    window, start, strand = np.nonzero(words >= 0)
+    found = words[window, start, strand]
+    slab = found >> 2 * suffix
+    order = np.argsort(slab, kind="stable")
+    n, slabs = len(codes), 4 ** (width - suffix)
+    ends = np.searchsorted((slab.astype(np.int64) * n + window)[order], np.arange(slabs * n + 1))
+    cells = (found & (4**suffix - 1)).astype(np.uint16)
+    starts = ends[n * np.arange(slabs)[:, None] + np.arange(n + 1)]
+    return cells[order], weights[start[order]], starts
 
 
 def _masks(length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
-from ..genome.codes import N
+from ..genome.codes import N, reverse_complement
 
 MAX_L = 12  # a table of 4^12 floats is 64 MiB a label
 
@@ -120,6 +120,12 @@ def lmers(codes: np.ndarray, width: int) -> np.ndarray:
     out = np.empty((len(codes), codes.shape[1] - width + 1), np.int32)
     _lmers_into(np.ascontiguousarray(codes), width, out)
     return out
+
+
+def strand_lmers(codes: np.ndarray, width: int) -> np.ndarray:
+    """The l-mers at each start as they are read on either strand: int32 (n, L - l + 1, 2)."""
+    minus = lmers(reverse_complement(codes), width)[:, ::-1]
+    return np.stack([lmers(codes, width), minus], 2)
 
 
 @jit

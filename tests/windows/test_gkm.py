@@ -8,16 +8,15 @@ import torch
 from sklearn.svm import SVC
 from support.gkm import MOTIF, window_set
 
+from benchmarks.studies.gapped_kmers import gapped_kmer_counts
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.labels import AMBIGUOUS, BOUND
 from tcnfast.windows import gkm_gram
 from tcnfast.windows.architectures import build
-from tcnfast.windows.gkm_counts import gapped_kmer_counts
 from tcnfast.windows.gkm_gram import gram
 from tcnfast.windows.gkm_kernel import GkmKernel, krawtchouk, lmers
-from tcnfast.windows.gkm_svm import GkmSVM
-from tcnfast.windows.gkm_table import lmer_table
+from tcnfast.windows.gkm_svm import GkmSVM, lmer_table
 from tcnfast.windows.window_config import WindowConfig
 from tcnfast.windows.window_run import load_window_model, save_window_model
 

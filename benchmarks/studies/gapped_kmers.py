@@ -1,7 +1,7 @@
-"""Gapped k-mer counts as a sparse matrix, for linear machines and for a look at the features.
+"""Gapped k-mer counts as a sparse matrix: the features that gkm-svm's kernel stands for.
 
-The inner product of two rows is the kernel of :mod:`.gkm_gram` where all mismatches count
-(d = l - k). :class:`.gkm_svm.GkmSVM` does without: a window of 200 bases takes half a megabyte.
+The inner product of two rows is the kernel of :mod:`tcnfast.windows.gkm_gram` where all mismatches
+count (d = l - k). GkmSVM does without: a window of 200 bases takes half a megabyte.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from itertools import combinations
 
 import numpy as np
 
-from ..base.jit import jit
-from .gkm_kernel import GkmKernel, lmers, reverse_lmer
+from tcnfast.base.jit import jit
+from tcnfast.windows.gkm_kernel import GkmKernel, lmers, reverse_lmer
 
 _ODD = 0x9E3779B1  # 2^32 / golden ratio: consecutive features land far apart
 
