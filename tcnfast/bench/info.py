@@ -41,6 +41,8 @@ def show_model(name: str) -> None:
     words = f"{len(model.labels)} labels, receptive field {model.receptive_field} bp"
     if len(model.members) > 1:
         words += f", ensemble of {len(model.members)}"
+    if all(member.config.symmetric for member in model.members):
+        words += ", symmetric: both strands in one pass"
     print(f"# {name}: {words}")
     rules = held_cutoffs(model.thresholds) if model.thresholds else []
     names = ("threshold", "expected_precision", "expected_recall")

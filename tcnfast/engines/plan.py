@@ -64,8 +64,10 @@ class Plan:
 
     ``strand``: "+" scores the codes, "-" their reverse complement (in the same order: position j
     is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
-    strand is a mirrored plan on the same codes, so it is exact for every length and stride. Of an
-    ensemble every member is scored, all on one backend, and the mean of their logits taken.
+    strand is a mirrored plan on the same codes, so it is exact for every length and stride. A
+    symmetric network runs once whatever the strand, for its strands score the same. Of an ensemble
+    every member is scored, all on one backend, and the mean of their logits taken. ``symmetric``:
+    whether all of them are, so that every strand is the same plan.
 
     ``backend``, ``instructions`` (of the C++ engine, else None), ``precision`` and ``device`` tell
     what really runs, ``passed_over`` why backends that "auto" would rather have taken do not. A
@@ -96,12 +98,18 @@ class Plan:
         self.precision = spec.precision
         self.instructions = cpu_engine.isa() if self.backend == "cpu" else None
         self.segment_bases = SEGMENT_BASES[self.backend]
-        self._runs: list[Run] = []
-        for member, grid in zip(model.members, grids, strict=True):
-            plus = member.folded()
-            weights = {"+": [plus], "-": [plus.mirrored(grid)]}
-            weights["both"] = weights["+"] + weights["-"]
-            self._runs += [PREPARE[self.backend](w, grid, spec) for w in weights[strand]]
+        members = [
+            member.folded().strands(strand, grid)
+            for member, grid in zip(model.members, grids, strict=True)
+        ]
+        self.symmetric = all(stack.symmetric for stacks in members for stack in stacks)
+        # a stack that stands for both strands counts twice among others that do not
+        most = max(map(len, members))
+        self._runs: list[tuple[Run, int]] = [
+            (PREPARE[self.backend](stack, grid, spec), most // len(stacks))
+            for stacks, grid in zip(members, grids, strict=True)
+            for stack in stacks
+        ]
 
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:
@@ -123,8 +131,11 @@ class Plan:
         if self.backend != "cpu":  # which looks for itself
             reference.check_codes(codes, "plan input: ")
         batch = codes.to(self.device).reshape(-1, codes.shape[-1])
-        logits = self._runs[0](batch)
-        for run in self._runs[1:]:
-            logits = logits.add_(run(batch))
-        logits = logits.div_(len(self._runs))
+        (run, share), *others = self._runs
+        logits = run(batch)
+        if share > 1:
+            logits = logits.mul_(share)
+        for run, share in others:
+            logits = logits.add_(run(batch), alpha=share)
+        logits = logits.div_(sum(share for _, share in self._runs))
         return logits if codes.ndim == 2 else logits[0]

@@ -71,6 +71,14 @@ class StackWeights:
         )
         return StackWeights(blocks, move(self.head_weight), move(self.head_bias), self.symmetric)
 
+    def strands(self, strand: str, grid: StackGrid) -> tuple[StackWeights, ...]:
+        """Those whose logits ``strand``, "+", "-" or "both", is the mean of; of a symmetric stack
+        itself, whatever the strand."""
+        if self.symmetric or strand == "+":
+            return (self,)
+        minus = self.mirrored(grid)
+        return (self, minus) if strand == "both" else (minus,)
+
     def mirrored(self, grid: StackGrid) -> StackWeights:
         """The minus strand on the same codes.
 

@@ -1,13 +1,15 @@
 """A forward pass in training on the C++ engine or the Triton kernels: the same weights, norms
-and random draws as its plain modules, which run everywhere else."""
+and random draws as its plain modules, which run everywhere else. Symmetric networks run in the
+halved form where the backend has it, else as they are."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import cpu_engine, ops
-from .backend import TRAINING, choose
+from . import cpu_engine, ops, pairs
+from .backend import SYMMETRIC_BLOCKS, TRAINING, choose
 from .grid import BlockGrid, StackGrid
 
 
@@ -57,31 +59,41 @@ def _has_hooks(module: nn.Module) -> bool:
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
     precision = precision_now(codes.device)
+    halved = model.config.symmetric and backend_of(model, codes) in SYMMETRIC_BLOCKS
     x = codes
     for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        x = _block(block, x, geometry, precision)
-    features = x[:, :: grid.sample, : model.config.channels]
-    return model.head(features).transpose(1, 2)
+        x = _block(block, x, geometry, precision, halved)
+    features = x[:, :: grid.sample]
+    if halved:  # both channels of a pair have one weight
+        h = model.config.channels // 2
+        here, partner = (half[..., :h] for half in features.chunk(2, -1))
+        logits = F.linear(here + partner, model.head.weight[:, :h], model.head.bias)
+    else:
+        logits = model.head(features[..., : model.config.channels])
+    return logits.transpose(1, 2)
 
 
-def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
+def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str, halved: bool) -> Tensor:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
+    # what pairs of channels share counts for both; norms are over their positions together
+    whole, together = (pairs.whole, 2) if block.symmetric else (_itself, 1)
     if batch_norm:
         length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
         length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
-        if len(x) * length2 == 1:  # as nn.BatchNorm2d has it
+        if len(x) * length2 * together == 1:  # as nn.BatchNorm2d has it
             raise ValueError("Expected more than 1 value per channel when training")
-    sizes = len(x), conv1.out_channels
-    mask1, mask2 = (_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2))
+    sizes = len(x), conv1.out_channels // together
+    masks = [_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2)]
+    mask1, mask2 = (mask if mask is None else whole(mask, 1) for mask in masks)
     y, _, _, mean1, var1, mean2, var2 = ops.block(
         x=x,
         weight1=conv1.weight,
         weight2=conv2.weight,
-        gain1=norm1.weight if batch_norm else None,
-        shift1=norm1.bias if batch_norm else conv1.bias,
-        gain2=norm2.weight if batch_norm else None,
-        shift2=norm2.bias if batch_norm else conv2.bias,
+        gain1=whole(norm1.weight) if batch_norm else None,
+        shift1=whole(norm1.bias) if batch_norm else conv1.bias,
+        gain2=whole(norm2.weight) if batch_norm else None,
+        shift2=whole(norm2.bias) if batch_norm else conv2.bias,
         mask1=mask1,
         mask2=mask2,
         code_residual=_code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
@@ -90,11 +102,29 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
         tap=block.tap // grid.grid_in,
         eps=norm1.eps if batch_norm else 0.0,
         precision=precision,
+        symmetric=halved,
     )
     if batch_norm:
-        _move_on(norm1, mean1, var1, len(x) * length1)
-        _move_on(norm2, mean2, var2, len(x) * length2)
+        pooled = _pooled if block.symmetric else _as_they_are
+        _move_on(norm1, *pooled(mean1, var1), len(x) * length1 * together)
+        _move_on(norm2, *pooled(mean2, var2), len(x) * length2 * together)
     return y
+
+
+def _itself(tensor: Tensor, *axes: int) -> Tensor:
+    return tensor
+
+
+def _as_they_are(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    return mean, var
+
+
+def _pooled(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    """(C,) each -> (C/2,): mean and biased variance of both channels of a pair together."""
+    (mean1, mean2), (var1, var2) = (
+        (x[: len(x) // 2], x.flip(0)[: len(x) // 2]) for x in (mean, var)
+    )
+    return (mean1 + mean2) / 2, (var1 + var2) / 2 + ((mean1 - mean2) / 2).square()
 
 
 def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:

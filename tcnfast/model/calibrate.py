@@ -9,6 +9,7 @@ import torch
 from ..genome.labels import AMBIGUOUS, BOUND
 from .ensemble import Ensemble
 from .metrics import MIN_POSITIVES
+from .paired import set_parameter
 from .tcn import TCN
 from .thresholds import PRECISIONS, Cutoff, Threshold
 
@@ -56,7 +57,7 @@ def scale_head(model: TCN | Ensemble, slopes: np.ndarray, intercepts: np.ndarray
     for member in model.members:  # the mean of scaled logits is the scaled mean
         head = member.head
         slope, intercept = (torch.as_tensor(x).to(head.bias) for x in (slopes, intercepts))
-        head.weight.mul_(slope[:, None])
+        set_parameter(head, "weight", head.weight * slope[:, None])
         head.bias.mul_(slope).add_(intercept)
 
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..base.errors import TcnfastError
-from ..engines import reference, training_pass
+from ..engines import pairs, reference, training_pass
 from ..engines.grid import BlockGrid
 from .model_folder import ModelFolder
+from .paired import PairedBatchNorm, PairedDropout, tie, tie_convolution, tie_normed
 from .tcn_config import TCNConfig
 
 # of the start under batch norm, see Block._initialise. Not searched; on the validation regions of
@@ -27,32 +28,42 @@ class Block(nn.Module):
 
     Two dilated convolutions, each followed by its norm, ReLU and channel dropout, plus the
     residual (1x1 if the widths differ), then ReLU. Every ReLU is a module of its own and used
-    once, which attribution tools that hook modules rely on.
+    once, which attribution tools that hook modules rely on. The channels of a ``symmetric`` block
+    are pairs (``engines/pairs.py``).
     """
 
     def __init__(self, c_in: int, index: int, config: TCNConfig) -> None:
         super().__init__()
         channels = config.channels
         self.tap = config.grid(1).blocks[index].residual_tap(config.alignment)
+        self.symmetric = config.symmetric
         batch = config.norm == "batch"
+        batch_norm = PairedBatchNorm if self.symmetric else nn.BatchNorm2d
+        dropout = PairedDropout if self.symmetric else nn.Dropout2d
         k1, k2 = config.grid(1).blocks[index].kernel_sizes
         self.conv1 = nn.Conv1d(c_in, channels, k1, bias=not batch)
         self.conv2 = nn.Conv1d(channels, channels, k2, bias=not batch)
-        self.norm1 = nn.BatchNorm2d(channels) if batch else nn.Identity()
-        self.norm2 = nn.BatchNorm2d(channels) if batch else nn.Identity()
+        self.norm1 = batch_norm(channels) if batch else nn.Identity()
+        self.norm2 = batch_norm(channels) if batch else nn.Identity()
         self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
-        self.drop1, self.drop2 = nn.Dropout2d(config.dropout), nn.Dropout2d(config.dropout)
+        self.drop1, self.drop2 = dropout(config.dropout), dropout(config.dropout)
         self.residual = nn.Conv1d(c_in, channels, 1) if c_in != channels else None
         self._initialise((2 * config.blocks) ** -0.5)
-        if not batch:
-            weight_norm(self.conv1)
-            weight_norm(self.conv2)
+        for conv in (self.conv1, self.conv2):
+            if self.symmetric:
+                (tie_convolution if batch else tie_normed)(conv)
+            elif not batch:
+                weight_norm(conv)
+        if self.symmetric and self.residual is not None:
+            tie_convolution(self.residual)
 
     @torch.no_grad()
     def _initialise(self, damping: float) -> None:
         """He. Under batch norm, channels-to-channels kernels are mostly the identity at every tap:
         each channel starts as a smoother of itself, so that what a first filter finds anywhere in
-        the window reaches the centre. Without it, variance is kept by damping the branch."""
+        the window reaches the centre. Without it, variance is kept by damping the branch. Half of
+        the channels can stand for all: both halves are drawn alike, and the smoother is its own
+        flip."""
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             if conv.bias is not None:
@@ -117,6 +128,8 @@ class TCN(Labelled):
         self.head = nn.Linear(config.channels, len(config.labels))
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
+        if config.symmetric:
+            tie(self.head, "weight", 1)
 
     @property
     def members(self) -> list[TCN]:
@@ -179,7 +192,8 @@ class TCN(Labelled):
             )
             for block in self.blocks
         )
-        return reference.StackWeights(blocks, self.head.weight, self.head.bias)
+        symmetric = self.config.symmetric
+        return reference.StackWeights(blocks, self.head.weight, self.head.bias, symmetric)
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder (see model_folder.py): safetensors, JSON and TSV, never pickle."""
@@ -209,4 +223,7 @@ def _fold(conv: nn.Conv1d, norm: nn.Module) -> tuple[Tensor, Tensor]:
     if not isinstance(norm, nn.BatchNorm2d):
         return conv.weight, conv.bias
     gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return conv.weight * gain[:, None, None], norm.bias - norm.running_mean * gain
+    shift = norm.bias - norm.running_mean * gain
+    if isinstance(norm, PairedBatchNorm):
+        gain, shift = pairs.whole(gain), pairs.whole(shift)
+    return conv.weight * gain[:, None, None], shift

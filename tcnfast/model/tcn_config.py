@@ -11,6 +11,10 @@ from ..engines.grid import StackGrid, stack_grid
 NORMS = ("batch", "weight")
 ALIGNMENTS = ("centred", "causal")
 SHAPE = "network"
+_SYMMETRIC = (
+    "channels in pairs that the reverse complement exchanges: both strands score the same, and one "
+    "pass gives both"
+)
 FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
 
 
@@ -29,6 +33,7 @@ class TCNShape:
         "centred", "which input the residual takes: centred or causal", unit="NAME", group=SHAPE
     )
     dropout: float = option(0.0, "share of channels dropped in training", unit="P", group=SHAPE)
+    symmetric: bool = option(False, _SYMMETRIC, group=SHAPE)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,12 @@ class TCNConfig(TCNShape):
             return f"norm {self.norm!r} must be one of {', '.join(NORMS)}"
         if self.alignment not in ALIGNMENTS:
             return f"alignment {self.alignment!r} must be one of {', '.join(ALIGNMENTS)}"
+        if not isinstance(self.symmetric, bool):
+            return f"symmetric {self.symmetric!r} must be true or false"
+        if self.symmetric and self.channels % 2:
+            return f"channels {self.channels} must be even: those of a symmetric network are pairs"
+        if self.symmetric and self.alignment != "centred":
+            return f"alignment {self.alignment!r}: a symmetric network must be centred"
         if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             return f"dropout {self.dropout!r} must be in [0, 1)"
         if not self.labels or any(not isinstance(x, str) or not x for x in self.labels):

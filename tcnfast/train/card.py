@@ -22,8 +22,8 @@ _TRAINED = """\
 # {name}
 
 A multi-label temporal convolutional network: {labels} labels, {parameters:,} parameters; a score \
-depends on {width} bp. It reads DNA alone: it does not know which chromatin is open in a cell, so \
-it over-calls; restrict a scan to open chromatin (`--within`) where you can.
+depends on {width} bp. {symmetric}It reads DNA alone: it does not know which chromatin is open in \
+a cell, so it over-calls; restrict a scan to open chromatin (`--within`) where you can.
 
 ## Data
 
@@ -49,9 +49,13 @@ Probabilities are calibrated per label on the validation regions (Platt scaling,
 Thresholds give the best F1 there; thresholds.tsv also has those at which half, and nine in ten, \
 of the windows called there are bound (FDR 50 % and 10 %; NA where no threshold is, with at least \
 {fewest} bound windows above it). The precision and recall beside them were measured on the test \
-regions, which chose nothing. They count windows every {stride} bp, both strands averaged.
+regions, which chose nothing. They count windows every {stride} bp, {strands}.
 
 """
+_SYMMETRIC = (
+    "It is symmetric: the channels are pairs that the reverse complement exchanges, so that both "
+    "strands of a sequence score the same, in one pass. "
+)
 _SCORES = """
 In brackets: 95 % bootstrap intervals over {valid} and {test} blocks of a megabase; those of every \
 label are in scores.valid.tsv and scores.test.tsv.
@@ -90,12 +94,15 @@ def trained_card(
     """Card of a trained model but for its scores. ``inputs``: names and SHA-256."""
     shape = {k: v for k, v in asdict(model.config).items() if k != "labels"}
     settings = {"model": shape, "training": asdict(config), "versions": versions()}
+    symmetric = model.config.symmetric
     rare = ", ".join(f"{label} ({count})" for label, count in dropped)
     return _TRAINED.format(
         name=name,
         labels=len(model.labels),
         parameters=sum(p.numel() for p in model.parameters()),
         width=model.receptive_field,
+        symmetric=_SYMMETRIC if symmetric else "",
+        strands="whose strands score the same" if symmetric else "both strands averaged",
         inputs=_files(inputs),
         peak=f"the {dataset.summits} bp around a summit" if dataset.summits else "a peak",
         min_overlap=dataset.min_overlap,

@@ -13,6 +13,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
+from ..model.paired import set_parameter
 from ..model.tcn import TCN
 from ..pwm.log_odds import log_odds
 from ..pwm.meme import Motif
@@ -32,33 +33,34 @@ def set_motif_filters(model: TCN, motifs: list[Motif]) -> list[str]:
     already. A motif wider than the kernel gives its most informative stretch. Filters have the norm
     that a random one has in the mean. The bias of every first filter is set so that it fires at
     ``FIRES_AT``: what fires at half of all positions is noise by the time it is summed over a
-    window. Returns the ids of the motifs used.
+    window. In a symmetric network each motif takes a pair: filter c, and filter C-1-c as its
+    reverse complement. Returns the ids of the motifs used.
     """
     convolution = model.blocks[0].conv1
     n_filters, _, width = convolution.weight.shape
     norm = convolution.weight.flatten(1).norm(dim=1).mean().item()
     filters: list[np.ndarray] = []
     used: list[str] = []
+    pairs = model.config.symmetric
+    most = MAX_SHARE * (n_filters // 2 if pairs else n_filters)
     for motif in _named_motifs(model.labels, motifs):
         plus = _kernel(motif, width)
-        for kernel in (plus, plus[::-1, ::-1]):
-            alike = (resemblance(kernel, other, both_strands=False) for other in filters)
-            if len(filters) < MAX_SHARE * n_filters and all(value < SAME for value in alike):
+        for kernel in (plus,) if pairs else (plus, plus[::-1, ::-1]):
+            alike = (resemblance(kernel, other, both_strands=pairs) for other in filters)
+            if len(filters) < most and all(value < SAME for value in alike):
                 filters.append(kernel)
                 used.append(motif.id)
     weight = convolution.weight.detach().clone()
     for index, kernel in enumerate(filters):
         weight[index] = torch.from_numpy(norm * kernel.T.copy()).to(weight)
-    with torch.no_grad():
-        if model.config.norm == "weight":
-            # an assignment, so that weight norm takes it apart into its direction and gain
-            convolution.weight = weight
-            # columns of sum zero: the variance over random bases is a quarter of the squared norm
-            convolution.bias.fill_(-FIRES_AT * norm / 2)
-        else:
-            convolution.weight.copy_(weight)
-            norm1 = model.blocks[0].norm1
-            norm1.bias.copy_(-FIRES_AT * norm1.weight)
+    set_parameter(convolution, "weight", weight)
+    if model.config.norm == "weight":
+        # columns of sum zero: the variance over random bases is a quarter of the squared norm
+        fires = torch.full_like(convolution.bias, -FIRES_AT * norm / 2)
+        set_parameter(convolution, "bias", fires)
+    else:
+        norm1 = model.blocks[0].norm1
+        set_parameter(norm1, "bias", -FIRES_AT * norm1.weight)
     return list(dict.fromkeys(used))
 
 

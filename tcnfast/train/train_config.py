@@ -96,6 +96,11 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
         DataOptions.check(self)
         TrainConfig.check(self)
         self.shape(["label"])
+        if self.symmetric and self.strands != "one":
+            raise TcnfastError(
+                f"{setting('strands', self.strands)}: the strands of a symmetric network score the "
+                f"same; leave out {setting('strands')} or {setting('symmetric', True)}"
+            )
 
     def shape(self, labels: list[str], **more: int) -> TCNConfig:
         """The shape of a network with these labels."""

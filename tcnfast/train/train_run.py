@@ -108,6 +108,8 @@ class _Job:
         model, config, split = self.model, self.config, self.source.split
         dataset, dropped = self._kept
         log.info("%d labels, %d dropped for want of peaks", len(dataset.labels), len(dropped))
+        if model.config.symmetric:
+            log.info("symmetric network: both strands score the same, one pass gives both")
         epochs = EpochLog(folder.result, self.options.tensorboard)
 
         def on_epoch(judged: TCN, epoch: Epoch, is_best: bool) -> None:

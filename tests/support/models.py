@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from support.engine import random_codes
+from tcnfast.model.paired import set_parameter
 from tcnfast.model.tcn import TCN, TCNConfig
 
 
@@ -14,16 +15,18 @@ def random_model(labels=("CTCF@K562", "MAX@K562", "REST"), **config):
         for module in model.modules():
             if isinstance(module, torch.nn.Conv1d) and config.get("norm") != "weight":
                 # smoothers, as a network starts, grow without bound under made-up statistics
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                weight = torch.empty_like(module.weight)
+                torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
+                set_parameter(module, "weight", weight)
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(std=0.3)
                 module.running_mean.normal_(std=0.3)
                 module.running_var.uniform_(0.5, 2.0)
         for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
+            if name.endswith(("bias", "bias.original")):
                 parameter.normal_(std=0.3)
-        model.head.weight.normal_(std=0.5)
+        set_parameter(model.head, "weight", torch.empty_like(model.head.weight).normal_(std=0.5))
     return model
 
 

@@ -41,6 +41,22 @@ def test_filters_are_the_motifs_on_both_strands(make_model, norm):
     torch.testing.assert_close(norms[:4], before.flatten(1).norm(dim=1).mean().expand(4))
 
 
+@pytest.mark.parametrize("norm", ["batch", "weight"])
+def test_a_pair_of_a_symmetric_network_is_a_motif_and_its_reverse_complement(make_model, norm):
+    model = small(make_model, norm=norm, symmetric=True)
+    before = model.blocks[0].conv1.weight.detach().clone()
+    motifs = [motif("GATA1", "AGATAAGGA"), motif("REST", "TTCAGCACC")]
+    twin = motif("REST", "GGTGCTGAA", "its reverse complement")
+    used = set_motif_filters(model, [*motifs, twin])
+    assert used == ["REST", "GATA1"]
+    after = model.blocks[0].conv1.weight.detach()
+    torch.testing.assert_close(after[2:6], before[2:6])
+    torch.testing.assert_close(after[6:], after[:2].flip(0, 1, 2))
+    assert responses(model, "TTCAGCACC").argmax() == 0
+    assert responses(model, "GGTGCTGAA").argmax() == 7
+    assert responses(model, "TCCTTATCT").argmax() == 6
+
+
 def test_other_factors_motifs_are_left_out(make_model):
     model = small(make_model)
     before = model.blocks[0].conv1.weight.detach().clone()
@@ -82,14 +98,15 @@ def test_columns_sum_to_zero_and_training_moves_them(make_model):
     assert weight.grad[0].abs().sum() > 0
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("norm", ["batch", "weight"])
-def test_filters_fire_at_three_standard_deviations(make_model, norm):
-    model = small(make_model, norm=norm, channels=4)
+def test_filters_fire_at_three_standard_deviations(make_model, norm, symmetric):
+    model = small(make_model, norm=norm, channels=4, symmetric=symmetric)
     set_motif_filters(model, [motif("REST", "TTCAGCACC")])
     block = model.blocks[0].train()
     codes = torch.randint(0, 4, (4, 20_000), dtype=torch.uint8)
     fired = []
     block.relu1.register_forward_hook(lambda _, __, out: fired.append((out > 0).float()))
     model.train().dense(codes, 1)
-    share = fired[0][:, :2].mean().item()
+    share = fired[0][:, [0, 3] if symmetric else [0, 1]].mean().item()
     assert 0.0001 < share < 0.01

@@ -76,11 +76,16 @@ def test_a_killed_training_goes_on_to_the_same_weights(dataset, tmp_path, precis
     same(whole, trained(dataset, saved, config, 0))
 
 
-def test_weight_norm_resumes_too(dataset, tmp_path):
-    config = TrainConfig(**SHORT)
-    whole = trained(dataset, None, config, norm="weight")
-    assert trained(dataset, tmp_path / "s", config, 4, norm="weight") is None
-    same(whole, trained(dataset, tmp_path / "s", config, norm="weight"))
+@pytest.mark.parametrize(
+    "shape",
+    [dict(norm="weight"), dict(symmetric=True), dict(symmetric=True, norm="weight")],
+    ids=["weight-norm", "symmetric", "symmetric-weight-norm"],
+)
+def test_other_networks_resume_too(dataset, tmp_path, shape):
+    config = TrainConfig(**SHORT | dict(ema=0.9))
+    whole = trained(dataset, None, config, **shape)
+    assert trained(dataset, tmp_path / "s", config, 4, **shape) is None
+    same(whole, trained(dataset, tmp_path / "s", config, **shape))
 
 
 def test_a_checkpoint_holds_everything(dataset, tmp_path):
