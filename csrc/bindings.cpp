@@ -76,12 +76,41 @@ struct BoundStack : StackParams {
   Floats arrays[3];
 };
 
+// Throws std::invalid_argument unless (outputs, inputs, taps) values are their own mirror image:
+// equal to their flip along every axis, or along the last two where `outputs` have no partners.
+void check_flip(const float* values, long outputs, long inputs, long taps, bool partners,
+                const std::string& name) {
+  for (long o = 0; o < outputs; ++o)
+    for (long i = 0; i < inputs * taps; ++i)
+      if (values[o * inputs * taps + i] !=
+          values[(partners ? outputs - 1 - o : o) * inputs * taps + inputs * taps - 1 - i])
+        throw std::invalid_argument(name + ": of a symmetric stack, must equal its flip");
+}
+
+// Throws std::invalid_argument where the halved form would give other numbers than the weights.
+void check_symmetric(const StackParams& p) {
+  const long C = p.channels;
+  if (C % 2) throw std::invalid_argument("channels: of a symmetric stack, must be even");
+  for (size_t i = 0; i < p.blocks.size(); ++i) {
+    const BlockParams& b = p.blocks[i];
+    const std::string block = "block " + std::to_string(i) + ": ";
+    check_flip(b.weight1, C, i ? C : N_BASES, b.taps1, true, block + "weight1");
+    check_flip(b.bias1, C, 1, 1, true, block + "bias1");
+    check_flip(b.weight2, C, C, b.taps2, true, block + "weight2");
+    check_flip(b.bias2, C, 1, 1, true, block + "bias2");
+  }
+  check_flip(p.code_residual, N_BASES, C, 1, true, "code_residual");
+  check_flip(p.code_residual + (N_CODES - 1) * C, 1, C, 1, true, "code_residual");
+  check_flip(p.head_weight, p.labels, C, 1, false, "head_weight");
+}
+
 BoundStack make_params(const std::vector<BoundBlock>& blocks, const Floats& code_residual,
                        const Floats& head_weight, const Floats& head_bias, long stride, long sample,
-                       long receptive_field) {
+                       long receptive_field, bool symmetric) {
   if (head_weight.ndim() != 2) throw std::invalid_argument("head_weight: must be 2-D");
   if (blocks.empty()) throw std::invalid_argument("blocks: there must be one at least");
   BoundStack p;
+  p.symmetric = symmetric;
   p.labels = int(head_weight.shape(0));
   p.channels = int(head_weight.shape(1));
   const long C = p.channels;
@@ -103,6 +132,7 @@ BoundStack make_params(const std::vector<BoundBlock>& blocks, const Floats& code
     b.bias2 = checked(block.arrays[3], {C}, "bias2");
     p.blocks.push_back(b);
   }
+  if (symmetric) check_symmetric(p);
   return p;
 }
 
@@ -221,7 +251,7 @@ PYBIND11_MODULE(_C, m) {
   py::class_<BoundStack>(m, "StackParams")
       .def(py::init(&make_params), py::kw_only(), py::arg("blocks"), py::arg("code_residual"),
            py::arg("head_weight"), py::arg("head_bias"), py::arg("stride"), py::arg("sample"),
-           py::arg("receptive_field"));
+           py::arg("receptive_field"), py::arg("symmetric") = false);
   py::class_<Stack>(m, "Stack")
       .def(py::init(&make_stack), py::kw_only(), py::arg("isa"), py::arg("precision"),
            py::arg("params"), py::arg("chunk") = 0)

@@ -23,6 +23,7 @@ struct BlockParams {
 
 struct StackParams {
   int channels, labels;
+  bool symmetric = false;      // all of it is its own mirror image; scored in halved form
   long stride;                 // bases between scores
   long sample;                 // of how many of the stack's outputs one is wanted
   long receptive_field;        // bases

@@ -7,7 +7,8 @@
 
 #if (defined(__AMX_BF16__) || defined(TCNFAST_EMULATED_AMX)) && defined(__AVX512BF16__)
 #include "avx512_vectors.h"
-#include "conv.h"
+#include "conv_halved.h"
+#include "train_rows.h"
 
 #ifdef TCNFAST_EMULATED_AMX
 #include "emulated_amx.h"
@@ -45,56 +46,94 @@ void configure() {
 
 void release() { TILE_RELEASE(); }
 
-template <Epilogue E>
-void finish_rows(const Conv& c, const float* sums, int channel, long first) {
-  using V = Avx512Bf16;
-  const V::Reg bias[2] = {V::load_f32(c.bias + channel), V::load_f32(c.bias + channel + SIDE)};
-  const long left = c.rows - first;
-  const int rows = left < PANEL ? int(left) : PANEL;
-  for (int r = 0; r < rows; ++r)
-    for (int n = 0; n < 2; ++n) {
-      const V::Reg sum = V::add(V::load_f32(sums + r * PANEL + n * SIDE), bias[n]);
-      finish<V, E>(c, sum, channel + n * SIDE, first + r);
+// TileSums of a step of rows and a panel of outputs.
+struct TileSums {
+  Avx512Bf16::Reg vector(int row, int n) const {
+    return Avx512Bf16::load_f32(at + row * PANEL + n * SIDE);
+  }
+  alignas(64) float at[PANEL * PANEL];
+};
+
+// The products of a step of rows, `x_row` apart, with a panel of outputs; of `both` halves of the
+// step, or of the first alone.
+void multiply_tiles(const char* x, ptrdiff_t x_row, ptrdiff_t x_tap, int taps, int inputs,
+                    const char* w, bool both, TileSums& sums) {
+  TILE_ZERO(0);
+  TILE_ZERO(1);
+  TILE_ZERO(2);
+  TILE_ZERO(3);
+  for (int tap = 0; tap < taps; ++tap, x += x_tap)
+    for (int k = 0; k < inputs; k += INPUTS, w += 2 * TILE_BYTES) {
+      const char* a = x + k * Avx512Bf16::element_bytes;
+      TILE_LOAD(6, w, ROW_BYTES);
+      TILE_LOAD(7, w + TILE_BYTES, ROW_BYTES);
+      TILE_LOAD(4, a, x_row);
+      TILE_DOT(0, 4, 6);
+      TILE_DOT(1, 4, 7);
+      if (both) {
+        TILE_LOAD(5, a + SIDE * x_row, x_row);
+        TILE_DOT(2, 5, 6);
+        TILE_DOT(3, 5, 7);
+      }
     }
+  const ptrdiff_t sums_row = PANEL * sizeof(float);
+  TILE_STORE(0, sums.at, sums_row);
+  TILE_STORE(1, sums.at + SIDE, sums_row);
+  if (both) {
+    TILE_STORE(2, sums.at + SIDE * PANEL, sums_row);
+    TILE_STORE(3, sums.at + SIDE * PANEL + SIDE, sums_row);
+  }
+}
+
+// Rows of the step that starts at `row`.
+int step_rows(const Conv& c, long row) { return c.rows - row < PANEL ? int(c.rows - row) : PANEL; }
+
+ptrdiff_t panel_bytes(int taps, int inputs) {
+  return ptrdiff_t(taps) * (inputs / INPUTS) * 2 * TILE_BYTES;
 }
 
 template <Epilogue E>
 void amx_conv(const Conv& c) {
-  alignas(64) float sums[PANEL * PANEL];
-  const ptrdiff_t sums_row = PANEL * sizeof(float);
+  using V = Avx512Bf16;
+  TileSums sums;
   const char* w = c.weights;
-  const ptrdiff_t panel_bytes = ptrdiff_t(c.taps) * (c.inputs / INPUTS) * 2 * TILE_BYTES;
-  for (int channel = 0; channel < c.outputs; channel += PANEL, w += panel_bytes)
+  for (int channel = 0; channel < c.outputs; channel += PANEL) {
+    const V::Reg bias[2] = {V::load_f32(c.bias + channel), V::load_f32(c.bias + channel + SIDE)};
     for (long row = 0; row < c.rows; row += PANEL) {
-      const bool both = c.rows - row > SIDE;
-      const char* x = c.x + row * c.x_row;
-      const char* b = w;
-      TILE_ZERO(0);
-      TILE_ZERO(1);
-      TILE_ZERO(2);
-      TILE_ZERO(3);
-      for (int tap = 0; tap < c.taps; ++tap, x += c.x_tap)
-        for (int k = 0; k < c.inputs; k += INPUTS, b += 2 * TILE_BYTES) {
-          const char* a = x + k * Avx512Bf16::element_bytes;
-          TILE_LOAD(6, b, ROW_BYTES);
-          TILE_LOAD(7, b + TILE_BYTES, ROW_BYTES);
-          TILE_LOAD(4, a, c.x_row);
-          TILE_DOT(0, 4, 6);
-          TILE_DOT(1, 4, 7);
-          if (both) {
-            TILE_LOAD(5, a + SIDE * c.x_row, c.x_row);
-            TILE_DOT(2, 5, 6);
-            TILE_DOT(3, 5, 7);
-          }
-        }
-      TILE_STORE(0, sums, sums_row);
-      TILE_STORE(1, sums + SIDE, sums_row);
-      if (both) {
-        TILE_STORE(2, sums + SIDE * PANEL, sums_row);
-        TILE_STORE(3, sums + SIDE * PANEL + SIDE, sums_row);
-      }
-      finish_rows<E>(c, sums, channel, row);
+      const int rows = step_rows(c, row);
+      multiply_tiles(c.x + row * c.x_row, c.x_row, c.x_tap, c.taps, c.inputs, w, rows > SIDE, sums);
+      for (int r = 0; r < rows; ++r)
+        for (int n = 0; n < 2; ++n)
+          finish<V, E>(c, V::add(sums.vector(r, n), bias[n]), channel + n * SIDE, row + r);
     }
+    w += panel_bytes(c.taps, c.inputs);
+  }
+}
+
+template <Epilogue E>
+void amx_conv_halved(const Conv& c) {
+  using V = Avx512Bf16;
+  TileSums s, d;
+  const int half = c.inputs / 2, inputs = c.taps * half;
+  const ptrdiff_t to_differences = half / PANEL * panel_bytes(1, inputs);
+  const Prepared<V> prepared(c, PANEL);
+  for (long row = 0; row < c.rows; row += PANEL) {
+    const int rows = step_rows(c, row);
+    prepared.rows(c, row, rows);
+    const char* w = c.weights;
+    for (int channel = 0; channel < half; channel += PANEL, w += panel_bytes(1, inputs)) {
+      multiply_tiles(prepared.sums, prepared.row, 0, 1, inputs, w, rows > SIDE, s);
+      multiply_tiles(prepared.differences, prepared.row, 0, 1, inputs, w + to_differences,
+                     rows > SIDE, d);
+      for (int r = 0; r < rows; ++r)
+        for (int n = 0; n < 2; ++n) {
+          const int at = channel + n * SIDE;
+          const V::Reg sum = V::add(s.vector(r, n), V::load_f32(c.bias + at));
+          finish<V, E>(c, V::add(sum, d.vector(r, n)), at, row + r);
+          finish<V, E>(c, V::sub(sum, d.vector(r, n)), half + at, row + r);
+        }
+    }
+  }
 }
 
 size_t amx_packed_bytes(int outputs, int padded, int taps) {
@@ -139,6 +178,11 @@ double amx_peak(long iterations) {
   return 6.0 * 2 * SIDE * SIDE * INPUTS * iterations;
 }
 
+constexpr HalvedKernels amx_halved_table = {
+    amx_conv_halved<Epilogue::Relu>, amx_conv_halved<Epilogue::Residual>,
+    amx_conv_halved<Epilogue::ResidualCodes>, amx_conv_halved<Epilogue::Plain>,
+    pair_sums<Avx512Bf16>};
+
 }  // namespace
 
 const Kernels* amx_bf16() {
@@ -158,7 +202,8 @@ const Kernels* amx_bf16() {
                                     configure,
                                     release,
                                     &train_table<Avx512Bf16>,
-                                    nullptr};
+                                    nullptr,
+                                    &amx_halved_table};
   return &table;
 }
 

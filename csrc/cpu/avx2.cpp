@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "conv.h"
+#include "kernel_table.h"
 
 namespace tcnfast {
 namespace {

@@ -2,7 +2,7 @@
 
 #ifdef __AVX512BF16__
 #include "avx512_vectors.h"
-#include "conv.h"
+#include "kernel_table.h"
 
 namespace tcnfast {
 const Kernels* avx512_bf16() {

@@ -8,7 +8,6 @@
 #pragma once
 
 #include "kernels.h"
-#include "train_rows.h"
 
 namespace tcnfast {
 namespace {
@@ -48,38 +47,46 @@ inline void finish(const Conv& c, typename V::Reg value, int channel, long row) 
   V::store_row(out + channel * V::element_bytes, value);
 }
 
-template <class V, int ROWS, int VECTORS, Epilogue E>
-inline void tile(const Conv& c, const char* w, int channel, long row) {
+// Adds the products of `steps` steps of inputs of ROWS rows, `stride` apart, and returns where the
+// weights go on.
+template <class V, int ROWS, int VECTORS>
+inline __attribute__((always_inline)) const char* multiply(typename V::Reg (&sum)[ROWS][VECTORS],
+                                                           const char* x, ptrdiff_t stride,
+                                                           int steps, const char* w) {
   constexpr int REACH = 3;  // rows that one pointer serves: base, base + stride, base + 2 stride
   constexpr int BASES = (ROWS + REACH - 1) / REACH;
+  const char* base[BASES];
+#pragma GCC unroll 32
+  for (int i = 0; i < BASES; ++i) base[i] = x + i * REACH * stride;
+  for (; steps > 0; --steps) {
+    typename V::Weights weights[VECTORS];
+#pragma GCC unroll 8
+    for (int n = 0; n < VECTORS; ++n)
+      weights[n] = V::load_weights(w + n * V::lanes * WEIGHT_BYTES);
+#pragma GCC unroll 32
+    for (int m = 0; m < ROWS; ++m) {
+      const auto input = V::broadcast(base[m / REACH] + m % REACH * stride);
+#pragma GCC unroll 8
+      for (int n = 0; n < VECTORS; ++n) sum[m][n] = V::madd(sum[m][n], input, weights[n]);
+    }
+    w += VECTORS * V::lanes * WEIGHT_BYTES;
+#pragma GCC unroll 32
+    for (int i = 0; i < BASES; ++i) base[i] += WEIGHT_BYTES;
+  }
+  return w;
+}
+
+template <class V, int ROWS, int VECTORS, Epilogue E>
+inline void tile(const Conv& c, const char* w, int channel, long row) {
   typename V::Reg sum[ROWS][VECTORS];
 #pragma GCC unroll 32
   for (int m = 0; m < ROWS; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < VECTORS; ++n) sum[m][n] = V::load_f32(c.bias + channel + n * V::lanes);
 
-  const ptrdiff_t stride = c.x_row;
-  const char* x = c.x + row * stride;
-  for (int tap = 0; tap < c.taps; ++tap, x += c.x_tap) {
-    const char* base[BASES];
-#pragma GCC unroll 32
-    for (int i = 0; i < BASES; ++i) base[i] = x + i * REACH * stride;
-    for (int k = c.inputs / V::STEP; k > 0; --k) {
-      typename V::Weights weights[VECTORS];
-#pragma GCC unroll 8
-      for (int n = 0; n < VECTORS; ++n)
-        weights[n] = V::load_weights(w + n * V::lanes * WEIGHT_BYTES);
-#pragma GCC unroll 32
-      for (int m = 0; m < ROWS; ++m) {
-        const auto input = V::broadcast(base[m / REACH] + m % REACH * stride);
-#pragma GCC unroll 8
-        for (int n = 0; n < VECTORS; ++n) sum[m][n] = V::madd(sum[m][n], input, weights[n]);
-      }
-      w += VECTORS * V::lanes * WEIGHT_BYTES;
-#pragma GCC unroll 32
-      for (int i = 0; i < BASES; ++i) base[i] += WEIGHT_BYTES;
-    }
-  }
+  const char* x = c.x + row * c.x_row;
+  for (int tap = 0; tap < c.taps; ++tap, x += c.x_tap)
+    w = multiply<V, ROWS, VECTORS>(sum, x, c.x_row, c.inputs / V::STEP, w);
 #pragma GCC unroll 32
   for (int m = 0; m < ROWS; ++m) {
     if (row + m >= c.rows) break;
@@ -323,27 +330,6 @@ double peak(long iterations) {
       numbers[m * V::VECTORS + n] = one[0];
     }
   return 2.0 * V::STEP * V::lanes * V::ROWS * V::VECTORS * iterations;
-}
-
-template <class V>
-constexpr Kernels kernels() {
-  return {V::element_bytes,
-          V::CHANNELS,
-          V::ROWS,
-          packed_bytes<V>,
-          pack<V>,
-          conv<V, Epilogue::Relu>,
-          conv<V, Epilogue::Residual>,
-          conv<V, Epilogue::ResidualCodes>,
-          conv<V, Epilogue::Plain>,
-          conv<V, Epilogue::Linear>,
-          lookup<V, Epilogue::Relu>,
-          lookup<V, Epilogue::Plain>,
-          peak<V>,
-          nullptr,
-          nullptr,
-          &train_table<V>,
-          sparse_kernels<V>()};
 }
 
 }  // namespace

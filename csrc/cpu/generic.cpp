@@ -1,7 +1,7 @@
 // No intrinsics: 16-byte vectors as GCC and Clang know them, SSE2 on x86-64 and NEON on arm64.
 #include <string.h>
 
-#include "conv.h"
+#include "kernel_table.h"
 
 namespace tcnfast {
 namespace {

@@ -28,6 +28,7 @@ struct Conv {
   const uint8_t* codes;  // code of row 0 (conv_residual_codes), `codes_row` apart
   ptrdiff_t codes_row;
   const float* code_rows;  // 5 rows of `outputs`
+  char* scratch;           // of HalvedKernels, see halved.h
 };
 
 // The first convolution: row r is the sum over groups g of table[g][words[r + offsets[g]]].
@@ -81,6 +82,17 @@ struct SparseKernels {
   void (*conv_residual)(const SparseConv&);
   void (*conv_residual_codes)(const SparseConv&);
   void (*moved)(const MovedConv&);  // `out_places` has room for all of them and 16 more
+};
+
+// The convolutions of a strand-symmetric layer with half of the products (conv_halved.h). `inputs`
+// and `outputs` of Conv are whole rows, `weights` and `scratch` as halved.h says.
+struct HalvedKernels {
+  void (*conv_relu)(const Conv&);
+  void (*conv_residual)(const Conv&);
+  void (*conv_residual_codes)(const Conv&);
+  void (*conv_plain)(const Conv&);
+  // The sums of all pairs: rows of `half` elements, one behind another; `out` may be x.
+  void (*pair_sums)(const char* x, ptrdiff_t x_row, long rows, int half, char* out);
 };
 
 // sums[input][output] += sum over steps of b[step][input] * a[step][output]; an element of a and b
@@ -164,6 +176,7 @@ struct Kernels {
 
   const TrainKernels* train;
   const SparseKernels* sparse;  // null for bf16
+  const HalvedKernels* halved;
 };
 
 // Null where the compiler did not know the instructions.

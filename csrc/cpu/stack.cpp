@@ -1,9 +1,11 @@
 #include "stack.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include "halved.h"
 #include "stream.h"
 #include "threads.h"
 
@@ -13,6 +15,19 @@ namespace {
 constexpr int BIAS_MULTIPLE = 32;  // the widest panel of outputs
 
 long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Elements of a row.
+int padded_row(const StackParams& params, int multiple) {
+  return params.symmetric ? padded_pairs(params.channels, multiple)
+                          : round_up(params.channels, multiple);
+}
+
+std::vector<int> order_of(const StackParams& params, int padded) {
+  if (params.symmetric) return pair_order(params.channels, padded);
+  std::vector<int> order(padded, -1);
+  std::iota(order.begin(), order.begin() + params.channels, 0);
+  return order;
+}
 
 }  // namespace
 
@@ -25,37 +40,72 @@ void Seconds::add(const Seconds& other) {
 
 Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk)
     : kernels(k),
+      symmetric(params.symmetric),
       channels(params.channels),
-      padded(round_up(params.channels, k.channel_multiple)),
+      padded(padded_row(params, k.channel_multiple)),
       labels(params.labels),
+      order(order_of(params, padded)),
       row_bytes(ptrdiff_t(padded) * k.element_bytes),
       stride(params.stride),
       sample(params.sample),
       receptive_field(params.receptive_field),
-      first(params.blocks[0].weight1, params.blocks[0].bias1, channels, padded,
-            params.blocks[0].taps1) {
+      conv_relu(symmetric ? k.halved->conv_relu : k.conv_relu),
+      conv_residual(symmetric ? k.halved->conv_residual : k.conv_residual),
+      conv_residual_codes(symmetric ? k.halved->conv_residual_codes : k.conv_residual_codes) {
+  const int taps1 = params.blocks[0].taps1;
+  const Buffer weight1 = in_order(params.blocks[0].weight1, N_BASES * taps1);
+  const Buffer bias1 = in_order(params.blocks[0].bias1, 1);
+  first = FirstLayer(weight1.floats(), bias1.floats(), padded, padded, taps1);
   code_residual = Buffer(N_CODES * padded * sizeof(float));
   for (int code = 0; code < N_CODES; ++code)
-    std::copy_n(params.code_residual + code * channels, channels,
-                code_residual.floats() + code * padded);
+    for (int column = 0; column < padded; ++column)
+      if (order[column] >= 0)
+        code_residual.floats()[code * padded + column] =
+            params.code_residual[code * channels + order[column]];
   for (size_t i = 0; i < params.blocks.size(); ++i) {
     const BlockParams& p = params.blocks[i];
     Block block{p.dilation, p.stride, p.tap, {p.taps1, Buffer(), Buffer()}, {}};
-    if (i > 0) block.first = pack(p.weight1, p.bias1, channels, p.taps1);
-    block.second = pack(p.weight2, p.bias2, channels, p.taps2);
+    if (i > 0) block.first = pack(p.weight1, p.bias1, p.taps1);
+    block.second = pack(p.weight2, p.bias2, p.taps2);
     blocks.push_back(std::move(block));
   }
-  head = pack(params.head_weight, params.head_bias, labels, 1);
+  head = pack_head(params.head_weight, params.head_bias);
   chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes, k.row_block);
 }
 
 Stack::~Stack() = default;
 
-Convolution Stack::pack(const float* weights, const float* bias, int outputs, int taps) const {
-  Convolution conv{taps, Buffer(kernels.packed_bytes(outputs, padded, taps)),
-                   Buffer(round_up(std::max(outputs, padded), BIAS_MULTIPLE) * sizeof(float))};
-  kernels.pack(weights, outputs, channels, padded, taps, conv.weights.data());
-  std::copy_n(bias, outputs, conv.bias.floats());
+// (channels, n) values as (padded, n), channels in the order of a row; room for a whole panel.
+Buffer Stack::in_order(const float* values, int n) const {
+  Buffer out(round_up(padded, BIAS_MULTIPLE) * n * sizeof(float));
+  for (int column = 0; column < padded; ++column)
+    if (order[column] >= 0)
+      std::copy_n(values + ptrdiff_t(order[column]) * n, n, out.floats() + ptrdiff_t(column) * n);
+  return out;
+}
+
+Convolution Stack::pack(const float* weights, const float* bias, int taps) const {
+  Buffer packed(symmetric ? packed_bytes_halved(kernels, padded, taps)
+                          : kernels.packed_bytes(channels, padded, taps));
+  if (symmetric)
+    pack_halved(kernels, weights, channels, padded, taps, packed.data());
+  else
+    kernels.pack(weights, channels, channels, padded, taps, packed.data());
+  return {taps, std::move(packed), in_order(bias, 1)};
+}
+
+// Of symmetric weights it takes the sums of the pairs.
+Convolution Stack::pack_head(const float* weights, const float* bias) const {
+  const int features = symmetric ? padded / 2 : padded;
+  const int inputs = symmetric ? channels / 2 : channels;
+  std::vector<float> of_inputs;
+  for (int label = 0; label < labels; ++label)
+    of_inputs.insert(of_inputs.end(), weights + ptrdiff_t(label) * channels,
+                     weights + ptrdiff_t(label) * channels + inputs);
+  Convolution conv{1, Buffer(kernels.packed_bytes(labels, features, 1)),
+                   Buffer(round_up(std::max(labels, padded), BIAS_MULTIPLE) * sizeof(float))};
+  kernels.pack(of_inputs.data(), labels, inputs, features, 1, conv.weights.data());
+  std::copy_n(bias, labels, conv.bias.floats());
   return conv;
 }
 

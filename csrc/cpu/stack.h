@@ -54,10 +54,17 @@ class Stack {
   Seconds seconds() const;
 
   const Kernels& kernels;
-  const int channels, padded, labels;  // `padded` channels to a row
+  const bool symmetric;                // rows in pair order, convolutions halved: halved.h
+  const int channels, padded, labels;  // `padded` elements to a row
+  const std::vector<int> order;        // the channel of each, -1 for a zero
   const ptrdiff_t row_bytes;
   const long stride, sample, receptive_field;
   long chunk;
+
+  // the convolutions of its blocks, the kernels' own or halved
+  void (*const conv_relu)(const Conv&);
+  void (*const conv_residual)(const Conv&);
+  void (*const conv_residual_codes)(const Conv&);
 
   FirstLayer first;
   Buffer code_residual;  // (5, padded)
@@ -65,7 +72,9 @@ class Stack {
   Convolution head;
 
  private:
-  Convolution pack(const float* weights, const float* bias, int outputs, int taps) const;
+  Buffer in_order(const float* values, int rows) const;
+  Convolution pack(const float* weights, const float* bias, int taps) const;
+  Convolution pack_head(const float* weights, const float* bias) const;
   std::unique_ptr<Stream> borrow() const;
   void give_back(std::unique_ptr<Stream> stream) const;
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "halved.h"
+
 namespace tcnfast {
 namespace {
 
@@ -65,6 +67,11 @@ Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size())
   x_ = Buffer(demand.x * row);
   y_ = Buffer(demand.x * row);
   h_ = Buffer(demand.h * row);
+  int taps = 0;
+  for (const Block& block : stack.blocks)
+    taps = std::max({taps, block.first.taps, block.second.taps});
+  if (stack.symmetric)
+    scratch_ = Buffer(halved_scratch_bytes(stack.kernels, stack.padded, taps));
   for (size_t i = 0; i < states_.size(); ++i) {
     const Block& block = stack.blocks[i];
     if (i > 0) states_[i].x = Buffer((block.reach1() + block.reach2()) * row);
@@ -106,7 +113,7 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     } else if (done1 > state.done1) {
       const Conv c =
           call(block, block.first, x.at(state.done1), 1, h.at(state.done1), done1 - state.done1);
-      stack_.kernels.conv_relu(c);
+      stack_.conv_relu(c);
       time.lap(seconds.convolutions);
     }
 
@@ -123,11 +130,11 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
         c.codes = codes + block.tap + from;
         c.codes_row = block.stride;
         c.code_rows = stack_.code_residual.floats();
-        stack_.kernels.conv_residual_codes(c);
+        stack_.conv_residual_codes(c);
       } else {
         c.residual = x.at(block.tap + from);
         c.residual_row = block.stride * row;
-        stack_.kernels.conv_residual(c);
+        stack_.conv_residual(c);
       }
       time.lap(seconds.convolutions);
     }
@@ -165,6 +172,7 @@ Conv Stream::call(const Block& block, const Convolution& convolution, const char
   c.out = out;
   c.out_row = stack_.row_bytes;
   c.rows = rows;
+  c.scratch = scratch_.data();
   return c;
 }
 
@@ -176,11 +184,14 @@ void Stream::write_head(const Rows& y, long from, float*& logits) {
   if (rows <= 0) return;
   if (sample > 1)  // move the wanted rows together: a convolution may read on behind them
     for (long i = 0; i < rows; ++i) std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
+  const int features = stack_.symmetric ? stack_.padded / 2 : stack_.padded;
+  if (stack_.symmetric)
+    stack_.kernels.halved->pair_sums(y.at(from), y.bytes, rows, features, y.at(from));
   Conv c{};
   c.x = y.at(from);
-  c.x_row = y.bytes;
+  c.x_row = features * stack_.kernels.element_bytes;
   c.taps = 1;
-  c.inputs = stack_.padded;
+  c.inputs = features;
   c.outputs = stack_.labels;
   c.weights = stack_.head.weights.data();
   c.bias = stack_.head.bias.floats();

@@ -47,6 +47,7 @@ class Stream {
   std::vector<State> states_;
   std::vector<uint8_t> words_;
   Buffer x_, h_, y_;  // y_ becomes x_ from block to block
+  Buffer scratch_;    // of halved convolutions
 };
 
 }  // namespace tcnfast

@@ -60,6 +60,12 @@ void write_head(const Stack& stack, const char* features, long n, const float* b
   stack.kernels.head(c);
 }
 
+// Of a symmetric stack, too, the lists go over channels in their own order.
+StackParams direct(StackParams params) {
+  params.symmetric = false;
+  return params;
+}
+
 }  // namespace
 
 Span reached(Span moved, long reach, long stride, long outputs) {
@@ -69,7 +75,7 @@ Span reached(Span moved, long reach, long stride, long outputs) {
 }
 
 Substitutions::Substitutions(const Kernels& kernels, const StackParams& params)
-    : stack(kernels, params) {
+    : stack(kernels, direct(params)) {
   if (!kernels.sparse) throw std::invalid_argument("substitutions: fp32 alone");
   long rows = stack.receptive_field;
   for (size_t i = 0; i < stack.blocks.size(); ++i) {
