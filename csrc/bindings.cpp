@@ -80,11 +80,14 @@ struct BoundStack : StackParams {
 // equal to their flip along every axis, or along the last two where `outputs` have no partners.
 void check_flip(const float* values, long outputs, long inputs, long taps, bool partners,
                 const std::string& name) {
+  const long n = inputs * taps;
   for (long o = 0; o < outputs; ++o)
-    for (long i = 0; i < inputs * taps; ++i)
-      if (values[o * inputs * taps + i] !=
-          values[(partners ? outputs - 1 - o : o) * inputs * taps + inputs * taps - 1 - i])
+    for (long i = 0; i < n; ++i) {
+      const float here = values[o * n + i];
+      const float there = values[(partners ? outputs - 1 - o : o) * n + n - 1 - i];
+      if (here != there && (here == here || there == there))  // a pair of NaN is one
         throw std::invalid_argument(name + ": of a symmetric stack, must equal its flip");
+    }
 }
 
 // Throws std::invalid_argument where the halved form would give other numbers than the weights.

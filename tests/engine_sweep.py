@@ -35,6 +35,16 @@ def shapes(Shape):
     ]
 
 
+def symmetric_shapes(Shape):
+    """Of pairs of channels: odd numbers of pairs, every kind of tile, taps without a middle."""
+    return [
+        Shape(2, 1, 1, 2, 1, 1, rest=2),
+        Shape(6, 4, 6, 3, 15, 4, batch=3, steps=41, rest=1),
+        Shape(34, 3, 3, 3, 16, 2, batch=1, steps=20),
+        Shape(96, 3, 19, 3, 17, 8, batch=1, steps=9),
+    ]
+
+
 # Blocks in training: odd channels and taps, ends that fit exactly, outputs left over, seams
 TRAINED = [
     (0, 1, 2, 2, 1, "batch", "causal", 2, 30, 0, 0.3),
@@ -58,7 +68,7 @@ def main(build):
     use_build(build)
     torch.set_num_threads(1)
     from support.block import Case, compare, train_once
-    from support.engine import ENGINES, Shape, expected, score
+    from support.engine import ENGINES, Shape, expected, random_weights, score, symmetric_weights
     from support.substitution import SHAPES, check
 
     from tcnfast.engines import cpu_engine
@@ -66,8 +76,10 @@ def main(build):
     assert cpu_engine._C.__file__ == build
     for isa, precision in ENGINES:
         os.environ[cpu_engine.ISA_VARIABLE] = isa
-        for shape in shapes(Shape):
-            weights, codes, want, pt = expected(shape, precision)
+        tried = [(shape, random_weights) for shape in shapes(Shape)]
+        tried += [(shape, symmetric_weights) for shape in symmetric_shapes(Shape)]
+        for shape, make in tried:
+            weights, codes, want, pt = expected(shape, precision, make=make)
             outs = []
             for chunk, threads in runs(isa, shape):
                 torch.set_num_threads(threads)

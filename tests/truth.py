@@ -1,8 +1,10 @@
 """What a plan must give: the reference in float64, and in the tested precision for the budget."""
 
+from unittest import mock
+
 import torch
 
-from tcnfast.engines import reference
+from tcnfast.engines import pairs, reference
 from tcnfast.engines.grid import stack_grid
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
@@ -33,3 +35,15 @@ def in_precision(weights, grid, codes, strand, precision):
     strands = {"+": weights, "-": weights.mirrored(grid)}
     runs = [strands[s].to("cpu", DTYPES[precision]) for s in ("+", "-") if strand in (s, "both")]
     return sum(reference.stack(codes, run, grid) for run in runs) / len(runs)
+
+
+def in_halved_form(weights, grid, codes, precision):
+    """``in_precision`` of a symmetric stack whose convolutions take half of the products."""
+    direct = reference.conv
+
+    def conv(x, weight, bias, *geometry):
+        halves = weight.shape[0] == weight.shape[1] == len(bias)
+        return (pairs.halved_conv if halves else direct)(x, weight, bias, *geometry)
+
+    with mock.patch.object(reference, "conv", conv):
+        return in_precision(weights, grid, codes, "+", precision)

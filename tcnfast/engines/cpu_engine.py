@@ -197,6 +197,7 @@ def _parameters(weights: reference.StackWeights, grid: StackGrid):
         stride=grid.stride,
         sample=grid.sample,
         receptive_field=grid.receptive_field,
+        symmetric=weights.symmetric,
     )
 
 

@@ -115,15 +115,15 @@ def score(weights, grid, codes, precision, strand="+", chunk=0):
 
 
 @cache  # several engines are compared with one truth
-def expected(shape, precision, seed=0):
-    """Weights, codes, the truth and PyTorch's own try of ``shape``."""
-    weights, grid = random_weights(shape, seed), shape.grid
+def expected(shape, precision, seed=0, make=random_weights):
+    """Weights that ``make`` makes, codes, the truth and PyTorch's own try of ``shape``."""
+    weights, grid = make(shape, seed), shape.grid
     codes = random_codes(shape.batch, shape.length, seed=seed)
-    want = _truth(shape, seed)
+    want = _truth(shape, seed, make)
     return weights, codes, want, in_precision(weights, grid, codes, shape.strand, precision)
 
 
 @cache
-def _truth(shape, seed):
+def _truth(shape, seed, make):
     codes = random_codes(shape.batch, shape.length, seed=seed)
-    return truth(random_weights(shape, seed), shape.grid, codes, shape.strand)
+    return truth(make(shape, seed), shape.grid, codes, shape.strand)
