@@ -7,6 +7,7 @@ most of its time in layout conversions. All convolutions are valid (unpadded) co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -147,8 +148,12 @@ def residual_input(x: Tensor, tap: int, grid: BlockGrid, length: int) -> Tensor:
     return x[..., start : start + (length - 1) * grid.stride + 1 : grid.stride]
 
 
-def block(x: Tensor, weights: BlockWeights, grid: BlockGrid) -> Tensor:
-    """A folded residual block: (N, C_in, 1, L) on ``grid_in`` -> (N, C, 1, L') on ``grid_out``."""
+def block(
+    x: Tensor, weights: BlockWeights, grid: BlockGrid, conv: Callable[..., Tensor] = conv
+) -> Tensor:
+    """A folded residual block: (N, C_in, 1, L) on ``grid_in`` -> (N, C, 1, L') on ``grid_out``.
+
+    ``conv``: what convolves, this one or :func:`tcnfast.engines.halved.conv`."""
     h = conv(x, weights.weight1, weights.bias1, grid.dilation).relu_()
     h = conv(h, weights.weight2, weights.bias2, grid.dilation, grid.stride).relu_()
     shortcut = residual_input(x, weights.tap, grid, h.shape[-1])
