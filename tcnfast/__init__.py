@@ -27,8 +27,8 @@ _HOME = {
     "ModelFolder": "model.model_folder",
     "Plan": "engines.plan",
     "Genome": "genome.genome",
-    "encode": "genome.genome",
-    "one_hot": "genome.genome",
+    "encode": "genome.codes",
+    "one_hot": "genome.codes",
     "label_matrix": "genome.labels",
     "TcnfastError": "base.errors",
 }

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcnfast.engines.plain_stack import convolution
-from tcnfast.genome.genome import encode
+from tcnfast.genome.codes import encode
 
 WINDOW = 101  # bases: what it was trained on
 INDEX = "deepbind_db/db.tsv"

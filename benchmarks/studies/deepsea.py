@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import backend as backends
 from tcnfast.engines.plan import STRANDS
-from tcnfast.genome.genome import reverse_complement
+from tcnfast.genome.codes import reverse_complement
 from tcnfast.model.tcn import network_input
 
 WINDOW = 1000  # bases that a score depends on; even, so that the label bin is in the very middle

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, some
 from ..base.file_names import file_names
 from ..base.run_folder import read_record
 from ..base.tables import read_frame
@@ -88,6 +88,6 @@ class AttributionFolder:
     def files(self, label: str) -> LabelFiles:
         """Paths of a label's arrays, track and seqlets."""
         if label not in self.record["windows"]:
-            some = ", ".join(self.labels[:5]) + (", ..." if len(self.labels) > 5 else "")
-            raise TcnfastError(f"{self.path}: has no attributions of {label!r}; it has {some}")
+            known = some(self.labels)
+            raise TcnfastError(f"{self.path}: has no attributions of {label!r}; it has {known}")
         return label_files(self.path, *file_names([label]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, some
 from ..base.options import setting
 from ..genome.codes import N
 from ..genome.genome import Genome
@@ -51,9 +51,8 @@ def find_sites(
     if not found:
         raise TcnfastError(f"{setting('scan', str(scan.path))}: no call of {', '.join(labels[:5])}")
     if without:
-        some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         words = "%d labels have no calls in %s and are left out: %s"
-        log.warning(words, len(without), scan.path, some)
+        log.warning(words, len(without), scan.path, some(without))
     return found
 
 

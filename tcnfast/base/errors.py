@@ -1,4 +1,6 @@
-"""The base of every error that is the user's to mend."""
+"""The base of every error that is the user's to mend, and words of messages."""
+
+from collections.abc import Iterable
 
 
 class TcnfastError(ValueError):
@@ -10,3 +12,9 @@ class TcnfastError(ValueError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which stops a command as Ctrl-C does."""
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """The first of many names, for a message."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

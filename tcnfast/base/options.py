@@ -51,6 +51,11 @@ def setting(name: str, value: object = None) -> str:
     return flag if value in (None, True) else f"{flag} {value}"
 
 
+def several(value: str | os.PathLike | Sequence) -> tuple:
+    """One value or a sequence of them, as a tuple."""
+    return (value,) if isinstance(value, (str, os.PathLike)) else tuple(value)
+
+
 def names(value: str | Sequence[str]) -> tuple[str, ...]:
     """Kind of an option that takes several names: "A,B" or a sequence of strings."""
     parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
@@ -120,7 +125,7 @@ class Options:
 
 def _made(name: str, spec: Spec, value: Any) -> Any:
     if spec.many:
-        value = (value,) if isinstance(value, (str, os.PathLike)) else value
+        value = several(value)
         return tuple(_checked(name, spec, _converted(name, spec.kind, part)) for part in value)
     if spec.kind is names:
         return tuple(_checked(name, spec, part) for part in names(value))
@@ -196,7 +201,7 @@ class Run(Options):
     )
     precision: str = option("auto", "auto, bf16, fp16, tf32, fp32 or fp64", unit="NAME")
     backend: str = option("auto", "auto, triton, cpu or reference", unit="NAME")
-    batch_size: int = option(1, "segments scored at once", unit="N", least=1)
+    batch_size: int = option(1, "number of segments scored at once", unit="N", least=1)
     force: bool = option(False, "replace an existing output")
     resume: bool = option(False, "go on with an unfinished run: the same result as without a stop")
     progress: bool = False  # shown by the command line unless told otherwise

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from .options import Options, Run, Spec, option_fields
+from .options import Options, Run, Spec, option_fields, several
 
 R = TypeVar("R")
 
@@ -31,8 +31,8 @@ VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in or
 class Input:
     """An argument of a verb that is no option: files and folders.
 
-    ``flags``: none for a positional argument. ``many``: one or several. The function's signature
-    says whether it must be given.
+    ``flags``: none for a positional argument. ``many``: one or several; the function gets a tuple.
+    Its signature says whether the argument must be given.
     """
 
     name: str
@@ -97,6 +97,7 @@ def verb(
 
     def declare(function: Callable[..., R]) -> Callable[..., R]:
         kind, applies = options, run
+        many = {x.name for x in inputs if x.many}
         parameters = inspect.signature(function).parameters.values()
         own = [x for x in parameters if x.name not in ("options", "run")]
         assert [x.name for x in own] == [x.name for x in inputs], function
@@ -110,7 +111,10 @@ def verb(
                     raise TypeError(f"{function.__name__}(): {next(iter(given))} is given twice")
             options = kind(**asked) if options is None else options
             run = Run(**how) if run is None else run
-            return function(*args, options=options, run=run, **words)
+            bound = inspect.signature(function).bind(*args, options=options, run=run, **words)
+            for name in many & bound.arguments.keys():
+                bound.arguments[name] = several(bound.arguments[name])
+            return function(*bound.args, **bound.kwargs)
 
         name = command or function.__name__
         declared = Verb(name, help, inputs, kind, applies, call, show)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from csv import QUOTE_NONE
 from pathlib import Path
 
 import numpy as np
+import pandas
 
 from ..genome.genome import Region
 from ..genome.labels import BOUND, UNBOUND
@@ -108,22 +110,14 @@ def write_report(folder: Path, report: dict, counts: LabelCounts) -> None:
 
 def write_rows(path: Path, rows: list[dict]) -> None:
     """A tab-separated table with a header; numbers with six digits, nan for None."""
-    with path.open("w", encoding="utf-8") as file:
-        print(*(rows[0] if rows else ()), sep="\t", file=file)
-        for row in rows:
-            print(*map(_cell, row.values()), sep="\t", file=file)
+    table = pandas.DataFrame(rows)
+    table.to_csv(path, sep="\t", index=False, float_format="%.6g", na_rep="nan", quoting=QUOTE_NONE)
 
 
 def write_matrix(path: Path, names: list[str], both: np.ndarray) -> None:
     """A matrix (labels, labels) as a table."""
-    lines = zip(names, both.tolist(), strict=True)
-    write_rows(path, [{"label": name} | dict(zip(names, row, strict=True)) for name, row in lines])
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "nan"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    table = pandas.DataFrame(both, names, names)
+    table.to_csv(path, sep="\t", index_label="label", quoting=QUOTE_NONE)
 
 
 def report_text(report: dict) -> str:

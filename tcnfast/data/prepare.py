@@ -29,17 +29,16 @@ _NAMED = 5  # labels in a warning
 
 
 def prepare_dataset(
-    genome: str | Path | Sequence[str | Path], out: str | Path, options: PrepareOptions, run: Run
+    genome: Sequence[str | Path], out: str | Path, options: PrepareOptions, run: Run
 ) -> DatasetFolder:
     """What ``tcnfast prepare`` does."""
-    paths = [genome] if isinstance(genome, (str, Path)) else list(genome)
     rule, split, key, text = options.narrowed(LabelRule), options.split, {}, None
-    with RunFolder(out, "prepare", run, key=lambda: key) as folder, Genome(*paths) as opened:
+    with RunFolder(out, "prepare", run, key=lambda: key) as folder, Genome(*genome) as opened:
         regions = open_split(split, opened.sizes)
         chroms = contigs_in_use(opened.sizes, regions, split)
         rows, left_out = listed_files(options)
         key |= {
-            "inputs": input_hashes(paths_of(paths, options, rows)),
+            "inputs": input_hashes(paths_of(genome, options, rows)),
             "rule": asdict(rule),
             "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
         }

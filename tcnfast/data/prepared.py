@@ -1,18 +1,12 @@
 """The folder that ``tcnfast prepare`` writes: codes and peaks of one dataset, memory-mapped.
 
 ``codes.npy`` holds the codes of all contigs end to end, uint8, a byte a base. ``peaks.*.npy`` are
-the columns of the peak table, contig after contig and sorted by start: 15 bytes a peak. Labels are
-worked out of the peaks when they are asked for (``labels.label_matrix``) and not stored as bits,
-because training draws tiles at any base: bits on a grid would be wrong between its points, and
-bits at every base too many. For 700 labels with 30,000 peaks each on GRCh38:
+the columns of the peak table, contig after contig and sorted by start: 15 bytes a peak. Everything
+else is in ``dataset.json``. Opening maps the files and reads none of them.
 
-    peaks, exact at every base (as much again for relaxed)     0.3 GB
-    2 bits (bound, ambiguous) per label and bin, each 200 bp   2.7 GB
-    the same, each 32 bp                                        17 GB
-    the same, each base                                        540 GB
-    codes                                                      3.1 GB
-
-Opening maps the files and reads none of them. Everything else is in ``dataset.json``.
+Labels are worked out of the peaks when they are asked for (``labels.label_matrix``), because
+training draws tiles at any base: 700 labels of 30,000 peaks on GRCh38 are 0.3 GB of peaks, and 540
+GB as bits at every base.
 """
 
 from __future__ import annotations

@@ -16,10 +16,8 @@ SPLIT_PARTS = ("train", "valid", "test")
 _HUMAN = [f"chr{name}" for name in (*range(1, 23), "X", "Y")]
 _MOUSE = [f"chr{name}" for name in (*range(1, 20), "X", "Y")]
 
-# assembly -> (chromosomes, those of valid, those of test); the rest trains. Sources:
-# hg19: the test chromosomes of the ENCODE-DREAM challenge, and FactorNet's for validation.
-# GRCh38: fold 0 of the five of ChromBPNet (Zenodo 7445373).
-# mm10: fold 0 of the ten of kerasAC.
+# assembly -> (chromosomes, those of valid, those of test); the rest trains. Where they are from:
+# see named_split
 _NAMED = {
     "hg19": (_HUMAN[:-1], ["chr11"], ["chr1", "chr8", "chr21"]),
     "GRCh38": (_HUMAN, ["chr8", "chr20"], ["chr1", "chr3", "chr6"]),
@@ -44,10 +42,10 @@ def named_split(name: str, sizes: dict[str, int]) -> dict[str, list[Region]]:
     """Whole chromosomes of ``sizes`` by the usual split of an assembly.
 
     hg19: test chr1, chr8 and chr21 (the ENCODE-DREAM challenge), valid chr11 (FactorNet), without
-    chrY. GRCh38: test chr1, chr3 and chr6, valid chr8 and chr20 (ChromBPNet, fold 0). mm10: test
-    chr1, valid chr8 and chr10 (kerasAC, fold 0). The rest trains; hg38, GRCh37 and GRCm38 are other
-    names. A genome may write ``1`` for ``chr1``. Chromosomes that it lacks are left out with a
-    warning; TcnfastError if a part has none.
+    chrY. GRCh38: test chr1, chr3 and chr6, valid chr8 and chr20 (ChromBPNet, fold 0; Zenodo
+    7445373). mm10: test chr1, valid chr8 and chr10 (kerasAC, fold 0). The rest trains; hg38, GRCh37
+    and GRCm38 are other names. A genome may write ``1`` for ``chr1``. Chromosomes that it lacks are
+    left out with a warning; TcnfastError if a part has none.
     """
     chroms, valid, test = _NAMED[ASSEMBLIES.get(name, name)]
     split: dict[str, list[Region]] = {part: [] for part in SPLIT_PARTS}

@@ -101,8 +101,7 @@ class TileSampler:
         region = np.repeat(np.arange(len(peaks)), [len(m) for _, m in peaks])
         counts = np.bincount(label, minlength=len(self.dataset.labels)).astype(np.float64)
         weight = np.maximum(counts, 1) ** (label_power - 1)
-        share = np.cumsum(weight[label] / (weight * counts).sum()) if len(label) else np.zeros(0)
-        return Places(region, middle, share)
+        return Places.of(region, middle, weight[label])
 
     def set_hard(self, places: Places | None) -> None:
         """Lay the share ``hard`` of the tiles over ``places``, of regions as in ``self.regions``;

@@ -20,7 +20,7 @@ from ..base.jit import jit
 from .codes import first_illegal, mark_into, settle
 from .fasta_index import Contig, load_index
 from .fasta_text import FastaText, illegal_letter, is_gzip, look_at
-from .sequence_files import GenomeError, read_at
+from .sequence_files import GenomeError, SequenceFile, read_at
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 
 
-class FastaFile:
+class FastaFile(SequenceFile):
     """One FASTA file, plain, gzip or bgzip; ``contigs`` maps names to their place, in file order.
 
     Raises GenomeError for anything that is not a readable nucleotide FASTA.
@@ -37,8 +37,7 @@ class FastaFile:
     contigs: dict[str, Contig]
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._fd = -1
+        super().__init__(path)
         head = look_at(self.path)
         contigs = index_of(self.path, head)
         self._holds_codes = contigs is None
@@ -50,12 +49,6 @@ class FastaFile:
         if not any(contig.size for contig in self.contigs.values()):
             self.close()
             raise GenomeError(f"{self.path}: no sequence under its {len(self.contigs)} headers")
-
-    def close(self) -> None:
-        """Release the file; harmless when done twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
 
     def read_into(self, name: str, start: int, codes: np.ndarray) -> None:
         """Fill ``codes``, uint8 (L,), with [start, start + L) of a contig; all of it must exist."""

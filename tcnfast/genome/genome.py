@@ -11,22 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .codes import N, encode, one_hot, reverse_complement
+from ..base.errors import some
+from .codes import N
 from .fasta import FastaFile
 from .sequence_files import GenomeError
 from .twobit import TwoBitFile, is_twobit
-
-__all__ = [
-    "Genome",
-    "GenomeError",
-    "Region",
-    "encode",
-    "match_chroms",
-    "one_hot",
-    "parse_region",
-    "reverse_complement",
-    "split_chroms",
-]
 
 _SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
 _SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
@@ -154,9 +143,8 @@ def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> 
             f"{what}: contig {name!r} is called {other!r} in the genome; "
             f"rename one side (for a BED file: sed '{edit}')"
         )
-    known = ", ".join(list(sizes)[:5]) + (", ..." if len(sizes) > 5 else "")
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    raise GenomeError(f"{what}: no contig {name!r}{more} in the genome, which has {known}")
+    raise GenomeError(f"{what}: no contig {name!r}{more} in the genome, which has {some(sizes)}")
 
 
 def _other_style(chrom: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,14 +22,11 @@ _COMPRESSED = (".gz", ".bgz", ".bgzf")
 _FASTA = (".fa", ".fasta", ".fna", ".fas")
 
 
-def index_files(
-    fasta: str | Path | list[str | Path], out: str | Path | None, run: Run
-) -> list[Path]:
+def index_files(fasta: Sequence[str | Path], out: str | Path | None, run: Run) -> list[Path]:
     """See :func:`tcnfast.genome.index`."""
-    files = [fasta] if isinstance(fasta, (str, os.PathLike)) else list(fasta)
-    if out is not None and len(files) > 1:
+    if out is not None and len(fasta) > 1:
         raise GenomeError(f"{setting('out')}: names one file; give one FASTA")
-    return [_index(Path(x), Path(out) if out else twobit_path(Path(x)), run) for x in files]
+    return [_index(Path(x), Path(out) if out else twobit_path(Path(x)), run) for x in fasta]
 
 
 def twobit_path(fasta: Path) -> Path:

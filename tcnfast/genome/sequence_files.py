@@ -14,6 +14,21 @@ class GenomeError(TcnfastError):
     """A genome file, contig name or region that cannot be used."""
 
 
+class SequenceFile:
+    """A file of contigs that any number of threads may read, at the place ``_fd``."""
+
+    _fd = -1
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def close(self) -> None:
+        """Release the file; harmless when done twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
 def check_is_file(path: Path) -> None:
     """Raise GenomeError for what is no regular file."""
     if not path.exists():

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..base.jit import jit
 from .codes import N
-from .sequence_files import GenomeError, check_is_file, read_at
+from .sequence_files import GenomeError, SequenceFile, check_is_file, read_at
 
 SIGNATURE = 0x1A412743
 
@@ -58,7 +58,7 @@ def _byte_order(signature: bytes) -> str | None:
     return None
 
 
-class TwoBitFile:
+class TwoBitFile(SequenceFile):
     """One .2bit file, version 0 or 1, of either byte order; ``contigs`` maps names to their place,
     in file order.
 
@@ -68,8 +68,7 @@ class TwoBitFile:
     contigs: dict[str, TwoBitContig]
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._fd = -1
+        super().__init__(path)
         check_is_file(self.path)
         try:
             with open(self.path, "rb", buffering=1 << 16) as file:
@@ -77,12 +76,6 @@ class TwoBitFile:
                 self._fd = os.dup(file.fileno())
         except OSError as error:
             raise GenomeError(f"{self.path}: cannot be read: {error.strerror}") from None
-
-    def close(self) -> None:
-        """Release the file; harmless when done twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
 
     def read_into(self, name: str, start: int, codes: np.ndarray) -> None:
         """Fill ``codes``, uint8 (L,), with [start, start + L) of a contig; all of it must exist."""

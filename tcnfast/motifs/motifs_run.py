@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..attribute.attribution_folder import AttributionFolder
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, some
 from ..base.file_names import file_names
 from ..base.options import Run, setting
 from ..base.progress import Progress
@@ -70,9 +70,8 @@ def _chosen(
         return source.labels, {}
     labels = [label for label in wanted if label in source.windows]
     if not labels:
-        known = ", ".join(source.labels[:5]) + (", ..." if len(source.labels) > 5 else "")
         raise TcnfastError(
-            f"{source.path}: has attributions of none of these labels; it has {known}"
+            f"{source.path}: has attributions of none of these labels; it has {some(source.labels)}"
         )
     reason = "no attributions of it; tcnfast attribute makes them"
     return labels, {label: reason for label in wanted if label not in labels}

@@ -54,7 +54,7 @@ def shares(value: str | Sequence[float]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ScanOptions(Options):
-    """What a result depends on beside genome, model and device."""
+    """What a scan's result depends on, beside genome, model and device."""
 
     targets: tuple[str, ...] | None = targets_option(
         "labels to report, or motifs by id or name (default: all)"
@@ -71,10 +71,12 @@ class ScanOptions(Options):
         kind=parse_cutoff,
         unit="RULE",
     )
-    min_length: int = option(64, "as in MACS3 bdgpeakcall", unit="BP", least=1)
-    max_gap: int = option(64, "as in MACS3 bdgpeakcall", unit="BP", least=0)
+    min_length: int = option(64, "shortest call, as in MACS3 bdgpeakcall", unit="BP", least=1)
+    max_gap: int = option(
+        64, "widest gap within a call, as in MACS3 bdgpeakcall", unit="BP", least=0
+    )
     tracks: tuple[str, ...] | None = option(
-        None, "also write tracks of these, or of all", kind=names, unit="LABELS"
+        None, "also write tracks of these labels, or of all", kind=names, unit="LABELS"
     )
     track_format: str = option(
         "bigwig",
@@ -83,7 +85,7 @@ class ScanOptions(Options):
         unit="FORMAT",
     )
     track_floor: float = option(
-        0.01, "bigWigs hold probabilities of at least P; 0: all", unit="P", least=0, below=1
+        0.01, "bigWigs hold probabilities of P and more; 0: all", unit="P", least=0, below=1
     )
     motifs: str | None = option(
         None,
@@ -93,14 +95,14 @@ class ScanOptions(Options):
     )
     p_value: float | None = option(
         None,
-        f"of a hit at most (default {P_VALUE:g})",
+        f"highest p-value of a hit (default {P_VALUE:g})",
         kind=float,
         unit="P",
         group="scan for motifs",
     )
     background: tuple[float, ...] | None = option(
         None,
-        "A,C,G,T or uniform (default: of the scanned contigs)",
+        "shares of A,C,G,T, or uniform (default: those of the scanned contigs)",
         kind=shares,
         unit="SHARES",
         group="scan for motifs",
@@ -165,30 +167,28 @@ def scan(
     ``chroms``: names, or "all"; None leaves out alternative, unplaced, random and mitochondrial
     contigs. ``within``: BED file; only steps whose centre lies in it are called.
 
-    Calls are runs of steps at or above the label's cutoff, joined and filtered by ``max_gap`` and
-    ``min_length`` as in MACS3 bdgpeakcall; by default two steps each, as a lone step is mostly
-    noise and a dip of two steps does not make two sites. ``cutoff``: "f1" is the best F1;
-    "precision=0.5" has that share of the calls right, "fdr=0.1" that share wrong, both chosen for
-    each label on validation; a probability is the same for all labels, and no expected precision
-    is known for it. A label that never reached the precision is not called: it gets no narrowPeak
-    file, and a warning names it.
+    Calls are runs of steps at or above the label's cutoff, joined by ``max_gap`` and filtered by
+    ``min_length`` as in MACS3 bdgpeakcall. ``cutoff``: "f1" is the best F1; "precision=0.5" has
+    that share of the calls right, "fdr=0.1" that share wrong, both chosen for each label on
+    validation; a probability is the same for all labels, and no expected precision is known for it.
+    A label that never reached the precision is not called: it gets no narrowPeak file, and a
+    warning names it.
 
-    ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor`` (0: of
-    every scored step), or at or above the label's threshold where that is lower; "zarr" (8 bits)
-    and "zarr-fp16" hold every score, for programs.
+    ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor``, or at or
+    above the label's threshold where that is lower; "zarr" (8 bits) and "zarr-fp16" hold every
+    score, for programs.
 
     With ``motifs``, a MEME file, no model is used: the scan finds every site of each motif whose
     log-odds score has a p-value of at most ``p_value`` on its strand, in bases drawn from
-    ``background``. Sites with N are none; with ``within``, a hit lies wholly in a region.
+    ``background``. A site with N is none; with ``within``, a hit lies wholly in a region.
 
-    ``devices``: several, as "cuda:0,cuda:1", in place of ``device``: one process each, which write
-    the same bytes. ``batch_size`` changes no score.
+    ``devices`` ("cuda:0,cuda:1") runs one process each and, like ``batch_size``, changes no byte.
+    Memory does not grow with the contigs. What is finished when a scan stops stays in
+    ``<out>.partial``, and ``resume`` goes on with it.
 
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
-    with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. Memory does not
-    grow with the contigs. Raises TcnfastError for bad input, as far as it can be known before
-    anything is written. What is finished when a scan stops stays in ``<out>.partial``; ``resume``
-    goes on with it.
+    with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. Raises
+    TcnfastError for bad input, before anything is scanned where it can be known.
     """
     options.check_run(model, run)
     if options.motifs is not None:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from ..base import run_record
+from ..base.errors import some
 from ..base.options import setting
 from .pieces import Batch
 from .pipeline import Pipeline
@@ -55,9 +56,8 @@ def announce_motifs(job) -> None:
     log.info(words, len(job.motifs), job.meme.name, job.p_value, shares, of)
     none = job.without_hits
     if none:
-        shown = ", ".join(none[:5]) + (", ..." if len(none) > 5 else "")
         words = "WARNING: even the best site of %d motifs has a higher p-value: no hits of %s"
-        log.warning(words, len(none), shown)
+        log.warning(words, len(none), some(none))
     _announce_skipped(job)
     device = run_record.device_words(job.device)
     log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms), device)
@@ -65,13 +65,8 @@ def announce_motifs(job) -> None:
 
 def _announce_skipped(job) -> None:
     if job.skipped:
-        shown = ", ".join(job.skipped[:5]) + (", ..." if len(job.skipped) > 5 else "")
-        log.info(
-            "%d contigs skipped (%s); %s scans them",
-            len(job.skipped),
-            shown,
-            setting("chroms", "all"),
-        )
+        words = "%d contigs skipped (%s); %s scans them"
+        log.info(words, len(job.skipped), some(job.skipped), setting("chroms", "all"))
 
 
 def _announce_cutoffs(job) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -104,7 +103,7 @@ class Job:
 
 
 def run_job(
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     out: str | Path,
     run: Run,
     make: Callable[[Genome], Job],
@@ -112,12 +111,11 @@ def run_job(
 ) -> ScanFolder:
     """Write the output of the job that ``make`` returns. The output folder is looked at first: one
     that exists is refused before a genome or a model is read."""
-    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
     with ExitStack() as opened:
 
         @cache
         def job() -> Job:
-            made = make(opened.enter_context(Genome(*paths)))
+            made = make(opened.enter_context(Genome(*genome)))
             made.hashes = made.inputs.hash_beside()
             return made
 

@@ -28,7 +28,7 @@ SEGMENT_BASES = 2**20  # scanned at once by one thread
 
 
 def scan_motifs(
-    genome: str | Path | Sequence[str | Path], out: str | Path, options: ScanOptions, run: Run
+    genome: Sequence[str | Path], out: str | Path, options: ScanOptions, run: Run
 ) -> ScanFolder:
     """See :func:`tcnfast.scan`."""
     return run_job(genome, out, run, lambda opened: MotifJob(opened, options, run), _find_motifs)

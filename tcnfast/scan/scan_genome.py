@@ -44,7 +44,7 @@ WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one wo
 
 
 def scan_genome(
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     model: TCN | Ensemble | str | Path,
     out: str | Path,
     options: ScanOptions,

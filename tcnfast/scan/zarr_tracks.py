@@ -9,10 +9,9 @@ nothing else, and :mod:`xarray` decodes both kinds by itself:
          themselves and p by at most .0079; beyond, it is moved to the nearer end.
 "fp16"   the logit itself, off by at most 1/2048 of itself, NaN for no score.
 
-Logits, not probabilities: of 256 evenly spaced probabilities half would lie where there is hardly a
-site, and none between 0 and .004, where most of a genome is; fp16 probabilities cannot tell .9999
-from 1. Even steps of the logit treat both tails alike, decode as scale and offset, and cost no
-exponential to write.
+Logits, not probabilities: evenly spaced probabilities would waste half of the levels where there is
+hardly a site and have none between 0 and .004, where most of a genome is. Even steps of the logit
+treat both tails alike, decode as scale and offset, and cost no exponential to write.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -44,7 +43,7 @@ MISMATCHES_ALLOWED = 0.1  # of them; random bases mismatch at 0.75
 
 def score_variants(
     variants: str | Path,
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     model: TCN | Ensemble | str | Path,
     out: str | Path,
     options: VariantOptions,
@@ -78,7 +77,7 @@ def score_variants(
 
 def _open_job(
     variants: str | Path,
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     model: TCN | Ensemble | str | Path,
     options: VariantOptions,
     run: Run,
@@ -94,8 +93,7 @@ def _open_job(
     if options.format == "vcf" and not file.is_vcf:
         raise TcnfastError(f"{file.path}: is a table; {setting('format', 'vcf')} needs a VCF")
     scorer = EffectScorer(model, options.mode, options.stride, options.strand, run.device)
-    paths = [genome] if isinstance(genome, (str, os.PathLike)) else genome
-    sequence = opened.enter_context(Genome(*paths))
+    sequence = opened.enter_context(Genome(*genome))
     return VariantJob(file, sequence, model, model_hash, scorer, options)
 
 

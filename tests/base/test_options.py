@@ -70,7 +70,7 @@ def fixture_command(trial, monkeypatch):
 def test_python_and_the_command_line_make_the_same_options(trial, command):
     words = "a.fa b.fa -o x --stride 64 --share 0 -t A,B --files p q --how max --force --device cpu"
     genome, out, options, run = command(*words.split())
-    assert (genome, out) == (["a.fa", "b.fa"], "x") and run.progress
+    assert (genome, out) == (("a.fa", "b.fa"), "x") and run.progress
     again = trial(
         ["a.fa", "b.fa"], "x", stride=64, share=0, targets=["A", "B"], files=("p", "q"), how="max",
         force=True, device="cpu",
@@ -142,7 +142,7 @@ def test_a_file_of_options_gives_way_to_the_command_line(trial, command, tmp_pat
     values = {"genome": ["x.fa"], "output": "y", "stride": 8, "how": "max", "targets": ["A"]}
     path.write_text(json.dumps(values | {"wild": False, "quiet": True}))
     genome, out, options, run = command("--config", path, "--stride", 16)
-    assert (genome, out, options.stride) == (["x.fa"], "y", 16) and not run.progress
+    assert (genome, out, options.stride) == (("x.fa",), "y", 16) and not run.progress
     assert (options.how, options.targets) == ("max", ("A",))
     for text, words in (("{", "not JSON"), ("[]", "must hold options"), ('{"x": 1}', "'x' is no")):
         path.write_text(text)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.fasta import naive, sequence
 
-from tcnfast.genome.genome import encode, one_hot, reverse_complement
+from tcnfast.genome.codes import encode, one_hot, reverse_complement
 
 
 @pytest.mark.parametrize("kind", [str, str.encode, lambda s: bytearray(s, "ascii")])

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.genome.genome import encode
+from tcnfast.genome.codes import encode
 from tcnfast.genome.shuffle import dinucleotide_shuffles
 from tcnfast.windows.window_leaks import composition
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.genome.genome import encode
+from tcnfast.genome.codes import encode
 from tcnfast.windows.binary_sets import read_deepbind, read_gue
 from tcnfast.windows.window_leaks import check_leaks, composition
 from tcnfast.windows.window_set import GIVEN, SHUFFLE

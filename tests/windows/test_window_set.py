@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.genome.genome import reverse_complement
+from tcnfast.genome.codes import reverse_complement
 from tcnfast.genome.shuffle import dinucleotide_shuffles
 from tcnfast.windows.window_leaks import check_leaks, same_sequences
 from tcnfast.windows.window_set import GC, GIVEN, PARTS, SHUFFLE, SITE, WindowSet
