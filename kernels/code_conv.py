@@ -38,4 +38,4 @@ def code_conv(
     index = n * outputs + out
     tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])
     if STATISTICS:
-        store_statistics(stored, inside, statistics, C)
+        store_statistics(stored, inside, statistics, columns, C)

@@ -19,9 +19,10 @@ def positions(outputs, total, M: tl.constexpr):
 
 
 @triton.jit
-def activated(rows, scale, shift, masks, n, inside, C: tl.constexpr, DROPOUT: tl.constexpr):
-    """relu(rows * scale + shift), times the mask (N, C) of dropout, float32 (M, C)."""
-    columns = tl.arange(0, C)
+def activated(
+    rows, scale, shift, masks, n, inside, columns, C: tl.constexpr, DROPOUT: tl.constexpr
+):
+    """relu(rows * scale + shift), times the mask (N, C) of dropout, float32; of ``columns``."""
     kept = relu(rows.to(tl.float32) * scale[None, :] + shift[None, :])
     if DROPOUT:
         kept *= tl.load(masks + n[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0)
@@ -29,13 +30,13 @@ def activated(rows, scale, shift, masks, n, inside, C: tl.constexpr, DROPOUT: tl
 
 
 @triton.jit
-def store_statistics(tile, inside, statistics, C: tl.constexpr):
-    """Store the mean of the rows of ``tile`` (M, C) that exist, and their squares about it, as this
-    program's of ``statistics`` (tiles, 2, C)."""
+def store_statistics(tile, inside, statistics, columns, C: tl.constexpr):
+    """Store the mean of the rows of ``tile`` that exist, and their squares about it, as this
+    program's of ``statistics`` (tiles, 2, C), ``columns`` of them."""
     tile = tile.to(tl.float32)
     mean = tl.sum(tl.where(inside[:, None], tile, 0.0), 0) / tl.sum(inside.to(tl.float32), 0)
     off = tl.where(inside[:, None], tile - mean[None, :], 0.0)
-    base = statistics + tl.program_id(0).to(tl.int64) * 2 * C + tl.arange(0, C)
+    base = statistics + tl.program_id(0).to(tl.int64) * 2 * C + columns
     tl.store(base, mean)
     tl.store(base + C, tl.sum(off * off, 0))
 
@@ -88,7 +89,8 @@ def conv(
             sequence + at[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0
         )
         if NORMALISE:
-            rows = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT).to(rows.dtype)
+            kept = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
+            rows = kept.to(rows.dtype)
         taps = tl.load(w + m * C * C + columns[:, None] * C + columns[None, :])
         acc = tl.dot(rows, taps, acc, input_precision=INPUTS)
     if RELU:
@@ -102,4 +104,4 @@ def conv(
     index = n * outputs + out
     tl.store(y + index[:, None] * C + columns[None, :], stored, mask=inside[:, None])
     if STATISTICS:
-        store_statistics(stored, inside, statistics, C)
+        store_statistics(stored, inside, statistics, columns, C)

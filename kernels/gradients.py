@@ -14,15 +14,22 @@ from .pointwise import back_through
 
 
 @triton.jit
-def convolved_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
-    """Rows of the gradient of what the convolution gave, of the dtype of ``dn``; zeros outside."""
-    rows = tl.load(dn + pointers, mask=mask, other=0.0)
+def full_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
+    """Rows of the gradient of what the convolution gave, float32; zeros outside."""
+    rows = tl.load(dn + pointers, mask=mask, other=0.0).to(tl.float32)
     if BATCH_NORM:
         before = tl.load(a + pointers, mask=mask, other=0.0).to(tl.float32)
-        full = rows.to(tl.float32) * tl.load(p + columns)[None, :]
+        full = rows * tl.load(p + columns)[None, :]
         full += before * tl.load(q + columns)[None, :] + tl.load(r + columns)[None, :]
-        rows = tl.where(mask, full, 0.0).to(rows.dtype)
+        rows = tl.where(mask, full, 0.0)
     return rows
+
+
+@triton.jit
+def convolved_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
+    """The same of the dtype of ``dn``."""
+    full = full_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM)
+    return full.to(dn.dtype.element_ty)
 
 
 @triton.jit
@@ -104,7 +111,19 @@ def input_gradient(
     if ACTIVATED:
         rows = tl.load(before + pointers, mask=inside[:, None], other=0.0)
         acc = back_through(
-            acc, rows, n, inside, scale, shift, mean, inverse, masks, statistics, C, DROPOUT
+            acc,
+            rows,
+            n,
+            inside,
+            scale,
+            shift,
+            mean,
+            inverse,
+            masks,
+            statistics,
+            columns,
+            C,
+            DROPOUT,
         )
     tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
 
@@ -151,7 +170,8 @@ def weight_gradient(
         at = n * length + out * stride + m * dilation
         rows = tl.load(x + at[:, None] * C + columns[None, :], mask=known, other=0.0)
         if NORMALISE:
-            rows = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT).to(rows.dtype)
+            kept = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
+            rows = kept.to(rows.dtype)
         pointers = index[:, None] * C + columns[None, :]
         da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
         acc = tl.dot(tl.trans(rows), da, acc, input_precision=INPUTS)

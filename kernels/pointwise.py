@@ -46,16 +46,17 @@ def finish(
     index = (n * outputs + out)[:, None] * C + columns[None, :]
     rows = tl.load(a + index, mask=inside[:, None], other=0.0)
     scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
-    z = activated(rows, scales, shifts, masks, n, inside, C, DROPOUT)
+    z = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
     z += residual_rows(x, n, out * stride + tap, length, inside, table, C, CODES)
     tl.store(y + index, relu(z).to(y.dtype.element_ty), mask=inside[:, None])
 
 
 @triton.jit
-def sums(dn, hats, statistics, C: tl.constexpr):
-    """Store the sums over the tile of ``dn`` and of ``dn * hats`` (M, C), as this program's."""
+def sums(dn, hats, statistics, columns, C: tl.constexpr):
+    """Store the sums over the tile of ``dn`` and of ``dn * hats``, as this program's of
+    ``statistics`` (programs, 2, C), ``columns`` of them."""
     program = tl.program_id(1).to(tl.int64) * tl.num_programs(0) + tl.program_id(0)
-    base = statistics + program * 2 * C + tl.arange(0, C)
+    base = statistics + program * 2 * C + columns
     tl.store(base, tl.sum(dn, 0))
     tl.store(base + C, tl.sum(dn * hats, 0))
 
@@ -72,12 +73,13 @@ def back_through(
     inverse,
     masks,
     statistics,
+    columns,
     C: tl.constexpr,
     DROPOUT: tl.constexpr,
 ):
-    """``dn`` (M, C), the gradient of an activation, back through dropout and ReLU to its normalised
-    argument; the sums that batch norm needs go to ``statistics``. ``a``: the rows before."""
-    columns = tl.arange(0, C)
+    """``dn``, the gradient of an activation, back through dropout and ReLU to its normalised
+    argument; the sums that batch norm needs go to ``statistics``. ``a``: the rows before. Both are
+    ``columns`` of C."""
     a = a.to(tl.float32)
     argument = a * tl.load(scale + columns)[None, :] + tl.load(shift + columns)[None, :]
     if DROPOUT:
@@ -85,7 +87,7 @@ def back_through(
         dn *= tl.load(pointers, mask=inside[:, None], other=0.0)
     dn = tl.where((argument > 0) & inside[:, None], dn, 0.0)
     hats = (a - tl.load(mean + columns)[None, :]) * tl.load(inverse + columns)[None, :]
-    sums(dn, hats, statistics, C)
+    sums(dn, hats, statistics, columns, C)
     return dn
 
 
@@ -126,7 +128,7 @@ def start_backward(
     dz = tl.where(tl.load(y + index, mask=present, other=0.0) > 0, dz, 0.0)
     rows = tl.load(a + index, mask=present, other=0.0)
     back = back_through(
-        dz, rows, n, inside, scale, shift, mean, inverse, masks, statistics, C, DROPOUT
+        dz, rows, n, inside, scale, shift, mean, inverse, masks, statistics, columns, C, DROPOUT
     )
     tl.store(dn + index, back.to(dn.dtype.element_ty), mask=present)
     if CODES:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.roofline import Work
-from tcnfast.engines import reference, triton_engine
+from tcnfast.engines import reference, triton_engine, triton_layout
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid
 from tcnfast.model.tcn import TCNConfig
@@ -100,7 +100,8 @@ class Case:
         if not self.on_kernels:
             return ""
         chip = triton_engine.Chip.of(setting.device)
-        reason = triton_engine.why_not_fused(self.geometry, self.channels, setting.precision, chip)
+        layout = triton_layout.Layout(self.channels)
+        reason = triton_engine.why_not_fused(self.geometry, layout, setting.precision, chip)
         return f"two kernels a block: {reason}" if reason else ""
 
     def work(self) -> Work:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcnfast.engines import backend as backends
-from tcnfast.engines import training_pass, triton_engine
+from tcnfast.engines import training_pass, triton_engine, triton_layout
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid
 from tcnfast.engines.plain_stack import Block as PlainBlock
@@ -78,9 +78,10 @@ def block(side: str, model: TCN, index: int, stride: int, precision: str, device
             plain = plain.to(memory_format=torch.channels_last)
         return compiled(plain.eval().requires_grad_(False), side)
     chip = triton_engine.Chip.of(device)
-    reason = triton_engine.why_not_fused(geometry, model.config.channels, precision, chip)
+    layout = triton_layout.Layout(model.config.channels)
+    reason = triton_engine.why_not_fused(geometry, layout, precision, chip)
     kind = triton_engine.TwoConvolutions if reason else triton_engine.FusedBlock
-    return kind(weights, geometry, DTYPES[precision], precision, chip)
+    return kind(weights, geometry, layout, precision, chip)
 
 
 def rows_for(side: str, rows: Tensor) -> Tensor:

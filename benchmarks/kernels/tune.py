@@ -35,6 +35,7 @@ from tcnfast.bench.speed import Clock
 from tcnfast.engines import triton_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
+from tcnfast.engines.triton_layout import Layout
 from tcnfast.model.tcn import TCNConfig
 
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
@@ -67,7 +68,8 @@ class Kernel:
         if index:
             shape = 1, length, config.channels
             self.x = torch.randn(shape, device=device).relu_().to(DTYPES[precision])
-        self.default = Tiling.of(self.chip, config.kernel_size)
+        self.layout = Layout(config.channels)
+        self.default = Tiling.of(self.chip, self.geometry, self.layout)
 
     @cached_property
     def expected(self) -> torch.Tensor:
@@ -75,8 +77,7 @@ class Kernel:
 
     def run(self, tiling: Tiling) -> Callable[[], torch.Tensor]:
         kind = FusedBlock if self.index else FirstBlock
-        dtype = DTYPES[self.precision]
-        block = kind(self.block, self.geometry, dtype, self.precision, self.chip, tiling)
+        block = kind(self.block, self.geometry, self.layout, self.precision, self.chip, tiling)
         return lambda: block(self.x)
 
     def tilings(self) -> Iterator[Tiling]:

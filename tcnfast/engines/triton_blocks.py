@@ -7,14 +7,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import reference, triton_backward, triton_engine, triton_forward
+from . import reference, triton_backward, triton_forward
 from .block_call import BlockCall, BlockGradients, BlockOutputs
+from .triton_layout import layout_of
 
 
 def padded_channels(channels: int, precision: str, symmetric: bool = False) -> int:
     """Channels of a row; of pairs, both halves are padded."""
-    halves = 2 if symmetric else 1
-    return halves * triton_engine.padded_channels(channels // halves)
+    return layout_of(channels, symmetric).padded
 
 
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:

@@ -18,6 +18,7 @@ from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 from .reference import DTYPES
+from .triton_layout import Layout, layout_of
 
 # how a product is taken. fp32: as three of tf32, exact to a bit or two of float32; by float32's own
 # arithmetic registers overflow a hundredfold and compilation takes half a minute
@@ -58,20 +59,6 @@ def why_not(device: torch.device, precision: str, grid: StackGrid) -> str | None
     return why_not_here(device, precision)
 
 
-def padded_channels(channels: int) -> int:
-    """Channels of a row: matrix instructions take powers of two, from 16 on."""
-    return max(16, 1 << (channels - 1).bit_length())
-
-
-def letters_of(weight: Tensor, padded: int, dtype: torch.dtype) -> Tensor:
-    """Weights (C, 4, k) of a convolution of one-hot DNA -> (letters, ``padded``) of ``dtype``: row
-    4 m + b is tap m, base b; zeros up to a power of two of letters."""
-    rows = weight.permute(2, 1, 0).flatten(0, 1)
-    letters = max(16, 1 << (len(rows) - 1).bit_length())
-    extra = padded - rows.shape[1], letters - len(rows)
-    return torch.nn.functional.pad(rows, (0, extra[0], 0, extra[1])).to(dtype).contiguous()
-
-
 @dataclass(frozen=True)
 class Chip:
     """What the shapes of tiles depend on."""
@@ -95,18 +82,30 @@ class Chip:
         return 64 if self.wgmma else 32
 
 
-def why_not_fused(geometry: BlockGrid, channels: int, precision: str, chip: Chip) -> str | None:
+def why_not_fused(geometry: BlockGrid, layout: Layout, precision: str, chip: Chip) -> str | None:
     """Why a block above the first cannot run as one kernel; None if it can. Then it runs as two,
-    a convolution each."""
-    k, padded = geometry.kernel_sizes[1], padded_channels(channels)
+    a convolution each. Figures are those of kernels as compiled by Triton 3.6 and 3.9."""
+    k, padded = geometry.kernel_sizes[1], layout.padded
     size = DTYPES[precision].itemsize
-    if k * padded * size > 5 * 64 * 2:
-        return f"kernel {k} of {padded} channels in {precision} overflows the registers"
-    # both weights, and the tiles on their way to the matrix units: as compiled by Triton 3.6
-    needed = (2 * k * padded + (2 * k - 1) * chip.tile_rows) * padded * size
+    if k * padded * size > _registers(layout, size):
+        halved = ", halved," if layout.symmetric else ""
+        return f"kernel {k} of {padded} channels{halved} in {precision} overflows the registers"
+    rows = Tiling.of(chip, geometry, layout).rows
+    # both weights, and the tiles on their way to the matrix units
+    needed = (2 * k * padded + (2 * k - 1) * rows) * padded * size
+    if layout.symmetric:  # tf32 and what it leaves: weights twice
+        needed = (k * padded * (size // 2) + 2 * k * rows) * padded // 2 * size
     if needed > chip.shared:
         return f"{needed >> 10} KiB of shared memory are needed, {chip.shared >> 10} there"
     return None
+
+
+def _registers(layout: Layout, size: int) -> int:
+    """Bytes of a row and all taps that leave registers enough. Of pairs fewer: sums and differences
+    are made in registers, and tiles of them do not go through shared memory."""
+    if layout.symmetric:
+        return 7 * 32 * 2 if size == 2 else 2 * 32 * 4
+    return 5 * 64 * 2
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,11 @@ class Tiling:
     tiles: int = 4  # that every multiprocessor gets, at least
 
     @classmethod
-    def of(cls, chip: Chip, kernel_size: int) -> Tiling:
-        return cls(chip.tile_rows, reload=kernel_size > 3)
+    def of(cls, chip: Chip, geometry: BlockGrid, layout: Layout) -> Tiling:
+        if layout.symmetric:
+            # of 32 rows two warps would do what the other two do, but registers overflow at 64
+            return cls(64 if chip.wgmma or geometry.stride == 1 else 32)
+        return cls(chip.tile_rows, reload=geometry.kernel_sizes[1] > 3)
 
 
 def row_steps(outputs: int, dilation: int, sequences: int, chip: Chip, tiling: Tiling) -> int:
@@ -136,17 +138,16 @@ def prepare(
     weights: reference.StackWeights, grid: StackGrid, precision: str, device: torch.device
 ) -> Callable[[Tensor], Tensor]:
     """Pack the weights; the result maps uint8 codes (B, T) to float32 logits (B, P, labels)."""
-    dtype = DTYPES[precision]
     weights = weights.to(device, torch.float32)
     chip = Chip.of(device)
-    channels = weights.head_weight.shape[1]
-    first = FirstBlock(weights.blocks[0], grid.blocks[0], dtype, precision, chip)
+    layout = layout_of(weights.head_weight.shape[1], weights.symmetric)
+    first = FirstBlock(weights.blocks[0], grid.blocks[0], layout, precision, chip)
     blocks = []
     for block, geometry in zip(weights.blocks[1:], grid.blocks[1:], strict=True):
-        fits = why_not_fused(geometry, channels, precision, chip) is None
+        fits = why_not_fused(geometry, layout, precision, chip) is None
         kind = FusedBlock if fits else TwoConvolutions
-        blocks.append(kind(block, geometry, dtype, precision, chip))
-    head = Head(weights, grid.sample, dtype, precision)
+        blocks.append(kind(block, geometry, layout, precision, chip))
+    head = Head(weights, grid.sample, layout, precision)
 
     def run(codes: Tensor) -> Tensor:
         with torch.cuda.device_of(codes):  # where Triton launches
@@ -159,27 +160,18 @@ def prepare(
 
 
 class _Block:
-    """Weights (K, C in, C out) and biases of a block, padded with zeros to a row's channels."""
+    """Weights and biases of a block, packed for rows of ``layout``."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
-        self.geometry, self.dtype, self.chip = geometry, dtype, chip
-        self.tiling = tiling or Tiling.of(chip, geometry.kernel_sizes[1])
+    def __init__(self, weights, geometry, layout, precision, chip, tiling=None) -> None:
+        self.geometry, self.layout, self.chip = geometry, layout, chip
+        self.dtype = DTYPES[precision]
+        self.tiling = tiling or Tiling.of(chip, geometry, layout)
         self.inputs = INPUTS.get(precision, "ieee")
-        self.padded = padded_channels(len(weights.weight1))
         self.tap = weights.tap // geometry.grid_in
         # steps of a row from the residual of an output to the last of its inputs
         self.age = (geometry.span // geometry.grid_in - self.tap) // geometry.dilation
-        self.weight2 = self.pack(weights.weight2, self.padded)
-        self.bias1, self.bias2 = self.pad(weights.bias1), self.pad(weights.bias2)
-
-    def pad(self, vector: Tensor) -> Tensor:
-        return torch.nn.functional.pad(vector, (0, self.padded - vector.shape[-1])).contiguous()
-
-    def pack(self, weight: Tensor, inputs: int) -> Tensor:
-        """(C, C_in, K) -> (K, ``inputs``, C')."""
-        weight = self.pad(weight.permute(2, 1, 0))
-        missing = inputs - weight.shape[1]
-        return torch.nn.functional.pad(weight, (0, 0, 0, missing)).to(self.dtype).contiguous()
+        self.weight2 = layout.taps(weights.weight2).to(self.dtype)
+        self.bias1, self.bias2 = layout.pad(weights.bias1), layout.pad(weights.bias2)
 
     def outputs(self, length: int) -> int:
         reach = self.geometry.span // self.geometry.grid_in
@@ -197,32 +189,37 @@ class _Block:
             outputs=y.shape[1],
             S=self.geometry.stride,
             AGE=self.age,
-            C=self.padded,
             M=self.tiling.rows,
             INPUTS=self.inputs,
             num_warps=self.tiling.warps,
             num_stages=self.tiling.stages,
+            **self.layout.sizes,
             **FUSION,
         )
 
     def empty(self, like: Tensor, positions: int) -> Tensor:
-        return torch.empty(len(like), positions, self.padded, dtype=self.dtype, device=like.device)
+        size = len(like), positions, self.layout.padded
+        return torch.empty(size, dtype=self.dtype, device=like.device)
 
 
 class FirstBlock(_Block):
     """Codes (N, L) to rows (N, L', C')."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
-        super().__init__(weights, geometry, dtype, precision, chip, tiling)
-        self.weight1 = letters_of(weights.weight1, self.padded, dtype)
-        exact = self.pad(code_residual(weights.residual).to(self.bias1.device))
-        rounded = exact.to(dtype)
-        self.table = torch.zeros(16, self.padded, dtype=dtype, device=exact.device)
-        self.table[:5], self.table[5:10] = rounded, exact - rounded.float()
+    def __init__(self, weights, geometry, layout, precision, chip, tiling=None) -> None:
+        super().__init__(weights, geometry, layout, precision, chip, tiling)
+        letters = layout.letters(weights.weight1).to(self.dtype)
+        self.letters, self.weight1 = len(letters), layout.whole(letters)
+        exact = layout.pad(code_residual(weights.residual).to(letters.device))
+        rounded = exact.to(self.dtype)
+        table = torch.zeros(16, layout.padded, dtype=self.dtype, device=exact.device)
+        table[:5], table[5:10] = rounded, exact - rounded.float()
+        self.table = layout.whole(table)
 
     def __call__(self, codes: Tensor) -> Tensor:
         from ..kernels.first_block import first_block
+        from ..kernels.halved_first_block import halved_first_block
 
+        kernel = halved_first_block if self.layout.symmetric else first_block
         n, length = codes.shape
         outputs = self.outputs(length)
         y = self.empty(codes, outputs)
@@ -230,14 +227,14 @@ class FirstBlock(_Block):
         steps = row_steps(outputs, 1, n, self.chip, cut)
         rows = -(-outputs // steps)
         k1, k = self.geometry.kernel_sizes
-        first_block[(-(-rows // cut.rows) * n,)](
+        kernel[(-(-rows // cut.rows) * n,)](
             codes=codes,
             table=self.table,
             rows=rows,
             steps=steps,
             K1=k1,
             K=k,
-            LETTERS=len(self.weight1),
+            LETTERS=self.letters,
             **self.arguments(y, length),
         )
         return y
@@ -246,12 +243,13 @@ class FirstBlock(_Block):
 class FusedBlock(_Block):
     """Rows (N, L, C') to rows (N, L', C'), both convolutions in one kernel."""
 
-    def __init__(self, weights, geometry, dtype, precision, chip, tiling=None) -> None:
-        super().__init__(weights, geometry, dtype, precision, chip, tiling)
-        self.weight1 = self.pack(weights.weight1, self.padded)
+    def __init__(self, weights, geometry, layout, precision, chip, tiling=None) -> None:
+        super().__init__(weights, geometry, layout, precision, chip, tiling)
+        self.weight1 = layout.taps(weights.weight1).to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         from ..kernels.block import block
+        from ..kernels.halved_block import halved_block
 
         n, length = x.shape[:2]
         dilation = self.geometry.dilation
@@ -260,14 +258,16 @@ class FusedBlock(_Block):
         cut = self.tiling
         steps = row_steps(outputs, dilation, n, self.chip, cut)
         rows = -(-outputs // (dilation * steps)) * dilation
-        k = self.geometry.kernel_sizes[1]
-        block[(-(-rows // cut.rows) * n,)](
+        kernel, more = block, {"RELOAD": cut.reload}
+        if self.layout.symmetric:
+            kernel, more = halved_block, {}
+        kernel[(-(-rows // cut.rows) * n,)](
             x=x,
             rows=rows,
             steps=steps,
             dilation=dilation,
-            K=k,
-            RELOAD=cut.reload,
+            K=self.geometry.kernel_sizes[1],
+            **more,
             **self.arguments(y, length),
         )
         return y
@@ -286,10 +286,12 @@ class TwoConvolutions(FusedBlock):
 
     def convolve(self, x, y, weight, bias, stride, residual=None) -> None:
         from ..kernels.conv import conv
+        from ..kernels.halved_conv import halved_conv
 
-        n, outputs, channels = y.shape
+        kernel = halved_conv if self.layout.symmetric else conv
+        n, outputs, _ = y.shape
         tile = 64
-        conv[(-(-n * outputs // tile),)](
+        kernel[(-(-n * outputs // tile),)](
             x=x,
             y=y,
             w=weight,
@@ -306,8 +308,7 @@ class TwoConvolutions(FusedBlock):
             tap=self.tap,
             dilation=self.geometry.dilation,
             stride=stride,
-            K=len(weight),
-            C=channels,
+            K=self.geometry.kernel_sizes[1],
             M=tile,
             INPUTS=self.inputs,
             NORMALISE=False,
@@ -318,6 +319,7 @@ class TwoConvolutions(FusedBlock):
             STATISTICS=False,
             num_warps=4,
             num_stages=2,
+            **self.layout.sizes,
             **FUSION,
         )
 
@@ -327,20 +329,20 @@ class Head:
 
     TILE = 64  # positions, and labels
 
-    def __init__(self, weights, sample, dtype, precision) -> None:
-        labels, channels = weights.head_weight.shape
-        self.labels, self.sample = labels, sample
+    def __init__(self, weights, sample, layout, precision) -> None:
+        self.labels, self.sample = len(weights.head_weight), sample
+        self.pairs = layout.symmetric
         self.inputs = INPUTS.get(precision, "ieee")
-        extra = -labels % self.TILE
+        extra = 0, -self.labels % self.TILE
         pad = torch.nn.functional.pad
-        matrix = pad(weights.head_weight.T, (0, extra, 0, padded_channels(channels) - channels))
-        self.weight = matrix.to(dtype).contiguous()
-        self.bias = pad(weights.head_bias, (0, extra)).contiguous()
+        matrix = pad(layout.head(weights.head_weight), extra)
+        self.weight = matrix.to(DTYPES[precision]).contiguous()
+        self.bias = pad(weights.head_bias, extra).contiguous()
 
     def __call__(self, x: Tensor, outputs: int) -> Tensor:
         from ..kernels.head import head
 
-        n, length, channels = x.shape
+        n, length, _ = x.shape
         y = torch.empty(n, outputs, self.labels, device=x.device)
         head[(-(-outputs // self.TILE) * n, len(self.bias) // self.TILE)](
             x=x,
@@ -351,10 +353,11 @@ class Head:
             outputs=outputs,
             labels=self.labels,
             sample=self.sample,
-            C=channels,
+            C=len(self.weight),
             LABELS=self.TILE,
             M=self.TILE,
             INPUTS=self.inputs,
+            PAIRS=self.pairs,
             num_warps=4,
             num_stages=1,
             **FUSION,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from . import triton_engine
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
-from .triton_engine import FUSION, INPUTS, letters_of
+from .triton_engine import FUSION, INPUTS
+from .triton_layout import Layout, layout_of
 
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
@@ -23,8 +22,12 @@ class Call(BlockCall):
     """A block's arguments, and what kernels are told of them."""
 
     @property
+    def layout(self) -> Layout:
+        return layout_of(self.channels, self.symmetric)
+
+    @property
     def padded(self) -> int:
-        return triton_engine.padded_channels(self.channels)
+        return self.layout.padded
 
     @property
     def dtype(self) -> torch.dtype:
@@ -36,14 +39,30 @@ class Call(BlockCall):
         return dict(C=self.padded, M=TILE, num_warps=4) | FUSION
 
     @property
+    def multiplied(self) -> dict:
+        """What every kernel that multiplies matrices is."""
+        return dict(INPUTS=INPUTS.get(self.precision, "ieee"), num_stages=2)
+
+    @property
     def products(self) -> dict:
-        """The same for kernels that multiply matrices."""
-        return self.fixed | dict(INPUTS=INPUTS.get(self.precision, "ieee"), num_stages=2)
+        """For convolutions of rows."""
+        return self.layout.sizes | dict(M=TILE, num_warps=4) | FUSION | self.multiplied
+
+    @property
+    def whole_products(self) -> dict:
+        """For convolutions of rows that know nothing of pairs."""
+        return self.fixed | self.multiplied
 
     @property
     def code_products(self) -> dict:
         """For kernels that make one-hot tiles, whose registers four warps do not have."""
-        return self.products | {"num_warps": 8}
+        return self.whole_products | {"num_warps": 8}
+
+    @property
+    def sums_of(self) -> dict:
+        """For reductions over tiles."""
+        halves = 2 if self.symmetric else 1
+        return self.fixed | dict(C=self.padded // halves, B=SUMMED, HALVES=halves)
 
     def rows(self, length: int) -> Tensor:
         shape = self.sequences, length, self.padded
@@ -59,7 +78,7 @@ class Call(BlockCall):
     def pad(self, vector: Tensor | None) -> Tensor | None:
         if vector is None:
             return None
-        return pad(vector, (0, self.padded - vector.shape[-1])).contiguous()
+        return self.layout.pad(vector)
 
     @property
     def table(self) -> Tensor | None:
@@ -106,22 +125,15 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     )
 
 
-def _forward_taps(weight: Tensor, call: Call) -> Tensor:
-    """(C, C_in, k) -> (k, C_in', C') of the rows' dtype."""
-    extra = call.padded - call.channels
-    return pad(weight.permute(2, 1, 0), (0, extra, 0, extra)).to(call.dtype).contiguous()
-
-
 def convolve_first(call: Call, a1: Tensor, statistics: bool = True) -> Tensor | None:
     """``a1`` of codes or rows; statistics of its tiles (tiles, 2, C'), if batch norm needs them."""
     from ..kernels.code_conv import code_conv
 
     sums = call.sums(call.tiles(call.length1)) if statistics and call.batch_norm else None
     if not call.codes:
-        taps = _forward_taps(call.weight1, call)
-        _conv(call, call.x, taps, a1, sums, stride=1)
+        _conv(call, call.x, call.weight1, a1, sums, stride=1)
         return sums
-    letters = letters_of(call.weight1, call.padded, call.dtype)
+    letters = call.layout.letters(call.weight1).to(call.dtype)
     code_conv[(call.tiles(call.length1),)](
         codes=call.x,
         y=a1,
@@ -141,19 +153,21 @@ def convolve_first(call: Call, a1: Tensor, statistics: bool = True) -> Tensor | 
 
 def _convolve_second(call: Call, a1: Tensor, norm1: Norm, a2: Tensor) -> Tensor | None:
     sums = call.sums(call.tiles(call.length2)) if call.batch_norm else None
-    taps, mask = _forward_taps(call.weight2, call), call.pad(call.mask1)
-    _conv(call, a1, taps, a2, sums, stride=call.stride, norm=norm1, mask=mask)
+    mask = call.pad(call.mask1)
+    _conv(call, a1, call.weight2, a2, sums, stride=call.stride, norm=norm1, mask=mask)
     return sums
 
 
-def _conv(call: Call, x, taps, y, sums, *, stride, norm=None, mask=None) -> None:
+def _conv(call: Call, x, weight, y, sums, *, stride, norm=None, mask=None) -> None:
     from ..kernels.conv import conv
+    from ..kernels.halved_conv import halved_conv
 
+    kernel = halved_conv if call.symmetric else conv
     outputs = y.shape[1]
-    conv[(call.tiles(outputs),)](
+    kernel[(call.tiles(outputs),)](
         x=x,
         y=y,
-        w=taps,
+        w=call.layout.taps(weight).to(call.dtype),
         scale=norm and norm.scale,
         shift=norm and norm.shift,
         masks=mask,
@@ -167,7 +181,7 @@ def _conv(call: Call, x, taps, y, sums, *, stride, norm=None, mask=None) -> None
         tap=0,
         dilation=call.dilation,
         stride=stride,
-        K=len(taps),
+        K=weight.shape[2],
         NORMALISE=norm is not None,
         DROPOUT=mask is not None,
         RELU=False,
@@ -193,11 +207,10 @@ def _norm(call: Call, statistics, length: int, gain, shift, mean, var) -> Norm:
         shift=call.pad(shift),
         eps=call.eps,
         out=out,
-        B=SUMMED,
-        **call.fixed,
+        **call.sums_of,
     )
-    mean.copy_(out[0, : call.channels])
-    var.copy_(out[1, : call.channels])
+    mean.copy_(call.layout.unpad(out[0]))
+    var.copy_(call.layout.unpad(out[1]))
     return Norm(mean=out[0], inverse=out[2], scale=out[3], shift=out[4])
 
 
