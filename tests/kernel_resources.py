@@ -1,5 +1,5 @@
-"""Registers, spills and shared memory of the kernels that the default model launches, compiled
-ahead of time: no GPU is needed.
+"""Registers, spills and shared memory of the kernels that the default model launches, plain
+and symmetric, compiled ahead of time: no GPU is needed.
 
     python tests/kernel_resources.py sm_80 sm_90 --write   # into tests/kernel_resources.tsv
     python tests/kernel_resources.py sm_89 sm_100 sm_120   # print only: `make aot`
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,25 +43,26 @@ def launches(target):
     originals = JITFunction.run, triton_engine.Chip.of
     JITFunction.run, triton_engine.Chip.of = record, lambda device: chip
     try:
-        infer()
-        train()
+        for symmetric in (False, True):
+            infer(symmetric)
+            train(symmetric)
     finally:
         JITFunction.run, triton_engine.Chip.of = originals
     return seen
 
 
-def infer():
-    """Default model, both strands, sparse and dense."""
+def infer(symmetric):
+    """Default model, sparse and dense; or as if its weights were those of pairs of channels."""
     model = TCN(TCNConfig(labels=[f"label{i}" for i in range(119)], first_kernel=15)).eval()
     codes = torch.empty(2, LENGTH, dtype=torch.uint8, device="meta")
     for stride in (32, 1):
         grid = model.config.grid(stride)
-        weights = model.folded()
+        weights = replace(model.folded(), symmetric=symmetric)
         triton_engine.prepare(weights.to("meta", torch.float32), grid, "bf16", codes.device)(codes)
 
 
-def train():
-    """One step of the default model, blocks with and without what differs between them."""
+def train(symmetric):
+    """One step of it, blocks with and without what differs between them."""
     model = TCN(TCNConfig(labels=["a"], first_kernel=15, dropout=0.1)).to("meta")
     grid = model.config.grid(32)
     x = torch.empty(8, 32_768, dtype=torch.uint8, device="meta")
@@ -84,8 +86,9 @@ def train():
             tap=block.tap // geometry.grid_in,
             eps=1e-5,
             precision="bf16",
+            symmetric=symmetric,
         )
-        saved = ops.outputs_of(call, triton_engine.padded_channels(c))
+        saved = ops.outputs_of(call, triton_blocks.padded_channels(c, "bf16", symmetric))
         triton_blocks.forward(call, saved)
         gradients = (g if g.numel() else None for g in ops.empty_gradients(call))
         triton_blocks.backward(saved.y, call, saved, BlockGradients(*gradients))
