@@ -93,8 +93,8 @@ def why_not_fused(geometry: BlockGrid, layout: Layout, precision: str, chip: Chi
     rows = Tiling.of(chip, geometry, layout).rows
     # both weights, and the tiles on their way to the matrix units
     needed = (2 * k * padded + (2 * k - 1) * rows) * padded * size
-    if layout.symmetric:  # tf32 and what it leaves: weights twice
-        needed = (k * padded * (size // 2) + 2 * k * rows) * padded // 2 * size
+    if layout.symmetric:  # weights of fp32 twice: as tf32, and what that leaves
+        needed = (k * padded * size + 2 * k * rows) * padded // 2 * size
     if needed > chip.shared:
         return f"{needed >> 10} KiB of shared memory are needed, {chip.shared >> 10} there"
     return None

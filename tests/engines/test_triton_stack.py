@@ -10,6 +10,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import reference, triton_engine
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
+from tcnfast.engines.triton_layout import Layout
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
@@ -198,7 +199,7 @@ def test_why_not_says_what_is_missing(monkeypatch):
 )
 def test_which_blocks_are_one_kernel(channels, k, precision, chip, reason):
     block = stack_grid(k, 4, 4).blocks[1]
-    found = triton_engine.why_not_fused(block, channels, precision, chip)
+    found = triton_engine.why_not_fused(block, Layout(channels), precision, chip)
     assert found is None if reason is None else reason in found
 
 
