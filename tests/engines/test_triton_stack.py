@@ -213,7 +213,7 @@ def test_a_backend_named_runs_or_raises(monkeypatch):
 @pytest.mark.parametrize("dilation, sequences", [(1, 1), (128, 1), (1, 64), (128, 1000)])
 def test_rows_are_long_enough_and_cover_all(outputs, dilation, sequences):
     chip = triton_engine.Chip(132, 232_448, True)
-    tiling = triton_engine.Tiling.of(chip, 3)
+    tiling = triton_engine.Tiling.of(chip, stack_grid(3, 4, 4).blocks[1], Layout(64))
     steps = triton_engine.row_steps(outputs, dilation, sequences, chip, tiling)
     assert steps >= 32
     rows = -(-outputs // (dilation * steps)) * dilation
