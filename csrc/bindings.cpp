@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #if defined(__linux__)
@@ -140,8 +141,25 @@ BoundStack make_params(const std::vector<BoundBlock>& blocks, const Floats& code
 }
 
 std::unique_ptr<Stack> make_stack(const std::string& isa, const std::string& precision,
-                                  const BoundStack& params, long chunk) {
-  return std::make_unique<Stack>(find_kernels(isa, precision), params, chunk);
+                                  const BoundStack& params, long chunk, const std::string& lists) {
+  const auto chosen = lists == "measured" ? Lists::Measured
+                      : lists == "always" ? Lists::Always
+                                          : Lists::Never;
+  if (chosen == Lists::Never && lists != "never")
+    throw std::invalid_argument("lists: must be measured, never or always");
+  return std::make_unique<Stack>(find_kernels(isa, precision), params, chunk, chosen);
+}
+
+// Of every convolution in order: its block, which of the block's it is, the share of its inputs
+// that are not 0, -1 if it was not measured, and whether it goes over lists of them.
+std::vector<std::tuple<int, int, double, bool>> convolutions(const Stack& stack) {
+  std::vector<std::tuple<int, int, double, bool>> all;
+  for (size_t i = 0; i < stack.blocks.size(); ++i) {
+    const Convolution &first = stack.blocks[i].first, &second = stack.blocks[i].second;
+    if (i > 0) all.emplace_back(i, 1, first.density, first.listed);
+    all.emplace_back(i, 2, second.density, second.listed);
+  }
+  return all;
 }
 
 std::unique_ptr<Substitutions> make_substitutions(const std::string& isa,
@@ -257,9 +275,10 @@ PYBIND11_MODULE(_C, m) {
            py::arg("receptive_field"), py::arg("symmetric") = false);
   py::class_<Stack>(m, "Stack")
       .def(py::init(&make_stack), py::kw_only(), py::arg("isa"), py::arg("precision"),
-           py::arg("params"), py::arg("chunk") = 0)
+           py::arg("params"), py::arg("chunk") = 0, py::arg("lists") = "never")
       .def("score", score)
       .def("seconds", seconds)
+      .def("convolutions", convolutions)
       .def_readonly("chunk", &Stack::chunk);
   py::class_<Substitutions>(m, "Substitutions")
       .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("params"))

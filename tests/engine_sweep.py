@@ -83,11 +83,18 @@ def main(build):
             outs = []
             for chunk, threads in runs(isa, shape):
                 torch.set_num_threads(threads)
-                outs.append(score(weights, shape.grid, codes, precision, shape.strand, chunk))
+                tried_lists = [
+                    score(weights, shape.grid, codes, precision, shape.strand, **options)
+                    for options in ({"chunk": chunk, "lists": lists} for lists in (False, True))
+                ]
+                outs.append(torch.stack(tried_lists))
                 torch.set_num_threads(1)
             try:
-                assert_close(outs[0], want, pt)
+                for out in outs[0]:
+                    assert_close(out, want, pt)
                 assert all(torch.equal(out, outs[0]) for out in outs), "bits depend on the chunk"
+                same = make is symmetric_weights or torch.equal(*outs[0])
+                assert same, "bits depend on lists"
             except AssertionError as error:
                 raise SystemExit(f"{isa} {precision} {shape}: {error}") from None
         try:

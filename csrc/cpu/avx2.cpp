@@ -9,6 +9,17 @@
 namespace tcnfast {
 namespace {
 
+// The bits that are set in a byte, in order, and how many.
+struct SetBits {
+  constexpr SetBits() {
+    for (int byte = 0; byte < 256; ++byte)
+      for (int bit = 0; bit < 8; ++bit)
+        if (byte >> bit & 1) lanes[byte][n[byte]++] = uint8_t(bit);
+  }
+  uint8_t lanes[256][8] = {}, n[256] = {};
+};
+constexpr SetBits SET_BITS;
+
 struct Avx2Fp32 {
   using Reg = __m256;
   using Weights = __m256;
@@ -34,14 +45,15 @@ struct Avx2Fp32 {
   static Reg where_positive(Reg condition, Reg v) {
     return _mm256_and_ps(_mm256_cmp_ps(condition, _mm256_setzero_ps(), _CMP_GT_OQ), v);
   }
-  // place + lane of the lanes that are not 0, and how many
-  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
-    int n = 0;
-    for (int lane = 0; lane < lanes; ++lane) {
-      out[n] = place + lane;
-      n += p[lane] != 0.f;
-    }
-    return n;
+  // place + lane of the lanes that are not 0, and how many; writes a whole vector
+  static int list_nonzero(const char* p, uint32_t place, uint32_t* out) {
+    const int there =
+        _mm256_movemask_ps(_mm256_cmp_ps(load_row(p), _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.lanes[there]));
+    const __m256i first = _mm256_set1_epi32(int(place));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        _mm256_add_epi32(_mm256_cvtepu8_epi32(lanes), first));
+    return SET_BITS.n[there];
   }
 };
 

@@ -7,6 +7,13 @@
 namespace tcnfast {
 namespace {
 
+inline int compress(__mmask16 there, uint32_t place, uint32_t* out) {
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(int(place)));
+  _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(there, places));
+  return __builtin_popcount(there);
+}
+
 struct Avx512Fp32 {
   using Reg = __m512;
   using Weights = __m512;
@@ -32,13 +39,9 @@ struct Avx512Fp32 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), v);
   }
   // place + lane of the lanes that are not 0, and how many; writes a whole vector
-  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __mmask16 there =
-        _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(int(place)));
-    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(there, places));
-    return __builtin_popcount(there);
+  static int list_nonzero(const char* p, uint32_t place, uint32_t* out) {
+    return compress(_mm512_test_epi32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32(0x7fffffff)),
+                    place, out);
   }
 };
 
@@ -53,7 +56,9 @@ struct Avx512Bf16 {
   static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
   static Reg load_row(const char* p) {
     const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+    // masked as relu below, and for its reason
+    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xffff, halves);
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, wide, 16));
   }
   static void store_row(char* p, Reg v) {
     const __m256bh rounded = _mm512_cvtneps_pbh(v);
@@ -87,6 +92,11 @@ struct Avx512Bf16 {
   static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
   static Reg where_positive(Reg condition, Reg v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+  }
+  // place + lane of the pairs that are not 0, and how many; writes a whole vector
+  static int list_nonzero(const char* p, uint32_t place, uint32_t* out) {
+    return compress(_mm512_test_epi32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32(0x7fff7fff)),
+                    place, out);
   }
 };
 #endif

@@ -34,11 +34,13 @@ struct Generic {
   static Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }
   static Reg where_positive(Reg condition, Reg v) { return condition > 0.f ? v : Reg{}; }
   // place + lane of the lanes that are not 0, and how many
-  static int list_nonzero(const float* p, uint32_t place, uint32_t* out) {
+  static int list_nonzero(const char* p, uint32_t place, uint32_t* out) {
+    float values[lanes];
+    memcpy(values, p, sizeof values);
     int n = 0;
     for (int lane = 0; lane < lanes; ++lane) {
       out[n] = place + lane;
-      n += p[lane] != 0.f;
+      n += values[lane] != 0.f;
     }
     return n;
   }

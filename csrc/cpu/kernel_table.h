@@ -3,6 +3,7 @@
 
 #include "conv.h"
 #include "conv_halved.h"
+#include "sparse.h"
 #include "train_rows.h"
 
 namespace tcnfast {
@@ -26,7 +27,7 @@ constexpr Kernels kernels() {
           nullptr,
           nullptr,
           &train_table<V>,
-          sparse_kernels<V>(),
+          &sparse_table<V>,
           &halved_table<V>};
 }
 

@@ -42,14 +42,16 @@ struct Lookup {
   long rows;
 };
 
-// Rows of a convolution, of whose inputs most are 0: it goes over the others alone. Rows of x lie
-// one behind another, taps too. Bits are those of the convolution that takes all inputs.
+// Rows of a convolution, of whose inputs many are 0: it goes over the others alone. Rows of x lie
+// one behind another. A step is what one multiply-add takes of a row: a channel, or a pair in bf16. Bits
+// are those of the convolution that takes all inputs, where weights are finite; but a sum of nothing
+// keeps a bias of -0, and in bf16 one too small to be normal.
 struct SparseConv {
-  Conv conv;               // `x`: row 0 of the list; x_row and x_tap unused; `weights`:
-                           // (taps, inputs, outputs), outputs whole vectors
-  const uint32_t* places;  // row * inputs + channel of what is not 0, in order
-  const uint32_t* begins;  // of each row of x in `places`, and the end
-  long first, stride;      // row of x at tap 0 of the first output; from one output to the next
+  Conv conv;                // `x`: row 0 of the list; x_row and x_tap unused
+  const uint32_t* places;   // row * steps + step of what is not 0, in order
+  const uint32_t* begins;   // of each row of x in `places`, and the end
+  long first, stride, tap;  // row of x at tap 0 of the first output; from one output to the next;
+                            // from one tap to the next
 };
 
 // One row of what a change moves, see MovedConv.
@@ -76,12 +78,14 @@ struct MovedConv {
 };
 
 struct SparseKernels {
-  // Lists what of `rows` rows is not 0; `places` has room for all of them and 16 more.
+  int step;  // channels
+  // Lists what of `rows` rows is not 0; `places` has room for all steps and 16 more.
   void (*list)(const char* x, long rows, int inputs, uint32_t* places, uint32_t* begins);
   void (*conv_relu)(const SparseConv&);
   void (*conv_residual)(const SparseConv&);
   void (*conv_residual_codes)(const SparseConv&);
-  void (*moved)(const MovedConv&);  // `out_places` has room for all of them and 16 more
+  // `out_places` has room for all of them and 16 more; null for bf16
+  void (*moved)(const MovedConv&);
 };
 
 // The convolutions of a strand-symmetric layer with half of the products (conv_halved.h). `inputs`
@@ -175,7 +179,7 @@ struct Kernels {
   void (*leave)();                           // thread; null where there is nothing to do
 
   const TrainKernels* train;
-  const SparseKernels* sparse;  // null for bf16
+  const SparseKernels* sparse;  // null for AMX
   const HalvedKernels* halved;
 };
 

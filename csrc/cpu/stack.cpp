@@ -1,11 +1,13 @@
 #include "stack.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
 #include "halved.h"
+#include "lists.h"
 #include "stream.h"
 #include "threads.h"
 
@@ -38,7 +40,7 @@ void Seconds::add(const Seconds& other) {
   head += other.head;
 }
 
-Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk)
+Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk, Lists lists)
     : kernels(k),
       symmetric(params.symmetric),
       channels(params.channels),
@@ -71,6 +73,7 @@ Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk)
   }
   head = pack_head(params.head_weight, params.head_bias);
   chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes, k.row_block);
+  choose_lists(params, lists);
 }
 
 Stack::~Stack() = default;
@@ -92,6 +95,41 @@ Convolution Stack::pack(const float* weights, const float* bias, int taps) const
   else
     kernels.pack(weights, channels, channels, padded, taps, packed.data());
   return {taps, std::move(packed), in_order(bias, 1)};
+}
+
+// All weights, those of a symmetric stack for rows in pair order.
+Buffer Stack::pack_direct(const float* weights, int taps) const {
+  std::vector<float> ordered(size_t(padded) * padded * taps);
+  for (int o = 0; o < padded; ++o)
+    for (int i = 0; i < padded; ++i)
+      if (order[o] >= 0 && order[i] >= 0)
+        std::copy_n(weights + (ptrdiff_t(order[o]) * channels + order[i]) * taps, taps,
+                    &ordered[(size_t(o) * padded + i) * taps]);
+  Buffer packed(kernels.packed_bytes(padded, padded, taps));
+  kernels.pack(ordered.data(), padded, padded, padded, taps, packed.data());
+  return packed;
+}
+
+// An infinite weight times 0 is not 0: lists may not leave it out.
+static bool may_list(const float* weights, size_t n) {
+  constexpr float MOST = 3e38f;  // what is more may be infinite in bf16
+  return std::all_of(weights, weights + n, [](float w) { return std::abs(w) < MOST; });
+}
+
+void Stack::choose_lists(const StackParams& params, Lists lists) {
+  if (lists == Lists::Never || !kernels.sparse) return;
+  const size_t square = size_t(channels) * channels;
+  if (lists == Lists::Measured) measure_density(*this);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto choose = [&](Convolution& convolution, const float* weights) {
+      if (!may_list(weights, square * convolution.taps)) return;
+      convolution.listed = lists == Lists::Always || faster_listed(*this, convolution);
+      if (convolution.listed && symmetric)
+        convolution.weights = pack_direct(weights, convolution.taps);
+    };
+    if (i > 0) choose(blocks[i].first, params.blocks[i].weight1);
+    choose(blocks[i].second, params.blocks[i].weight2);
+  }
 }
 
 // Of symmetric weights it takes the sums of the pairs.

@@ -16,6 +16,8 @@ namespace tcnfast {
 struct Convolution {
   int taps;
   Buffer weights, bias;
+  double density = -1;  // share of the steps it reads that are not 0 (lists.h), -1 if not measured
+  bool listed = false;  // goes over lists of them
 };
 
 struct Block {
@@ -31,13 +33,19 @@ struct Seconds {
   void add(const Seconds& other);
 };
 
+// Which convolutions go over lists of inputs that are not 0: those where a measurement says that it
+// is faster, none, or all that may.
+enum class Lists { Measured, Never, Always };
+
 class Stream;
 
 class Stack {
  public:
   // `chunk`: positions of the first convolution that pass through all layers at once; 0 picks what
-  // fits the second-level cache. Scores do not depend on it.
-  Stack(const Kernels& kernels, const StackParams& params, long chunk = 0);
+  // fits the second-level cache. Scores do not depend on it, nor on `lists`, unless the stack is
+  // symmetric: what goes over lists has all products, and rounds otherwise than halved ones.
+  Stack(const Kernels& kernels, const StackParams& params, long chunk = 0,
+        Lists lists = Lists::Never);
   ~Stack();
 
   // codes (batch, length), values 0 to 4, length >= receptive_field, to logits
@@ -75,6 +83,8 @@ class Stack {
   Buffer in_order(const float* values, int rows) const;
   Convolution pack(const float* weights, const float* bias, int taps) const;
   Convolution pack_head(const float* weights, const float* bias) const;
+  Buffer pack_direct(const float* weights, int taps) const;
+  void choose_lists(const StackParams& params, Lists lists);
   std::unique_ptr<Stream> borrow() const;
   void give_back(std::unique_ptr<Stream> stream) const;
 

@@ -113,10 +113,11 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     } else if (done1 > state.done1) {
       const Conv c =
           call(block, block.first, x.at(state.done1), 1, h.at(state.done1), done1 - state.done1);
-      stack_.conv_relu(c);
+      convolve(block.first, c, stack_.conv_relu, &SparseKernels::conv_relu);
       time.lap(seconds.convolutions);
     }
 
+    count(2 * i + 1, h.at(state.done1), done1 - state.done1);
     const long done2 = outputs(done1, block.reach2(), block.stride);
     State* next = i + 1 < states_.size() ? &states_[i + 1] : nullptr;
     const Rows y{y_.data(), next ? next->x_first : state.done2, done2, row};
@@ -130,24 +131,18 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
         c.codes = codes + block.tap + from;
         c.codes_row = block.stride;
         c.code_rows = stack_.code_residual.floats();
-        stack_.conv_residual_codes(c);
+        convolve(block.second, c, stack_.conv_residual_codes, &SparseKernels::conv_residual_codes);
       } else {
         c.residual = x.at(block.tap + from);
         c.residual_row = block.stride * row;
-        stack_.conv_residual(c);
+        convolve(block.second, c, stack_.conv_residual, &SparseKernels::conv_residual);
       }
       time.lap(seconds.convolutions);
     }
 
-    // what the next chunk will ask for again
-    state.h_first = std::min(done2 * block.stride, done1);
-    copy_rows(state.h.data(), h.at(state.h_first), done1 - state.h_first, row);
-    if (i > 0) {
-      state.x_first = std::min({done1, block.tap + done2 * block.stride, x.end});
-      copy_rows(state.x.data(), x.at(state.x_first), x.end - state.x_first, row);
-    }
-    const long from = std::exchange(state.done2, done2);
-    state.done1 = done1;
+    count(2 * i + 2, y.at(state.done2), done2 - state.done2);
+    const long from = state.done2;
+    keep(i, x, h, done2);
     time.lap(seconds.history);
     if (!next) {
       write_head(y, from, logits);
@@ -156,6 +151,55 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     std::swap(x_, y_);
     x = y;
   }
+}
+
+// What the next chunk will ask for again of a block's inputs and of what is between its convolutions.
+void Stream::keep(size_t i, const Rows& x, const Rows& h, long done2) {
+  const Block& block = stack_.blocks[i];
+  State& state = states_[i];
+  state.done1 = h.end;
+  state.done2 = done2;
+  state.h_first = std::min(done2 * block.stride, h.end);
+  copy_rows(state.h.data(), h.at(state.h_first), h.end - state.h_first, h.bytes);
+  if (i == 0) return;
+  state.x_first = std::min({h.end, block.tap + done2 * block.stride, x.end});
+  copy_rows(state.x.data(), x.at(state.x_first), x.end - state.x_first, x.bytes);
+}
+
+// A convolution in the form that its stack chose.
+void Stream::convolve(const Convolution& convolution, const Conv& c, void (*dense)(const Conv&),
+                      void (*SparseKernels::*listed)(const SparseConv&)) {
+  if (!convolution.listed) return dense(c);
+  const long stride = c.x_row / stack_.row_bytes, tap = c.x_tap / stack_.row_bytes;
+  list(c.x, (c.rows - 1) * stride + (c.taps - 1) * tap + 1);
+  (stack_.kernels.sparse->*listed)({c, reinterpret_cast<uint32_t*>(places_.data()),
+                                    reinterpret_cast<uint32_t*>(begins_.data()), 0, stride, tap});
+}
+
+// Lists what of `rows` rows is not 0, and counts it.
+uint32_t Stream::list(const char* x, long rows) {
+  constexpr size_t VECTOR = 16;  // what a kernel may write too far
+  const size_t steps = rows * (stack_.padded / stack_.kernels.sparse->step);
+  uint32_t* places = reinterpret_cast<uint32_t*>(places_.room((steps + VECTOR) * sizeof(uint32_t)));
+  uint32_t* begins = reinterpret_cast<uint32_t*>(begins_.room((rows + 1) * sizeof(uint32_t)));
+  stack_.kernels.sparse->list(x, rows, stack_.padded, places, begins);
+  return begins[rows];
+}
+
+std::vector<double> Stream::densities(const uint8_t* codes, long scores, float* logits) {
+  nonzero_.assign(2 * states_.size() + 1, 0);
+  steps_ = nonzero_;
+  run(codes, scores, logits);
+  for (size_t i = 0; i < nonzero_.size(); ++i)
+    if (steps_[i] > 0) nonzero_[i] /= steps_[i];
+  steps_.clear();
+  return std::move(nonzero_);
+}
+
+void Stream::count(size_t convolution, const char* x, long rows) {
+  if (steps_.empty() || rows <= 0) return;
+  nonzero_[convolution] += list(x, rows);
+  steps_[convolution] += double(rows) * (stack_.padded / stack_.kernels.sparse->step);
 }
 
 // Rows of a convolution of a block; its inputs are `stride` rows apart.

@@ -20,6 +20,10 @@ class Stream {
   // Scores [0, scores) of windows `stack.stride` apart, the first at codes[0].
   void run(const uint8_t* codes, long scores, float* logits);
 
+  // The same, and the shares of steps that were not 0 in what both convolutions of every block
+  // read; 0 where the first one reads codes.
+  std::vector<double> densities(const uint8_t* codes, long scores, float* logits);
+
   Seconds seconds;
 
  private:
@@ -39,6 +43,11 @@ class Stream {
   };
 
   void advance(long end, const uint8_t* codes, float*& logits);
+  void keep(size_t block, const Rows& x, const Rows& h, long done2);
+  void convolve(const Convolution& convolution, const Conv& c, void (*dense)(const Conv&),
+                void (*SparseKernels::*listed)(const SparseConv&));
+  uint32_t list(const char* x, long rows);
+  void count(size_t convolution, const char* x, long rows);
   Conv call(const Block& block, const Convolution& convolution, const char* x, long stride,
             char* out, long rows) const;
   void write_head(const Rows& y, long from, float*& logits);
@@ -48,6 +57,9 @@ class Stream {
   std::vector<uint8_t> words_;
   Buffer x_, h_, y_;  // y_ becomes x_ from block to block
   Buffer scratch_;    // of halved convolutions
+  Buffer places_, begins_;  // of what is not 0 in the rows that a convolution reads
+  // of two convolutions a block, while densities are measured: steps that are not 0, and all
+  std::vector<double> nonzero_, steps_;
 };
 
 }  // namespace tcnfast

@@ -76,7 +76,8 @@ Span reached(Span moved, long reach, long stride, long outputs) {
 
 Substitutions::Substitutions(const Kernels& kernels, const StackParams& params)
     : stack(kernels, direct(params)) {
-  if (!kernels.sparse) throw std::invalid_argument("substitutions: fp32 alone");
+  if (!kernels.sparse || !kernels.sparse->moved)
+    throw std::invalid_argument("substitutions: fp32 alone");
   long rows = stack.receptive_field;
   for (size_t i = 0; i < stack.blocks.size(); ++i) {
     const Block& block = stack.blocks[i];

@@ -45,7 +45,7 @@ class Substitutions {
                      float* gained, int threads) const;
 
   // Rows of a layer that one window has: a block's inputs, what is between its convolutions, and
-  // its outputs; and weights as the sparse kernels take them.
+  // its outputs; and weights as differences of rows take them.
   struct Level {
     long inputs, hidden, outputs;
     Buffer first, second;  // (taps, inputs, outputs)

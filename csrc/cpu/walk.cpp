@@ -6,8 +6,7 @@
 namespace tcnfast {
 namespace {
 
-// A dense convolution has nine tenths of the processor's multiply-adds at work, a sparse one half
-// of them; the bits are the same.
+// Where lists and the dense kernel are as fast, see lists.cpp; the bits are the same.
 constexpr double SPARSE_BELOW = 0.6;
 
 }  // namespace
@@ -166,14 +165,12 @@ void Walk::convolve(size_t level, int which, const Task& task) {
   const std::vector<uint32_t>& begins = task.of_x.begins;
   const long end = task.from + (task.rows - 1) * which + c.taps;
   const Kernels& k = stack_.kernels;
+  c.weights = convolution.weights.data();
   if (begins[end] - begins[task.from] < SPARSE_BELOW * (end - task.from) * c.inputs) {
-    const Substitutions::Level& weights = all_.levels[level];
-    c.weights = (which == 1 ? weights.first : weights.second).data();
-    const SparseConv s{c, task.of_x.places.data(), begins.data(), task.from, which};
+    const SparseConv s{c, task.of_x.places.data(), begins.data(), task.from, which, 1};
     if (which == 1) return k.sparse->conv_relu(s);
     return task.codes ? k.sparse->conv_residual_codes(s) : k.sparse->conv_residual(s);
   }
-  c.weights = convolution.weights.data();
   c.x += task.from * row();
   if (which == 1) return k.conv_relu(c);
   return task.codes ? k.conv_residual_codes(c) : k.conv_residual(c);

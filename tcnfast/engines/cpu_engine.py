@@ -7,8 +7,9 @@ TCNFAST_CPU_ISA makes the engine take the processor for a lesser one: ``amx``, `
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -67,29 +68,53 @@ def keep_freed_memory() -> None:
         _C.keep_freed_memory()
 
 
-def prepare(
-    weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0
-) -> Callable[[Tensor], Tensor]:
-    """Pack the weights; the result maps uint8 codes (B, T) to float32 logits (B, P, labels).
+class Sparsity(NamedTuple):
+    """What a convolution of a stack reads, and whether it leaves zeros out."""
 
-    ``chunk``: positions that pass through all layers at once, 0 for what fits the cache. Neither it
-    nor the number of threads (PyTorch's) changes a bit of the logits.
+    block: int
+    convolution: int  # of the block: 1 or 2
+    nonzero: float | None  # share of its inputs (bf16: pairs of them), None if not measured
+    listed: bool
+
+
+class Scorer:
+    """A packed stack: maps uint8 codes (B, T) to float32 logits (B, P, labels).
+
+    ``sparsity``: of every convolution whose inputs are channels, in order.
     """
-    stack = pack(weights, grid, precision, chunk=chunk)
-    n_labels = len(weights.head_bias)
 
-    def run(codes: Tensor) -> Tensor:
+    def __init__(self, stack, grid: StackGrid, n_labels: int) -> None:
+        self._stack, self._grid, self._labels = stack, grid, n_labels
+        self.sparsity = [
+            Sparsity(block, convolution, None if nonzero < 0 else nonzero, listed)
+            for block, convolution, nonzero, listed in stack.convolutions()
+        ]
+
+    def __call__(self, codes: Tensor) -> Tensor:
         codes = codes.contiguous()
         n, length = codes.shape
-        logits = torch.empty(n, grid.n_scores(length), n_labels)
+        logits = torch.empty(n, self._grid.n_scores(length), self._labels)
+        threads = torch.get_num_threads()
         try:
             with _threads_start():
-                stack.score(codes.data_ptr(), n, length, logits.data_ptr(), torch.get_num_threads())
+                self._stack.score(codes.data_ptr(), n, length, logits.data_ptr(), threads)
         except ValueError as error:
             raise TcnfastError(f"plan input: {error}") from None
         return logits
 
-    return run
+
+def prepare(
+    weights: reference.StackWeights,
+    grid: StackGrid,
+    precision: str,
+    *,
+    chunk: int = 0,
+    lists: bool | None = None,
+) -> Scorer:
+    """Pack the weights, see :func:`pack`."""
+    return Scorer(
+        pack(weights, grid, precision, chunk=chunk, lists=lists), grid, len(weights.head_bias)
+    )
 
 
 class Substitutions:
@@ -166,10 +191,29 @@ def _threads_start() -> Iterator[None]:
         raise TcnfastError(f"the C++ engine could not start its threads ({error})") from None
 
 
-def pack(weights: reference.StackWeights, grid: StackGrid, precision: str, *, chunk: int = 0):
-    """The ``_C.Stack`` of folded weights on the grids of ``grid``."""
-    params = _parameters(weights, grid)
-    return _C.Stack(isa=isa(), precision=precision, chunk=chunk, params=params)
+def pack(
+    weights: reference.StackWeights,
+    grid: StackGrid,
+    precision: str,
+    *,
+    chunk: int = 0,
+    lists: bool | None = None,
+):
+    """The ``_C.Stack`` of folded weights on the grids of ``grid``.
+
+    ``chunk``: positions that pass through all layers at once, 0 for what fits the cache. ``lists``:
+    convolutions go over lists of the inputs that are not 0 where these are few on a fixed random
+    sequence (None), wherever weights are finite (True), or nowhere (False). AMX has no lists.
+    Neither, nor the number of threads (PyTorch's), changes a bit of the logits; but with lists a
+    convolution of a symmetric stack is not halved, and rounds otherwise.
+    """
+    return _C.Stack(
+        isa=isa(),
+        precision=precision,
+        params=_parameters(weights, grid),
+        chunk=chunk,
+        lists={None: "measured", True: "always", False: "never"}[lists],
+    )
 
 
 def _parameters(weights: reference.StackWeights, grid: StackGrid):

@@ -70,8 +70,9 @@ class Plan:
     whether all of them are, so that every strand is the same plan.
 
     ``backend``, ``instructions`` (of the C++ engine, else None), ``precision`` and ``device`` tell
-    what really runs, ``passed_over`` why backends that "auto" would rather have taken do not. A
-    copy of the weights is taken: later training of the model does not reach the plan.
+    what really runs, ``passed_over`` why backends that "auto" would rather have taken do not;
+    ``sparsity`` which convolutions of each stack leave zeros out (of the C++ engine, else empty).
+    A copy of the weights is taken: later training of the model does not reach the plan.
 
     ``precision``: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
     in hardware, else fp32.
@@ -110,6 +111,7 @@ class Plan:
             for stacks, grid in zip(members, grids, strict=True)
             for stack in stacks
         ]
+        self.sparsity = [getattr(run, "sparsity", []) for run, _ in self._runs]
 
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:

@@ -107,11 +107,11 @@ def random_codes(*shape, seed=0):
     return codes
 
 
-def score(weights, grid, codes, precision, strand="+", chunk=0):
+def score(weights, grid, codes, precision, strand="+", **options):
     """Logits of the engine on the instruction set that TCNFAST_CPU_ISA names."""
     strands = {"+": weights, "-": weights.mirrored(grid)}
     runs = [strands[s] for s in ("+", "-") if strand in (s, "both")]
-    return sum(cpu_engine.prepare(w, grid, precision, chunk=chunk)(codes) for w in runs) / len(runs)
+    return sum(cpu_engine.prepare(w, grid, precision, **options)(codes) for w in runs) / len(runs)
 
 
 @cache  # several engines are compared with one truth
