@@ -30,7 +30,7 @@ from tangermeme import saturation_mutagenesis as tangermeme
 
 import tcnfast
 from benchmarks.harness import GENOME, PROCESSOR, WALL, record
-from tcnfast.attribute.integrated_gradients import integrated_gradients_of
+from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.mutagenesis import Mutagenesis
 from tcnfast.attribute.networks import Networks, one_hot
 from tcnfast.engines import cpu_engine
@@ -134,7 +134,7 @@ def gradient_sides(
         return run
 
     def ours() -> np.ndarray:
-        found = integrated_gradients_of(networks, codes, labels, steps=STEPS)
+        found = integrated_gradients(networks, codes, labels, steps=STEPS)
         return np.stack([(e.hypothetical * there.numpy()).sum(1) for e in found])
 
     sides = {f"captum, batches of {batch}": theirs(batch) for batch in INTERNAL_BATCHES}

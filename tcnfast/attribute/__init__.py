@@ -48,8 +48,8 @@ class AttributeOptions(SiteOptions):
 
     method: str = option("ig", _METHOD, choices=METHODS)
     baseline: str = option("zeros", _BASELINE, choices=BASELINES)
-    steps: int = option(50, "points of a path of ig", unit="N", least=1)
-    shuffles: int = option(10, "shuffles of a window, for that baseline", unit="N", least=1)
+    steps: int = option(50, "points on a path of ig", unit="N", least=1)
+    shuffles: int = option(10, "shuffles of each window, as baselines", unit="N", least=1)
     seed: int = seed_option("the shuffles")
 
 

@@ -177,6 +177,23 @@ def targets_option(help: str = "labels to look at (default: all)") -> tuple[str,
     return option(None, help, kind=names, unit="LABELS", short="-t")
 
 
+def chosen_labels(
+    labels: Sequence[str], wanted: Sequence[str], option: str = "targets"
+) -> list[str]:
+    """Those of a model's labels that an option names, in their order; all for "all". Raises
+    TcnfastError for a name that the model lacks."""
+    if list(wanted) == ["all"]:
+        return list(labels)
+    if not wanted:
+        raise TcnfastError(f"{setting(option)}: names no label")
+    for name in wanted:
+        if name not in labels:
+            raise TcnfastError(
+                f"{setting(option)}: the model has no label {name!r}; see tcnfast info"
+            )
+    return [label for label in labels if label in set(wanted)]
+
+
 def chroms_option() -> tuple[str, ...] | None:
     """The option ``chroms``."""
     words = "contigs, or all (default: no alternative, unplaced, random or mitochondrial ones)"

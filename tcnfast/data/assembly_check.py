@@ -1,4 +1,4 @@
-"""Do the peaks lie where something binds? Peaks of another assembly lie on sequence like any."""
+"""Whether peaks are of this assembly: those of another lie on sequence like that around them."""
 
 from __future__ import annotations
 

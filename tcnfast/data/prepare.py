@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
+from ..base.tables import write_rows
 from ..genome.genome import Genome, Region
 from .assembly_check import contrasts
 from .data_options import LabelRule, PrepareOptions
@@ -165,12 +166,8 @@ def _some(names: list[str]) -> str:
 def _write_left_out(result: Path, left_out: list[LeftOut]) -> None:
     if not left_out:
         return
-    reasons = defaultdict(int)
-    with (result / LEFT_OUT).open("w", encoding="utf-8") as file:
-        print("accession", "label", "why", sep="\t", file=file)
-        for row in left_out:
-            print(row.accession, row.label, row.why, sep="\t", file=file)
-            reasons[row.why.partition(":")[0]] += 1
-    common = sorted(reasons, key=reasons.get, reverse=True)[:_NAMED]
-    words = "; ".join(f"{reasons[why]} {why}" for why in common)
+    rows = [(row.accession, row.label, row.why) for row in left_out]
+    write_rows(result / LEFT_OUT, ("accession", "label", "why"), rows)
+    reasons = Counter(row.why.partition(":")[0] for row in left_out).most_common(_NAMED)
+    words = "; ".join(f"{count} {why}" for why, count in reasons)
     log.info("rows of the metadata left out (%d; see %s): %s", len(left_out), LEFT_OUT, words)

@@ -8,7 +8,7 @@ from ..base.options import Run
 from ..base.verb import Input, NoOptions, verb
 
 FASTA = Input("fasta", "plain, gzip or bgzip; hg38.fa and hg38.fa.gz get hg38.2bit", many=True)
-FILE = Input("out", "another name for it, of a single FASTA", ("-o", "--output"), unit="FILE")
+FILE = Input("out", "another name for the .2bit of one FASTA", ("-o", "--output"), unit="FILE")
 
 
 @verb("write the .2bit of a FASTA file beside it", FASTA, FILE, run=("force",))

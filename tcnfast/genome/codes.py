@@ -8,7 +8,7 @@ from ..base.jit import jit
 
 N = 4
 
-# what stands for anything but ACGTN until it is settled: N, and a bit to know it by
+# the mark of any letter but ACGTN, until settle() makes it N: N with one more bit
 ODD = np.uint8(N | 8)
 
 # letters encoded at a time: they stay in the L1 cache

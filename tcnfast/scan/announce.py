@@ -47,7 +47,7 @@ def announce(job, pipeline: Pipeline | None) -> None:
 
 
 def announce_motifs(job) -> None:
-    """Say what a :class:`tcnfast.scan.motif_job.MotifJob` will do."""
+    """Say what a :class:`tcnfast.scan.motif_run.MotifJob` will do."""
     shares = ", ".join(
         f"{base} {share:.4f}" for base, share in zip("ACGT", job.background, strict=True)
     )

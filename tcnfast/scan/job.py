@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from ..base.options import Run
+from ..base.errors import TcnfastError
+from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
 from ..base.run_record import device_words, version
-from ..genome.genome import Genome
+from ..genome.genome import Genome, match_chroms, split_chroms
 from ..genome.intervals import read_bed
 from . import ScanOptions
-from .choices import chosen_chroms
 from .inputs import InputFiles
 from .pieces import Stretch, stretches
 from .scan_folder import ScanFolder
@@ -100,6 +100,18 @@ class Job:
                 "stages": stages.seconds,
             }
         )
+
+
+def chosen_chroms(genome: Genome, wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Contigs to scan, in file order, and those left out unasked."""
+    if wanted is None:
+        return split_chroms(genome.sizes)
+    if list(wanted) == ["all"]:
+        return list(genome.sizes), []
+    if not wanted:
+        raise TcnfastError(f"{setting('chroms')}: names no contig")
+    match_chroms(wanted, genome.sizes, setting("chroms"))
+    return [chrom for chrom in genome.sizes if chrom in set(wanted)], []
 
 
 def run_job(

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from ..base.jit import jit
 from ..base.tables import write_rows
 from ..pwm.log_odds import UNITS_PER_BIT
 from ..pwm.packed_hits import motif_bounds, unpack
-from .motif_job import MotifJob
 from .narrowpeak import NUMBER_BYTES, put, put_number, text_bytes
 from .scan_folder import SUMMARY, hits_file
+
+if TYPE_CHECKING:
+    from .motif_run import MotifJob
 
 _GROUP = 1 << 24  # hits in memory at once: 128 MiB
 _ROWS = 1 << 18  # hits that become text at once

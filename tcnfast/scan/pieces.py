@@ -101,7 +101,7 @@ def touches(within: Intervals, stride: int) -> Callable[[int, int], bool]:
 
 
 class Window(NamedTuple):
-    """What a score depends on: bases between scores, of its window, and of its label bin."""
+    """Bases between scores, of the window that a score sees, and of its label bin."""
 
     stride: int
     receptive_field: int

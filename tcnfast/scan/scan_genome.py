@@ -15,7 +15,7 @@ from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
 from ..base.logits import logit
-from ..base.options import Run, setting
+from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
 from ..base.tables import write_rows
@@ -28,7 +28,6 @@ from ..model.tcn import TCN
 from ..model.thresholds import choose_cutoffs
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
-from .choices import check_bigwig_lengths, chosen_devices, chosen_labels
 from .device_pool import Start, scan_on_devices
 from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
@@ -40,6 +39,7 @@ from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 
 COLUMNS = ("label", "chrom", "threshold", "expected_precision", "calls", "bases")  # of the summary
+BIGWIG_BASES = 2**32 - 1  # of a contig
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
 
@@ -183,6 +183,34 @@ class ScanJob(Job):
         """Backend, precision and instructions."""
         plan = self.scorer.plan
         return plan.backend, plan.precision, plan.instructions
+
+
+def chosen_devices(run: Run) -> list[str]:
+    """``devices`` as names, a process each; a bare number is a GPU. The one ``device`` if None."""
+    if run.devices is None:
+        return [run.device]
+    names = [f"cuda:{name}" if name.isdigit() else name for name in run.devices]
+    if run.device != "auto":
+        raise TcnfastError(f"{setting('device')} and {setting('devices')}: give one of the two")
+    if not names or "auto" in names:
+        raise TcnfastError(
+            f"{setting('devices')}: name each device, as in cuda:0,cuda:1 or cpu,cpu"
+        )
+    gpus = [name for name in names if name.startswith("cuda")]
+    if len(set(gpus)) < len(gpus) or (gpus and len(gpus) < len(names)):
+        given = setting("devices", ",".join(names))
+        raise TcnfastError(f"{given}: each GPU once, and not together with a processor")
+    return names
+
+
+def check_bigwig_lengths(sizes: dict[str, int]) -> None:
+    """Raise TcnfastError for a contig that is too long for a bigWig."""
+    for chrom, size in sizes.items():
+        if size > BIGWIG_BASES:
+            raise TcnfastError(
+                f"{setting('tracks')}: {chrom} has {size} bases, a bigWig at most {BIGWIG_BASES}; "
+                f"{setting('track_format', 'zarr')} has no such limit"
+            )
 
 
 def _pipeline(job: ScanJob, stages: Stages) -> Pipeline | None:

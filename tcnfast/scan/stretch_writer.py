@@ -1,4 +1,4 @@
-"""Scores of stretches taken in: calls and tracks, a shard each when a stretch is whole."""
+"""Takes in the scores of stretches; writes calls and tracks, a shard each, of a whole stretch."""
 
 from __future__ import annotations
 

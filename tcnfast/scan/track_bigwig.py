@@ -83,8 +83,8 @@ class TrackReader:
 
 
 def _seamless(changes: np.ndarray) -> np.ndarray:
-    """Changes without those at a seam that are none: one that another at the same step takes back,
-    and one to the level that was there."""
+    """Without what is no change where two blocks meet: one that another at the same step takes
+    back, and one to the level that was there before."""
     if not len(changes):
         return changes
     step = changes >> np.uint64(8)

@@ -17,7 +17,7 @@ import numpy as np
 from ..base import run_record
 from ..base.errors import TcnfastError
 from ..base.logits import logit
-from ..base.options import Run, setting
+from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
 from ..genome.codes import encode
@@ -149,15 +149,8 @@ class VariantJob:
     ) -> None:
         self.file, self.genome, self.scorer, self.options = file, genome, scorer, options
         self.model, self.model_hash, self.labels = model, model_hash, list(model.labels)
-        wanted = self.labels if options.targets is None else options.targets
-        for name in wanted:
-            if name not in self.labels:
-                raise TcnfastError(
-                    f"{setting('targets')}: the model has no label {name!r}; see tcnfast info"
-                )
-        self.keep = np.flatnonzero([name in set(wanted) for name in self.labels])
-        if not len(self.keep):
-            raise TcnfastError(f"{setting('targets')}: names no label")
+        wanted = ["all"] if options.targets is None else options.targets
+        self.keep = np.flatnonzero(np.isin(self.labels, chosen_labels(self.labels, wanted)))
         self.cutoffs = self._cutoffs()
         names = [self.labels[index] for index in self.keep]
         self.writer = WRITERS[options.format](names, options.columns, file.header)

@@ -15,7 +15,7 @@ from tcnfast.engines import ops, training_pass, triton_blocks
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.scan import ScanOptions
-from tcnfast.scan.motif_job import MotifJob
+from tcnfast.scan.motif_run import MotifJob
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.records import Allele
 from tcnfast.windows.architectures import build, window_scorer

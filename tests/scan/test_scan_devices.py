@@ -23,7 +23,7 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
 from tcnfast.scan import child, device_pool, pieces, scan_genome
-from tcnfast.scan.choices import chosen_devices
+from tcnfast.scan.scan_genome import chosen_devices
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
