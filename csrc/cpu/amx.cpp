@@ -119,7 +119,10 @@ void amx_conv_halved(const Conv& c) {
   const Prepared<V> prepared(c, PANEL);
   for (long row = 0; row < c.rows; row += PANEL) {
     const int rows = step_rows(c, row);
-    prepared.rows(c, row, rows);
+    for (int r = 0; r < rows; ++r) {
+      prepared.sums_of(row, r);
+      prepared.differences_of(row, r);
+    }
     const char* w = c.weights;
     for (int channel = 0; channel < half; channel += PANEL, w += panel_bytes(1, inputs)) {
       multiply_tiles(prepared.sums, prepared.row, 0, 1, inputs, w, rows > SIDE, s);
@@ -181,7 +184,7 @@ double amx_peak(long iterations) {
 constexpr HalvedKernels amx_halved_table = {
     amx_conv_halved<Epilogue::Relu>, amx_conv_halved<Epilogue::Residual>,
     amx_conv_halved<Epilogue::ResidualCodes>, amx_conv_halved<Epilogue::Plain>,
-    pair_sums<Avx512Bf16>};
+    pair_sums<Avx512Bf16>, column<Avx512Bf16>};
 
 }  // namespace
 

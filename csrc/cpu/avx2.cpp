@@ -25,7 +25,7 @@ struct Avx2Fp32 {
   using Weights = __m256;
   static constexpr int lanes = 8, STEP = 1, element_bytes = 4, CHANNELS = 8;
   // 12 sums, 2 weights and an input of 16 registers
-  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4;
+  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4, HALVED_ROWS = 6;
 
   static Reg load_f32(const float* p) { return _mm256_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm256_storeu_ps(p, v); }

@@ -19,7 +19,7 @@ struct Avx512Fp32 {
   using Weights = __m512;
   static constexpr int lanes = 16, STEP = 1, element_bytes = 4, CHANNELS = 16;
   // 28 sums, 2 weights and an input fill the 32 registers
-  static constexpr int ROWS = 14, VECTORS = 2, OUTER_INPUTS = 8;
+  static constexpr int ROWS = 14, VECTORS = 2, OUTER_INPUTS = 8, HALVED_ROWS = 14;
 
   static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
@@ -51,6 +51,7 @@ struct Avx512Bf16 {
   using Weights = __m512bh;
   static constexpr int lanes = 16, STEP = 2, element_bytes = 2, CHANNELS = 16;
   static constexpr int ROWS = 14, VECTORS = 2, OUTER_INPUTS = 8;
+  static constexpr int HALVED_ROWS = 10;  // and 12 registers for what goes on beside the products
 
   static Reg load_f32(const float* p) { return _mm512_loadu_ps(p); }
   static void store_f32(float* p, Reg v) { _mm512_storeu_ps(p, v); }
@@ -64,6 +65,27 @@ struct Avx512Bf16 {
     const __m256bh rounded = _mm512_cvtneps_pbh(v);
     memcpy(p, &rounded, 32);
   }
+  // 32 channels, even ones and odd ones apart: nothing is shuffled, and both are rounded at once.
+  // They are stored in this order.
+  struct EvenOdd {
+    static constexpr int CHANNELS = 32;
+    __m512 even, odd;
+    static EvenOdd load(const char* p) {
+      const __m512i pairs = _mm512_loadu_si512(p);
+      return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
+              _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(int(0xffff0000))))};
+    }
+    void store(char* p) const {
+      const __m512bh rounded = _mm512_cvtne2ps_pbh(odd, even);
+      memcpy(p, &rounded, 64);
+    }
+    EvenOdd operator+(EvenOdd b) const {
+      return {_mm512_add_ps(even, b.even), _mm512_add_ps(odd, b.odd)};
+    }
+    EvenOdd operator-(EvenOdd b) const {
+      return {_mm512_sub_ps(even, b.even), _mm512_sub_ps(odd, b.odd)};
+    }
+  };
   static void store_element(char* p, float v) {
     const __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(v));
     memcpy(p, &rounded, 2);

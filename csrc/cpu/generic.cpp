@@ -10,7 +10,7 @@ struct Generic {
   typedef float Reg __attribute__((vector_size(16)));
   using Weights = Reg;
   static constexpr int lanes = 4, STEP = 1, element_bytes = 4, CHANNELS = 4;
-  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4;
+  static constexpr int ROWS = 6, VECTORS = 2, OUTER_INPUTS = 4, HALVED_ROWS = 6;
 
   static Reg load_f32(const float* p) {
     Reg v;

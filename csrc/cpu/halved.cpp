@@ -33,7 +33,8 @@ void pack_halved(const Kernels& kernels, const float* weights, int channels, int
       const float* v = weights + (ptrdiff_t(o) * channels + channels - 1 - i) * taps;
       const auto p = [&](int tap) { return double(u[tap]) + v[tap]; };
       const auto q = [&](int tap) { return double(u[tap]) - v[tap]; };
-      float *s = &sums[size_t(o) * inputs + i], *d = &differences[size_t(o) * inputs + i];
+      const size_t first = size_t(o) * inputs + kernels.halved->column(half, i);
+      float *s = &sums[first], *d = &differences[first];
       if (taps % 2) {
         *s = float(p(taps / 2) / 2);
         *d = float(q(taps / 2) / 2);

@@ -97,6 +97,7 @@ struct HalvedKernels {
   void (*conv_plain)(const Conv&);
   // The sums of all pairs: rows of `half` elements, one behind another; `out` may be x.
   void (*pair_sums)(const char* x, ptrdiff_t x_row, long rows, int half, char* out);
+  int (*column)(int half, int channel);  // where of `half` inputs the weights want one
 };
 
 // sums[input][output] += sum over steps of b[step][input] * a[step][output]; an element of a and b
