@@ -226,11 +226,12 @@ void Stream::write_head(const Rows& y, long from, float*& logits) {
   const long first = (from + sample - 1) / sample * sample;
   const long rows = outputs(y.end - first, 0, sample);
   if (rows <= 0) return;
-  if (sample > 1)  // move the wanted rows together: a convolution may read on behind them
-    for (long i = 0; i < rows; ++i) std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
   const int features = stack_.symmetric ? stack_.padded / 2 : stack_.padded;
+  // move the wanted rows together: a convolution may read on behind them
   if (stack_.symmetric)
-    stack_.kernels.halved->pair_sums(y.at(from), y.bytes, rows, features, y.at(from));
+    stack_.kernels.halved->pair_sums(y.at(first), sample * y.bytes, rows, features, y.at(from));
+  else if (sample > 1)
+    for (long i = 0; i < rows; ++i) std::memmove(y.at(from + i), y.at(first + i * sample), y.bytes);
   Conv c{};
   c.x = y.at(from);
   c.x_row = features * stack_.kernels.element_bytes;
