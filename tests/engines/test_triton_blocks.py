@@ -6,8 +6,8 @@ import copy
 
 import pytest
 import torch
-from support.block import LONG, TABLE, Case, case_name, compare
-from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
+from support.block import LONG, TABLE, case_name, compare
+from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, needs_triton
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import ops, reference, training_pass
@@ -16,24 +16,13 @@ from tcnfast.model.tcn import TCN, TCNConfig
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
-FEW = [
-    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
-    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
-    Case(0, 17, 2, 4, 1, "batch", "causal", 2, 40),
-    Case(0, 4, 2, 20, 2, "batch", "centred", 2, 12),
-    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
-    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
-    Case(2, 33, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
-    Case(4, 64, 3, 15, 32, "batch", "centred", 3, 30, 1),
-    Case(3, 5, 5, 5, 1, "batch", "centred", 1, 70),
-]
-CASES = TABLE + LONG if GPU else FEW
+CASES = TABLE + LONG if GPU else BLOCKS
 # the interpreter multiplies alike in both
 CASES = [
-    pytest.param(case, p, marks=() if GPU or p == "fp32" or case is FEW[1] else pytest.mark.slow)
+    pytest.param(case, p, marks=() if GPU or p == "fp32" or case is BLOCKS[1] else pytest.mark.slow)
     for p in PRECISIONS
     for case in CASES
-    if GPU or p == "fp32" or case in FEW[1:5]
+    if GPU or p == "fp32" or case in BLOCKS[1:5]
 ]
 
 
@@ -49,12 +38,12 @@ def test_outputs_and_gradients_are_those_of_the_plain_block(nan_filled_memory, c
 
 
 def test_the_table_has_every_value():
-    assert {case.norm for case in FEW} == {"batch", "weight"}
-    assert {case.k for case in FEW} >= {2, 3, 4, 5, 7}
-    assert {case.grid.stride for case in FEW} == {1, 2}
-    assert {case.grid.dilation for case in FEW} >= {1, 4, 8}
-    assert {case.alignment for case in FEW} == {"centred", "causal"}
-    assert any(case.sequences * case.length2 > 64 for case in FEW), "more than a tile"
+    assert {case.norm for case in BLOCKS} == {"batch", "weight"}
+    assert {case.k for case in BLOCKS} >= {2, 3, 4, 5, 7}
+    assert {case.grid.stride for case in BLOCKS} == {1, 2}
+    assert {case.grid.dilation for case in BLOCKS} >= {1, 4, 8}
+    assert {case.alignment for case in BLOCKS} == {"centred", "causal"}
+    assert any(case.sequences * case.length2 > 64 for case in BLOCKS), "more than a tile"
 
 
 def model_and_codes(**config):

@@ -14,7 +14,7 @@ import torch
 from numerics import assert_close, flips
 from torch import nn
 
-from tcnfast.engines import ops, reference
+from tcnfast.engines import ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
 from tcnfast.model.tcn import Block, TCNConfig
 
@@ -39,6 +39,7 @@ class Case(NamedTuple):
     rest: int = 0
     dropout: float = 0.0
     loud: float = 1.0
+    symmetric: bool = False
 
     @property
     def config(self):
@@ -51,6 +52,7 @@ class Case(NamedTuple):
             norm=self.norm,
             alignment=self.alignment,
             dropout=self.dropout,
+            symmetric=self.symmetric,
         )
 
     @property
@@ -126,22 +128,29 @@ def random_masks(case, seed=0):
         return None, None
     generator = torch.Generator().manual_seed(seed + 3)
     keep = 1 - case.dropout
-    draws = torch.rand(2, case.sequences, case.channels, generator=generator) < keep
-    return tuple(draws.float() / keep)
+    drawn = case.channels // 2 if case.symmetric else case.channels
+    draws = torch.rand(2, case.sequences, drawn, generator=generator) < keep
+    masks = draws.float() / keep
+    return tuple(pairs.whole(masks, 2) if case.symmetric else masks)
 
 
 def parameters_of(block):
     """The tensors of ``ops.block`` that are parameters, or made from them, differentiably."""
     norms = block.norm1, block.norm2
-    batch = isinstance(block.norm1, nn.BatchNorm2d)
-    shifts = norms if batch else (block.conv1, block.conv2)
+    gains = shifts = None, None
+    if isinstance(block.norm1, nn.BatchNorm2d):
+        gains, shifts = ([getattr(norm, name) for norm in norms] for name in ("weight", "bias"))
+        if block.symmetric:
+            gains, shifts = (list(map(pairs.whole, vectors)) for vectors in (gains, shifts))
+    else:
+        shifts = block.conv1.bias, block.conv2.bias
     return dict(
         weight1=block.conv1.weight,
         weight2=block.conv2.weight,
-        gain1=norms[0].weight if batch else None,
-        shift1=shifts[0].bias,
-        gain2=norms[1].weight if batch else None,
-        shift2=shifts[1].bias,
+        gain1=gains[0],
+        shift1=shifts[0],
+        gain2=gains[1],
+        shift2=shifts[1],
     )
 
 
@@ -154,7 +163,18 @@ def code_residual(block):
 
 def settings_of(block, grid, precision):
     eps = getattr(block.norm1, "eps", 0.0)
-    return grid.dilation, grid.stride, block.tap // grid.grid_in, eps, precision
+    return grid.dilation, grid.stride, block.tap // grid.grid_in, eps, precision, block.symmetric
+
+
+def to_engine(rows, padded, symmetric):
+    """(N, L, C) -> (N, L, padded) in the order and with the zeros of an engine's rows."""
+    if symmetric:
+        return pairs.to_rows(rows, padded)
+    return nn.functional.pad(rows, (0, padded - rows.shape[-1]))
+
+
+def from_engine(rows, channels, symmetric):
+    return pairs.from_rows(rows, channels) if symmetric else rows[..., :channels]
 
 
 class Kept(nn.Module):
@@ -212,26 +232,29 @@ def run_engine(case, block, x, dy, masks, precision):
     if case.index == 0:
         residual = code_residual(block).to(device)
     else:
-        run = ops.implementation(x.device, precision)
-        padded = run.padded_channels(case.channels, precision)
-        inputs = nn.functional.pad(x, (0, padded - case.channels)).requires_grad_()
+        run = ops.implementation(x.device, precision, symmetric=case.symmetric)
+        padded = run.padded_channels(case.channels, precision, case.symmetric)
+        inputs = to_engine(x, padded, case.symmetric).requires_grad_()
     y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
     assert not any(t.requires_grad for t in (a1, a2, *statistics))
     block.zero_grad()
-    y.backward(nn.functional.pad(dy, (0, y.shape[-1] - case.channels)))
+    y.backward(to_engine(dy, y.shape[-1], case.symmetric))
     gradients = {name: p.grad.clone() for name, p in block.named_parameters()}
     gradients = {name: gradient.cpu() for name, gradient in gradients.items()}
     statistics = [t.cpu() for t in statistics]
     block.cpu()
     parameters = parameters_of(block)
-    y, a1, a2 = (t.detach()[..., : case.channels].double().cpu() for t in (y, a1, a2))
+    y, a1, a2 = (
+        from_engine(t.detach(), case.channels, case.symmetric).double().cpu() for t in (y, a1, a2)
+    )
     outputs = dict(y=y, a2=a2) | ({"a1": a1} if case.index else {})
     if case.index == 0:
         first = multiplied if on_kernels() else looked_up
         a1 = first(x.cpu(), block.conv1.weight.detach(), ops.ROWS[precision])
     if case.index:
-        gradients["x"] = inputs.grad[..., : case.channels].cpu()
-        assert not inputs.grad[..., case.channels :].any()
+        gradients["x"] = from_engine(inputs.grad, case.channels, case.symmetric).cpu()
+        again = to_engine(gradients["x"], padded, case.symmetric)
+        assert torch.equal(inputs.grad.cpu(), again), "zeros of dx"
     decisions = []
     for i, a in ((1, a1), (2, a2)):
         gain, shift = (parameters[f"{name}{i}"] for name in ("gain", "shift"))
@@ -302,9 +325,12 @@ def run_plain(case, block, x, dy, masks, dtype, decisions=None):
     outputs = dict(y=to_rows(y.detach()), a1=convolved[0], a2=convolved[1])
     if case.norm == "batch":
         for i, (norm, a) in enumerate(zip((plain.norm1, plain.norm2), convolved, strict=True), 1):
-            count = a.numel() // case.channels
+            count = a.numel() // len(norm.running_mean)
             outputs[f"mean{i}"] = norm.running_mean
             outputs[f"var{i}"] = norm.running_var * (count - 1) / count
+            if case.symmetric:
+                for name in (f"mean{i}", f"var{i}"):
+                    outputs[name] = pairs.whole(outputs[name])
     return Run(outputs, gradients, arguments)
 
 

@@ -6,6 +6,8 @@ import importlib.util
 import pytest
 import torch
 
+from support.block import Case
+
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 # the interpreter gets bf16 products wrong
@@ -14,3 +16,16 @@ PRECISIONS = ["fp32", "fp16", "bf16", "tf32"] if GPU else ["fp32", "fp16"]
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
 )
+
+# blocks in training, few for the sake of the interpreter, in which everything occurs
+BLOCKS = [
+    Case(0, 4, 3, 15, 32, "weight", "centred", 2, 20),
+    Case(0, 16, 3, 15, 32, "batch", "centred", 7, 10, 0, 0.3),
+    Case(0, 17, 2, 4, 1, "batch", "causal", 2, 40),
+    Case(0, 4, 2, 20, 2, "batch", "centred", 2, 12),
+    Case(1, 3, 4, 4, 2, "batch", "causal", 2, 41, 1, 0.3),
+    Case(2, 16, 7, 7, 1, "weight", "centred", 2, 9),
+    Case(2, 33, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
+    Case(4, 64, 3, 15, 32, "batch", "centred", 3, 30, 1),
+    Case(3, 5, 5, 5, 1, "batch", "centred", 1, 70),
+]
