@@ -6,6 +6,7 @@ slowly, to check their numbers where there is no GPU.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Callable
@@ -35,6 +36,20 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def why_not_interpreted(precision: str) -> str | None:
+    """Why Triton's interpreter would give wrong numbers, or none; tests mend it."""
+    if precision == "bf16":
+        return "Triton's interpreter gets bf16 products wrong; fp32 and fp16 run"
+    triton, numpy = (_version(name) for name in ("triton", "numpy"))
+    if triton < (3, 7) and numpy >= (2, 4):
+        return "the interpreter of Triton 3.6 and earlier needs numpy before 2.4"
+    return None
+
+
+def _version(package: str) -> tuple[int, ...]:
+    return tuple(map(int, importlib.metadata.version(package).split(".")[:2]))
+
+
 def why_not_here(device: torch.device, precision: str) -> str | None:
     """Why no kernel can run on ``device`` in ``precision``; None if they can."""
     if importlib.util.find_spec("triton") is None:
@@ -42,8 +57,9 @@ def why_not_here(device: torch.device, precision: str) -> str | None:
     if precision not in DTYPES:
         return f"it computes in {', '.join(DTYPES)}, not {precision}"
     if interpreted():
-        if precision == "bf16":
-            return "Triton's interpreter gets bf16 products wrong; fp32 and fp16 run"
+        reason = why_not_interpreted(precision)
+        if reason:
+            return reason
         if device.type != "cpu":
             return f"Triton's interpreter (TRITON_INTERPRET=1) runs on cpu, not on {device}"
     elif device.type != "cuda" or torch.version.cuda is None:

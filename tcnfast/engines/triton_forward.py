@@ -10,9 +10,12 @@ from torch import Tensor
 
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
-from .triton_engine import FUSION, INPUTS
+from .triton_engine import INPUTS
 from .triton_layout import Layout, layout_of
 
+# kernels that sum over threads: a product fused with the first addition of a sum is rounded in one
+# thread and not in its partner, and the copies of the sum that they store differ in the last bit
+UNFUSED = {"enable_fp_fusion": False}
 TILE = 64  # rows of a tile
 SUMMED = 16  # tiles that a step of a reduction takes
 PART = 64  # letters of a one-hot tile in training: 128 overflow the registers
@@ -36,7 +39,7 @@ class Call(BlockCall):
     @property
     def fixed(self) -> dict:
         """What every kernel of rows is compiled for."""
-        return dict(C=self.padded, M=TILE, num_warps=4) | FUSION
+        return dict(C=self.padded, M=TILE, num_warps=4) | UNFUSED
 
     @property
     def multiplied(self) -> dict:
@@ -46,7 +49,7 @@ class Call(BlockCall):
     @property
     def products(self) -> dict:
         """For convolutions of rows."""
-        return self.layout.sizes | dict(M=TILE, num_warps=4) | FUSION | self.multiplied
+        return self.layout.sizes | dict(M=TILE, num_warps=4) | UNFUSED | self.multiplied
 
     @property
     def whole_products(self) -> dict:

@@ -1,5 +1,7 @@
 """One chooser for every task: a backend that is named runs it, or an error says why not."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tcnfast.attribute.networks import Networks
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
 from tcnfast.engines import backend as backends
-from tcnfast.engines import ops, training_pass, triton_blocks
+from tcnfast.engines import ops, training_pass, triton_blocks, triton_engine
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.scan import ScanOptions
@@ -166,3 +168,13 @@ def test_networks_train_as_plain_modules_where_no_backend_is_for_the_device():
     assert training_pass.backend_of(model, codes.to("meta")) == "reference"
     size = model.config.grid(4).n_scores(200)
     assert model.dense(codes.to("meta"), 4).shape == (2, 3, size)
+
+
+def test_the_interpreter_refuses_bf16_with_a_word(monkeypatch):
+    """It would give wrong numbers."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    reason = triton_engine.why_not_here(torch.device("cpu"), "bf16")
+    assert "gets bf16 products wrong" in reason
+    assert triton_engine.why_not_here(torch.device("cpu"), "fp16") is None

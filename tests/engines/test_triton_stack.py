@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from numerics import assert_close
 from support.models import random_model
+from support.stack import ROW_STEPS, TABLE, check_scores, setting
 from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 
 from tcnfast.base.errors import TcnfastError
@@ -13,27 +13,6 @@ from tcnfast.engines.plan import Plan
 from tcnfast.engines.triton_layout import Layout
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
-
-# channels, k, blocks, first kernel, stride, alignment, sequences, scores
-TABLE = [
-    (16, 3, 3, 3, 1, "centred", 1, 70),
-    (5, 3, 4, 15, 4, "causal", 2, 40),
-    (64, 3, 4, 15, 8, "centred", 2, 9),
-    (33, 2, 4, 4, 16, "causal", 3, 5),
-    (17, 5, 3, 7, 2, "centred", 1, 33),
-    (16, 4, 3, 14, 1, "causal", 1, 50),
-    (64, 7, 2, 7, 4, "centred", 1, 20),  # too wide for one kernel a block
-    (1, 3, 5, 3, 64, "centred", 2, 3),  # stride beyond the stack's
-    (16, 3, 2, 19, 2, "causal", 1, 20),  # the longest window; mirrored, all of it
-    (16, 2, 2, 20, 2, "centred", 1, 20),  # the most letters
-]
-
-
-def setting(channels, k, blocks, first, stride, alignment):
-    model = random_model(
-        channels=channels, kernel_size=k, blocks=blocks, first_kernel=first, alignment=alignment
-    )
-    return model.folded(), model.config.grid(stride)
 
 
 def product():
@@ -53,23 +32,8 @@ def words(value):
 def test_scores_are_those_of_the_reference(
     nan_filled_memory, make_codes, monkeypatch, case, precision, strand
 ):
-    *shape, sequences, scores = case
-    weights, grid = setting(*shape)
-    if strand == "-":
-        weights = weights.mirrored(grid)
-    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 5)  # many rows, some not full
-    codes = make_codes(sequences, grid.receptive_field + (scores - 1) * grid.stride + 1)
-    out = triton_engine.prepare(weights, grid, precision, DEVICE)(codes.to(DEVICE))
-    dtype = triton_engine.DTYPES[precision]
-    ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
-    if precision == "tf32":  # what its products make of float32: ten bits behind the point
-        weights, dtype = rounded(weights), torch.float16
-    pt = reference.stack(codes, weights.to("cpu", dtype), grid).to(dtype)
-    assert_close(out, ref, pt)
-
-
-def rounded(weights):
-    return weights.to("cpu", torch.float16).to("cpu", torch.float32)
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: ROW_STEPS)
+    check_scores(case, precision, strand, make_codes, DEVICE)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -178,7 +142,6 @@ def test_why_not_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "NVIDIA GPUs, not on cpu" in why_not(torch.device("cpu"), "fp16", grid)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert "bf16" in why_not(torch.device("cpu"), "bf16", grid)
     assert "runs on cpu" in why_not(torch.device("cuda"), "fp16", grid)
     monkeypatch.setattr(triton_engine.importlib.util, "find_spec", lambda name: None)
     assert "not installed" in why_not(DEVICE, "fp16", grid)

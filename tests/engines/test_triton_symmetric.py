@@ -1,10 +1,12 @@
 """Symmetric networks on the Triton kernels: half of the products, and the same scores."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
-from numerics import assert_close
+from numerics import MatrixUnits, assert_close
+from support.interpreter import on_matrix_units
 from support.models import random_model
 from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 
@@ -75,9 +77,9 @@ def test_scores_are_those_of_the_reference(
     out = score(weights, grid, precision, codes)
     dtype = triton_engine.DTYPES[precision]
     ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
-    if precision == "tf32":  # what its products make of float32: ten bits behind the point
-        weights, dtype = weights.to("cpu", torch.float16).to("cpu", torch.float32), torch.float16
-    pt = reference.stack(codes, weights.to("cpu", dtype), grid).to(dtype)
+    units = on_matrix_units() and dtype == torch.float32
+    with torch.no_grad(), MatrixUnits(precision) if units else nullcontext():
+        pt = reference.stack(codes, weights.to("cpu", dtype), grid).to(dtype)
     assert_close(out, ref, pt)
 
 

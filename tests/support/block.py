@@ -7,13 +7,15 @@ differs from the truth's being one whose argument is zero within the rule (``num
 """
 
 import os
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from numerics import assert_close, flips
+from numerics import MatrixUnits, assert_close, flips
 from torch import nn
 
+from support.interpreter import on_matrix_units
 from tcnfast.engines import ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
 from tcnfast.model.tcn import Block, TCNConfig
@@ -395,7 +397,8 @@ def _runs(case, precision, seed):
     rest = []
     for kept in (None, tuple(map(Decisions, out.arguments))):
         for dtype in (torch.float64, ops.ROWS[precision]):
-            rest.append(_plain(case, precision, dtype, seed, kept))
+            units = on_kernels() and on_matrix_units() and dtype == torch.float32
+            rest.append(_plain(case, precision, dtype, seed, kept, units))
     return out, *rest
 
 
@@ -414,10 +417,11 @@ class Decisions:
 
 
 @lru_cache(200)
-def _plain(case, precision, dtype, seed, kept):
+def _plain(case, precision, dtype, seed, kept, units):
     block, x = random_block(case, seed), random_input(case, precision, seed)
     dy, masks = random_gradient(case, precision, seed), random_masks(case, seed)
-    return run_plain(case, block, x, dy, masks, dtype, kept and [d.kept for d in kept])
+    with MatrixUnits(precision) if units else nullcontext():
+        return run_plain(case, block, x, dy, masks, dtype, kept and [d.kept for d in kept])
 
 
 def check(name, out, ref, pt):

@@ -10,8 +10,8 @@ from support.block import Case
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
-# the interpreter gets bf16 products wrong
-PRECISIONS = ["fp32", "fp16", "bf16", "tf32"] if GPU else ["fp32", "fp16"]
+# bf16: support/interpreter.py
+PRECISIONS = ["fp32", "fp16", "bf16", "tf32"] if GPU else ["fp32", "fp16", "bf16"]
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"

@@ -1,0 +1,102 @@
+"""The project's kernels as Triton compiles them, run in the executor: right numbers, and nothing
+found. Errors planted in what was compiled are found.
+
+    TCNFAST_TRITON=/path/to/python make test-all   # also as another Triton compiles them
+
+That Python has Triton 3.6, say, and what the tests need.
+"""
+
+import pytest
+from support import block, stack
+from support.triton import needs_triton
+
+pytestmark = needs_triton
+
+TARGETS = ("sm_80", "sm_90")
+# kind, row of its table, precision, target: what differs most, and compiles soonest
+FEW = [
+    ("scores", 0, "bf16", "sm_90"),
+    ("scores", 0, "fp32", "sm_80"),
+    ("scores", 1, "fp16", "sm_80"),
+    ("scores", 3, "bf16", "sm_80"),
+    ("scores", 8, "tf32", "sm_90"),
+    ("scores", 9, "bf16", "sm_90"),
+    ("training", 1, "bf16", "sm_90"),
+    ("training", 1, "bf16", "sm_80"),
+    ("training", 9, "fp16", "sm_90"),
+    ("training", 11, "bf16", "sm_90"),
+    ("training", 14, "bf16", "sm_80"),
+]
+TABLES = {"scores": stack.TABLE, "training": block.TABLE + block.LONG}
+ALL = [
+    pytest.param(kind, row, precision, target, marks=pytest.mark.slow)
+    for kind, table in TABLES.items()
+    for row in range(len(table))
+    for precision in ("bf16", "fp32", "tf32")
+    for target in TARGETS
+    if (kind, row, precision, target) not in FEW
+    # float32 of wide blocks is compiled for minutes
+    and (precision == "bf16" or table[row][kind == "training"] <= 33)
+]
+
+
+def passes(worker, kind, row, precision, target, strand=None):
+    options = {"strand": strand} if strand else {}
+    case = TABLES[kind][row]
+    result = worker(kind, case=case, precision=precision, target=target, **options)
+    assert result["kernels"]
+    assert (result["wrong"], result["fault"], result["findings"]) == (None, None, [])
+
+
+@pytest.mark.parametrize("kind, row, precision, target", FEW + ALL)
+def test_kernels_as_compiled_are_right(worker, kind, row, precision, target):
+    passes(worker, kind, row, precision, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", range(len(stack.TABLE)))
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_minus_strand_as_compiled_is_right(worker, row, target):
+    passes(worker, "scores", row, "bf16", target, strand="-")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "kind, row", [(kind, row) for kind, table in TABLES.items() for row in range(len(table))]
+)
+def test_kernels_as_another_triton_compiles_them_are_right(other_worker, kind, row, target):
+    passes(other_worker, kind, row, "bf16", target)
+
+
+BARRIER, FENCE = r"bar\.sync[^;]*;", r"fence\.proxy[^;]*;"
+UNMASKED_LOAD, UNMASKED_STORE = (rf"@%p\d+ ({access}\.global)" for access in ("ld", "st"))
+SWIZZLE = r"xor\.b32 "
+BOUND = r"setp\.lt\.s64"
+WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
+
+
+@pytest.mark.parametrize(
+    "target, kernel, pattern, replacement, which, found",
+    [
+        ("sm_90", "block", BARRIER, "", 0, "race: write after read"),
+        ("sm_90", "block", BARRIER, "", 1, "race: read after write"),
+        ("sm_90", "block", BARRIER, "", 2, "race: write after read"),
+        ("sm_80", "block", BARRIER, "", 0, "race: write after read"),
+        ("sm_80", "block", BARRIER, "", 1, "race: read after write"),
+        ("sm_90", "block", FENCE, "", 1, "without fence.proxy.async"),
+        ("sm_90", "block", WAIT, r"wgmma.wait_group.sync.aligned 1", -1, "a wgmma under way"),
+        ("sm_90", "block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
+        ("sm_80", "block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
+        ("sm_90", "block", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
+        ("sm_90", "block", BOUND, "setp.le.s64", 0, "outside of every tensor"),
+        ("sm_80", "block", BOUND, "setp.le.s64", 0, "outside of every tensor"),
+        ("sm_90", "head", SWIZZLE, "or.b32 ", 0, "out["),
+        ("sm_80", "block", SWIZZLE, "or.b32 ", 0, "out["),
+    ],
+)
+def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):
+    planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=which)
+    result = worker("scores", case=stack.TABLE[0], precision="bf16", target=target, planted=planted)
+    said = [what for _, what, *_ in result["findings"]]
+    assert any(found in what for what in [*said, result["fault"] or "", result["wrong"] or ""])
