@@ -91,6 +91,7 @@ def explain_sites(
                     "device": run_record.device_words(explainer.device),
                     "threads": torch.get_num_threads(),
                     "method": explainer.words,
+                    "one_pass": explainer.one_pass,
                     "windows": {label: len(found) for label, found in sites.items()},
                 }
             )
@@ -117,6 +118,8 @@ def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> 
         explainer.words,
         run_record.device_words(explainer.device),
     )
+    if explainer.one_pass:
+        log.info("symmetric network: both strands are the same, and are explained in one pass")
     warnings = [run_record.unused_gpu(explainer.device), explainer.why_slow]
     for warning in filter(None, warnings):
         log.warning("WARNING: %s", warning)

@@ -23,6 +23,7 @@ class Explainer(Protocol):
 
     ``words``: the method and its settings, as results name them. ``labels``: of the model.
     ``receptive_field``: bases of a window. ``why_slow``: why it runs slower than it could, or None.
+    ``one_pass``: whether both strands of the model are the same, so that one pass explains both.
     ``batch``: windows explained at once, about what the cache holds. ``together``: labels explained
     at once; None for all. ``by_base``: whether it tells each base from its neighbours, so that
     seqlets can be called.
@@ -33,6 +34,7 @@ class Explainer(Protocol):
     receptive_field: int
     device: torch.device
     why_slow: str | None
+    one_pass: bool
     batch: int
     together: int | None
     by_base: bool

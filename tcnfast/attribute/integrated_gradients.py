@@ -110,12 +110,13 @@ def _path_gradient(
     """float32 (labels, N, 4, L): means over the networks."""
     dlogits = torch.eye(len(networks.labels), device=start.device)[labels]
     total = torch.zeros(len(labels), *start.shape, device=start.device)
-    for i, (weights, grid) in enumerate(networks.runs):
+    for i, (weights, grid, count) in enumerate(networks.runs):
         if networks.paths:
-            total += networks.paths[i].gradients(start, end, dlogits, points)
+            of_run = networks.paths[i].gradients(start, end, dlogits, points)
         else:
-            total += path_gradient(weights, grid, start, end, dlogits, points, networks.precision)
-    return total / len(networks.runs)
+            of_run = path_gradient(weights, grid, start, end, dlogits, points, networks.precision)
+        total += count * of_run
+    return total / networks.total
 
 
 def _operators_gradient(networks: Networks, codes: Tensor, label: int) -> Tensor:
@@ -123,6 +124,7 @@ def _operators_gradient(networks: Networks, codes: Tensor, label: int) -> Tensor
     dlogits = torch.zeros(len(codes), 1, len(networks.labels), device=codes.device)
     dlogits[:, :, label] = 1
     total = 0
-    for weights, grid in networks.runs:
-        total = total + input_gradient(weights, grid, codes, dlogits, networks.precision)
-    return total / len(networks.runs)
+    for weights, grid, count in networks.runs:
+        of_run = input_gradient(weights, grid, codes, dlogits, networks.precision)
+        total = total + count * of_run
+    return total / networks.total

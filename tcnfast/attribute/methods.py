@@ -27,7 +27,7 @@ class TCNExplainer:
     def __init__(self, networks: Networks, options: AttributeOptions) -> None:
         self.networks, self.options, method = networks, options, options.method
         self.labels, self.receptive_field = networks.labels, networks.receptive_field
-        self.device = networks.device
+        self.device, self.one_pass = networks.device, networks.symmetric
         self.batch, self.together = BATCH[method], TOGETHER[method]
         self.why_slow = None
         if method != "ism" and networks.why_not:

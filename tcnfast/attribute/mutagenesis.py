@@ -51,7 +51,9 @@ class Mutagenesis:
         self.networks = networks
         self.backend = choose(MUTAGENESIS, "auto", networks.device, "fp32").backend
         kind = Substitutions if self.backend == "cpu" else WholeWindows
-        self._scorers: list[Scorer] = [kind(weights, grid) for weights, grid in networks.runs]
+        self._scorers: list[tuple[Scorer, int]] = [
+            (kind(run.weights, run.grid), run.count) for run in networks.runs
+        ]
 
     def effects(self, codes: np.ndarray, labels: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Logits of uint8 windows (n, RF), float32 (n, labels), and what they gain where a base is
@@ -62,12 +64,12 @@ class Mutagenesis:
         for i, window in enumerate(windows):
             place, base = np.nonzero(np.arange(4) != window[:, None])
             offsets, gained = np.arange(len(place) + 1), 0
-            for scorer in self._scorers:
+            for scorer, count in self._scorers:
                 before, gains = scorer.changes(window, offsets, place, base.astype(np.uint8))
-                logits[i] += before.numpy()[labels]
-                gained += gains.numpy()[:, labels]
-            effects[i, base, place] = gained / len(self._scorers)
-        return logits / len(self._scorers), effects.transpose(0, 3, 1, 2)
+                logits[i] += count * before.numpy()[labels]
+                gained += count * gains.numpy()[:, labels]
+            effects[i, base, place] = gained / self.networks.total
+        return logits / self.networks.total, effects.transpose(0, 3, 1, 2)
 
     def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
         """Attributions of uint8 windows (n, RF), for each label.

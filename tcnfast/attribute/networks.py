@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,19 +12,12 @@ from ..base.errors import TcnfastError
 from ..base.options import setting
 from ..engines import reference
 from ..engines.backend import GRADIENTS, Choice, choose, choose_device
-from ..engines.grid import StackGrid
 from ..engines.path import Path
+from ..engines.strands import Counted, one_pass, stacks_of
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 
 STRANDS = ("+", "both")
-
-
-class Network(NamedTuple):
-    """Folded float32 weights of one member on one strand, on the grids of one score a window."""
-
-    weights: reference.StackWeights
-    grid: StackGrid
 
 
 class Networks:
@@ -33,9 +25,11 @@ class Networks:
 
     ``strand``: "both" averages the logits of both strands, as a scan does; "+" takes the plus
     strand. The minus strand is a mirrored network on the same window, so that every attribution
-    stands on the plus strand of the genome. ``gradients``: the backend that computes gradients:
-    ``paths`` on a processor ("cpu"), the operators in ``precision`` ("triton"), or plain PyTorch
-    (``precision`` None), slower.
+    stands on the plus strand of the genome. Strands of a symmetric network are the same, and it
+    runs once; ``symmetric``: whether all members are such. ``runs``: folded float32 weights on the
+    grids of one score a window, and how often each counts in a mean. ``gradients``: the backend
+    that computes gradients: ``paths`` on a processor ("cpu"), the operators in ``precision``
+    ("triton"), or plain PyTorch (``precision`` None), slower.
     """
 
     def __init__(self, model: TCN | Ensemble, strand: str = "both", device: str = "auto") -> None:
@@ -44,12 +38,11 @@ class Networks:
         self.labels = list(model.labels)
         self.receptive_field = model.receptive_field
         self.device = choose_device(device)
-        self.runs: list[Network] = []
-        for member in model.members:
-            grid = member.config.grid(2**member.config.blocks)
-            weights = member.folded().to(self.device, torch.float32)
-            both = [weights, weights.mirrored(grid)] if strand == "both" else [weights]
-            self.runs += [Network(one, grid) for one in both]
+        grids = [member.config.grid(2**member.config.blocks) for member in model.members]
+        folded = (member.folded().to(self.device, torch.float32) for member in model.members)
+        self.runs: list[Counted] = stacks_of(zip(folded, grids, strict=True), strand)
+        self.symmetric = one_pass(self.runs)
+        self.total = sum(run.count for run in self.runs)
 
     @cached_property
     def gradients(self) -> Choice:
@@ -72,7 +65,7 @@ class Networks:
         """One for each of ``runs``; None where another backend computes gradients."""
         if self.gradients.backend != "cpu":
             return None
-        return [Path(weights, grid, self.receptive_field) for weights, grid in self.runs]
+        return [Path(run.weights, run.grid, self.receptive_field) for run in self.runs]
 
     def codes(self, codes: np.ndarray) -> Tensor:
         """uint8 (n, RF) on the device; raises TcnfastError for other windows."""
@@ -87,12 +80,13 @@ class Networks:
     def logits(self, x: Tensor) -> Tensor:
         """float32 (n, 4, RF), of any values -> float32 logits (n, labels)."""
         total = 0
-        for weights, grid in self.runs:
+        for weights, grid, count in self.runs:
             h = reference.channels_last(x)
             for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
                 h = reference.block(h, block, geometry)
-            total = total + h[:, :, 0, 0] @ weights.head_weight.T + weights.head_bias
-        return total / len(self.runs)
+            logits = h[:, :, 0, 0] @ weights.head_weight.T + weights.head_bias
+            total = total + count * logits
+        return total / self.total
 
 
 def one_hot(codes: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ..base.errors import TcnfastError
 from . import backend as backends
 from . import cpu_engine, reference, triton_engine
 from .grid import StackGrid
+from .strands import one_pass, stacks_of
 
 STRANDS = ("+", "-", "both")
 Run = Callable[[Tensor], Tensor]  # uint8 codes (B, T) to float32 logits (B, P, labels)
@@ -99,17 +100,11 @@ class Plan:
         self.precision = spec.precision
         self.instructions = cpu_engine.isa() if self.backend == "cpu" else None
         self.segment_bases = SEGMENT_BASES[self.backend]
-        members = [
-            member.folded().strands(strand, grid)
-            for member, grid in zip(model.members, grids, strict=True)
-        ]
-        self.symmetric = all(stack.symmetric for stacks in members for stack in stacks)
-        # a stack that stands for both strands counts twice among others that do not
-        most = max(map(len, members))
+        folded = (member.folded() for member in model.members)
+        stacks = stacks_of(zip(folded, grids, strict=True), strand)
+        self.symmetric = one_pass(stacks)
         self._runs: list[tuple[Run, int]] = [
-            (PREPARE[self.backend](stack, grid, spec), most // len(stacks))
-            for stacks, grid in zip(members, grids, strict=True)
-            for stack in stacks
+            (PREPARE[self.backend](weights, grid, spec), count) for weights, grid, count in stacks
         ]
         self.sparsity = [getattr(run, "sparsity", []) for run, _ in self._runs]
 
@@ -133,11 +128,11 @@ class Plan:
         if self.backend != "cpu":  # which looks for itself
             reference.check_codes(codes, "plan input: ")
         batch = codes.to(self.device).reshape(-1, codes.shape[-1])
-        (run, share), *others = self._runs
+        (run, count), *others = self._runs
         logits = run(batch)
-        if share > 1:
-            logits = logits.mul_(share)
-        for run, share in others:
-            logits = logits.add_(run(batch), alpha=share)
-        logits = logits.div_(sum(share for _, share in self._runs))
+        if count > 1:
+            logits = logits.mul_(count)
+        for run, count in others:
+            logits = logits.add_(run(batch), alpha=count)
+        logits = logits.div_(sum(count for _, count in self._runs))
         return logits if codes.ndim == 2 else logits[0]

@@ -49,6 +49,9 @@ class Contender:
             stride=options.stride,
             strand=options.strand,
         )
+        if self.plan.symmetric:
+            words = "model %s is symmetric: both strands score the same, one pass gives both"
+            log.info(words, name)
         self.cutoffs = np.full(len(self.network.labels), np.nan)
         if self.network.thresholds is None and options.cutoff == "f1":
             log.warning("WARNING: model %s has no thresholds.tsv: no precision at a cutoff", name)
@@ -87,7 +90,8 @@ def evaluate_model(
                 evaluation.write(folder.result)
                 key |= _key(source, contender, rival, options)
                 device = run_record.device_words(contender.plan.device)
-                folder.publish({"device": device, "threads": torch.get_num_threads()})
+                record = {"device": device, "threads": torch.get_num_threads()}
+                folder.publish(record | {"one_pass": contender.plan.symmetric})
     for line in evaluation.words():
         log.info("%s", line)
     return evaluation

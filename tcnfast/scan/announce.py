@@ -29,6 +29,8 @@ def announce(job, pipeline: Pipeline | None) -> None:
         names = ", ".join(job.devices)
         where = f"{len(job.devices)} devices ({names}), the first {where.removeprefix('device ')}"
     log.info("%s, backend %s, precision %s", where, backend, plan.precision)
+    if plan.symmetric:
+        log.info("symmetric network: both strands score the same, one pass gives both")
     for reason in plan.passed_over:
         log.warning("WARNING: %s", reason)
     unused = run_record.unused_gpu(plan.device)

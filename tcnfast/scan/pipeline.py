@@ -45,13 +45,16 @@ WRITE_BEHIND = 2  # batches that were scored and not taken in yet
 class Scorer:
     """A model ready to score codes.
 
-    ``strand``: "+", "-", "both" (the mean of the two strands' logits) or "max" (the larger one).
+    ``strand``: "+", "-", "both" (the mean of the two strands' logits) or "max" (the larger one). Of
+    a symmetric model they are the same, and one pass gives each.
     """
 
     def __init__(self, model: TCN | Ensemble, strand: str = "both", **plan_options) -> None:
-        strands = "+-" if strand == "max" else [strand]
-        self.plans = [Plan(model, strand=strand, **plan_options) for strand in strands]
-        self.plan = self.plans[0]
+        first, *other = "+-" if strand == "max" else [strand]
+        self.plan = Plan(model, strand=first, **plan_options)
+        self.plans = [self.plan]
+        if not self.plan.symmetric:
+            self.plans += [Plan(model, strand=strand, **plan_options) for strand in other]
         self.label_bin = model.config.label_bin
 
     @torch.inference_mode()

@@ -297,6 +297,7 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     if dense.exists():
         dense.rename(result / ZARR_FOLDER)
     record = {"devices": job.devices, "threads": torch.get_num_threads()}
+    record["one_pass"] = job.scorer.plan.symmetric
     job.publish(folder, stages, record | {"uncalled_labels": job.uncalled})
 
 

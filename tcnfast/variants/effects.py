@@ -41,7 +41,8 @@ class EffectScorer:
     """``mode`` "centre": the window centred on the first base of REF, with either allele. "full":
     every step of the contig, ``stride`` bases apart, whose window holds a base of the allele.
 
-    ``strand``: "+", "-", or "both" (mean) or "max" over strands, of logits. ``single`` and
+    ``strand``: "+", "-", or "both" (mean) or "max" over strands, of logits; ``symmetric``: whether
+    they are the same, as those of symmetric networks, so that one pass gives all. ``single`` and
     ``others`` are the strategies for single bases and for all else. Raises TcnfastError for a mode,
     strand or stride that there is not.
     """
@@ -68,8 +69,10 @@ class EffectScorer:
         self.device = choose_device(device)
         grids = tuple(member.config.grid(self.stride) for member in model.members)
         self.backend = choose(VARIANTS, "auto", self.device, "fp32", grids=grids).backend
-        strands = [strand] if strand in "+-" else ["+", "-"]
-        weights = [[_weights(m, grids[0], s) for m in model.members] for s in strands]
+        folded = [member.folded() for member in model.members]
+        self.symmetric = all(weights.symmetric for weights in folded)
+        strands = [strand] if strand in "+-" else ["+"] if self.symmetric else ["+", "-"]
+        weights = [[w.strands(s, grids[0])[0] for w in folded] for s in strands]
         self.single, self.others = self._strategies(model, grids[0], strands, weights)
 
     def _strategies(
@@ -107,8 +110,3 @@ class EffectScorer:
                 for name, values in strategy(genome, [alleles[row] for row in rows]).items():
                     columns[name][rows] = values
         return columns
-
-
-def _weights(member: TCN, grid: StackGrid, strand: str) -> reference.StackWeights:
-    weights = member.folded()
-    return weights if strand == "+" else weights.mirrored(grid)

@@ -9,6 +9,7 @@ difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def empty_columns(names: Sequence[str], alleles: int, labels: int) -> dict[str, 
 
 def over_strands(logits: list[Tensor], strand: str) -> Tensor:
     """Logits of one strand or both -> those that are reported; ``strand`` as in a scan."""
-    return torch.maximum(*logits) if strand == "max" else sum(logits) / len(logits)
+    return reduce(torch.maximum, logits) if strand == "max" else sum(logits) / len(logits)
 
 
 def over_steps(ref: Tensor, alt: Tensor, exists: Tensor) -> dict[str, np.ndarray]:

@@ -191,6 +191,8 @@ class VariantJob:
                     self._check_contigs(chunk)
                     words = "%s: %s mode, float32; backend %s"
                     log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
+                    if self.scorer.symmetric:
+                        log.info("symmetric network: both strands are the same, scored in one pass")
                 if _marker(work, index).exists():
                     self._remember_check(work, index)
                 else:
@@ -267,7 +269,8 @@ class VariantJob:
             write_page(result / "top.html", top, self.model, self.genome, self.options.strand)
         log.info("%s", ", ".join(f"{count} {name}" for name, count in total.items()))
         device = run_record.device_words(self.scorer.device)
-        output.publish({"device": device, "counts": dict(total)})
+        one_pass = self.scorer.symmetric
+        output.publish({"device": device, "one_pass": one_pass, "counts": dict(total)})
         log.info("effects in %s", output.path)
 
 

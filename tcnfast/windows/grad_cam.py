@@ -40,7 +40,7 @@ class GradCam:
     what is under the median of their mean cut off. Batch norms use their averages either way.
     """
 
-    why_slow, batch, together = None, 32, None
+    why_slow, batch, together, one_pass = None, 32, None, False
     by_base = False  # it tells stretches from one another, not bases
 
     def __init__(

@@ -1,9 +1,12 @@
 """Small random models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from support.engine import random_codes
+from tcnfast.engines import pairs
 from tcnfast.model.paired import set_parameter
 from tcnfast.model.tcn import TCN, TCNConfig
 
@@ -28,6 +31,24 @@ def random_model(labels=("CTCF@K562", "MAX@K562", "REST"), **config):
                 parameter.normal_(std=0.3)
         set_parameter(model.head, "weight", torch.empty_like(model.head.weight).normal_(std=0.5))
     return model
+
+
+@torch.no_grad()
+def untied(model):
+    """A plain network of a symmetric one's whole weights."""
+    plain = TCN(replace(model.config, symmetric=False)).eval()
+    state = {}
+    for name, module in model.named_modules():
+        if isinstance(module, (torch.nn.Conv1d, torch.nn.Linear)):
+            state[f"{name}.weight"] = module.weight
+            if module.bias is not None:
+                state[f"{name}.bias"] = module.bias
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for key, tensor in module.state_dict().items():
+                state[f"{name}.{key}"] = pairs.whole(tensor) if tensor.ndim else tensor
+    plain.load_state_dict(state)
+    plain.thresholds = model.thresholds
+    return plain
 
 
 @pytest.fixture
