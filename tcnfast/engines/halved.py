@@ -103,11 +103,16 @@ def conv(
 
 
 def stack(codes: Tensor, weights: reference.StackWeights, grid: StackGrid) -> Tensor:
-    """``reference.stack`` of symmetric weights in the halved form, its first layer too."""
-    dtype = weights.head_weight.dtype
+    """``reference.stack`` of symmetric weights in the halved form but for its first convolution,
+    which engines look up in tables."""
+    dtype, first = weights.head_weight.dtype, weights.blocks[0].weight1
+
+    def convolve(x: Tensor, weight: Tensor, *more) -> Tensor:
+        return (reference.conv if weight is first else conv)(x, weight, *more)
+
     x = reference.one_hot(codes, dtype)
     for block, geometry in zip(weights.blocks, grid.blocks, strict=True):
-        x = reference.block(x, block, geometry, conv)
+        x = reference.block(x, block, geometry, convolve)
     here, partner = x[..., :: grid.sample].squeeze(2).chunk(2, 1)
     features = (here + partner.flip(1)).transpose(1, 2)
     head = weights.head_weight.chunk(2, 1)[0]
