@@ -114,6 +114,8 @@ class TCN(Labelled):
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
     model. Training on codes runs on the C++ engine or the kernels where these can
     (``training_pass.backend_of``); ``unfused()`` is the same network in plain modules throughout.
+    A symmetric network scores both strands of any sequence alike; its parameters are halves, of
+    which ``weight`` and ``bias`` of its convolutions and head are made whole.
     """
 
     def __init__(self, config: TCNConfig) -> None:
