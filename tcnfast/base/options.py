@@ -194,12 +194,6 @@ def chosen_labels(
     return [label for label in labels if label in set(wanted)]
 
 
-def chroms_option() -> tuple[str, ...] | None:
-    """The option ``chroms``."""
-    words = "contigs, or all (default: no alternative, unplaced, random or mitochondrial ones)"
-    return option(None, words, kind=names, unit="NAMES", short="-c")
-
-
 def seed_option(of: str) -> int:
     """The option ``seed`` of random draws, which ``of`` names."""
     return option(0, f"seed of {of}", unit="N")

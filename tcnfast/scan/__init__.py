@@ -12,7 +12,6 @@ from ..base.errors import TcnfastError
 from ..base.options import (
     Options,
     Run,
-    chroms_option,
     names,
     option,
     setting,
@@ -59,7 +58,13 @@ class ScanOptions(Options):
     targets: tuple[str, ...] | None = targets_option(
         "labels to report, or motifs by id or name (default: all)"
     )
-    chroms: tuple[str, ...] | None = chroms_option()
+    chroms: tuple[str, ...] | None = option(
+        None,
+        "contigs, or all (default: no alternative, unplaced, random or mitochondrial ones)",
+        kind=names,
+        unit="NAMES",
+        short="-c",
+    )
     within: str | None = option(
         None, "call only inside these regions, e.g. open chromatin", unit="BED"
     )

@@ -1,7 +1,7 @@
 """The bigWigs of tracks, made by pyBigWig of the shards of their contigs' stretches.
 
-Many are made at a time, each in a process of its own, as pyBigWig lets no other thread run. So that
-one starts fast, this module needs neither PyTorch nor numba.
+Many are made at a time, in processes, as pyBigWig lets no other thread run. So that they start
+fast, this module needs neither PyTorch nor numba.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NOTHING = 255  # the level of a step without a value; the others are places in V
 # more than libBigWig writes of random values and gaps (measured: 7.1, 19, 79)
 INTERVAL_BYTES, BIN_BYTES, CONTIG_BYTES = 9, 24, 160
 
-# of shards for each track, 8 an interval: with less, starting processes (0.2 s each) costs more
-# than they save
+# of shards for each process, 8 an interval: with less, starting them (0.2 s each) costs more than
+# they save
 WORTH_A_PROCESS = 2**19
 WRITER = __name__  # the module whose ``main`` a process runs
 
@@ -181,50 +181,52 @@ def write_bigwigs(tracks: Sequence[Track], processes: int) -> None:
     """The bigWigs of ``tracks``, which are of the same shards, ``processes`` at a time.
 
     Without processes where there is one track, where one process is allowed, and where the shards
-    hold less than WORTH_A_PROCESS a track. Raises OSError when the disk is full and TcnfastError
+    hold less than WORTH_A_PROCESS a process. Raises OSError when the disk is full and TcnfastError
     when a process was killed; the others are ended then, as they are when this is interrupted.
     """
     size = sum(os.path.getsize(path) for shards in tracks[0].shards for path in shards)
-    if min(processes, len(tracks)) == 1 or size < WORTH_A_PROCESS * len(tracks):
+    processes = min(processes, len(tracks))
+    if processes == 1 or size < WORTH_A_PROCESS * processes:
         for track in tracks:
             write_bigwig(track)
         return
-    children: set[Child] = set()
-    ended = Event()
+    todo, children, ended = iter(tracks), set(), Event()
 
-    def write(track: Track) -> None:
-        child = Child(WRITER, Path(track.path).name, "fewer --threads need less", ONE_THREAD)
+    def work() -> None:
+        child = Child(WRITER, "tracks", "fewer --threads need less", ONE_THREAD)
         children.add(child)
         try:
-            if not ended.is_set():
+            for track in todo:
+                if ended.is_set():
+                    return
+                child.name = Path(track.path).name
                 child.send(track)
                 child.receive()
         finally:
-            children.discard(child)
             child.end()
 
     with ThreadPoolExecutor(processes, thread_name_prefix="tracks") as pool:
         try:
-            written = [pool.submit(write, track) for track in tracks]
-            for done in wait(written, return_when=FIRST_EXCEPTION).done:
+            started = [pool.submit(work) for _ in range(processes)]
+            for done in wait(started, return_when=FIRST_EXCEPTION).done:
                 done.result()
         except BaseException:
             ended.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             for child in children.copy():
                 child.process.kill()
             raise
 
 
 def main(number: int) -> None:
-    """What the process of a track runs."""
-    serve(number, _write_one)
+    """What a process of :func:`write_bigwigs` runs."""
+    serve(number, _write_several)
 
 
-def _write_one(parent: Parent) -> None:
-    track = parent.receive()
-    try:
-        write_bigwig(track)
-    except MemoryError:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), track.path) from None
-    parent.send(None)
+def _write_several(parent: Parent) -> None:
+    while True:
+        track = parent.receive()
+        try:
+            write_bigwig(track)
+        except MemoryError:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), track.path) from None
+        parent.send(None)
