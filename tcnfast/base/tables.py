@@ -114,6 +114,14 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> 
     path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
+def write_frame(path: Path, table, numbers: str = "%.6g") -> None:
+    """Write a pandas table as :func:`read_frame` reads it, its floating numbers in the form
+    ``numbers``; nan stands for no value."""
+    table.to_csv(
+        path, sep="\t", index=False, float_format=numbers, na_rep="nan", quoting=csv.QUOTE_NONE
+    )
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write ``data`` under a temporary name, then rename: a reader never sees half a file."""
     temporary = path.with_name(path.name + ".tmp")

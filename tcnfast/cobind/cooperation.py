@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ..base.errors import TcnfastError
@@ -63,44 +64,45 @@ class CooperationTable:
     margin: float
     windows: int
 
-    def rows(self) -> list[str]:
-        """Lines of cooperation.tsv, its header first: each pair with each label, the surest
-        interactions first. q is Benjamini-Hochberg over all rows."""
-        p = np.stack([pair.cooperation.p for pair in self.pairs])
-        q = false_discovery_control(p, axis=None).reshape(p.shape)
-        lines = [
-            "motif_a\tmotif_b\tlabel\tverdict\tinteraction\tlow\thigh\tsd\tp\tq\ta\tb\tboth\t"
-            "arrangement\tgap\tgap_from\tgap_to\tmedian\teverywhere\thelix\thelix_p\tperiod"
-        ]
-        size = np.stack([pair.cooperation.least for pair in self.pairs])
-        for flat in np.argsort(-size, axis=None, kind="stable").tolist():
-            index, label = divmod(flat, len(self.labels))
-            pair = self.pairs[index]
-            c = pair.cooperation
-            names = pair.first.name, pair.second.name, self.labels[label]
-            numbers = (c.interaction, c.low, c.high, c.sd, c.p, q[index], c.first, c.second, c.both)
-            arrangement = NAMES[c.arrangement[label]]
-            gaps = (c.gap, c.gap_from, c.gap_to)
-            rest = (c.median, c.everywhere.astype(int), pair.helix, pair.helix_p, pair.period)
-            cells = [*names, c.verdict(self.margin)[label]]
-            cells += [f"{column[label]:.4g}" for column in numbers]
-            cells += [arrangement, *(str(column[label]) for column in gaps)]
-            cells += [f"{column[label]:.4g}" for column in rest]
-            lines.append("\t".join(cells))
-        return lines
-
-    def profiles(self) -> list[str]:
-        """Lines of profiles.tsv: each pair's interaction with the label that reacts most, at every
-        arrangement and gap, with an interval."""
-        lines = ["motif_a\tmotif_b\tlabel\tarrangement\tgap\tinteraction\tlow\thigh"]
+    @property
+    def table(self) -> pd.DataFrame:
+        """Each pair with each label, the surest interactions first. q is Benjamini-Hochberg over
+        all rows."""
+        parts = []
         for pair in self.pairs:
-            head = f"{pair.first.name}\t{pair.second.name}\t{self.labels[pair.reacting]}"
-            mean, error = (x[..., pair.reacting] for x in (pair.interaction, pair.error))
-            for name, row, errors in zip(NAMES, mean, error, strict=True):
-                for gap, (value, e) in enumerate(zip(row.tolist(), errors.tolist(), strict=True)):
-                    low, high = value - _NORMAL * e, value + _NORMAL * e
-                    lines.append(f"{head}\t{name}\t{gap}\t{value:.4f}\t{low:.4f}\t{high:.4f}")
-        return lines
+            c = pair.cooperation
+            columns = {"motif_a": pair.first.name, "motif_b": pair.second.name}
+            columns |= {"label": self.labels, "verdict": c.verdict(self.margin)}
+            columns |= {x: getattr(c, x) for x in ("interaction", "low", "high", "sd", "p")}
+            columns |= {"q": np.nan, "a": c.first, "b": c.second, "both": c.both}
+            columns |= {"arrangement": [NAMES[i] for i in c.arrangement]}
+            columns |= {x: getattr(c, x) for x in ("gap", "gap_from", "gap_to", "median")}
+            columns |= {"everywhere": c.everywhere + 0}
+            columns |= {x: getattr(pair, x) for x in ("helix", "helix_p", "period")}
+            parts.append(pd.DataFrame(columns))
+        table = pd.concat(parts, ignore_index=True)
+        table["q"] = false_discovery_control(table["p"])
+        size = np.concatenate([pair.cooperation.least for pair in self.pairs])
+        return table.iloc[np.argsort(-size, kind="stable")]
+
+    @property
+    def profiles(self) -> pd.DataFrame:
+        """Each pair's interaction with the label that reacts most, at every arrangement and gap,
+        with an interval."""
+        parts = []
+        for pair in self.pairs:
+            mean, error = (
+                x[..., pair.reacting].astype(float) for x in (pair.interaction, pair.error)
+            )
+            gaps = mean.shape[1]
+            columns = {"motif_a": pair.first.name, "motif_b": pair.second.name}
+            columns |= {"label": self.labels[pair.reacting]}
+            columns |= {"arrangement": np.repeat(NAMES, gaps)}
+            columns |= {"gap": np.tile(np.arange(gaps), len(NAMES))}
+            columns |= {"interaction": mean.ravel(), "low": (mean - _NORMAL * error).ravel()}
+            columns |= {"high": (mean + _NORMAL * error).ravel()}
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What interaction.npz holds: means and standard errors float32 (pairs, arrangements, gaps,

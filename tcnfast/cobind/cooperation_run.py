@@ -16,10 +16,11 @@ from ..base.figure import can_draw
 from ..base.options import Run
 from ..base.run_folder import RunFolder
 from ..base.run_record import device_words
+from ..base.tables import write_frame
 from ..genome.genome import Genome
 from ..pwm.meme import Motif, read_meme
+from . import CooperationOptions
 from .backgrounds import draw_backgrounds
-from .cobind_options import CooperationOptions
 from .cooperation import CooperationTable, check_spans, measure_cooperation
 from .inserted_sites import Site, distinct, motif_file, named_motifs
 from .window_scores import WindowScorer
@@ -110,8 +111,8 @@ def rank_motifs(
 
 
 def _write(table: CooperationTable, folder: Path) -> None:
-    (folder / "cooperation.tsv").write_text("\n".join(table.rows()) + "\n")
-    (folder / "profiles.tsv").write_text("\n".join(table.profiles()) + "\n")
+    write_frame(folder / "cooperation.tsv", table.table, "%.4g")
+    write_frame(folder / "profiles.tsv", table.profiles, "%.4f")
     np.savez_compressed(folder / "interaction.npz", **table.arrays())
     if not can_draw():
         return

@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from ..base.errors import TcnfastError
 from ..base.progress import Progress
 from ..pwm.meme import Motif
-from .cobind_options import InfluenceOptions
+from . import InfluenceOptions
 from .interaction import LEVEL
 from .scrambles import best_sites, scrambled, scrambled_elsewhere
 from .window_scores import WindowScorer
 
-HEADER = (
-    "motif\tlabel\town\tsites\twith_motif\tmotif_change\tcontrol_change\tdifference\tlow\thigh\t"
-    "p\tq"
-)
+NUMBERS = ("sites", "with_motif", "motif_change", "control_change", "difference", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -128,15 +126,12 @@ def q_values(found: Sequence[Influence]) -> np.ndarray:
     return q
 
 
-def influence_rows(found: Sequence[Influence]) -> list[str]:
-    """Lines of influence.tsv, the strongest falls first."""
-    q = q_values(found)
-    lines = [HEADER]
-    order = np.argsort([row.difference for row in found], kind="stable")  # NaN last
-    for index in order.tolist():
-        row = found[index]
-        numbers = (row.motif_change, row.control_change, row.difference, row.low, row.high)
-        cells = [row.motif.name, row.label, str(int(row.own)), str(row.sites), str(row.with_motif)]
-        cells += [f"{value:.4f}" for value in numbers]
-        lines.append("\t".join([*cells, f"{row.p:.3g}", f"{q[index]:.3g}"]))
-    return lines
+def influence_table(found: Sequence[Influence]) -> pd.DataFrame:
+    """The columns of influence.tsv, the strongest falls first; p and q as text."""
+    rows = [
+        {"motif": row.motif.name, "label": row.label, "own": int(row.own)}
+        | {x: getattr(row, x) for x in NUMBERS}
+        | {"p": f"{row.p:.3g}", "q": f"{q:.3g}"}
+        for row, q in zip(found, q_values(found), strict=True)
+    ]
+    return pd.DataFrame(rows).sort_values("difference", kind="stable")  # NaN last

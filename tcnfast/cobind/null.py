@@ -14,14 +14,13 @@ and more of what makes strangers meet:
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
 
 from ..base.jit import jit
+from ..base.threads import in_order
 from .occupancy import MIN_ACTIVE_LABELS, Occupancy
 
 NULLS = ("shift", "local", "active")
@@ -96,8 +95,8 @@ def null_counts(
         _replicate(*where, setup.edges, setup.order, setup.strata, rng, size, observed, totals)
         return totals
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        total, squares, above, below = sum(pool.map(one, streams, sizes))
+    tasks = zip(streams, sizes, strict=True)
+    total, squares, above, below = sum(in_order(lambda task: one(*task), tasks))
     mean = total / replicates
     variance = np.maximum(squares / replicates - mean**2, 0)
     return NullCounts(mean, np.sqrt(variance), above, below, replicates)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import networkx
 import numpy as np
 from scipy.stats import false_discovery_control, spearmanr
 
 from .null import NULLS, null_counts, nulls_for, shared_bins
 from .occupancy import Occupancy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATISTICS = ("odds_ratio", "phi", "jaccard", "pmi")
 OF_NULL = ("expected", "fold", "z", "p", "q")
@@ -65,18 +70,37 @@ class PairTable:
             kept &= (self.columns[f"{null}_q"] <= fdr) & (self.columns[f"{null}_z"] > 0)
         return kept
 
-    def rows(self) -> list[str]:
-        """Lines of the table, its header first; the most surprising pairs first."""
-        header = ["label_a", "label_b", "sites_a", "sites_b", *self.columns]
-        lines = ["\t".join([*header, "same_factor", "same_cell"])]
-        order = np.argsort(-self.columns[f"{self.strictest}_z"], kind="stable")
-        for pair in order.tolist():
-            a, b = self.first[pair], self.second[pair]
-            cells = [self.labels[a], self.labels[b], str(self.sites[a]), str(self.sites[b])]
-            cells += [f"{column[pair]:.6g}" for column in self.columns.values()]
-            cells += [str(int(self.same_factor[pair])), str(int(self.same_cell[pair]))]
-            lines.append("\t".join(cells))
-        return lines
+    @property
+    def table(self) -> pd.DataFrame:
+        """A pair a row, the most surprising ones first."""
+        import pandas as pd
+
+        ends = {"a": self.first, "b": self.second}
+        columns = {f"label_{x}": np.array(self.labels, object)[i] for x, i in ends.items()}
+        columns |= {f"sites_{x}": self.sites[i] for x, i in ends.items()} | self.columns
+        columns |= {"same_factor": self.same_factor + 0, "same_cell": self.same_cell + 0}
+        return pd.DataFrame(columns).iloc[
+            np.argsort(-self.columns[f"{self.strictest}_z"], kind="stable")
+        ]
+
+    def graph(self, fdr: float, fold: float) -> networkx.Graph:
+        """The significant pairs: nodes with ``factor``, ``cell`` and ``sites``, edges with
+        ``weight``, the log2 of the fold under the strictest null, its ``q``, ``phi``, and the bins
+        of ``both``."""
+        graph = networkx.Graph()
+        for label, sites in zip(self.labels, self.sites.tolist(), strict=True):
+            factor, _, cell = label.partition("@")
+            graph.add_node(label, factor=factor, cell=cell, sites=sites)
+        edges = {
+            "weight": np.log2(self.columns[f"{self.strictest}_fold"]),
+            "q": self.columns[f"{self.strictest}_q"],
+            "phi": self.columns["phi"],
+            "both": self.columns["both"],
+        }
+        for pair in np.flatnonzero(self.significant(fdr, fold)).tolist():
+            ends = self.labels[self.first[pair]], self.labels[self.second[pair]]
+            graph.add_edge(*ends, **{name: values[pair].item() for name, values in edges.items()})
+        return graph
 
 
 def measure_pairs(found: Occupancy, replicates: int, seed: int) -> PairTable:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import networkx
 import numpy as np
 
 from ..base import run_record
@@ -16,12 +17,13 @@ from ..base.errors import TcnfastError
 from ..base.figure import can_draw
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, RunFolder, file_hash
+from ..base.tables import write_frame
 from ..data.dataset import Dataset, open_dataset
 from ..data.source import open_source
 from ..genome.genome import Genome, Region
 from ..genome.intervals import read_bed
 from ..scan.scan_folder import ScanFolder
-from .cobind_options import PairsOptions
+from . import PairsOptions
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
 from .scan_sites import scan_sites
@@ -137,7 +139,7 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
     summary: dict = {}
     pictures = can_draw()
     for name, table in tables.items():
-        (folder / f"{name}.tsv").write_text("\n".join(table.rows()) + "\n")
+        write_frame(folder / f"{name}.tsv", table.table)
         kept = table.significant(options.fdr, options.fold)
         summary[name] = {
             "labels": len(table.labels),
@@ -156,10 +158,8 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
 def _write_graph(
     table: PairTable, name: str, folder: Path, options: PairsOptions, pictures: bool
 ) -> None:
-    from . import pair_graph
-
-    graph = pair_graph.of_table(table, options.fdr, options.fold)
-    pair_graph.write(graph, folder / f"{name}.graphml")
+    graph = table.graph(options.fdr, options.fold)
+    networkx.write_graphml_xml(graph, folder / f"{name}.graphml")
     if not pictures:
         return
     from . import pair_plots

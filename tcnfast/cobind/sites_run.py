@@ -14,13 +14,14 @@ from ..base.figure import can_draw
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import device_words
+from ..base.tables import write_frame
 from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
 from ..pwm.meme import Motif, read_meme
 from ..scan.scan_folder import ScanFolder
-from .cobind_options import InfluenceOptions
-from .influence import Influence, influence_rows, measure_influence
+from . import InfluenceOptions
+from .influence import Influence, influence_table, measure_influence
 from .inserted_sites import motif_file, named_motifs
 from .scan_sites import scan_sites
 from .scrambles import known
@@ -139,7 +140,7 @@ def _choose_motifs(
 
 
 def _write(found: list[Influence], folder: Path) -> None:
-    (folder / "influence.tsv").write_text("\n".join(influence_rows(found)) + "\n")
+    write_frame(folder / "influence.tsv", influence_table(found), "%.4f")
     if not can_draw():
         return
     from .influence_plots import draw_influence

@@ -1,22 +1,59 @@
 """Single bases by the cones above them (:mod:`tcnfast.engines.cone`): what the strategies for one
-window and for all steps share."""
+window and for all steps share.
+
+The unchanged activations are computed on tiles, stretches of a contig that many variants share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.cone import Activations, Cone
+from ..engines.cone import Activations, Cone, touched
+from ..engines.grid import StackGrid
 from ..genome.genome import Genome
 from ..model.tcn import TCNConfig
 from .records import Allele
 from .strategy import AT_ONCE, by_contig, empty_columns, over_strands
-from .variant_tiles import Tiling
 
 Kept = list[list[Activations]]
+CORES = (256, 1024, 4096, 16384)  # bases of variants to a tile, of which the cheapest is taken
+TILE_BYTES = 2**27  # of activations at a time, for each strand and member
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tiles of ``length`` bases, one for each stretch of ``core`` bases that holds a variant; the
+    first base of such a stretch is base ``before`` of its tile. Activations on ``grid``."""
+
+    core: int
+    before: int
+    length: int
+    grid: StackGrid
+
+    def cost(self, positions: np.ndarray) -> float:
+        """Wide convolutions, per channel pair and tap, that the tiles of ``positions`` take."""
+        tiles = len(np.unique(positions // self.core))
+        return tiles * self.length * self.grid.wide_convolutions()
+
+    def batches(
+        self, genome: Genome, chrom: str, positions: np.ndarray, channels: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Codes uint8 (B, length) of some tiles, the first base of each int64 (B,), and the bounds
+        of the sorted ``positions`` int64 (B + 1,) that lie in each tile."""
+        cores, firsts = np.unique(positions // self.core, return_index=True)
+        bounds = np.append(firsts, len(positions))
+        layers = 2 * len(self.grid.blocks)  # kept for each
+        per_base = 4 * channels * layers * self.grid.wide_convolutions() / (layers - 1)
+        at_once = max(1, int(TILE_BYTES / (self.length * per_base)))
+        for begin in range(0, len(cores), at_once):
+            starts = cores[begin : begin + at_once] * self.core - self.before
+            codes = [genome.codes(chrom, start, start + self.length) for start in starts]
+            yield np.stack(codes), starts, bounds[begin : begin + at_once + 1]
 
 
 class ConeScorer:
@@ -79,7 +116,19 @@ class ConeScorer:
     def tensors(self, *arrays: np.ndarray) -> list[Tensor]:
         return [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays]
 
-    def mean(self, kept: Kept, logits: Callable[[Cone, Activations], Tensor]) -> Tensor:
+    def sides(
+        self, kept: Kept, at: list[Tensor], base: int, steps: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (alleles, steps, labels) with REF and with ALT. ``at``: rows, first bases and new
+        codes of stretches that all see their base number ``base``."""
+        rows, first, codes = at
+        length = self.receptive_field + self.grid.stride * (steps - 1)
+        geometry = touched(self.grid, base, length)
+        ref = self._mean(kept, lambda cone, x: cone.reference_logits(x, rows, first, steps))
+        alt = self._mean(kept, lambda cone, x: cone.logits(x, rows, first, geometry, codes))
+        return ref, alt
+
+    def _mean(self, kept: Kept, logits: Callable[[Cone, Activations], Tensor]) -> Tensor:
         """Mean over members, then over strands."""
         strands = []
         for cones, activations in zip(self.cones, kept, strict=True):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ..engines.cone import Activations, Cone, touched
-from .cone_scorer import ConeScorer
+from .cone_scorer import CORES, ConeScorer, Tiling
 from .strategy import FULL, over_steps
-from .variant_tiles import CORES, Tiling
 
 LOGITS_AT_ONCE = 2**24  # of steps: 64 MiB
 
@@ -43,18 +40,4 @@ class ConeSteps(ConeScorer):
                 at = self.tensors(rows[mine], offsets[mine] - base, codes[mine])
                 exists = step[mine, None] + np.arange(n)
                 exists = torch.from_numpy((exists >= 0) & (exists * stride < size))
-                yield part[mine], self._over_steps(kept, at, base, n, exists)
-
-    def _over_steps(self, kept, at: list[Tensor], base: int, n: int, exists: Tensor):
-        """``at``: rows, first bases and new codes of stretches of ``n`` steps that all see
-        ``base``."""
-        rows, first, codes = at
-        geometry = touched(self.grid, base, self.receptive_field + self.grid.stride * (n - 1))
-
-        def ref(cone: Cone, activations: Activations) -> Tensor:
-            return cone.reference_logits(activations, rows, first, n)
-
-        def alt(cone: Cone, activations: Activations) -> Tensor:
-            return cone.logits(activations, rows, first, geometry, codes)
-
-        return over_steps(self.mean(kept, ref), self.mean(kept, alt), exists)
+                yield part[mine], over_steps(*self.sides(kept, at, base, n), exists)

@@ -4,12 +4,9 @@ not run."""
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
-from ..engines.cone import Activations, Cone, touched
-from .cone_scorer import ConeScorer
+from .cone_scorer import CORES, ConeScorer, Tiling
 from .strategy import CENTRE
-from .variant_tiles import CORES, Tiling
 
 WINDOW_CONVOLUTIONS = 2.0  # of a window's own grid, per base of it: 1,977 in 1,037
 
@@ -31,14 +28,7 @@ class ConeWindows(ConeScorer):
         return super().cost(tiling, positions)
 
     def score(self, kept, part, rows, offsets, positions, codes, size):
-        rows, first, codes = self.tensors(rows, offsets - self.half, codes)
-        geometry = touched(self.grid, self.half, self.receptive_field)
-
-        def ref(cone: Cone, activations: Activations) -> Tensor:
-            return cone.reference_logits(activations, rows, first, 1)[:, 0]
-
-        def alt(cone: Cone, activations: Activations) -> Tensor:
-            return cone.logits(activations, rows, first, geometry, codes)[:, 0]
-
-        sides = (self.mean(kept, side).cpu().numpy() for side in (ref, alt))
-        yield part, dict(zip(CENTRE, sides, strict=True))
+        at = self.tensors(rows, offsets - self.half, codes)
+        both = self.sides(kept, at, self.half)
+        values = (side[:, 0].cpu().numpy() for side in both)
+        yield part, dict(zip(CENTRE, values, strict=True))

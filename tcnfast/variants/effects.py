@@ -5,15 +5,13 @@ Each way to score an allele is a strategy in a file of its own; this one chooses
 =======  ==============  ==================  =================
 mode     backend         single bases        all else
 =======  ==============  ==================  =================
-centre   cpu             EngineWindows       EngineWindows
-centre   any other       ConeWindows         PlanWindows
-full     any             ConeSteps           PlanSteps
+centre   cpu             EngineWindows       WholeWindows
+centre   any other       ConeWindows         WholeWindows
+full     any             ConeSteps           WholeSteps
 =======  ==============  ==================  =================
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -31,10 +29,10 @@ from ..model.tcn import TCN
 from .cone_steps import ConeSteps
 from .cone_windows import ConeWindows
 from .engine_windows import EngineWindows
-from .plan_steps import PlanSteps
-from .plan_windows import PlanWindows
 from .records import Allele
 from .strategy import CENTRE, FULL, Strategy, empty_columns, over_strands
+from .whole_steps import WholeSteps
+from .whole_windows import WholeWindows
 
 
 class EffectScorer:
@@ -84,21 +82,20 @@ class EffectScorer:
     ) -> tuple[Strategy, Strategy]:
         if self.mode == "centre" and self.backend == "cpu":
             engine = EngineWindows(weights, grid, self.strand)
-            return engine, engine
+            return engine, WholeWindows(engine.windows, engine.receptive_field)
         options = dict(precision="fp32", stride=self.stride, backend=self.backend)
         plans = [Plan(model, str(self.device), strand=strand, **options) for strand in strands]
         cones = [[Cone(w, grid, self.device, self.backend) for w in members] for members in weights]
         config = model.members[0].config
 
-        def logits(codes: Sequence[np.ndarray]) -> Tensor:
-            """uint8 codes, each (T,) -> logits (N, scores, labels)."""
-            batch = np.stack(codes)
-            return over_strands([plan(batch) for plan in plans], self.strand)
+        def logits(codes: np.ndarray) -> Tensor:
+            """uint8 codes (N, T) -> logits (N, scores, labels)."""
+            return over_strands([plan(codes) for plan in plans], self.strand)
 
         if self.mode == "centre":
             field = grid.receptive_field
-            return ConeWindows(cones, self.strand, config), PlanWindows(logits, field)
-        return ConeSteps(cones, self.strand, config), PlanSteps(logits, grid)
+            return ConeWindows(cones, self.strand, config), WholeWindows(logits, field)
+        return ConeSteps(cones, self.strand, config), WholeSteps(logits, grid)
 
     def __call__(self, genome: Genome, alleles: list[Allele]) -> dict[str, np.ndarray]:
         """Columns float32 (alleles, labels) of ``alleles``, in their order, which may be any."""

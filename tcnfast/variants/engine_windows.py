@@ -1,4 +1,4 @@
-"""The window centred on an allele, by the C++ engine: centre mode on a processor.
+"""The window centred on a single base, by the C++ engine: centre mode on a processor.
 
 A window on its own grids is a tree: above a block the outputs at even positions and those at odd
 ones never meet again. ``csrc/cpu/substitutions.cpp`` walks that tree depth first for all windows of
@@ -17,13 +17,12 @@ from ..engines import reference
 from ..engines.cpu_engine import Substitutions
 from ..engines.grid import StackGrid
 from ..genome.genome import Genome
-from .haplotypes import both_windows
 from .records import Allele
 from .strategy import AT_ONCE, CENTRE, by_contig, empty_columns, over_strands
 
 
 class EngineWindows:
-    """A strategy for alleles of every kind. ``strands``: of each the members of an ensemble, folded
+    """A strategy for single bases. ``strands``: of each the members of an ensemble, folded
     (or mirrored) weights; ``grid``: of a window of ``receptive_field`` bases."""
 
     def __init__(
@@ -36,29 +35,19 @@ class EngineWindows:
 
     def __call__(self, genome: Genome, alleles: list[Allele]) -> dict[str, np.ndarray]:
         columns = empty_columns(CENTRE, len(alleles), self.labels)
-        single = np.array([allele.is_snv for allele in alleles], bool)
-        self._score_single(genome, alleles, np.flatnonzero(single), columns)
-        others = np.flatnonzero(~single)
-        for begin in range(0, len(others), AT_ONCE):
-            rows = others[begin : begin + AT_ONCE]
-            sides = both_windows(genome, [alleles[row] for row in rows], self.receptive_field)
-            for name, codes in zip(CENTRE, sides, strict=True):
-                columns[name][rows] = self._windows(codes)
-        return columns
-
-    def _score_single(self, genome, alleles, single, columns) -> None:
-        for chrom, rows, positions, codes in by_contig([alleles[row] for row in single]):
+        for chrom, rows, positions, codes in by_contig(alleles):
             for begin in range(0, len(rows), AT_ONCE):
                 part = slice(begin, begin + AT_ONCE)
                 stretches, starts = self._stretches(genome, chrom, positions[part])
                 pair = self._score(stretches, starts, codes[part])
                 for name, logits in zip(CENTRE, pair, strict=True):
-                    columns[name][single[rows[part]]] = logits
+                    columns[name][rows[part]] = logits
+        return columns
 
-    def _windows(self, codes: np.ndarray) -> Tensor:
-        """Logits (n, labels) of whole windows, uint8 (n, receptive_field)."""
+    def windows(self, codes: np.ndarray) -> Tensor:
+        """Logits (n, 1, labels) of whole windows, uint8 (n, receptive_field)."""
         starts = self.receptive_field * np.arange(len(codes))
-        return self._score(codes.reshape(-1), starts, codes[:, self.half])[0]
+        return self._score(codes.reshape(-1), starts, codes[:, self.half])[0][:, None]
 
     def _stretches(self, genome: Genome, chrom: str, positions: np.ndarray):
         """Codes of all windows, one stretch for those that overlap, and where each begins there."""

@@ -20,6 +20,7 @@ from ..base.logits import logit
 from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
+from ..base.tables import replace_file
 from ..genome.codes import encode
 from ..genome.genome import Genome, match_chroms
 from ..model.ensemble import Ensemble
@@ -150,9 +151,9 @@ class VariantJob:
         self.file, self.genome, self.scorer, self.options = file, genome, scorer, options
         self.model, self.model_hash, self.labels = model, model_hash, list(model.labels)
         wanted = ["all"] if options.targets is None else options.targets
-        self.keep = np.flatnonzero(np.isin(self.labels, chosen_labels(self.labels, wanted)))
+        names = chosen_labels(self.labels, wanted)
+        self.keep = np.flatnonzero(np.isin(self.labels, names))
         self.cutoffs = self._cutoffs()
-        names = [self.labels[index] for index in self.keep]
         self.writer = WRITERS[options.format](names, options.columns, file.header)
         self.check = ReferenceCheck(genome, str(file.path))
 
@@ -193,7 +194,7 @@ class VariantJob:
                     log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
                     if self.scorer.symmetric:
                         log.info("symmetric network: both strands are the same, scored in one pass")
-                if _marker(work, index).exists():
+                if _file(work, index, "json").exists():
                     self._remember_check(work, index)
                 else:
                     self._score_chunk(work, index, chunk)
@@ -211,7 +212,7 @@ class VariantJob:
 
     def _remember_check(self, work: Path, index: int) -> None:
         """What comparing REF with the genome gave for a chunk that was finished before."""
-        counts = json.loads(_marker(work, index).read_text())["counts"]
+        counts = json.loads(_file(work, index, "json").read_text())["counts"]
         self.check.mismatches += counts[MISMATCHES]
         self.check.checked += counts[MISMATCHES] + counts["alleles scored"]
 
@@ -223,8 +224,8 @@ class VariantJob:
         scored = self.scorer(self.genome, fitting)
         mode = self.options.mode
         rows = make_rows(alleles, matches, scored, mode, self.labels, self.keep, self.cutoffs)
-        self.writer.write_part(_part(work, index), chunk, rows)
-        _skipped(work, index).write_bytes(b"".join(row.as_line() for row in skipped))
+        self.writer.write_part(_file(work, index, "rows"), chunk, rows)
+        _file(work, index, "skipped").write_bytes(b"".join(row.as_line() for row in skipped))
         counts = {
             "records": len(chunk.lines),
             "alleles scored": int(rows.matches.sum()),
@@ -234,9 +235,8 @@ class VariantJob:
             "skipped": len(skipped),
         }
         top = [asdict(x) for x in most_changed(rows, self.options.explain)]
-        temporary = _marker(work, index).with_suffix(".tmp")
-        temporary.write_text(json.dumps({"counts": counts, "top": top}))
-        temporary.rename(_marker(work, index))
+        done = json.dumps({"counts": counts, "top": top})
+        replace_file(_file(work, index, "json"), done.encode())
 
     def _inside(self, chunk: Chunk) -> tuple[list[Allele], list[Skipped]]:
         """The alleles of a chunk that lie in the genome, and all that is skipped, by line."""
@@ -254,14 +254,16 @@ class VariantJob:
         """Make the result of the parts and publish it."""
         work, result = output.work, output.result
         n = len(list(work.glob("part.*.json")))
-        self.writer.join([_part(work, index) for index in range(n)], result / self.writer.name)
+        self.writer.join(
+            [_file(work, index, "rows") for index in range(n)], result / self.writer.name
+        )
         with open(result / "skipped.tsv", "wb") as file:
             file.write(b"line\treason\trecord\n")
             for index in range(n):
-                file.write(_skipped(work, index).read_bytes())
+                file.write(_file(work, index, "skipped").read_bytes())
         total, top = Counter(), []
         for index in range(n):
-            marker = json.loads(_marker(work, index).read_text())
+            marker = json.loads(_file(work, index, "json").read_text())
             total.update(marker["counts"])
             top += [Top(**x) for x in marker["top"]]
         if self.options.explain:
@@ -274,13 +276,6 @@ class VariantJob:
         log.info("effects in %s", output.path)
 
 
-def _part(work: Path, index: int) -> Path:
-    return work / f"part.{index}.rows"
-
-
-def _skipped(work: Path, index: int) -> Path:
-    return work / f"part.{index}.skipped"
-
-
-def _marker(work: Path, index: int) -> Path:
-    return work / f"part.{index}.json"
+def _file(work: Path, index: int, kind: str) -> Path:
+    """Of a chunk: its "rows" and its "skipped" alleles, and "json" once both are there."""
+    return work / f"part.{index}.{kind}"

@@ -9,12 +9,10 @@ stays in the L2 cache.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-import torch
 
 from ..base.jit import jit
+from ..base.threads import in_order
 from .gkm_kernel import GkmKernel, lmers, mismatches, reverse_lmer, strand_lmers
 
 # letters of an l-mer within a slab: 4^8 floats are 256 KiB, a quarter of an L2 cache
@@ -40,8 +38,8 @@ def gram(codes: np.ndarray, kernel: GkmKernel) -> np.ndarray:
         rows = slice(first, first + ROWS)
         _fill_rows(words[rows], weights, *slabs, masks, ends, h, 2 * suffix, out[rows], first)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(fill, range(0, len(codes), ROWS)))
+    for _ in in_order(fill, range(0, len(codes), ROWS)):
+        pass
     _mirror_and_scale(out)
     return out
 

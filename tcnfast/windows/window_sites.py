@@ -102,7 +102,7 @@ def merged_sites(peaks: Intervals, chroms: list[str], merge: int) -> Spans:
     found = []
     for i, chrom in enumerate(chroms):
         here = peaks.on(chrom)
-        summits = np.sort(_summits(here))
+        summits = np.sort(here.centre)
         if not summits.size:
             continue
         first = np.flatnonzero(np.concatenate([[True], np.diff(summits) > merge]))
@@ -110,11 +110,6 @@ def merged_sites(peaks: Intervals, chroms: list[str], merge: int) -> Spans:
         middles = summits[(first + last) // 2]
         found.append(Spans(np.full(middles.size, i, np.int16), middles))
     return join(found)
-
-
-def _summits(peaks: Intervals) -> np.ndarray:
-    """Summits, or the middles of peaks without one: int64 (n,)."""
-    return np.where(peaks.summit >= 0, peaks.summit, (peaks.start + peaks.end) // 2)
 
 
 def core_labels(dataset: Dataset, sites: Spans, chroms: list[str]) -> np.ndarray:
@@ -140,7 +135,7 @@ def reaches(middles: Spans, peaks: dict[str, Intervals], chroms: list[str]) -> n
         here = peaks[chrom]
         if not rows.size or not len(here):
             continue
-        summits = _summits(here)
+        summits = here.centre
         far = np.maximum(summits - here.start, here.end - summits)
         order = np.lexsort((far, summits))
         last = np.searchsorted(summits[order], middles.start[rows], side="right") - 1

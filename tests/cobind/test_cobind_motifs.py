@@ -9,8 +9,7 @@ from support.scan import read_rows
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.cobind import backgrounds, interaction
-from tcnfast.cobind.cobind_options import KINDS
+from tcnfast.cobind import KINDS, backgrounds, interaction
 from tcnfast.cobind.inserted_sites import Site, distinct, motif_file, named_motifs
 from tcnfast.cobind.periodicity import helical
 from tcnfast.cobind.window_scores import WindowScorer
@@ -84,8 +83,8 @@ def test_the_tables_and_pictures_are_written(table):
 def test_the_same_seed_gives_the_same_table(planted, table, tmp_path):
     settings = dict(motifs=planted / "motifs.meme", pairs="TIES+HELPS", backgrounds=8, max_gap=3)
     model = planted / "model"
-    rows = [tcnfast.cobind.motifs(model, tmp_path / x, **settings, **FP32).rows() for x in "ab"]
-    assert rows[0] == rows[1]
+    rows = [tcnfast.cobind.motifs(model, tmp_path / x, **settings, **FP32).table for x in "ab"]
+    assert rows[0].equals(rows[1])
 
 
 def test_sites_stand_where_they_are_said_to(planted):

@@ -15,7 +15,7 @@ from support.scan import read_rows
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.cobind import null, pair_graph
+from tcnfast.cobind import null
 from tcnfast.cobind.occupancy import Occupancy, occupancy, whole_contigs
 from tcnfast.cobind.pair_table import agreement, measure_pairs, statistics
 from tcnfast.data.dataset import Dataset
@@ -219,8 +219,7 @@ def test_the_network_is_graphml_of_the_significant_pairs(tmp_path):
     sets = [shared, set(shared), *random_sets(rng, [60, 60], 4_000)]
     found = occupied(sets, 4_000, block=5)
     table = measure_pairs(found, 200, 0)
-    graph = pair_graph.of_table(table, 0.1, 1.5)
-    pair_graph.write(graph, tmp_path / "g.graphml")
+    networkx.write_graphml_xml(table.graph(0.1, 1.5), tmp_path / "g.graphml")
     back = networkx.read_graphml(tmp_path / "g.graphml")
     assert set(back.edges) == {("L0@x", "L1@x")} and set(back.nodes) == set(found.labels)
     assert back.nodes["L2@x"] == {"factor": "L2", "cell": "x", "sites": 60}

@@ -8,8 +8,8 @@ from support.variant import haplotype, logits, random_alleles, window
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import STRANDS
 from tcnfast.engines.backend import VARIANTS, why_not
+from tcnfast.variants import cone_scorer as tiles
 from tcnfast.variants import cone_windows
-from tcnfast.variants import variant_tiles as tiles
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.engine_windows import EngineWindows
 

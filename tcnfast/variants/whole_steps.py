@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from .records import Allele
 from .strategy import AT_ONCE, FULL, over_steps
 
 
-class PlanSteps:
+class WholeSteps:
     """A strategy. ``logits`` maps uint8 stretches of one length to logits (N, scores, labels) on
     ``grid``."""
 
-    def __init__(self, logits: Callable[[Sequence[np.ndarray]], Tensor], grid: StackGrid) -> None:
+    def __init__(self, logits: Callable[[np.ndarray], Tensor], grid: StackGrid) -> None:
         self.logits, self.stride = logits, grid.stride
         self.receptive_field = grid.receptive_field
 
@@ -38,8 +38,9 @@ class PlanSteps:
                 alike.setdefault(len(ref), []).append((index, ref, alt))
         sides: list[list[tuple[Tensor, Tensor]]] = [[] for _ in alleles]
         for stretches in alike.values():
-            owners, refs, alts = zip(*stretches, strict=True)
-            for index, *both in zip(owners, self.logits(refs), self.logits(alts), strict=True):
+            owners, *codes = zip(*stretches, strict=True)
+            scored = (self.logits(np.stack(side)) for side in codes)
+            for index, *both in zip(owners, *scored, strict=True):
                 sides[index].append(both)
         values = {name: [] for name in FULL}
         for pairs in sides:
