@@ -29,7 +29,7 @@ from tcnfast.genome.labels import BOUND, UNBOUND
 from tcnfast.model.model_folder import ModelFolder
 from tcnfast.windows.architectures import build
 from tcnfast.windows.grad_cam import GradCam
-from tcnfast.windows.window_run import load_window_model
+from tcnfast.windows.window_run import open_window_model
 from tcnfast.windows.window_set import WindowSet
 
 log = logging.getLogger("gradcam_centre")
@@ -162,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     if not args.output.parent.exists():
         parser.error(f"{args.output.parent}: no such folder")
     args.output.mkdir(exist_ok=True)
-    model, whole = load_window_model(args.model), WindowSet.open(args.windows)
+    model, whole = open_window_model(args.model), WindowSet.open(args.windows)
     label = args.label or model.labels[0]
     valid, places = whole.select("valid"), np.arange(-args.reach, args.reach + 1, args.step)
     twin = random_twin(args.model, whole.select("train"), seed=1)

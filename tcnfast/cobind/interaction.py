@@ -190,13 +190,9 @@ def judge(responses: Responses) -> Cooperation:
 def _half_width(curve: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last gap around ``peak`` (labels,) at which ``curve`` (labels, gaps) has the sign
     it has there and at least half the size."""
-    rows = np.arange(len(curve))
-    top = curve[rows, peak][:, None]
-    high = curve * np.sign(top) >= 0.5 * np.abs(top)
-    first, last = peak.copy(), peak.copy()
-    for row in rows.tolist():
-        while first[row] > 0 and high[row, first[row] - 1]:
-            first[row] -= 1
-        while last[row] + 1 < curve.shape[1] and high[row, last[row] + 1]:
-            last[row] += 1
+    top = np.take_along_axis(curve, peak[:, None], 1)
+    low = curve * np.sign(top) < 0.5 * np.abs(top)
+    gap, gaps = np.arange(curve.shape[1]), curve.shape[1]
+    first = np.where(low & (gap < peak[:, None]), gap, -1).max(1) + 1
+    last = np.where(low & (gap > peak[:, None]), gap, gaps).min(1) - 1
     return first, last

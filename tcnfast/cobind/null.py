@@ -77,13 +77,13 @@ def null_counts(
     """Counts under the null ``kept``, one of NULLS, beside the ``observed`` ones of
     :func:`shared_bins`. The same for any number of threads."""
     if kept == "shift":
-        edges = np.asarray(found.contig, np.int64)
-        setup = _Setup(edges, np.zeros(0, np.int64), np.zeros(0, np.int64))
+        nothing = np.zeros(0, np.int64)
+        places = np.asarray(found.contig, np.int64), nothing, nothing
     else:
         strata = found.strata(kept)
         order = np.argsort(strata, kind="stable")
         edges = np.searchsorted(strata[order], np.arange(strata.max() + 2))
-        setup = _Setup(edges, order, strata)
+        places = edges, order, strata
     chunks = -(-replicates // _CHUNK)
     streams = np.random.SeedSequence([seed, NULLS.index(kept)]).spawn(chunks)
     sizes = [min(_CHUNK, replicates - i * _CHUNK) for i in range(chunks)]
@@ -92,7 +92,7 @@ def null_counts(
         totals = np.zeros((4, *observed.shape), np.int64)
         rng = np.random.default_rng(stream)
         where = found.label_of, found.bins, found.first, found.n_bins, found.block
-        _replicate(*where, setup.edges, setup.order, setup.strata, rng, size, observed, totals)
+        _replicate(*where, *places, rng, size, observed, totals)
         return totals
 
     tasks = zip(streams, sizes, strict=True)
@@ -100,16 +100,6 @@ def null_counts(
     mean = total / replicates
     variance = np.maximum(squares / replicates - mean**2, 0)
     return NullCounts(mean, np.sqrt(variance), above, below, replicates)
-
-
-@dataclass(frozen=True, eq=False)
-class _Setup:
-    """Contigs' first bins to shift within; or blocks in order of their stratum, the strata's first
-    places in that order, and the stratum of each block."""
-
-    edges: np.ndarray
-    order: np.ndarray
-    strata: np.ndarray
 
 
 @jit
@@ -139,7 +129,10 @@ def _replicate(
     label, bins, first, n_bins, block, edges, order, strata, rng, replicates, observed, totals
 ):
     """Add to ``totals`` (4, labels, labels) sums, sums of squares, and how many replicates reach
-    ``observed`` and how many do not exceed it."""
+    ``observed`` and how many do not exceed it.
+
+    ``edges``: contigs' first bins, to shift within; or, where ``order`` lists blocks by their
+    stratum, the strata's first places in it. ``strata``: that of each block."""
     labels = first.size - 1
     moved = np.empty(bins.size, np.int32)
     counts = np.zeros((labels, labels), np.int64)

@@ -26,7 +26,6 @@ from ..scan.scan_folder import ScanFolder
 from . import PairsOptions
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
-from .scan_sites import scan_sites
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ def _sources(dataset: Dataset, scan: ScanFolder | None, options: PairsOptions) -
         labels = [x for x in dataset.labels if targets is None or x in targets]
         sources["observed"] = dataset.select(labels)
     if scan is not None:
-        calls = scan_sites(scan, dataset.genome.sizes)
+        calls = scan.sites(dataset.genome.sizes)
         labels = [x for x in scan.labels if targets is None or x in targets]
         sources["predicted"] = Dataset(dataset.genome, calls, labels, None, dataset.blacklist)
     if not sources:

@@ -23,7 +23,6 @@ from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
 from .influence import Influence, influence_table, measure_influence
 from .inserted_sites import motif_file, named_motifs
-from .scan_sites import scan_sites
 from .scrambles import known
 from .window_scores import WindowScorer
 
@@ -50,7 +49,7 @@ def motif_influence(
         out, "cobind sites", run, key=lambda: scorer.key(model, files) | asked
     ) as folder:
         with Genome(*paths) as opened:
-            sites = scan_sites(scan, opened.sizes) if scan else _peaks(opened, options.peaks)
+            sites = scan.sites(opened.sizes) if scan else _peaks(opened, options.peaks)
             windows = site_windows(opened, sites, scorer, options)
         chosen = _choose_motifs(read_meme(path), options.names, list(windows), path)
         listed = ", ".join(motif.name for motif in chosen)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
+from ..base.options import setting
 from ..base.run_folder import read_record
 from ..base.tables import read_frame
 from ..genome.intervals import Intervals, read_bed
@@ -121,6 +122,15 @@ class ScanFolder:
             names, places = np.empty(0, object), np.empty(0, np.int64)
             return Intervals(names, places, places, places, names)
         return Intervals(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def sites(self, sizes: Mapping[str, int]) -> Intervals:
+        """Calls of all labels, as :meth:`intervals`. Raises TcnfastError where there are none."""
+        calls = self.intervals(sizes=sizes)
+        if not len(calls):
+            raise TcnfastError(
+                f"{self.path}: the scan holds no call; scan with a lower {setting('cutoff')}"
+            )
+        return calls
 
     @property
     def tracks(self) -> dict[str, Path]:

@@ -39,9 +39,6 @@ class Rows:
         size = np.abs(np.where(np.isnan(self.effect), -1, self.effect))
         return np.where(self.matches, size.argmax(1), -1)
 
-    def kinds(self) -> list[str]:
-        return [allele.kind for allele in self.alleles]
-
     def named(self, row: int, call: int) -> list[str]:
         """Labels whose call is ``call`` (1 gained, -1 lost) in a row."""
         return [self.labels[index] for index in np.flatnonzero(self.calls[row] == call)]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
@@ -71,24 +72,14 @@ def most_changed(rows: Rows, number: int) -> list[Top]:
     label = size.argmax(1) if len(size) else np.empty(0, int)
     size = size[np.arange(len(size)), label]
     best = [row for row in np.argsort(-size, kind="stable")[:number] if size[row] > 0]
+    numbers = rows.effect, rows.change, rows.columns["ref_prob"]
     found = []
     for row in best:
         allele, column = rows.alleles[row], label[row]
-        found.append(
-            Top(
-                chrom=allele.chrom,
-                pos=allele.pos,
-                id=allele.id,
-                ref=allele.ref.decode(),
-                alt=allele.alt.decode(),
-                label=rows.labels[column],
-                effect=float(rows.effect[row, column]),
-                change=float(rows.change[row, column]),
-                ref_prob=float(rows.columns["ref_prob"][row, column]),
-                gained=rows.named(row, 1),
-                lost=rows.named(row, -1),
-            )
-        )
+        place = allele.chrom, allele.pos, allele.id, allele.ref.decode(), allele.alt.decode()
+        values = (float(x[row, column]) for x in numbers)
+        calls = (rows.named(row, call) for call in (1, -1))
+        found.append(Top(*place, rows.labels[column], *values, *calls))
     return found
 
 
@@ -147,8 +138,5 @@ def _motifs_at(codes: np.ndarray, at: int, length: int, finder: HitFinder) -> di
     """p-values of the best hit of each known motif over bases ``at`` to ``at + length``."""
     hits = finder.hits(codes)
     over = (hits.start < at + length) & (hits.end > at)
-    best: dict[str, float] = {}
-    for motif, p in zip(hits.motif[over].tolist(), hits.p[over].tolist(), strict=True):
-        name = finder.motifs[motif].name
-        best[name] = min(p, best.get(name, 1.0))
-    return best
+    names = [finder.motifs[motif].name for motif in hits.motif[over]]
+    return pd.Series(hits.p[over], dtype=float).groupby(names, sort=False).min().to_dict()

@@ -119,7 +119,7 @@ WRITERS = {"tsv": TsvWriter, "vcf": VcfWriter, "parquet": ParquetWriter}
 
 def _head_rows(rows: Rows) -> list[tuple]:
     """The columns of HEAD of every row."""
-    top, kinds, out = rows.top(), rows.kinds(), []
+    top, out = rows.top(), []
     for index, allele in enumerate(rows.alleles):
         label, effect, change = "NA", "NA", "NA"
         if top[index] >= 0:
@@ -129,7 +129,7 @@ def _head_rows(rows: Rows) -> list[tuple]:
         calls = [",".join(rows.named(index, call)) or "." for call in (1, -1)]
         place = (allele.chrom, allele.pos + 1, allele.id, allele.ref.decode(), allele.alt.decode())
         match = "yes" if rows.matches[index] else "no"
-        out.append((*place, kinds[index], match, label, effect, change, *calls))
+        out.append((*place, allele.kind, match, label, effect, change, *calls))
     return out
 
 

@@ -14,7 +14,7 @@ from ..engines import backend as backends
 from ..engines.plan import Plan
 from ..genome.codes import reverse_complement
 from ..model.tcn import TCN
-from .deepbind import DeepBind
+from .baseline_network import DeepBind
 from .forms import AttentionTCN, SingleTaskTCNs, window_tcn
 from .gkm_svm import GkmSVM
 from .motif_network import MotifNetwork

@@ -80,7 +80,7 @@ def _details(results: Results) -> str:
 
 
 def _spread(results: Results, name: str, model: str, metric: str, best: float) -> str:
-    values = list(results.values[name, model, results.labels[name][0], metric].values())
+    values = results.values[name, model, results.labels[name][0], metric]
     mean = f"{np.mean(values):.3f}"
     mean = f"**{mean}**" if float(mean) == best else mean
     return f"{mean} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean

@@ -11,6 +11,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
+from ..base.tables import write_frame
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..model.model_folder import ModelFolder
 from .architectures import window_scorer
@@ -104,17 +105,13 @@ def _number(value: float) -> str:
 
 def _write_predictions(path: Path, windows: WindowSet, logits: np.ndarray) -> None:
     """A line a window: where it is ("." for none), its kind, and of each label truth and logit."""
-    columns = ["chrom", "start", "end", "kind"]
-    columns += [f"{label} {what}" for label in windows.names for what in ("truth", "logit")]
-    with open(path, "w") as file:
-        file.write("#" + "\t".join(columns) + "\n")
-        for i in range(len(windows)):
-            start = int(windows.start[i])
-            place = [".", ".", "."]
-            if windows.chrom[i] >= 0:
-                chrom = windows.chroms[windows.chrom[i]]
-                place = [chrom, str(start), str(start + windows.length)]
-            cells = [*place, KINDS[windows.kind[i]]]
-            for truth, logit in zip(windows.labels[i].tolist(), logits[i].tolist(), strict=True):
-                cells += [_WORDS[truth], f"{logit:.5g}"]
-            file.write("\t".join(cells) + "\n")
+    import pandas as pd
+
+    start, placed = windows.start.astype(object), windows.chrom >= 0
+    columns = {"#chrom": np.array([*windows.chroms, "."], object)[windows.chrom]}
+    columns |= {"start": np.where(placed, start, ".")}
+    columns |= {"end": np.where(placed, start + windows.length, ".")}
+    columns |= {"kind": np.array(KINDS, object)[windows.kind]}
+    for label, truth, scores in zip(windows.names, windows.labels.T, logits.T, strict=True):
+        columns |= {f"{label} truth": [_WORDS[x] for x in truth], f"{label} logit": scores}
+    write_frame(path, pd.DataFrame(columns), "%.5g")

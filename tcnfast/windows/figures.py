@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..base.figure import bare, new_figure
 from .study_results import CURVES, read_rows
@@ -72,8 +73,9 @@ def _frequency(results: Results):
     figure = new_figure(3.6 * columns, 3.0 * max(1, rows))
     grid = figure.subplots(max(1, rows), columns, squeeze=False, sharex=True)
     for axes, model in zip(grid.ravel(), others, strict=False):
-        y, x, names = gains(results, model)
-        colour = [COLOURS[sets.index(name)] for name in names]
+        found = gains(results, model)
+        x, y = found["size"], found["value"]
+        colour = [COLOURS[sets.index(name)] for name in found["set"]]
         axes.axhline(0, color="black", lw=0.7)
         axes.scatter(x, y, s=14, c=colour)
         words = f"r {pearson(np.log10(x), y):+.2f} with log10" if len(x) > 2 else ""
@@ -90,14 +92,13 @@ def _frequency(results: Results):
     return figure
 
 
-def _precision_recall(results: Results, curves: list[dict]):
+def _precision_recall(results: Results, curves: pd.DataFrame):
     sets = results.multi
     figure = new_figure(3.7 * len(sets), 3.6)
     for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for i, model in enumerate(_main_models(results)):
-            rows = [r for r in curves if r["set"] == name and r["model"] == model]
-            x, y = ([r[k] for r in rows] for k in ("recall", "precision"))
-            axes.plot(x, y, color=COLOURS[i], lw=1.6, label=model)
+            rows = curves[(curves["set"] == name) & (curves["model"] == model)]
+            axes.plot(rows["recall"], rows["precision"], color=COLOURS[i], lw=1.6, label=model)
         axes.set(title=name, xlim=(0, 1), ylim=(0, 1.01))
         axes.set(xlabel="recall", ylabel="precision, mean over labels")
         bare(axes)

@@ -99,20 +99,18 @@ def holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
-def score_rows(set_name: str, model: str, names: list[str], found: Replicates) -> list[dict]:
-    """Rows of statistics.csv: a network's own scores with their intervals."""
-    return _rows({"set": set_name, "model": model, "against": ""}, names, found)
-
-
-def difference_rows(
-    set_name: str, model: str, other: str, names: list[str], a: Replicates, b: Replicates
+def score_rows(
+    set_name: str,
+    model: str,
+    names: list[str],
+    a: Replicates,
+    against: str = "",
+    b: Replicates | None = None,
 ) -> list[dict]:
-    """Rows of statistics.csv: network a minus network b, with p of no difference."""
-    return _rows({"set": set_name, "model": model, "against": other}, names, a, b)
-
-
-def _rows(head: dict, names: list[str], a: Replicates, b: Replicates | None = None) -> list[dict]:
-    """Each metric of the mean over counted labels, then of every label."""
+    """Rows of statistics.csv: each metric of the mean over counted labels, then of every label,
+    with its interval. With a network ``against``, whose replicates are ``b``: the differences a
+    minus b, with p of no difference."""
+    head = {"set": set_name, "model": model, "against": against}
     value = np.column_stack([a.macro, a.value])
     draws = np.concatenate([a.macro_draws[:, None], a.draws], 1)
     p = np.full(value.shape, np.nan)

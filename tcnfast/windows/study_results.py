@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..base.errors import TcnfastError
 from ..base.tables import replace_file
@@ -19,7 +20,7 @@ from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.ranking import Ranking
 from .cells import TEST, VALID, finished
 from .runner import LEDGER, StudyFolder
-from .statistics import difference_rows, replicates, score_rows
+from .statistics import replicates, score_rows
 from .study_config import Cell
 from .window_metrics import cell_scores, counted_labels, f1_cutoffs
 from .window_set import WindowSet
@@ -33,6 +34,7 @@ COLUMNS = {
     STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
     CURVES: ("set", "model", "recall", "precision"),
 }
+TEXTS = ("set", "model", "against", "seed", "label", "metric")
 COSTS = ("parameters", "train_windows", "cpu_seconds", "train_seconds", "step_cpu_seconds")
 COSTS += ("windows_per_cpu_second", "best_epoch")
 
@@ -120,10 +122,8 @@ def _set_rows(set_name: str, windows: WindowSet) -> list[dict]:
 
 
 def _by_model(cells: list[Cell]) -> dict[str, list[Cell]]:
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(cell.model, []).append(cell)
-    return found
+    names = dict.fromkeys(cell.model for cell in cells)
+    return {name: [cell for cell in cells if cell.model == name] for name in names}
 
 
 def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
@@ -143,7 +143,7 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
             same = len(own) == len(models[name])
             sides.append(found[name] if same else _replicates(folder, own, test))
         a, b = sides
-        rows += difference_rows(set_name, reference, model, test.names, a, b)
+        rows += score_rows(set_name, reference, test.names, a, model, b)
     return rows
 
 
@@ -189,21 +189,20 @@ def _word(value) -> str:
     return str(value)
 
 
-def read_rows(path: Path) -> list[dict]:
-    """Rows of a file of COLUMNS, as strings but for the numbers. Raises TcnfastError where a file
-    or a column is missing."""
+def read_rows(path: Path) -> pd.DataFrame:
+    """A file of COLUMNS as a pandas table. Raises TcnfastError where a file or a column is missing,
+    or holds what is no number."""
+    columns = COLUMNS[path.name]
+    kinds = {name: str if name in TEXTS else float for name in columns}
+    numbers = [name for name in columns if name not in TEXTS]
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+        table = pd.read_csv(
+            path, dtype=kinds, keep_default_na=False, na_values=dict.fromkeys(numbers, "")
+        )
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
-    texts = ("set", "model", "against", "seed", "label", "metric")
-    if rows and set(rows[0]) != set(COLUMNS[path.name]):
-        raise TcnfastError(f"{path}: must have the columns {', '.join(COLUMNS[path.name])}")
-    try:
-        return [
-            {k: v if k in texts else (float(v) if v else np.nan) for k, v in row.items()}
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise TcnfastError(f"{path}: {error}") from None
+    if set(table) != set(columns):
+        raise TcnfastError(f"{path}: must have the columns {', '.join(columns)}")
+    return table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .statistics import METRICS, holm
 from .study_results import RESULTS, STATISTICS, read_rows
@@ -22,19 +22,18 @@ class Results:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
-        rows, self.statistics = read_rows(folder / RESULTS), read_rows(folder / STATISTICS)
-        self.values: dict[tuple, dict[str, float]] = defaultdict(dict)
-        for row in rows:
-            key = row["set"], row["model"], row["label"], row["metric"]
-            self.values[key][row["seed"]] = row["value"]
-        self.sets = list(dict.fromkeys(row["set"] for row in rows))
-        self.models = list(dict.fromkeys(row["model"] for row in rows if row["model"]))
-        named = [row for row in rows if not row["model"] and row["metric"] == "train_bound"]
-        self.labels = {s: [row["label"] for row in named if row["set"] == s] for s in self.sets}
-        self.reference = next((r["model"] for r in self.statistics if r["against"]), "")
-        names = ("set", "model", "against", "label", "metric")
-        self._spread = {tuple(row[name] for name in names): row for row in self.statistics}
+        rows, self.statistics = (read_rows(Path(folder) / name) for name in (RESULTS, STATISTICS))
+        keys = ["set", "model", "label", "metric"]
+        self.values: dict[tuple, list[float]] = rows.groupby(keys)["value"].agg(list).to_dict()
+        self.sets = rows["set"].unique().tolist()
+        self.models = [model for model in rows["model"].unique() if model]
+        named = rows[(rows["model"] == "") & (rows["metric"] == "train_bound")]
+        self.labels = {s: named["label"][named["set"] == s].tolist() for s in self.sets}
+        tests = self.statistics[self.statistics["against"] != ""]
+        self.reference = next(iter(tests["model"]), "")
+        keys = ["set", "model", "against", "label", "metric"]
+        rows = self.statistics.to_dict("records")
+        self._spread = {tuple(row[key] for key in keys): row for row in rows}
 
     @property
     def multi(self) -> list[str]:
@@ -53,11 +52,11 @@ class Results:
 
     def seeds(self, set_name: str, model: str) -> list[float]:
         """Macro-AP of each seed."""
-        return list(self.values.get((set_name, model, "macro", "ap"), {}).values())
+        return self.values.get((set_name, model, "macro", "ap"), [])
 
     def mean(self, set_name: str, model: str, label: str, metric: str) -> float:
         """Mean over seeds; NaN where there is none."""
-        found = list(self.values.get((set_name, model, label, metric), {}).values())
+        found = self.values.get((set_name, model, label, metric))
         return float(np.mean(found)) if found else float("nan")
 
     def of_set(self, set_name: str, metric: str, label: str = "") -> float:
@@ -134,21 +133,14 @@ def _costs(results: Results) -> str:
 
 
 def _tests(results: Results) -> str:
-    rows = [
-        row
-        for row in results.statistics
-        if row["against"] and row["label"] == "macro" and row["set"] in results.multi
-    ]
-    corrected: dict[int, float] = {}
-    for metric in METRICS:
-        own = [row for row in rows if row["metric"] == metric]
-        values = holm(np.array([row["p"] for row in own]))
-        corrected |= {id(row): p for row, p in zip(own, values, strict=True)}
+    rows = results.statistics
+    rows = rows[(rows["against"] != "") & (rows["label"] == "macro")]
+    rows = rows[rows["set"].isin(results.multi)]
+    corrected = rows.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
     lines = []
-    for row in rows:
-        line = [row["set"], row["against"], WORDS[row["metric"]], number(row["value"], sign=True)]
-        line.append(f"{row['low']:+.3f} to {row['high']:+.3f}")
-        lines.append([*line, f"{row['p']:.4f}", f"{corrected[id(row)]:.4f}"])
+    for row, p in zip(rows.itertuples(), corrected, strict=True):
+        line = [row.set, row.against, WORDS[row.metric], number(row.value, sign=True)]
+        lines.append([*line, f"{row.low:+.3f} to {row.high:+.3f}", f"{row.p:.4f}", f"{p:.4f}"])
     header = "set|against|macro-|difference|95 % interval|p|p, Holm"
     note = "Paired bootstrap over 1-Mb blocks of the test part, seeds averaged; Holm over all rows "
     note += "of a metric."
@@ -167,18 +159,15 @@ def _labels(results: Results, name: str) -> str:
     return table(f"AP of each label of {name}", header, rows, "Means over seeds, best in bold.")
 
 
-def gains(results: Results, model: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """AP of the reference minus that of ``model`` for every label of the multi-label sets, its
-    bound training windows, and its set: (labels,) each."""
-    size, gain, sets = [], [], []
-    for name in results.multi:
-        for label in results.labels[name]:
-            row = results.spread(name, results.reference, label, "ap", model)
-            if row and not np.isnan(row["value"]):
-                size.append(results.of_set(name, "train_bound", label))
-                gain.append(row["value"])
-                sets.append(name)
-    return np.array(gain), np.array(size), sets
+def gains(results: Results, model: str) -> pd.DataFrame:
+    """AP of the reference minus that of ``model``, "value", for every label of the multi-label
+    sets, and its bound training windows, "size"."""
+    rows = results.statistics
+    rows = rows[(rows["model"] == results.reference) & (rows["against"] == model)]
+    rows = rows[(rows["metric"] == "ap") & (rows["label"] != "macro") & rows["value"].notna()]
+    rows = rows[rows["set"].isin(results.multi)]
+    places = zip(rows["set"], rows["label"], strict=True)
+    return rows.assign(size=[results.of_set(s, "train_bound", label) for s, label in places])
 
 
 def pearson(x, y) -> float:
@@ -190,13 +179,16 @@ def _frequency(results: Results) -> str:
     """Whether rare labels gain more or less than common ones."""
     rows = []
     for model in results.models:
-        gain, size, sets = gains(results, model)
-        if len(gain) < 3:
+        found = gains(results, model)
+        gain, third = found["value"], len(found) // 3
+        if not third:
             continue
-        ranked, third = gain[np.argsort(size, kind="stable")], len(gain) // 3
+        ranked = found.sort_values("size", kind="stable")["value"]
         means = [number(x.mean(), sign=True) for x in (ranked[:third], ranked[-third:])]
-        counts = [", ".join(dict.fromkeys(sets)), str(len(gain)), str(int((gain > 0).sum()))]
-        rows.append([model, *counts, *means, number(pearson(np.log10(size), gain), 2, sign=True)])
+        counts = [", ".join(found["set"].unique()), str(len(gain)), str(int((gain > 0).sum()))]
+        rows.append(
+            [model, *counts, *means, number(pearson(np.log10(found["size"]), gain), 2, sign=True)]
+        )
     header = "against|sets|labels|better|gain, rarest third|gain, commonest third|"
     header += "r with log10 of training windows"
     return table(f"Gain of {results.reference} in AP and how common a label is", header, rows)

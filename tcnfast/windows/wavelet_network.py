@@ -9,6 +9,7 @@ import logging
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from ..base.errors import TcnfastError
 from ..genome.codes import N
@@ -114,7 +115,8 @@ class WaveletNetwork(nn.Module):
         words = "wavelet: starts at random weights, no file of weights was named%s"
         log.warning(words, frozen if self.frozen else "")
         if not self.faithful:
-            self._average_norms(codes)
+            update_bn((self.images(part) for part in codes.split(AT_ONCE)), self.trunk)
+            self.train(self.training)  # frozen layers again as they were
 
     def train(self, mode: bool = True) -> WaveletNetwork:
         super().train(mode)
@@ -170,26 +172,8 @@ class WaveletNetwork(nn.Module):
     def _frozen_parts(self) -> list[nn.Module]:
         return [getattr(self.trunk, name) for name in (*STEM, *self.frozen)]
 
-    def _average_norms(self, codes: Tensor) -> None:
-        """Set the averages of all batch norms to those of ``codes``."""
-        was_training = self.training
-        norms = [m for m in self.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
-        momentum = norms[0].momentum
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over all batches
-            norm.train()
-        for part in codes.split(AT_ONCE):
-            self.trunk(self.images(part))
-        for norm in norms:
-            norm.momentum = momentum
-        self.train(was_training)
-
-    def _signal(self, codes: Tensor) -> Tensor:
-        return self.values[codes.int()]
-
     def _moduli(self, codes: Tensor) -> Tensor:
-        return modulus(self._signal(codes), self.wavelet, self.voices)
+        return modulus(self.values[codes.int()], self.wavelet, self.voices)
 
     def _draw(self, codes: Tensor) -> Tensor:
         """uint8 (N, 3, size, size)."""

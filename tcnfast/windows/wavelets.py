@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from ..base.errors import TcnfastError
@@ -68,11 +69,7 @@ def _morlet(mu: float = 13.4) -> Wavelet:
 
 
 def _half(log_gain: Callable[[np.ndarray], np.ndarray], peak: float) -> float:
-    low, high = peak / 1e3, peak
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if log_gain(middle) < -math.log(2) else (low, middle)
-    return high
+    return brentq(lambda w: log_gain(w) + math.log(2), peak / 1e3, peak)
 
 
 WAVELETS = {"morse": _morse(), "morlet": _morlet()}

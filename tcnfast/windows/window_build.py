@@ -23,7 +23,7 @@ from ..genome.shuffle import dinucleotide_shuffles
 from . import WindowPrepareOptions
 from .window_ground import NOWHERE, Ground, Spans, by_contig, join
 from .window_leaks import check_leaks, same_sequences
-from .window_negatives import dealt, elsewhere, flanks, gc_matched, how_many
+from .window_negatives import dealt, elsewhere, flanks, gc_matched
 from .window_recipe import NEGATIVES, Recipe, read_recipe
 from .window_report import write_report
 from .window_set import ELSEWHERE, FLANK, GC, KINDS, OTHER, PARTS, SHUFFLE, SITE, WindowSet
@@ -173,7 +173,7 @@ class _Build:
         made from."""
         ground, rngs = self.ground, self.rngs
         wanted = {
-            kind: how_many(len(sites), self.recipe.per_site(kind))
+            kind: round(len(sites) * self.recipe.per_site(kind))
             for kind in (GC, FLANK, ELSEWHERE, OTHER, SHUFFLE)
         }
         found = {FLANK: flanks(ground, sites, wanted[FLANK], self.every, rngs[FLANK])}

@@ -16,11 +16,6 @@ _CANDIDATES = 2_000_000  # places looked at for GC in a part: beyond, a random c
 _SHIFTS = 5  # places per window length
 
 
-def how_many(sites: int, per_site: float) -> int:
-    """Windows that a ratio asks for."""
-    return round(sites * per_site)
-
-
 def dealt(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
     """``wanted`` of range(n), n > 0: each as often as any other, but for the remainder."""
     turns = [rng.permutation(n) for _ in range(-(-wanted // n))]

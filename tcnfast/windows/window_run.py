@@ -71,18 +71,13 @@ def save_window_model(model: nn.Module, folder: Path, kind: dict) -> None:
 
 
 def open_window_model(folder: str | Path | ModelFolder) -> nn.Module:
-    """The network in a model folder: a TCN, or any other of ``tcnfast windows train``.
-    Raises TcnfastError where it holds none."""
+    """The network in a model folder: a TCN, or any other of ``tcnfast windows train``, whose
+    ``length`` is that of the windows it reads. Raises TcnfastError where it holds none."""
     folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
-    return load_window_model(folder) if "arch" in folder.config else load_model(folder)
-
-
-def load_window_model(folder: str | Path | ModelFolder) -> nn.Module:
-    """The network of a folder that :func:`save_window_model` wrote, but for plain TCNs, which
-    ``tcnfast.load_model`` opens; its ``length`` is that of the windows it reads. Raises
-    TcnfastError for anything else."""
-    folder = folder if isinstance(folder, ModelFolder) else ModelFolder(folder)
-    kind, labels, state = folder.config, folder.labels, folder.state()
+    kind = folder.config
+    if "arch" not in kind:
+        return load_model(folder)
+    labels, state = folder.labels, folder.state()
     if set(kind) != {"arch", "mapping", "length", "shape"}:
         raise TcnfastError(f"{folder.path / CONFIG}: is of no network of tcnfast windows train")
     model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])

@@ -14,7 +14,7 @@ from tcnfast.windows.architectures import (
     fitted,
     window_scorer,
 )
-from tcnfast.windows.deepbind import DeepBind
+from tcnfast.windows.baseline_network import DeepBind
 from tcnfast.windows.forms import AttentionTCN, SingleTaskTCNs, window_tcn
 from tcnfast.windows.mapping import InputMapping
 from tcnfast.windows.rnn import RNN

@@ -18,7 +18,7 @@ from tcnfast.windows.gkm_gram import gram
 from tcnfast.windows.gkm_kernel import GkmKernel, krawtchouk, lmers
 from tcnfast.windows.gkm_svm import GkmSVM, lmer_table
 from tcnfast.windows.window_config import WindowConfig
-from tcnfast.windows.window_run import load_window_model, save_window_model
+from tcnfast.windows.window_run import open_window_model, save_window_model
 
 SMALL = {"l": 6, "k": 4, "d": 1}
 KERNELS = [
@@ -235,7 +235,7 @@ def test_a_saved_machine_scores_the_same(tmp_path):
     kind = {"arch": "gkm-svm", "mapping": "one-hot", "length": train.length, "shape": shape}
     save_window_model(model, tmp_path / "model", kind)
     codes = torch.from_numpy(train.codes)
-    assert torch.equal(load_window_model(tmp_path / "model")(codes), model(codes))
+    assert torch.equal(open_window_model(tmp_path / "model")(codes), model(codes))
 
 
 def test_a_subsample_is_seeded_and_said(caplog):

@@ -82,7 +82,7 @@ def test_results_are_the_scores_of_the_cells(done, sets):
 
     from tcnfast.windows.window_metrics import f1_cutoffs
 
-    rows = read_rows(done / "out" / "results.csv")
+    rows = read_rows(done / "out" / "results.csv").to_dict("records")
     found = {(r["set"], r["model"], r["seed"], r["label"], r["metric"]): r["value"] for r in rows}
     whole = planted_set(sizes=SIZES)
     test, valid = whole.select("test"), whole.select("valid")

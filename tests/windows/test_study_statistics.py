@@ -11,7 +11,7 @@ from sklearn.metrics import (
 )
 from support.study import planted_set
 
-from tcnfast.windows.statistics import difference_rows, holm, replicates, score_rows, window_blocks
+from tcnfast.windows.statistics import holm, replicates, score_rows, window_blocks
 from tcnfast.windows.window_metrics import (
     best_mcc_cutoff,
     calibration_error,
@@ -133,10 +133,10 @@ def test_a_real_difference_is_found_and_none_is_not():
     cut = np.zeros(3)
     good, poor = (replicates(test, [scored(test, s, 1)], [cut], resamples=400) for s in (1.5, 1.0))
     same = replicates(test, [scored(test, 1.0, 2)], [cut], resamples=400)
-    rows = difference_rows("planted", "a", "b", test.names, good, poor)
+    rows = score_rows("planted", "a", test.names, good, "b", poor)
     macro = next(r for r in rows if r["label"] == "macro" and r["metric"] == "ap")
     assert macro["p"] < 0.01 and 0 < macro["low"] < macro["value"] < macro["high"]
-    rows = difference_rows("planted", "a", "b", test.names, poor, same)
+    rows = score_rows("planted", "a", test.names, poor, "b", same)
     macro = next(r for r in rows if r["label"] == "macro" and r["metric"] == "ap")
     assert macro["p"] > 0.05 and macro["low"] < 0 < macro["high"]
     own = score_rows("planted", "a", test.names, good)
@@ -147,7 +147,7 @@ def test_few_blocks_give_no_intervals():
     test = planted_set(sizes={"train": 5, "valid": 5, "test": 120}).select("test")
     found = replicates(test, [scored(test, 1.0)], [np.zeros(3)])
     assert found.draws.shape == (3, 3, 0)
-    rows = difference_rows("planted", "a", "b", test.names, found, found)
+    rows = score_rows("planted", "a", test.names, found, "b", found)
     assert all(np.isnan(row["p"]) and np.isnan(row["low"]) for row in rows)
 
 

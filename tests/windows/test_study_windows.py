@@ -8,15 +8,13 @@ import torch
 from support.cli import fails
 from support.study import planted_set
 
-import tcnfast
 from tcnfast import windows
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import reverse_complement
 from tcnfast.windows.architectures import build, window_scorer
-from tcnfast.windows.window_batches import WindowBatches
 from tcnfast.windows.window_config import WindowConfig
-from tcnfast.windows.window_fit import fit_windows, window_rates
-from tcnfast.windows.window_run import load_window_model
+from tcnfast.windows.window_fit import WindowBatches, fit_windows, window_rates
+from tcnfast.windows.window_run import open_window_model
 
 FAST = dict(batch_size=32, precision="fp32", learning_rate=0.01)
 
@@ -149,7 +147,7 @@ def test_the_command(tmp_path, run, arch, mapping):
     code, out, err = run(*words, "--device", "cpu", "--precision", "fp32", "--shift", 0)
     assert code == 0 and out == "", err
     folder = tmp_path / "model"
-    model = tcnfast.load_model(folder) if arch == "tcn" else load_window_model(folder)
+    model = open_window_model(folder)
     valid = windows.select("valid")
     from tcnfast.model.metrics import score_labels
 

@@ -15,7 +15,7 @@ from tcnfast.windows.resnet import load_image_weights, resnet
 from tcnfast.windows.wavelet_network import WaveletNetwork
 from tcnfast.windows.window_config import WindowConfig
 from tcnfast.windows.window_fit import fit_windows
-from tcnfast.windows.window_run import load_window_model, save_window_model
+from tcnfast.windows.window_run import open_window_model, save_window_model
 
 TINY = dict(depth=10, width=4, size=64)
 
@@ -249,7 +249,7 @@ def test_a_start_from_weights_of_others_outlives_their_file(tmp_path, suffix, ca
     path.unlink()
     kind = {"arch": "wavelet", "mapping": "one-hot", "length": LENGTH, "shape": shape}
     save_window_model(model, tmp_path / "model", kind)
-    opened = load_window_model(tmp_path / "model")
+    opened = open_window_model(tmp_path / "model")
     with torch.no_grad():
         x = torch.from_numpy(codes)
         torch.testing.assert_close(opened(x), model.eval()(x))
