@@ -45,23 +45,25 @@ class PairsOptions(DataOptions):
     targets: tuple[str, ...] | None = targets_option()
     part: str | None = option(
         None,
-        "stay in this part of the split (default: all contigs that have peaks)",
+        "use only this part of the split (default: all contigs that have peaks)",
         choices=("train", "valid", "test"),
     )
     bin: int = option(
-        200, "two labels meet where they bind one bin of this many bases", unit="BP", least=1
+        200, "width of a bin; two labels meet where both bind the same bin", unit="BP", least=1
     )
     block: int = option(
         1000,
-        "what changes places under the nulls that keep GC, a multiple of the bin",
+        "blocks that change places under the nulls that keep GC; a multiple of the bin",
         unit="BP",
         least=1,
     )
     replicates: int = option(1000, "replicates of each null", unit="N", least=20)
     min_sites: int = option(20, "leave out labels of fewer bound bins", unit="N", least=1)
-    fdr: float = option(0.05, "largest q, under every null, of an edge of the network", unit="Q")
+    fdr: float = option(0.05, "largest q of an edge of the network, under every null", unit="Q")
     fold: float = option(
-        1.5, "least observed over expected, under the strictest null, of an edge", unit="X"
+        1.5,
+        "smallest observed over expected of an edge, under the strictest null",
+        unit="X",
     )
     seed: int = seed_option("the replicates")
 
@@ -124,7 +126,7 @@ class CooperationOptions(Options):
         None, "these pairs, as CTCF+ZNF143,MAX+SP1", kind=motif_pairs, unit="PAIRS"
     )
     top: int = option(
-        6, "else all pairs of the N motifs that change the logits most", unit="N", least=2
+        6, "otherwise all pairs of the N motifs that change the logits most", unit="N", least=2
     )
     background: str | None = option(None, _BACKGROUND, choices=KINDS)
     backgrounds: int = option(
@@ -133,7 +135,7 @@ class CooperationOptions(Options):
     max_gap: int = option(100, "longest gap between the sites", unit="BP", least=0)
     margin: float = option(
         1.0,
-        "synergy: an interaction whose whole interval is larger; additive: smaller",
+        "synergy: the whole interval is above this; additive: the whole interval is nearer to 0",
         unit="LOGITS",
     )
     permutations: int = option(
@@ -190,10 +192,10 @@ class InfluenceOptions(Options):
     )
     max_sites: int = option(200, "sites of a label, drawn at random", unit="N", least=1)
     min_sites: int = option(
-        20, "least sites of a label, and of those with a motif", unit="N", least=1
+        20, "fewest sites of a label, and fewest of them that have a motif", unit="N", least=1
     )
     draws: int = option(5, "scrambles of each motif, and of random pieces", unit="N", least=1)
-    reach: int = option(100, "where a motif counts, on either side of a summit", unit="BP", least=1)
+    reach: int = option(100, "how far from a summit a motif counts", unit="BP", least=1)
     seed: int = seed_option("all draws")
 
     def check(self) -> None:

@@ -38,13 +38,10 @@ def draw_influence(found: Sequence[Influence]):
             axes.text(*at, f"{row.difference:.1f}", **style)
     image = axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for row, column in own:
-        axes.add_patch(_frame(row, column))
+        corner = column - 0.48, row - 0.46
+        axes.add_patch(Rectangle(corner, 0.96, 0.92, fill=False, lw=1.1, ec="black"))
     name_cells(axes, [names[x] for x in motifs], labels, size=7, rotation=60)
     axes.set_xlabel("motif that is scrambled (framed: the factor's own)", fontsize=8)
     axes.set_ylabel("label, at its sites", fontsize=8)
     colour_bar(figure, image, axes, "change of the logit beyond that of random pieces", 0.7)
     return figure
-
-
-def _frame(row: int, column: int) -> Rectangle:
-    return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, lw=1.1, ec="black")

@@ -53,7 +53,7 @@ class Cooperation:
     choose it: the mean ``interaction``, its interval ``low`` to ``high``, its ``sd`` over
     backgrounds, two-sided ``p`` (one-sample t), and the responses. ``gap_from`` to ``gap_to`` are
     the gaps around it at which I is at least half as large; ``median`` is that of all arrangements
-    and gaps, so that an I which knows no distance has the same.
+    and gaps: about as large where I does not depend on the distance.
     """
 
     arrangement: np.ndarray
@@ -79,8 +79,8 @@ class Cooperation:
     @property
     def everywhere(self) -> np.ndarray:
         """Whether the median is at least half of the largest interaction: bool (labels,). If not,
-        the interaction knows a distance; where that is one gap of a few bases, look whether the two
-        sites make a third one where they touch."""
+        the interaction depends on the distance; where that is one gap of a few bases, look whether
+        the two sites make a third one where they touch."""
         same = np.sign(self.median) == np.sign(self.interaction)
         return same & (np.abs(self.median) >= 0.5 * np.abs(self.interaction))
 

@@ -58,22 +58,18 @@ class Occupancy:
         first = np.concatenate([[0], np.cumsum(self.counts[keep])])
         return replace(self, labels=labels, first=first, bins=self.bins[keep[self.label_of]])
 
-    def activity(self) -> np.ndarray:
-        """Labels that are bound somewhere in each block, int64 (blocks,)."""
-        keys = self.label_of.astype(np.int64) * len(self.gc) + self.bins // self.block
-        return np.bincount(np.unique(keys) % len(self.gc), minlength=len(self.gc))
-
     def strata(self, kept: str) -> np.ndarray:
         """Class of each block, int64 (blocks,), within which blocks may change places.
 
         ``kept`` "local": the decile of GC, and the fifth of local density, which is how many bound
         bins, of all labels, lie within 50 blocks on either side. "active": the decile of GC, and
-        how many labels are bound in the block itself, in classes 0, 1-3, 4-7, 8-15, ...: a pair
+        how many labels are bound somewhere in the block itself, in classes 0, 1-3, 4-7, ...: a pair
         that meets where nobody else goes has blocks of one label to be compared with.
         """
         gc = _quantile_class(self.gc, GC_CLASSES)
         if kept == "active":
-            active = self.activity()
+            keys = self.label_of.astype(np.int64) * len(self.gc) + self.bins // self.block
+            active = np.bincount(np.unique(keys) % len(self.gc), minlength=len(self.gc))
             other = np.where(active, np.maximum(np.ceil(np.log2(active + 1)), 2), 0).astype(int)
         else:
             bound = np.bincount(self.bins // self.block, minlength=len(self.gc))

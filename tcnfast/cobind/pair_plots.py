@@ -79,10 +79,10 @@ def draw_network(graph: networkx.Graph, title: str):
         line = np.array([places[a], places[b]]).T
         axes.plot(*line, color="#777777", lw=0.4 + 0.5 * min(weight, 5), alpha=0.55, zorder=1)
     cells = sorted({graph.nodes[label]["cell"] for label in shown})
-    colours = _colours(len(cells))
-    for cell, colour in zip(cells, colours, strict=True):
+    for i, cell in enumerate(cells):
         here = [label for label in shown if graph.nodes[label]["cell"] == cell]
         points = np.array([places[label] for label in here])
+        colour = colormaps["tab20"](i % 20)
         axes.scatter(*points.T, s=34, color=colour, label=cell or "no cell", zorder=2, lw=0)
     for label in shown:
         above = dict(xytext=(0, 4), textcoords="offset points", ha="center")
@@ -110,7 +110,3 @@ def _layout(graph: networkx.Graph) -> dict:
             places[node] = (x + point[0], y - point[1])
         x, height = x + side + 0.6, max(height, side)
     return places
-
-
-def _colours(n: int) -> list:
-    return [colormaps["tab20"](i % 20) for i in range(n)]

@@ -16,8 +16,8 @@ def helical(curves: np.ndarray, permutations: int, seed: int) -> tuple[np.ndarra
     (labels,) each.
 
     Every arrangement has a phase of its own. p is the share of permutations of the gaps, the
-    observed order with them, that explain as much: the null is a curve without memory. A smooth one
-    is not that, so look at ``period`` too. NaN with fewer than 42 gaps.
+    observed order with them, that explain as much: the null is a curve without memory. Any smooth
+    curve differs from that, so look at ``period`` too. NaN with fewer than 42 gaps.
     """
     gaps, labels = curves.shape[1:]
     if gaps < MIN_GAPS:

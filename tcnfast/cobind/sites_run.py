@@ -19,6 +19,7 @@ from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
 from ..pwm.meme import Motif, read_meme
+from ..scan.choices import chosen_labels
 from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
 from .influence import Influence, influence_table, measure_influence
@@ -82,11 +83,7 @@ def site_windows(
     target, or every label, has fewer than ``min_sites``.
     """
     targets = options.targets
-    for label in targets or ():
-        if label not in scorer.labels:
-            raise TcnfastError(
-                f"{setting('targets')}: the model has no label {label!r}; see tcnfast info"
-            )
+    chosen_labels(scorer.labels, targets or ["all"], "targets")
     windows: dict[str, np.ndarray] = {}
     few = []
     present = set(sites.label.tolist())

@@ -28,7 +28,7 @@ class ReportOptions(Options):
         None, "real peaks to draw: a table with labels, as tcnfast train takes", unit="BED"
     )
     targets: tuple[str, ...] | None = targets_option("labels to show (default: all)")
-    loci: int = option(3, "example loci of each label, a motif each", unit="N")
+    loci: int = option(3, "example loci of each label, each with another motif", unit="N")
     title: str | None = option(None, "of the page (default: the model's name)")
 
 
@@ -45,7 +45,7 @@ def report(folders=(), model=None, out="report.html", *, options: ReportOptions,
     where it is not among them.
 
     The page holds everything: drawings are inline SVG, and nothing is fetched when it is opened.
-    Raises TcnfastError for other folders, labels that are nowhere, and an ``out`` that exists,
+    Raises TcnfastError for other folders, for labels that none has, and for an ``out`` that exists,
     unless ``force``.
     """
     from .report_run import make_report

@@ -1,4 +1,4 @@
-"""What is told of scored alleles: differences of logits and probabilities, calls gained, lost."""
+"""What is reported of scored alleles: differences of logits and probabilities, calls."""
 
 from __future__ import annotations
 

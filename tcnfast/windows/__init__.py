@@ -35,10 +35,10 @@ class WindowPrepareOptions(PeakOptions):
     """Of ``windows prepare``: where the peaks are, and what replaces the recipe's own values."""
 
     length: int | None = _instead("bases of a window", unit="BP", least=1)
-    max_windows: int | None = _instead("the most windows", unit="N", least=1)
+    max_windows: int | None = _instead("at most so many windows", unit="N", least=1)
     min_peaks: int | None = _instead("refuse labels with fewer training peaks", unit="N", least=1)
     seed: int | None = _instead("seed of random draws", unit="N")
-    report: bool = option(False, "print the report, which lies in the folder anyway")
+    report: bool = option(False, "print the report too; it is always in the folder")
 
 
 def _print_report(found: PreparedWindows) -> None:
@@ -130,7 +130,7 @@ class StudyOptions(Options):
 
     data: tuple[str, ...] = option(
         (),
-        "where to look for the sets, before the file's own folder",
+        "folders to search for the sets, before that of STUDY",
         unit="DIR",
         kind=str,
         many=True,
@@ -139,7 +139,7 @@ class StudyOptions(Options):
         False, "when all is trained: score the test parts, once; write results, tables, figures"
     )
     tables: bool = option(
-        False, "only write tables.md and figures again: STUDY is the folder of a study"
+        False, "only write tables.md and figures again; STUDY is then the folder of a study"
     )
 
     def check(self) -> None:

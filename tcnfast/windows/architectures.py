@@ -93,24 +93,20 @@ def window_scorer(
     model.eval()
     place = backends.choose_device(device)
     run = _runner(model.to(place), place, precision)
+    both = getattr(model, "both_strands", True)
 
     @torch.inference_mode()
     def score(codes: np.ndarray) -> np.ndarray:
         out = np.empty((len(codes), len(model.labels)), np.float32)
         for start in range(0, len(codes), BATCH):
             part = codes[start : start + BATCH]
-            strands = [part, reverse_complement(part)] if reads_both_strands(model) else [part]
+            strands = [part, reverse_complement(part)] if both else [part]
             logits = [run(torch.from_numpy(np.ascontiguousarray(x)).to(place)) for x in strands]
             mean = sum(x.float() for x in logits) / len(logits)
             out[start : start + BATCH] = mean.cpu().numpy()
         return out
 
     return score
-
-
-def reads_both_strands(model: nn.Module) -> bool:
-    """Whether the logits of both strands are averaged; not where a network sees both by itself."""
-    return getattr(model, "both_strands", True)
 
 
 def training_precision(model: nn.Module, device: torch.device, precision: str) -> str:

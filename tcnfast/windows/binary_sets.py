@@ -43,8 +43,7 @@ def read_deepbind(
     codes, bound = _read_table(positives, _DEEPBIND, "\t")
     if not bound.all():
         raise TcnfastError(f"{positives}: holds negatives; it must be a file of positives (AC)")
-    held, classes = _read_table(test, _DEEPBIND, "\t")
-    _same_length(codes, held, test)
+    held, classes = _read_table(test, _DEEPBIND, "\t", codes.shape[1])
     if classes.all() or not classes.any():
         raise TcnfastError(f"{test}: holds one class only; it must be a test file (B)")
     rng = np.random.default_rng(seed)
@@ -70,8 +69,7 @@ def read_gue(train: str | Path, dev: str | Path, test: str | Path) -> WindowSet:
     """
     codes, bound, part = [], [], []
     for i, path in enumerate((train, dev, test)):
-        rows, classes = _read_table(path, _GUE, ",")
-        _same_length(codes[0] if codes else rows, rows, path)
+        rows, classes = _read_table(path, _GUE, ",", codes[0].shape[1] if codes else None)
         if classes.all() or not classes.any():
             raise TcnfastError(f"{path}: holds one class only; needs labels 0 and 1")
         codes.append(rows)
@@ -111,9 +109,10 @@ def _grouped_parts(codes: np.ndarray, valid: float, rng: np.random.Generator) ->
 
 
 def _read_table(
-    path: str | Path, columns: tuple[str, ...], separator: str
+    path: str | Path, columns: tuple[str, ...], separator: str, length: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes uint8 (n, length) and classes bool (n,) of a table; its last two columns are these."""
+    """Codes uint8 (n, length) and classes bool (n,) of a table; its last two columns are these.
+    ``length``: that of the training file's sequences, where another file is read."""
     sequence, label = columns[-2:]
     rows: list[np.ndarray] = []
     classes: list[bool] = []
@@ -128,10 +127,12 @@ def _read_table(
             )
         if not codes.size:
             raise TcnfastError(f"{path}:{number}: empty sequence")
-        if rows and codes.size != rows[0].size:
+        length = length or codes.size
+        if codes.size != length:
+            where = "before" if rows else "of the training file"
             raise TcnfastError(
-                f"{path}:{number}: sequence of {codes.size} bases, those before have "
-                f"{rows[0].size}; a window set has one length"
+                f"{path}:{number}: sequence of {codes.size} bases, those {where} have {length}; a "
+                "window set has one length"
             )
         if row[label].strip() not in ("0", "1"):
             raise TcnfastError(f"{path}:{number}: {label} {row[label]!r} must be 0 or 1")
@@ -166,14 +167,6 @@ def _rows(
             yield reader.line_num, dict(zip(header, fields, strict=True))
     except csv.Error as error:
         raise TcnfastError(f"{path}:{reader.line_num}: {error}; is it a table?") from None
-
-
-def _same_length(codes: np.ndarray, others: np.ndarray, path: str | Path) -> None:
-    if codes.shape[1] != others.shape[1]:
-        raise TcnfastError(
-            f"{path}: sequences of {others.shape[1]} bases, those of the training file have "
-            f"{codes.shape[1]}; a window set has one length"
-        )
 
 
 def _hashes(*paths: str | Path) -> list[dict]:

@@ -16,7 +16,6 @@ from ..base.options import Run
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import cpu_name
 from ..model.model_folder import WEIGHTS
-from ..train.epochs import Epoch
 from .architectures import build, count_parameters, window_scorer
 from .study_config import Model, SetSource
 from .window_config import WindowConfig
@@ -90,7 +89,11 @@ def train_cell(path: Path, job: Job, windows: WindowSet) -> dict:
             {
                 "parameters": count_parameters(model),
                 "best_epoch": result.best + 1,
-                "epochs": [_epoch_record(epoch) for epoch in result.epochs],
+                "epochs": [
+                    {"loss": None if np.isnan(epoch.loss) else epoch.loss}
+                    | {name: epoch.scores.macro(name) for name in ("ap", "auroc")}
+                    for epoch in result.epochs
+                ],
                 "train_windows": len(train),
                 "train_seconds": result.seconds,
                 "cpu_seconds": result.cpu_seconds,
@@ -101,11 +104,6 @@ def train_cell(path: Path, job: Job, windows: WindowSet) -> dict:
             }
         )
     return finished(path, job)
-
-
-def _epoch_record(epoch: Epoch) -> dict:
-    loss = None if np.isnan(epoch.loss) else epoch.loss
-    return {"loss": loss, "ap": epoch.scores.macro("ap"), "auroc": epoch.scores.macro("auroc")}
 
 
 def score_test(folder: Path, job: Job, windows: WindowSet) -> None:

@@ -18,7 +18,6 @@ from ..base.errors import TcnfastError
 from ..base.tables import replace_file
 from .cells import Job, finished, key_hash, score_test, train_cell
 from .study_config import Cell, Study, Tuning
-from .window_set import WindowSet
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +31,7 @@ class StudyFolder:
     def __init__(self, study: Study, folder: str | Path, device: str = "auto") -> None:
         self.study, self.folder, self.device = study, Path(folder), device
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.open_set = lru_cache(maxsize=4)(self._open_set)
-
-    def _open_set(self, name: str) -> WindowSet:
-        return self.study.sets[name].open()
+        self.open_set = lru_cache(maxsize=4)(lambda name: study.sets[name].open())
 
     def cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.path

@@ -15,6 +15,8 @@ from .mapping import MAPPINGS
 from .window_config import WindowConfig
 from .window_set import WINDOWS, WindowSet
 
+# kinds of sets: how many paths each takes, and what reads them
+_SOURCES = {"windows": (1, WindowSet.open), "deepbind": (2, read_deepbind), "gue": (3, read_gue)}
 _KEYS = ("sets", "models", "grids", "training", "tuning", "reference")
 
 
@@ -40,11 +42,8 @@ class SetSource:
     paths: tuple[Path, ...]
 
     def open(self) -> WindowSet:
-        if self.kind == "windows":
-            return WindowSet.open(*self.paths)
-        if self.kind == "deepbind":
-            return read_deepbind(*self.paths)
-        return read_gue(*self.paths)
+        _, read = _SOURCES[self.kind]
+        return read(*self.paths)
 
     def hashes(self) -> list[str]:
         """SHA-256 of what the windows are made from."""
@@ -144,15 +143,15 @@ def _study(raw: dict, folders: list[Path]) -> Study:
 
 
 def _source(name: str, value: dict, folders: list[Path]) -> SetSource:
-    counts = {"windows": 1, "deepbind": 2, "gue": 3}
-    kinds = [kind for kind in counts if kind in value]
-    extra = [key for key in value if key not in counts and key != "training"]
-    if len(kinds) != 1 or extra:
-        raise TcnfastError(f"set {name}: needs one of {', '.join(counts)}, and may have training")
-    paths = [value[kinds[0]]] if isinstance(value[kinds[0]], str) else value[kinds[0]]
-    if len(paths) != counts[kinds[0]]:
-        raise TcnfastError(f"set {name}: {kinds[0]} takes {counts[kinds[0]]} paths")
-    return SetSource(kinds[0], tuple(_find(name, path, folders) for path in paths))
+    kinds = [key for key in value if key != "training"]
+    if len(kinds) != 1 or kinds[0] not in _SOURCES:
+        known = ", ".join(_SOURCES)
+        raise TcnfastError(f"set {name}: needs one of {known}, and may have training")
+    (kind,), (count, _) = kinds, _SOURCES[kinds[0]]
+    paths = [value[kind]] if isinstance(value[kind], str) else value[kind]
+    if len(paths) != count:
+        raise TcnfastError(f"set {name}: {kind} takes {count} paths")
+    return SetSource(kind, tuple(_find(name, path, folders) for path in paths))
 
 
 def _find(name: str, path: str, folders: list[Path]) -> Path:

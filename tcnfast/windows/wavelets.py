@@ -133,17 +133,10 @@ def _first_crowded(shape: Wavelet, found: np.ndarray) -> int | None:
     return None
 
 
-def filter_bank(
-    length: int, wavelet: str = "morse", voices: int = VOICES, device: str = "cpu"
-) -> Tensor:
-    """Passbands on the frequencies 0 to Nyquist of the padded signal: float32 (scales, M / 2 + 1),
-    not to be written to. Arguments and errors are those of :func:`scales`."""
-    found = scales(length, wavelet, voices)
-    return _filter_bank(padded_length(length), wavelet, found.tobytes(), device)
-
-
 @lru_cache(maxsize=64)
 def _filter_bank(size: int, wavelet: str, found: bytes, device: str) -> Tensor:
+    """Passbands of scales on the frequencies 0 to Nyquist of ``size`` points: float32 (scales, size
+    / 2 + 1), not to be written to."""
     shape = known_wavelet(wavelet)
     w = 2 * math.pi / size * np.arange(1, size // 2 + 1)
     log_gains = shape.log_gain(np.frombuffer(found)[:, None] * w)
@@ -162,8 +155,8 @@ def modulus(signal: Tensor, wavelet: str = "morse", voices: int = VOICES) -> Ten
     if signal.dim() != 2:
         raise TcnfastError(f"signals {tuple(signal.shape)}: must be (N, L)")
     length = signal.shape[1]
-    bank = filter_bank(length, wavelet, voices, str(signal.device))
-    size = padded_length(length)
+    size, found = padded_length(length), scales(length, wavelet, voices)
+    bank = _filter_bank(size, wavelet, found.tobytes(), str(signal.device))
     before = size - length - (size - length) // 2
     out = torch.empty((len(signal), len(bank), length), device=signal.device)
     if not len(signal):

@@ -227,23 +227,21 @@ class _Build:
 
     def _check_classes(self, made: WindowSet) -> None:
         """Every label needs windows of both classes in every part."""
-        for column, label in enumerate(made.names):
-            counts = {}
-            for i, part in enumerate(PARTS):
-                values = made.labels[made.part == i, column]
-                counts[part] = [int((values == kind).sum()) for kind in (BOUND, UNBOUND)]
-            for part, (bound, unbound) in counts.items():
-                if not bound:
-                    where = ", ".join(f"{name} {n}" for name, (n, _) in counts.items())
-                    raise TcnfastError(
-                        f"{self.source}: label {label!r} has no bound window in {part} ({where}); "
-                        "leave it out, or take another split"
-                    )
-                if not unbound:
-                    raise TcnfastError(
-                        f"{self.source}: label {label!r} has no unbound window in {part}; ask for "
-                        f"negatives ({', '.join(NEGATIVES)})"
-                    )
+        parts = [made.labels[made.part == i] for i in range(len(PARTS))]
+        counts = np.array([[(x == kind).sum(0) for x in parts] for kind in (BOUND, UNBOUND)])
+        for column, i, unbound in np.argwhere(counts.T == 0).tolist():
+            label, part = made.names[column], PARTS[i]
+            if unbound:
+                raise TcnfastError(
+                    f"{self.source}: label {label!r} has no unbound window in {part}; ask for "
+                    f"negatives ({', '.join(NEGATIVES)})"
+                )
+            found = zip(PARTS, counts[0, :, column], strict=True)
+            where = ", ".join(f"{name} {n}" for name, n in found)
+            raise TcnfastError(
+                f"{self.source}: label {label!r} has no bound window in {part} ({where}); "
+                "leave it out, or take another split"
+            )
 
     def _note(self, line: str) -> None:
         log.info(line)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 OURS, ARTICLE = "ours", "article"
 _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
-_MUTATE = "share of a window's bases that are drawn anew at first; falls to none"
+_MUTATE = "share of a window's bases that are replaced at random, at first; falls to none"
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,9 @@ class WindowSet:
     """n windows of one length and their labels, as arrays.
 
     ``names``: the labels. ``codes`` uint8 (n, length), 0..4. ``labels`` uint8 (n, labels): UNBOUND,
-    BOUND or AMBIGUOUS (to be masked), as in ``tcnfast.genome.labels``. ``part`` uint8 (n,), an
-    index into
-    PARTS. ``kind`` uint8 (n,), an index into KINDS. ``chrom`` int16 (n,), an index into ``chroms``,
-    and ``start`` int64 (n,), both -1 where a window has no coordinates; a shuffle has those of the
+    BOUND or AMBIGUOUS (to be masked), as in ``tcnfast.genome.labels``. ``part`` and ``kind`` uint8
+    (n,): indices into PARTS and KINDS. ``chrom`` int16 (n,), an index into ``chroms``, and
+    ``start`` int64 (n,), both -1 where a window has no coordinates; a shuffle has those of the
     window it was made from. A start may be negative: what lies outside the contig is N. ``about``
     (JSON values) says what the set was made from.
 
