@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..base.progress import Progress
 from .inserted_sites import Site
 from .interaction import (
@@ -156,7 +157,7 @@ def check_spans(pairs: Sequence[tuple[Site, Site]], max_gap: int, width: int) ->
         if span > width:
             raise TcnfastError(
                 f"motifs {first.name} and {second.name} span {span} bp at a gap of {max_gap}, more "
-                f"than the model's window of {width}; lower --max-gap"
+                f"than the model's window of {width}; lower {setting('max_gap')}"
             )
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def motif_influence(
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     model: str | Path,
     out: str | Path,
     options: InfluenceOptions,
@@ -42,14 +42,13 @@ def motif_influence(
         raise TcnfastError(f"name {setting('scan')} or {setting('peaks')}: the sites to look at")
     scan = ScanFolder(options.scan) if options.scan else None
     path = motif_file(options.motifs)
-    paths = [genome] if isinstance(genome, (str, Path)) else list(genome)
     scorer = WindowScorer.open(model, run)
-    files = [*paths, path, *options.peaks, *([scan.path / RECORD] if scan else [])]
+    files = [*genome, path, *options.peaks, *([scan.path / RECORD] if scan else [])]
     asked = {k: v for k, v in asdict(options).items() if k not in ("motifs", "peaks", "scan")}
     with RunFolder(
         out, "cobind sites", run, key=lambda: scorer.key(model, files) | asked
     ) as folder:
-        with Genome(*paths) as opened:
+        with Genome(*genome) as opened:
             sites = scan.sites(opened.sizes) if scan else _peaks(opened, options.peaks)
             windows = site_windows(opened, sites, scorer, options)
         chosen = _choose_motifs(read_meme(path), options.names, list(windows), path)

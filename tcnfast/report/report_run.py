@@ -28,14 +28,13 @@ log = logging.getLogger(__name__)
 
 
 def make_report(
-    folders: str | Path | Sequence[str | Path],
+    folders: Sequence[str | Path],
     model: str | None,
     out: str | Path,
     options: ReportOptions,
     run: Run,
 ) -> Path:
     """What :func:`tcnfast.report` does."""
-    folders = [folders] if isinstance(folders, (str, Path)) else folders
     found = recognise(folders, model)
     if options.genome and found.model is None:
         raise TcnfastError(

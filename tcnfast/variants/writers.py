@@ -11,6 +11,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.jit import jit
 from ..base.options import setting
+from ..scan.narrowpeak import put_number
 from .effect_rows import Rows
 from .records import Chunk
 
@@ -27,7 +28,7 @@ INFO = (
     ("TCN_REF_MISMATCH", "0", "Flag", "REF is not in the genome: not scored"),
 )
 WIDTH = 24  # bytes of a number at most, its separator too
-_TAB, _NEWLINE, _MINUS, _POINT, _ZERO = b"\t\n-.0"
+_TAB, _MINUS, _POINT = b"\t-."
 _N, _A = b"NA"
 _ESCAPES = str.maketrans({x: f"%{ord(x):02X}" for x in ":;=%,|\t\r\n "})
 
@@ -202,17 +203,6 @@ def _put(out, at, value):
     if value < 0 and scaled > 0:
         out[at] = _MINUS
         at += 1
-    whole, part = scaled // 10_000, scaled % 10_000
-    length, above = 1, 10
-    while whole >= above:
-        length += 1
-        above *= 10
-    for i in range(length):
-        out[at + length - 1 - i] = _ZERO + whole % 10
-        whole //= 10
-    at += length
+    at = put_number(out, at, scaled // 10_000, 1)
     out[at] = _POINT
-    for i in range(4):
-        out[at + 4 - i] = _ZERO + part % 10
-        part //= 10
-    return at + 5
+    return put_number(out, at + 1, scaled % 10_000, 4)

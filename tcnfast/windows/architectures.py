@@ -1,4 +1,4 @@
-"""Every network that ``--arch`` names, and how each scores many windows fast."""
+"""Every network that the option ``arch`` names, and how each scores many windows fast."""
 
 from __future__ import annotations
 

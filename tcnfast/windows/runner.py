@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..base.tables import replace_file
 from .cells import Job, finished, key_hash, score_test, train_cell
 from .study_config import Cell, Study, Tuning
@@ -94,7 +95,9 @@ class StudyFolder:
         for cell in self.study.cells:
             job = self.job(cell)
             if finished(self.cell_folder(cell), job) is None:
-                raise TcnfastError(f"{cell.path} is not trained yet; run the study without --test")
+                raise TcnfastError(
+                    f"{cell.path} is not trained yet; run the study without {setting('test', True)}"
+                )
             keys[cell] = key_hash(replace(job, config=replace(job.config, seed=0)).key())
         self._enter_ledger(keys)
         for cell in self.study.cells:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.options import setting
 from ..base.run_folder import file_hash
 from ..base.tables import read_object
 from .architectures import ARCHITECTURES
@@ -159,7 +160,9 @@ def _find(name: str, path: str, folders: list[Path]) -> Path:
         if (folder / path).exists():
             return folder / path
     words = ", ".join(map(str, folders))
-    raise TcnfastError(f"set {name}: {path} is in none of {words}; --data names more folders")
+    raise TcnfastError(
+        f"set {name}: {path} is in none of {words}; {setting('data')} names more folders"
+    )
 
 
 def _cells(grid: dict) -> list[Cell]:

@@ -42,7 +42,7 @@ class PreparedWindows:
 
 def prepare_windows(
     recipe: str | Path,
-    genome: str | Path | Sequence[str | Path],
+    genome: Sequence[str | Path],
     out: str | Path,
     options: WindowPrepareOptions,
     run: Run,
@@ -50,16 +50,15 @@ def prepare_windows(
     """What ``tcnfast windows prepare`` does."""
     names = ("min_peaks", "length", "max_windows", "seed")
     wanted = read_recipe(recipe).changed(**{name: getattr(options, name) for name in names})
-    paths = [genome] if isinstance(genome, (str, Path)) else list(genome)
     split, blacklist, about = options.split, options.blacklist, {}
     key = {"windows": asdict(wanted)}
     with (
         RunFolder(out, "windows prepare", run, key=lambda: key | about) as folder,
-        Genome(*paths) as opened,
+        Genome(*genome) as opened,
     ):
         regions = open_split(split, opened.sizes)
         rows, _ = listed_files(options)
-        about["inputs"] = input_hashes(paths_of(paths, options, rows))
+        about["inputs"] = input_hashes(paths_of(genome, options, rows))
         about["split"] = {part: [list(r) for r in areas] for part, areas in regions.items()}
         peaks = read_peaks(options, rows, opened.sizes)
         masked = read_blacklist(blacklist, opened.sizes) if blacklist else None

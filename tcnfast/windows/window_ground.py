@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.jit import jit
+from ..base.options import setting
 from ..data.dataset import Dataset
 from ..genome.codes import N
 from ..genome.genome import Region
@@ -67,8 +68,8 @@ class Ground:
         if self.genome.sizes[short] < length:
             raise TcnfastError(
                 f"windows of {length} bases are longer than contig {short!r}, which has "
-                f"{self.genome.sizes[short]}; take a smaller --length, or the contig out of the "
-                "split"
+                f"{self.genome.sizes[short]}; take a smaller {setting('length')}, or the contig "
+                "out of the split"
             )
         self._codes: tuple[str, np.ndarray] | None = None
 

@@ -113,7 +113,7 @@ def test_bad_tables(tmp_path, rows, header, words):
 def test_files_that_do_not_go_together(tmp_path, files):
     good = csv_file(tmp_path / "a.csv", [("ACGT", 1), ("ACCT", 0)])
     longer = csv_file(tmp_path / "b.csv", [("ACGTA", 1), ("ACCTA", 0)])
-    with pytest.raises(TcnfastError, match="b.csv: sequences of 5 bases, those of the training"):
+    with pytest.raises(TcnfastError, match="b.csv:2: sequence of 5 bases, those of the training"):
         read_gue(good, longer, good)
     train, test = files
     with pytest.raises(TcnfastError, match="B.seq.gz: holds negatives"):
