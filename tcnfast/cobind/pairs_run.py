@@ -147,20 +147,17 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
             "partners": int(kept.sum()),
             "strictest_null": table.strictest,
         }
-        _write_graph(table, name, folder, options, pictures)
+        graph = table.graph(options.fdr, options.fold)
+        networkx.write_graphml_xml(graph, folder / f"{name}.graphml")
+        if pictures:
+            _draw(table, graph, name, folder)
     if len(tables) == 2:
         summary["agreement"] = agreement(tables["observed"], tables["predicted"])
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _write_graph(
-    table: PairTable, name: str, folder: Path, options: PairsOptions, pictures: bool
-) -> None:
-    graph = table.graph(options.fdr, options.fold)
-    networkx.write_graphml_xml(graph, folder / f"{name}.graphml")
-    if not pictures:
-        return
+def _draw(table: PairTable, graph: networkx.Graph, name: str, folder: Path) -> None:
     from . import pair_plots
 
     title = f"{name}: {len(table.labels)} labels"

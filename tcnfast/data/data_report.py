@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas
 
 from ..base.jit import jit
+from ..base.tables import write_frame
 from ..genome.genome import Region
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from .dataset import Dataset
@@ -132,20 +132,15 @@ def overlapping_pairs(
 def write_report(folder: Path, report: dict, counts: LabelCounts) -> None:
     """Write report.json, a table of labels and the whole matrix of bins bound by two labels."""
     (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-    write_rows(folder / LABELS, report["labels"])
+    write_frame(folder / LABELS, pandas.DataFrame(report["labels"]))
     write_matrix(folder / TOGETHER, [row["label"] for row in report["labels"]], counts.both)
-
-
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """A tab-separated table with a header; numbers with six digits, nan for None."""
-    table = pandas.DataFrame(rows)
-    table.to_csv(path, sep="\t", index=False, float_format="%.6g", na_rep="nan", quoting=QUOTE_NONE)
 
 
 def write_matrix(path: Path, names: list[str], both: np.ndarray) -> None:
     """A matrix (labels, labels) as a table."""
-    table = pandas.DataFrame(both, names, names)
-    table.to_csv(path, sep="\t", index_label="label", quoting=QUOTE_NONE)
+    table = pandas.DataFrame(both, columns=names)
+    table.insert(0, "label", names, allow_duplicates=True)
+    write_frame(path, table)
 
 
 def report_text(report: dict) -> str:

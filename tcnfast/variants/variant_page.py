@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
@@ -136,6 +135,8 @@ def _stronger(here: dict[str, float], there: dict[str, float]) -> list[str]:
 
 def _motifs_at(codes: np.ndarray, at: int, length: int, finder: HitFinder) -> dict[str, float]:
     """p-values of the best hit of each known motif over bases ``at`` to ``at + length``."""
+    import pandas as pd
+
     hits = finder.hits(codes)
     over = (hits.start < at + length) & (hits.end > at)
     names = [finder.motifs[motif].name for motif in hits.motif[over]]

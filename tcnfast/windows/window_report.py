@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from ..data.data_report import LABELS, TOGETHER, overlapping_pairs, write_matrix, write_rows
+from ..base.tables import write_frame
+from ..data.data_report import LABELS, TOGETHER, overlapping_pairs, write_matrix
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from .window_set import KINDS, PARTS, WindowSet
@@ -66,8 +68,8 @@ def write_report(folder: Path, windows: WindowSet, notes: list[str]) -> str:
     """Write the tables and the text beside a window set; returns the text."""
     gc = gc_shares(windows.codes)
     sizes, labels, both = size_rows(windows, gc), label_rows(windows, gc), together(windows)
-    write_rows(folder / SIZES, sizes)
-    write_rows(folder / LABELS, labels)
+    write_frame(folder / SIZES, pd.DataFrame(sizes))
+    write_frame(folder / LABELS, pd.DataFrame(labels))
     write_matrix(folder / TOGETHER, windows.names, both)
     text = "\n".join(_lines(windows, sizes, labels, both, notes)) + "\n"
     (folder / TEXT).write_text(text, encoding="utf-8")
