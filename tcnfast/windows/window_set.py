@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -107,14 +106,6 @@ class WindowSet:
         if part not in PARTS:
             raise TcnfastError(f"part {part!r}: must be one of {', '.join(PARTS)}")
         return self.take(self.part == PARTS.index(part))
-
-    def of_labels(self, names: Sequence[str]) -> WindowSet:
-        """The same windows with these labels, in this order."""
-        for name in names:
-            if name not in self.names:
-                raise TcnfastError(f"window set {self.name!r}: label {name!r} is not in it")
-        columns = [self.names.index(name) for name in names]
-        return replace(self, names=list(names), labels=self.labels[:, columns])
 
     def counts(self) -> dict[str, dict]:
         """Of each part: its windows, by kind, and the bound and ambiguous ones of each label."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score
 from support.cli import fails
-from support.study import planted_set
+from support.study import of_labels, planted_set
 from torch import nn
 
 from tcnfast.base.errors import TcnfastError
@@ -185,7 +185,7 @@ def test_every_network_knows_the_length_of_its_windows(run, tmp_path):
 
 def test_a_model_of_more_labels(run, model):
     """The set's labels are looked up among the model's."""
-    planted_set().of_labels(["THREE@y", "ONE@x"]).save(model.parent / "two")
+    of_labels(planted_set(), ["THREE@y", "ONE@x"]).save(model.parent / "two")
     outs = [run("windows", "evaluate", name, "-m", "model")[1] for name in ("set", "two")]
     rows = [{line.split("\t")[0]: line for line in out.splitlines()} for out in outs]
     assert rows[1]["ONE@x"] == rows[0]["ONE@x"] and rows[1]["THREE@y"] == rows[0]["THREE@y"]

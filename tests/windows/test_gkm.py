@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 from support.gkm import MOTIF, window_set
+from support.study import of_labels
 
 from benchmarks.studies.gapped_kmers import gapped_kmer_counts
 from tcnfast.base.errors import TcnfastError
@@ -208,7 +209,7 @@ def test_labels_are_machines_of_their_own_and_ambiguous_windows_are_left_out():
     train = window_set(120, labels=("A", "B"))
     train.labels[:, 1] = np.where(np.arange(120) < 30, AMBIGUOUS, train.labels[:, 0])
     both = trained(train)
-    alone = trained(train.take(np.arange(30, 120)).of_labels(["B"]))
+    alone = trained(of_labels(train.take(np.arange(30, 120)), ["B"]))
     torch.testing.assert_close(both.table[1], alone.table[0])
     assert not torch.allclose(both.table[0], both.table[1])
 

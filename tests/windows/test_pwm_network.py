@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.study import of_labels
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
@@ -129,7 +130,7 @@ def test_the_start_depends_on_the_seed_alone(parts):
     states = []
     for seed in (5, 5, 6):
         model = PWMNetwork(LABELS[:1], LENGTH, width=8)
-        model.start(parts[0].take(np.arange(300)).of_labels(LABELS[:1]), seed)
+        model.start(of_labels(parts[0].take(np.arange(300)), LABELS[:1]), seed)
         states.append(model.weight.detach().numpy().copy())
     np.testing.assert_array_equal(states[0], states[1])
     assert (states[0] != states[2]).any()
@@ -222,7 +223,7 @@ def test_motifs_by_name_id_and_label(meme, parts):
 
 
 def test_the_bundled_motifs_are_the_default(parts):
-    windows = parts[0].take(np.arange(200)).of_labels(LABELS[:1])
+    windows = of_labels(parts[0].take(np.arange(200)), LABELS[:1])
     model = MotifNetwork(LABELS[:1], LENGTH, motif="CTCF")
     model.fit(windows, windows)
     widths = [len(motif.probabilities) for motif in read_meme(DATABASE) if motif.is_named("CTCF")]

@@ -57,17 +57,12 @@ def test_counts_are_those_of_the_labels(windows, tmp_path):
         assert counts[part]["ambiguous"]["c"] == (here.labels[:, 2] == 2).sum()
 
 
-def test_parts_and_labels_are_chosen(windows):
+def test_parts_are_chosen(windows):
     valid = windows.select("valid")
     np.testing.assert_array_equal(valid.codes, windows.codes[10:20])
     assert (valid.part == 1).all()
-    two = windows.of_labels(["c", "a"])
-    assert two.names == ["c", "a"]
-    np.testing.assert_array_equal(two.labels, windows.labels[:, [2, 0]])
     with pytest.raises(TcnfastError, match="part 'dev': must be one of train, valid, test"):
         windows.select("dev")
-    with pytest.raises(TcnfastError, match="label 'z' is not in it"):
-        windows.of_labels(["z"])
 
 
 @pytest.mark.parametrize(
