@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ COMMAND, VALID, TEST = "windows study", "valid.npy", "test.npy"
 
 @dataclass(frozen=True)
 class Job:
-    """What a cell depends on."""
+    """A training of a study: the ``folder`` that it makes, and what it depends on."""
 
+    folder: Path
     source: SetSource
     model: Model
     config: WindowConfig
@@ -40,81 +41,79 @@ class Job:
         config = asdict(self.config)
         return {"windows": self.source.hashes(), **model, "config": config}
 
-    def build(self, windows: WindowSet) -> torch.nn.Module:
+    def settings(self) -> str:
+        """A hash of the key, the same for every seed."""
+        key = replace(self, config=replace(self.config, seed=0)).key()
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+    def record(self) -> dict | None:
+        """The record of this very training; None where it is not finished. Raises TcnfastError
+        where the folder holds a training with other settings."""
+        try:
+            record = json.loads((self.folder / RECORD).read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise TcnfastError(f"{self.folder / RECORD}: cannot be read ({error})") from None
+        if record["key"] != {"command": COMMAND, **json.loads(json.dumps(self.key()))}:
+            changed = [k for k, v in self.key().items() if record["key"].get(k) != v]
+            raise TcnfastError(
+                f"{self.folder}: was trained with another {', '.join(changed)}; delete it to train "
+                "it again, or name the model anew"
+            )
+        return record
+
+    def train(self, windows: WindowSet) -> dict:
+        """Train, score validation, and make both the folder; returns its record."""
+        from safetensors.torch import save_file
+
+        # what a killed run left is not gone on with
+        with RunFolder(self.folder, COMMAND, Run(force=True), key=self.key()) as folder:
+            train, valid = parts_to_fit(windows, self.config)
+            model = self._build(windows)
+            result = fit_windows(model, train, valid, self.config, self.device)
+            score = window_scorer(model, self.device, self.config.precision)
+            score(valid.codes[:64])  # what is only done once is not timed
+            worked = time.process_time()
+            logits = score(valid.codes)
+            rate = len(valid.codes) / (time.process_time() - worked)
+            state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
+            save_file(state, folder.result / WEIGHTS)
+            np.save(folder.result / VALID, logits)
+            folder.publish(
+                {
+                    "parameters": count_parameters(model),
+                    "best_epoch": result.best + 1,
+                    "epochs": [
+                        {"loss": None if np.isnan(epoch.loss) else epoch.loss}
+                        | {name: epoch.scores.macro(name) for name in ("ap", "auroc")}
+                        for epoch in result.epochs
+                    ],
+                    "train_windows": len(train),
+                    "train_seconds": result.seconds,
+                    "cpu_seconds": result.cpu_seconds,
+                    "step_cpu_seconds": result.step_cpu_seconds,
+                    "windows_per_cpu_second": rate,
+                    "processor": cpu_name(),
+                    "threads": torch.get_num_threads(),
+                }
+            )
+        return self.record()
+
+    def test(self, windows: WindowSet) -> None:
+        """Score the test part with the cell's weights, once: test.npy is written and stays."""
+        from safetensors.torch import load_file
+
+        if (self.folder / TEST).exists():
+            return
+        model = self._build(windows)
+        model.load_state_dict(load_file(self.folder / WEIGHTS))
+        score = window_scorer(model, self.device, self.config.precision)
+        temporary = self.folder / ("new." + TEST)
+        np.save(temporary, score(windows.select("test").codes))
+        temporary.rename(self.folder / TEST)
+
+    def _build(self, windows: WindowSet) -> torch.nn.Module:
         torch.manual_seed(self.config.seed)
         model = self.model
         return build(model.arch, windows.names, windows.length, model.mapping, model.shape)
-
-
-def key_hash(key: dict) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def finished(folder: Path, job: Job) -> dict | None:
-    """The record of a finished cell of this very job; None where there is none yet. Raises
-    TcnfastError where the folder holds a training with other settings."""
-    try:
-        record = json.loads((folder / RECORD).read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise TcnfastError(f"{folder / RECORD}: cannot be read ({error})") from None
-    if record["key"] != {"command": COMMAND, **json.loads(json.dumps(job.key()))}:
-        changed = [k for k, v in job.key().items() if record["key"].get(k) != v]
-        raise TcnfastError(
-            f"{folder}: was trained with another {', '.join(changed)}; delete it to train it "
-            "again, or name the model anew"
-        )
-    return record
-
-
-def train_cell(path: Path, job: Job, windows: WindowSet) -> dict:
-    """Train, score validation, and make both the folder ``path``; returns its record."""
-    from safetensors.torch import save_file
-
-    # what a killed run left is not gone on with
-    with RunFolder(path, COMMAND, Run(force=True), key=job.key()) as folder:
-        train, valid = parts_to_fit(windows, job.config)
-        model = job.build(windows)
-        result = fit_windows(model, train, valid, job.config, job.device)
-        score = window_scorer(model, job.device, job.config.precision)
-        score(valid.codes[:64])  # what is only done once is not timed
-        worked = time.process_time()
-        logits = score(valid.codes)
-        rate = len(valid.codes) / (time.process_time() - worked)
-        state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-        save_file(state, folder.result / WEIGHTS)
-        np.save(folder.result / VALID, logits)
-        folder.publish(
-            {
-                "parameters": count_parameters(model),
-                "best_epoch": result.best + 1,
-                "epochs": [
-                    {"loss": None if np.isnan(epoch.loss) else epoch.loss}
-                    | {name: epoch.scores.macro(name) for name in ("ap", "auroc")}
-                    for epoch in result.epochs
-                ],
-                "train_windows": len(train),
-                "train_seconds": result.seconds,
-                "cpu_seconds": result.cpu_seconds,
-                "step_cpu_seconds": result.step_cpu_seconds,
-                "windows_per_cpu_second": rate,
-                "processor": cpu_name(),
-                "threads": torch.get_num_threads(),
-            }
-        )
-    return finished(path, job)
-
-
-def score_test(folder: Path, job: Job, windows: WindowSet) -> None:
-    """Score the test part with a cell's weights, once: test.npy is written and stays."""
-    from safetensors.torch import load_file
-
-    if (folder / TEST).exists():
-        return
-    model = job.build(windows)
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    logits = window_scorer(model, job.device, job.config.precision)(windows.select("test").codes)
-    temporary = folder / ("new." + TEST)
-    np.save(temporary, logits)
-    temporary.rename(folder / TEST)

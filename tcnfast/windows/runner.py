@@ -17,7 +17,7 @@ from pathlib import Path
 from ..base.errors import TcnfastError
 from ..base.options import setting
 from ..base.tables import replace_file
-from .cells import Job, finished, key_hash, score_test, train_cell
+from .cells import Job
 from .study_config import Cell, Study, Tuning
 
 log = logging.getLogger(__name__)
@@ -34,15 +34,12 @@ class StudyFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.open_set = lru_cache(maxsize=4)(lambda name: study.sets[name].open())
 
-    def cell_folder(self, cell: Cell) -> Path:
-        return self.folder / "cells" / cell.path
-
     def job(self, cell: Cell, rate: float | None = None) -> Job:
+        """The training of a cell, at the model's learning rate or at ``rate``."""
         model = self.study.models[cell.model]
-        rate = rate or model.learning_rate
-        return Job(
-            self.study.sets[cell.set_name], model, self.study.config(cell, rate), self.device
-        )
+        config = self.study.config(cell, rate or model.learning_rate)
+        folder = self.folder / "cells" / cell.path
+        return Job(folder, self.study.sets[cell.set_name], model, config, self.device)
 
     def tuned(self) -> StudyFolder:
         """The same with a learning rate for every model, trained for where it is not given."""
@@ -68,25 +65,24 @@ class StudyFolder:
         return StudyFolder(replace(self.study, models=models), self.folder, self.device)
 
     def _try_rates(self, model: str, tuning: Tuning) -> dict[float, dict]:
-        cell = Cell(tuning.set_name, model, 0)
-        return {
-            rate: self._finish(self.folder / "tuning" / model / f"{rate:g}", cell, rate)
-            for rate in tuning.learning_rates
-        }
+        cell, found = Cell(tuning.set_name, model, 0), {}
+        for rate in tuning.learning_rates:
+            folder = self.folder / "tuning" / model / f"{rate:g}"
+            found[rate] = self._finish(replace(self.job(cell, rate), folder=folder), cell)
+        return found
 
     def train(self) -> None:
         """Every cell that is not there yet."""
         cells, started = self.study.cells, time.monotonic()
         for number, cell in enumerate(cells, 1):
-            record = self._finish(self.cell_folder(cell), cell)
+            record = self._finish(self.job(cell), cell)
             words = f"{number} of {len(cells)}, {cell.path}: validation macro-AP "
             words += f"{_best_ap(record):.4f} (epoch {record['best_epoch']})"
             seconds = record["cpu_seconds"], time.monotonic() - started
             log.info("%s, %.0f s of processor time, %.0f s gone", words, *seconds)
 
-    def _finish(self, folder: Path, cell: Cell, rate: float | None = None) -> dict:
-        job = self.job(cell, rate)
-        return finished(folder, job) or train_cell(folder, job, self.open_set(cell.set_name))
+    def _finish(self, job: Job, cell: Cell) -> dict:
+        return job.record() or job.train(self.open_set(cell.set_name))
 
     def test(self) -> None:
         """Score the test part of every set with every cell, once. Raises TcnfastError where a cell
@@ -94,14 +90,14 @@ class StudyFolder:
         keys = {}
         for cell in self.study.cells:
             job = self.job(cell)
-            if finished(self.cell_folder(cell), job) is None:
+            if job.record() is None:
                 raise TcnfastError(
                     f"{cell.path} is not trained yet; run the study without {setting('test', True)}"
                 )
-            keys[cell] = key_hash(replace(job, config=replace(job.config, seed=0)).key())
+            keys[cell] = job.settings()
         self._enter_ledger(keys)
         for cell in self.study.cells:
-            score_test(self.cell_folder(cell), self.job(cell), self.open_set(cell.set_name))
+            self.job(cell).test(self.open_set(cell.set_name))
 
     def _enter_ledger(self, keys: dict[Cell, str]) -> None:
         path = self.folder / LEDGER

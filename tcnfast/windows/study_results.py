@@ -18,7 +18,7 @@ from ..base.tables import replace_file
 from ..evaluate.assessment import RECALLS
 from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.ranking import Ranking
-from .cells import TEST, VALID, finished
+from .cells import TEST, VALID
 from .runner import LEDGER, StudyFolder
 from .statistics import replicates, score_rows
 from .study_config import Cell
@@ -44,7 +44,7 @@ def write_validation(folder: StudyFolder) -> None:
     so F1, MCC and accuracy are a little too good."""
     rows = []
     for cell in folder.study.cells:
-        if finished(folder.cell_folder(cell), folder.job(cell)) is not None:
+        if folder.job(cell).record() is not None:
             valid = _part(folder, cell, VALID)
             rows += _cell_rows(folder, cell, valid, valid)
     write_rows(folder.folder / "validation.csv", COLUMNS[RESULTS], rows)
@@ -74,7 +74,7 @@ def write_results(folder: StudyFolder) -> None:
 def _write_about(folder: StudyFolder) -> None:
     """about.json: the study as it ran, what it ran on, and the ledger of test parts."""
     study = folder.study
-    record = finished(folder.cell_folder(study.cells[0]), folder.job(study.cells[0]))
+    record = folder.job(study.cells[0]).record()
     ledger = [line.split("\t") for line in (folder.folder / LEDGER).read_text().splitlines()]
     about = {
         "training": study.training,
@@ -90,9 +90,10 @@ def _write_about(folder: StudyFolder) -> None:
 
 def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and targets of a cell on the part that its file ``name``, VALID or TEST, is of."""
-    part = "test" if name == TEST else folder.job(cell).config.choosing_part
+    job = folder.job(cell)
+    part = "test" if name == TEST else job.config.choosing_part
     windows = folder.open_set(cell.set_name).select(part)
-    return np.load(folder.cell_folder(cell) / name), windows.labels
+    return np.load(job.folder / name), windows.labels
 
 
 def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
@@ -103,7 +104,7 @@ def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> li
         for label, metric, value in cell_scores(names, valid, test)
         if not np.isnan(value)
     ]
-    record = finished(folder.cell_folder(cell), folder.job(cell))
+    record = folder.job(cell).record()
     rows += [head | {"label": "", "metric": name, "value": record[name]} for name in COSTS]
     rate = record["key"]["config"]["learning_rate"]
     return [*rows, head | {"label": "", "metric": "learning_rate", "value": rate}]
@@ -148,7 +149,7 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
 
 
 def _replicates(folder: StudyFolder, cells: list[Cell], test: WindowSet):
-    logits = [np.load(folder.cell_folder(cell) / TEST) for cell in cells]
+    logits = [np.load(folder.job(cell).folder / TEST) for cell in cells]
     cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
     return replicates(test, logits, cutoffs)
 
@@ -160,7 +161,7 @@ def _curves(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
     for model, own in _by_model(cells).items():
         total = []
         for cell in own:
-            logits = np.load(folder.cell_folder(cell) / TEST)
+            logits = np.load(folder.job(cell).folder / TEST)
             for i in counted:
                 known = test.labels[:, i] != AMBIGUOUS
                 truth = test.labels[known, i] == BOUND
