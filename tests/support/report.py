@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from support.motif import SITES, codes_of
+from tcnfast.base.tables import write_rows
 from tcnfast.motifs import motif_folder as files
 from tcnfast.motifs import motif_tables as tables
 from tcnfast.motifs.patterns import Pattern
@@ -62,14 +63,14 @@ def write_motifs(folder, one, two):
             match_rows += tables.match_rows(found.label, pattern, ranked)
     known = {match.target.id: match.target for some in matches.values() for match in some}
     write_meme(folder / files.KNOWN, list(known.values()), [9] * len(known))
-    tables.write_table(folder / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
-    tables.write_table(folder / files.MATCHES, tables.MATCH_COLUMNS, match_rows)
+    write_rows(folder / files.MOTIFS, tables.MOTIF_COLUMNS, motif_rows)
+    write_rows(folder / files.MATCHES, tables.MATCH_COLUMNS, match_rows)
     labels = [
         (one.label, 40, 2, 40, ""),
         (two.label, 12, 1, 12, ""),
         (LABELS[2], None, 0, 0, "too little of everything"),
     ]
-    tables.write_table(folder / files.LABELS, tables.LABEL_COLUMNS, labels)
+    write_rows(folder / files.LABELS, tables.LABEL_COLUMNS, labels)
 
 
 def write_evaluation(folder):
