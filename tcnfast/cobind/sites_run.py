@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.figure import can_draw
-from ..base.options import Run, setting
+from ..base.options import Run, chosen_labels, setting
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import device_words
 from ..base.tables import write_frame
@@ -19,7 +19,6 @@ from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
 from ..pwm.meme import Motif, read_meme
-from ..scan.choices import chosen_labels
 from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
 from .influence import Influence, influence_table, measure_influence
@@ -82,7 +81,7 @@ def site_windows(
     target, or every label, has fewer than ``min_sites``.
     """
     targets = options.targets
-    chosen_labels(scorer.labels, targets or ["all"], "targets")
+    chosen_labels(scorer.labels, targets or ["all"])
     windows: dict[str, np.ndarray] = {}
     few = []
     present = set(sites.label.tolist())
