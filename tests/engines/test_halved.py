@@ -31,12 +31,13 @@ def random_shape(rng, channels, kernel_size):
             labels=rng.randint(1, 20),
             stride=2 ** rng.randint(0, 6),
             batch=rng.randint(1, 3),
-            steps=rng.randint(10, 60),
+            steps=rng.randint(10, 120),
         )
         shape = shape._replace(rest=rng.randrange(shape.stride))
         windows = shape.batch * shape.steps
         work = windows * shape.grid.receptive_field * shape.kernel_size * shape.channels**2
-        if windows * shape.labels >= 256 and work < 1e8:
+        # logits are made of so many numbers: of few PyTorch gets some right, which is no budget
+        if windows * min(shape.labels, channels // 2) >= 100 and work < 1e8:
             return shape
 
 
@@ -60,13 +61,6 @@ def test_it_gives_the_numbers_of_the_reference(
     weights, codes, want, _ = expected(shape, precision, make=weights_of)
     pt = in_halved_form(weights, shape.grid, codes, precision)
     assert_close(score(weights, shape.grid, codes, precision), want, pt)
-
-
-@pytest.mark.parametrize("shape", SWEEP[::4], ids=name)
-def test_the_halved_form_in_plain_pytorch_is_exact(shape):
-    weights, codes, want, _ = expected(shape, "fp32", make=weights_of)
-    got = in_halved_form(weights, shape.grid, codes, "fp64")
-    torch.testing.assert_close(got, want, rtol=0, atol=1e-12 * float(want.abs().max()))
 
 
 def test_the_sweep_has_every_number_of_taps():
