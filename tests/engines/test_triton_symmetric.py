@@ -1,52 +1,26 @@
 """Symmetric networks on the Triton kernels: half of the products, and the same scores."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
-from numerics import MatrixUnits, assert_close
-from support.interpreter import on_matrix_units
 from support.models import random_model
+from support.stack import ROW_STEPS, SYMMETRIC, check_scores, setting
 from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 
-from tcnfast.engines import reference, triton_engine
+from tcnfast.engines import triton_engine
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
 from tcnfast.engines.triton_layout import PairLayout, gradient_of_halved, halved, layout_of
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
-# channels, k, blocks, first kernel, stride, sequences, scores: those of test_triton_stack.py
-TABLE = [
-    (16, 3, 3, 3, 1, 1, 70),
-    (6, 3, 4, 15, 4, 2, 40),
-    (64, 3, 4, 15, 8, 2, 9),
-    (34, 2, 4, 4, 16, 3, 5),
-    (18, 5, 3, 7, 2, 1, 33),
-    (16, 4, 3, 14, 1, 1, 50),
-    (64, 7, 2, 7, 4, 1, 20),  # too wide for one kernel a block
-    (34, 5, 2, 5, 1, 1, 9),
-    (64, 4, 2, 4, 4, 1, 9),
-    (34, 4, 2, 4, 1, 1, 9),
-    (2, 3, 5, 3, 64, 2, 3),  # stride beyond the stack's
-    (16, 3, 2, 19, 2, 1, 20),  # the longest window
-    (16, 2, 2, 20, 2, 1, 20),  # the most letters
-    (4, 3, 3, 5, 1, 1, 20),  # codes are their own residual
-]
 FUSED = triton_engine.Chip(132, 232_448, True)
 
 
-def setting(channels, k, blocks, first, stride):
-    model = random_model(
-        channels=channels, kernel_size=k, blocks=blocks, first_kernel=first, symmetric=True
-    )
-    return model.folded(), model.config.grid(stride)
-
-
 def product():
-    """Every case in every precision; without a GPU half of that is slow."""
-    for number, case in enumerate(TABLE):
+    """Every case in every precision; without a GPU most of that is slow."""
+    for number, case in enumerate(SYMMETRIC):
         for way, precision in enumerate(PRECISIONS):
             often = GPU or way == number % len(PRECISIONS)
             yield pytest.param(case, precision, marks=() if often else pytest.mark.slow)
@@ -58,8 +32,7 @@ def words(value):
 
 @pytest.fixture
 def short_rows(monkeypatch):
-    """Many rows, some not full; the interpreter is through with them sooner."""
-    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: 5)
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: ROW_STEPS)
 
 
 def score(weights, grid, precision, codes):
@@ -70,22 +43,12 @@ def score(weights, grid, precision, codes):
 def test_scores_are_those_of_the_reference(
     nan_filled_memory, make_codes, short_rows, case, precision
 ):
-    *shape, sequences, scores = case
-    weights, grid = setting(*shape)
-    assert weights.symmetric
-    codes = make_codes(sequences, grid.receptive_field + (scores - 1) * grid.stride + 1)
-    out = score(weights, grid, precision, codes)
-    dtype = triton_engine.DTYPES[precision]
-    ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
-    units = on_matrix_units() and dtype == torch.float32
-    with torch.no_grad(), MatrixUnits(precision) if units else nullcontext():
-        pt = reference.stack(codes, weights.to("cpu", dtype), grid).to(dtype)
-    assert_close(out, ref, pt)
+    check_scores(case, precision, "+", make_codes, DEVICE, symmetric=True)
 
 
 def test_the_table_has_blocks_of_one_kernel_and_of_two():
     found = set()
-    for channels, k, blocks, first, stride, *_ in TABLE:
+    for channels, k, blocks, first, stride, *_ in SYMMETRIC:
         for geometry in stack_grid(k, blocks, stride, first).blocks[1:]:
             reason = triton_engine.why_not_fused(geometry, PairLayout(channels), "fp16", FUSED)
             found.add((reason is None, geometry.stride, k % 2))
@@ -94,18 +57,18 @@ def test_the_table_has_blocks_of_one_kernel_and_of_two():
     }
 
 
-@pytest.mark.parametrize("case", [TABLE[1], TABLE[6]], ids=words)
+@pytest.mark.parametrize("case", [SYMMETRIC[1], SYMMETRIC[6]], ids=words)
 def test_the_direct_form_gives_the_same(make_codes, short_rows, case):
     """To rounding: the same weights, taken as those of any network."""
     *shape, sequences, scores = case
-    weights, grid = setting(*shape)
+    weights, grid = setting(*shape, symmetric=True)
     codes = make_codes(sequences, grid.receptive_field + (scores - 1) * grid.stride)
     direct = score(replace(weights, symmetric=False), grid, "fp32", codes)
     torch.testing.assert_close(score(weights, grid, "fp32", codes), direct, rtol=1e-4, atol=1e-5)
 
 
 def test_a_strand_scores_as_the_other(make_codes, short_rows):
-    weights, grid = setting(6, 3, 3, 5, 2)
+    weights, grid = setting(6, 3, 3, 5, 2, "centred", symmetric=True)
     codes = make_codes(1, grid.receptive_field + 2 * 6)
     other = torch.where(codes == 4, codes, 3 - codes).flip(1)
     plus, minus = (score(weights, grid, "fp32", x) for x in (codes, other))
@@ -155,15 +118,12 @@ def middle_forgotten(taps):
 )
 @pytest.mark.parametrize("k", [3, 7])
 def test_planted_errors_are_seen(make_codes, short_rows, monkeypatch, spoil, k):
-    weights, grid = setting(16 if k == 3 else 64, k, 2, 7, 2)
-    codes = make_codes(1, grid.receptive_field + 8)
-    ref = reference.stack(codes, weights.to("cpu", torch.float64), grid)
-    pt = reference.stack(codes, weights.to("cpu", torch.float16), grid).half()
-    assert_close(score(weights, grid, "fp16", codes), ref, pt)
+    case = (16 if k == 3 else 64, k, 2, 7, 2, "centred", 1, 5)
+    check_scores(case, "fp16", "+", make_codes, DEVICE, symmetric=True)
     real = PairLayout.taps
     monkeypatch.setattr(PairLayout, "taps", lambda self, weight: spoil(real(self, weight)))
     with pytest.raises(AssertionError, match="times the allowed"):
-        assert_close(score(weights, grid, "fp16", codes), ref, pt)
+        check_scores(case, "fp16", "+", make_codes, DEVICE, symmetric=True)
 
 
 # how weights are packed

@@ -53,14 +53,19 @@ def run(check, target, planted=None, cut=True):
     return dict(wrong=wrong, fault=fault, findings=findings, kernels=sorted(set(executor.kernels)))
 
 
-def scores(case, precision, target, strand="+", planted=None, cut=True):
-    """A row of ``stack.TABLE``."""
+def scores(case, precision, target, strand="+", planted=None, cut=True, symmetric=False):
+    """A row of ``stack.TABLE``, or of ``stack.SYMMETRIC``."""
     triton_engine.row_steps = lambda *_: stack.ROW_STEPS
 
     def check():
-        stack.check_scores(case, precision, strand, make_codes, CPU)
+        stack.check_scores(case, precision, strand, make_codes, CPU, symmetric=symmetric)
 
     return run(check, target, planted, cut)
+
+
+def symmetric_scores(case, precision, target, planted=None):
+    """A row of ``stack.SYMMETRIC``."""
+    return scores(case, precision, target, planted=planted, symmetric=True)
 
 
 def training(case, precision, target, planted=None, cut=True):
