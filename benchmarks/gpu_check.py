@@ -1,42 +1,54 @@
 """One command that proves and times the kernels on a bare GPU machine: `make gpu-check`.
 
-Installs this tree for the Python that runs it, without dependencies, build isolation or network;
-runs every test that uses a GPU (TESTS); then kernels/device.py; and writes OUT/<gpu>-<date>.csv and
-.md, and what pytest said as .tests.txt. No speed on red: where a test fails, or what ran was not
-the GPU, it ends with 1 and neither file is there.
+Stages, each with a limit of its own, its result written before the next begins:
 
-The whole takes --seconds at most (default 470). Each part has a limit of its own; the report says
-what was cut. Rows of the csv are written as they come, the cases in order of value. Exit code 0:
-everything passed. Tests that the limit cut are no pass: speed is then reported under that heading,
-and the exit code is 1.
+1. numbers: all tests that use a GPU, bf16 first, then fp16, fp32, tf32, and those of no precision;
+2. compute-sanitizer on small cases, where the machine has it;
+3. the first call after a kernel is compiled gives the bits of later calls;
+4. figures, kernels/device.py, bf16 first; 5. kernels/tune.py; 6. the C++ engine, built and tested.
 
-`--installed` takes the project as it is installed. `--rehearse` goes the whole way without a GPU in
-Triton's interpreter with toys, writing to a temporary folder unless --out is given. Needs torch,
-Triton, numpy, numba, scikit-learn, safetensors, pytest, pybind11 and setuptools, and for tests in
-parallel pytest-xdist.
+What is red in one precision withholds the figures of that precision; what is red in none by name,
+all figures. OUT has <gpu>-<date>.csv (figures, as they come), .md (the report, after each stage),
+.json (results) and .log (what the stages printed). A call takes --seconds at most (default 470); a
+second call goes on where the first ended, unless the sources changed or it is told --again. The
+exit code is 0 when every stage passed.
+
+Nothing is installed: the tree runs as it is. It needs torch, Triton, numpy, numba, scikit-learn,
+safetensors and pytest, and for tests in parallel pytest-xdist; a test that needs more is skipped by
+name. `--rehearse` goes the whole way without a GPU, in Triton's interpreter with toys, writing to a
+temporary folder unless --out is given.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from benchmarks import gpu_stages  # noqa: E402
+from benchmarks.gpu_report import report, verdict  # noqa: E402
+from benchmarks.gpu_stages import (  # noqa: E402
+    DONE,
+    LEFT_OUT,
+    PRECISIONS,
+    SKIPPED,
+    WITHHELD,
+    Result,
+    Stage,
+)
+
 # the kernels, the comparison itself, and what else takes a GPU where there is one
 TESTS = [
     "tests/*/test_triton_*.py",
@@ -44,11 +56,12 @@ TESTS = [
     "tests/engines/test_plan.py::test_auto_says_what_it_chose",
     "tests/scan/test_motif_scan.py::test_the_product_of_a_device_finds_the_same_hits",
 ]
-REHEARSED = "rows_are_long or which_blocks or (scores_are and 16-3-3-3 and fp32)"
-INSTALL, TEST = 150, 240  # seconds, at most
+NEEDS = {"tests/scan/test_motif_scan.py": "pyfaidx"}  # a package to import the file
+FIRST_CALL = "tests/engines/test_triton_first_call.py"
+SMALL = "tests/engines/test_triton_stack.py"
+REHEARSED = "rows_are_long or which_blocks or (scores_are and 16-3-3-3-1)"
 WORKERS = 14  # of the tests: most of their time goes into compiling kernels
-RESULT = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED)\b")
-PROGRESS = re.compile(r"\[ *\d+%\]")
+LIMITS = {"bf16": 90, "fp16": 60, "fp32": 80, "tf32": 60, "": 60}  # seconds of tests
 FACTS = """
 import json, torch
 facts = {"torch": torch.__version__, "gpu": None}
@@ -61,96 +74,16 @@ print(json.dumps(facts))
 """
 
 
-@dataclass
-class Part:
-    """A command that ran: its exit code, None if its limit ended it."""
-
-    name: str
-    code: int | None
-    seconds: float
-    limit: float
-    lines: list[str] = field(default_factory=list, repr=False)
-
-    @property
-    def words(self) -> str:
-        cut = f", cut at its limit of {self.limit:.0f} s" if self.code is None else ""
-        return f"{self.name} {self.seconds:.0f} s{cut}"
-
-
-@dataclass
-class Outcome:
-    """Of the tests: what pytest's lines say."""
-
-    passed: int
-    failed: int
-    skipped: int
-    collected: int
-    on_kernels: int  # passed in files of the kernels
-
-    @classmethod
-    def of(cls, lines: list[str]) -> Outcome:
-        results = [RESULT.search(line)[1] for line in lines if is_result(line)]
-        collected = [re.search(r"(?:collected |\[)(\d+) items", line) for line in lines]
-        selected = [re.search(r"/ (\d+) selected", line) for line in lines]
-        totals = [int(match[1]) for match in (*collected, *selected) if match]
-        failed = results.count("FAILED") + results.count("ERROR")
-        kernels = [line for line in lines if is_result(line) and "test_triton" in line]
-        return cls(
-            results.count("PASSED"),
-            failed,
-            results.count("SKIPPED"),
-            totals[-1] if totals else len(results),
-            sum("PASSED" in line for line in kernels),
-        )
-
-    @property
-    def missing(self) -> int:
-        return self.collected - self.passed - self.failed - self.skipped
-
-    @property
-    def words(self) -> str:
-        words = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
-        return f"{words}, {self.missing} NOT RUN" if self.missing else words
-
-
-def is_result(line: str) -> bool:
-    return bool(PROGRESS.search(line) and RESULT.search(line))
-
-
-def run(name: str, command: list[str], limit: float, environment: dict[str, str]) -> Part:
-    """Run ``command`` in the tree, its output shown as it comes; ended, with all its children, at
-    ``limit`` seconds."""
-    print(f"\n== {name}: {' '.join(command)} (at most {limit:.0f} s)", flush=True)
-    start = time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    lines = []
-
-    def read() -> None:
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            print(line, end="", flush=True)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        code = process.wait(max(1, limit))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        code = None
-    reader.join(5)  # not for ever: a compiler's helper in a session of its own may hold the pipe
-    if not reader.is_alive():
-        process.stdout.close()
-    return Part(name, code, time.monotonic() - start, limit, list(lines))
+def has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def environment_of(args) -> dict[str, str]:
     environment = os.environ | {
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # of plugins that a machine happens to have
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # tests ask for deterministic algorithms
     }
     for name in ("TRITON_INTERPRET", "TCNFAST_BACKEND"):
         environment.pop(name, None)
@@ -175,9 +108,11 @@ def gpu_here(environment: dict[str, str]) -> dict:
     return facts
 
 
-def install(environment) -> Part:
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
-    return run("install", [*command, "--no-index", "-e", "."], INSTALL, environment)
+def link_kernels() -> None:
+    """The kernels lie beside the package; an installation joins them, and so does a link."""
+    link = ROOT / "tcnfast" / "kernels"
+    if not link.exists():
+        link.symlink_to(Path("..") / "kernels")
 
 
 def found(name: str) -> list[str]:
@@ -186,120 +121,145 @@ def found(name: str) -> list[str]:
     return [f"{path.relative_to(ROOT)}{colons}{one}" for path in sorted(ROOT.glob(pattern))]
 
 
-def test(rehearse: bool, limit: float, environment) -> Part:
-    files = [file for name in TESTS for file in found(name)]
-    if not importlib.util.find_spec("pyfaidx"):
-        print("left out, as pyfaidx is not here: tests/scan/test_motif_scan.py")
-        files = [file for file in files if "test_motif_scan" not in file]
-    # tests ask for deterministic algorithms
-    environment = environment | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+def runnable() -> tuple[list[str], list[str]]:
+    """Files to test, and words on those that this machine cannot run."""
+    files, words = [], []
+    for file in (file for name in TESTS for file in found(name)):
+        needed = NEEDS.get(file.partition("::")[0])
+        if needed and not has(needed):
+            words.append(f"SKIPPED {file}: needs {needed}")
+        elif file != FIRST_CALL:
+            files.append(file)
+    return files, words
+
+
+def pytest(files: list[str], expression: str, parallel: bool = True) -> list[str]:
     # a warning of a machine's library is no wrong number: not the errors that pyproject.toml makes
-    command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-W", "default"]
-    command += ["-p", "no:cacheprovider", "-m", ""]
-    if rehearse:
-        return run("tests", [*command, "-k", REHEARSED, *files], limit, environment)
-    if importlib.util.find_spec("xdist"):
-        workers = min(WORKERS, os.cpu_count() or 1)
-        command += ["-p", "xdist.plugin", "-n", str(workers)]
-    return run("tests", [*command, *files], limit, environment)
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-rs", "-W", "default"]
+    command += ["-p", "no:cacheprovider", "-m", "", "-k", expression]
+    if parallel and has("xdist"):
+        command += ["-p", "xdist.plugin", "-n", str(min(WORKERS, os.cpu_count() or 1))]
+    return [*command, *files]
 
 
-def benchmark(out: Path, name: str, limit: float, environment) -> Part:
-    script = [sys.executable, "-m", "benchmarks.kernels.device", "--out", str(out), "--name", name]
-    # its own end comes first, so that it can say what it left out
-    return run("benchmarks", [*script, "--seconds", f"{limit - 15:.0f}"], limit, environment)
+def stages(args, out: Path, name: str) -> list[Stage]:
+    """All of them, in their order."""
+    files, _ = runnable()
+    none = " and ".join(f"not {precision}" for precision in PRECISIONS)
+    planned = []
+    for precision in (*PRECISIONS, ""):
+        expression = precision or f"({none})"
+        if args.rehearse:
+            expression += f" and ({REHEARSED})"
+            if precision == "tf32":
+                continue  # of a GPU alone
+        command = pytest(files, expression, parallel=not args.rehearse)
+        words = f"tests {precision or 'of no precision'}"
+        judge = gpu_stages.judge_tests
+        planned.append(Stage(words, command, LIMITS[precision], 10, precision or None, True, judge))
+    planned += [*sanitizers(), first_call(args, out)]
+    runner = [sys.executable, "-m", *(["benchmarks.rehearse"] if args.rehearse else [])]
+    for precision in ("fp32",) if args.rehearse else PRECISIONS:
+        limit = 150 if precision == "bf16" or args.rehearse else 60
+        command = [*runner, "benchmarks.kernels.device", "--out", str(out), "--name", name]
+        # its own end comes first, so that it can say what it left out
+        command += ["--precision", precision, "--seconds", str(limit - 15)]
+        judge = gpu_stages.judge_code
+        planned.append(Stage(f"figures {precision}", command, limit, 30, precision, judge=judge))
+    command = [*runner, "benchmarks.kernels.tune", "--out", str(out / f"{name}.tune.csv")]
+    planned.append(Stage("tuning", command, 240, 60, "bf16", judge=gpu_stages.judge_code))
+    if not args.rehearse:
+        planned += engine()
+    return planned
+
+
+def first_call(args, out: Path) -> Stage:
+    """In an empty cache of compiled kernels, so that a first call compiles."""
+    cache = {"TRITON_CACHE_DIR": tempfile.mkdtemp(prefix="triton-")}
+    expression = "fp16" if args.rehearse else "first"
+    command = pytest([FIRST_CALL], expression, parallel=False)
+    judge = gpu_stages.judge_tests
+    return Stage("first call", command, 60, proves=True, judge=judge, environment=cache)
+
+
+def sanitizers() -> list[Stage]:
+    tool = shutil.which("compute-sanitizer")
+    small = pytest([SMALL], "scores_are and 16-3-3-3-1 and bf16", parallel=False)
+    judge = gpu_stages.judge_sanitizer
+    return [
+        Stage(kind, [tool or "", "--tool", kind, *small], 40, 20, None, True, judge)
+        for kind in ("memcheck", "racecheck")
+    ]
+
+
+def engine() -> list[Stage]:
+    """What needs a C++ compiler and minutes."""
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    tests = pytest(["tests/engines/test_engine_bits.py"], "", parallel=False)
+    return [
+        Stage("C++ engine", build, 300, 120, judge=gpu_stages.judge_code),
+        Stage("tests of the C++ engine", tests, 120, 60, judge=gpu_stages.judge_tests),
+    ]
 
 
 def sources() -> str:
-    """SHA-256 of what is measured, where no commit says it."""
+    """SHA-256 of what is tested and measured, where no commit says it."""
     digest = hashlib.sha256()
-    for folder in ("kernels", "tcnfast"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for folder in ("kernels", "tcnfast", "tests/engines", "tests/support", "benchmarks"):
+        for path in sorted((ROOT / folder).glob("*.py" if folder == "kernels" else "**/*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def report(facts: dict, tests: Outcome, parts: list[Part], rows: list[dict]) -> str:
-    """The .md: what ran, whether all of it passed, and a table a case."""
-    benchmarks = parts[-1]
-    lines = [f"# Kernels on {facts['gpu']}, {rows[0]['date']}", ""]
-    if tests.missing:
-        lines += [f"**No full proof: {tests.missing} of {tests.collected} tests did not run.**", ""]
-    if benchmarks.code not in (0, None):
-        lines += ["**Our side failed a case below, or the benchmarks broke.**", ""]
-    lines += [
-        f"- tests: {tests.words} ({', '.join(TESTS)})",
-        f"- time: {', '.join(part.words for part in parts)}",
-        f"- machine: {', '.join(f'{name} {value}' for name, value in facts.items())}",
-        f"- versions: {rows[0]['versions']}",
-        f"- commit {rows[0]['commit']}, sources {sources()}",
-        "- columns: the head of benchmarks/kernels/device.py",
-    ]
-    wanted = re.compile("left out|failed:")
-    lines += [f"- {line}" for line in benchmarks.lines if wanted.match(line)]
-    for row in rows:
-        if row["form"] == "ceiling":
-            rate = f"{row['tflop_s']} TFLOP/s" if row["tflop_s"] else row["note"]
-            lines.append(f"- ceiling: {row['side']}: {rate}")
-    measured = [row for row in rows if row["form"] != "ceiling"]
-    return "\n".join([*lines, *tables(measured), ""])
+def why_not(stage: Stage, results: list[Result], left: float) -> Result | None:
+    """The result of a stage that cannot or may not run; None for one that may."""
+    if not stage.command[0]:
+        return Result(stage.name, SKIPPED, "compute-sanitizer is not on this machine")
+    red = {precision for result in results for precision in result.red}
+    if not stage.proves and stage.precision and red & {"", stage.precision}:
+        failed = ", ".join(r.name for r in results if {"", stage.precision} & set(r.red))
+        return Result(stage.name, WITHHELD, f"red: {failed}")
+    if left < stage.least:
+        return Result(stage.name, LEFT_OUT, f"{max(0, left):.0f} s were left; call again")
+    return None
 
 
-def tables(rows: list[dict]) -> list[str]:
-    lines = []
-    case = None
-    for row in rows:
-        if (row["case"], row["form"]) != case:
-            case = row["case"], row["form"]
-            head = "side | ms (p20 to p80) | called ms | TFLOP/s | roofline | MiB | vs best | "
-            lines += ["", f"## {' '.join(case)}", "", f"{head}pruning | note"]
-            lines.append("|".join(["---"] * 9))
-        cells = [row["side"], "", "", *(row[c] for c in ("tflop_s", "roofline", "peak_mib"))]
-        if row["median_s"]:
-            low, middle, high, called = (
-                f"{1e3 * float(row[c]):.4g}" for c in ("p20_s", "median_s", "p80_s", "called_s")
-            )
-            cells[1:3] = f"{middle} ({low} to {high})", called
-        cells += [row["vs_best_other"], row["pruning_gain"], row["note"].replace("|", "/")]
-        lines.append(" | ".join(cells))
-    return lines
-
-
-def check(args, out: Path, facts: dict, environment) -> int:
-    start = time.monotonic()
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
+def check(args, out: Path, facts: dict, environment: dict[str, str]) -> int:
+    start, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%d")
     gpu = re.sub(r"[^a-z0-9]+", "-", facts["gpu"].lower()).strip("-")
-    name = f"{gpu}-{day}"
-    table, text, log = (out / f"{name}{end}" for end in (".csv", ".md", ".tests.txt"))
+    name, digest = f"{gpu}-{date}", sources()
     out.mkdir(parents=True, exist_ok=True)
-    for path in (table, text, log):
-        path.unlink(missing_ok=True)  # of an earlier run that day
-
-    def left() -> float:
-        return args.seconds - (time.monotonic() - start)
-
-    parts = []
-    if not args.installed:
-        parts.append(install(environment))
-        if parts[-1].code != 0:
-            print("gpu_check: the project could not be installed; see above")
-            return 1
-    parts.append(test(args.rehearse, min(TEST, left()), environment))
-    log.write_text("\n".join(parts[-1].lines) + "\n")
-    tests = Outcome.of(parts[-1].lines)
-    red = parts[-1].code not in (0, None) or tests.failed or not tests.on_kernels
-    if red:
-        print(f"gpu_check: red, so no speed: {tests.words}; see {log}")
-        return 1
-    parts.append(benchmark(out, name, max(30, left() - 5), environment))
-    if not table.exists():
-        print("gpu_check: the benchmarks wrote nothing; see above")
-        return 1
-    with open(table, newline="") as file:
-        rows = list(csv.DictReader(file))
-    text.write_text(report(facts, tests, parts, rows))
-    print(f"\n{text.read_text()}\ngpu_check: {tests.words}; {text}, {table}")
-    return 0 if parts[-1].code in (0, None) and not tests.missing else 1
+    table, text, log, state = (out / f"{name}{e}" for e in (".csv", ".md", ".log", ".json"))
+    kept = json.loads(state.read_text()) if state.exists() and not args.again else {}
+    earlier = {}
+    if kept.get("sources") == digest:
+        earlier = {r["name"]: Result(**r) for r in kept["results"] if r["state"] in DONE}
+    else:
+        for path in (table, text, log, state):
+            path.unlink(missing_ok=True)  # of other sources
+    link_kernels()
+    results: list[Result] = []
+    for stage in stages(args, out, name):
+        left = args.seconds - (time.monotonic() - start)
+        result = earlier.get(stage.name) or why_not(stage, results, left)
+        if result is None:
+            limit = min(stage.limit, left)
+            print(
+                f"\n== {stage.name}: {' '.join(stage.command)} (at most {limit:.0f} s)", flush=True
+            )
+            ran = gpu_stages.run(stage.command, limit, environment | stage.environment, log)
+            result = stage.judge(ran)
+            result.name, result.seconds = stage.name, ran.seconds
+        results.append(result)
+        print(f"== {result.name}: {result.state}: {result.words}", flush=True)
+        state.write_text(
+            json.dumps({"sources": digest, "results": [r.to_json() for r in results]}, indent=1)
+        )
+        text.write_text(report(facts, results, table, date, digest))
+    for words in runnable()[1]:
+        print(words)
+    print(f"\n{text.read_text()}\ngpu_check: {text}")
+    return verdict(results)
 
 
 def main() -> int:
@@ -307,7 +267,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default benchmarks/results")
     parser.add_argument("--seconds", type=float, default=470, help="for everything")
     parser.add_argument("--commit", help="what this tree is, where git cannot tell")
-    parser.add_argument("--installed", action="store_true", help="do not install the project")
+    parser.add_argument("--again", action="store_true", help="all stages, not those that are left")
     parser.add_argument("--rehearse", action="store_true", help="without a GPU, toys")
     args = parser.parse_args()
     environment = environment_of(args)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tcnfast.engines.grid import BlockGrid
 from tcnfast.model.tcn import TCNConfig
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
-from numerics import assert_close  # noqa: E402
+from numerics import MatrixUnits, assert_close  # noqa: E402
 
 FORMS = ("dense", "pruned")
 
@@ -139,10 +140,11 @@ class Stack(Case):
             first = start * self.stride
             last = first + (count - 1) * self.stride + self.grid.receptive_field
             codes = self.codes[:, first:last]
-            ref, pt = (
-                reference.stack(codes, self.model.folded().to("cpu", dtype), self.grid)[0]
-                for dtype in (torch.float64, DTYPES[setting.precision])
-            )
+            with matrix_units(setting):
+                ref, pt = (
+                    reference.stack(codes, self.model.folded().to("cpu", dtype), self.grid)[0]
+                    for dtype in (torch.float64, DTYPES[setting.precision])
+                )
             compare(logits[start : start + count], ref, pt, setting.precision)
         return lambda: run(self.on_device)
 
@@ -191,7 +193,8 @@ class BlockForward(Case):
         for start in places(len(y), count):
             first = start * geometry.stride
             last = first + (count - 1) * geometry.stride + geometry.span // geometry.grid_in + 1
-            ref, pt = (self.expected(first, last, t) for t in (torch.float64, self.dtype))
+            with matrix_units(setting):
+                ref, pt = (self.expected(first, last, t) for t in (torch.float64, self.dtype))
             compare(y[start : start + count], ref, pt, setting.precision)
         return lambda: run(x)
 
@@ -218,6 +221,14 @@ def size(length: int) -> str:
         if length % unit == 0:
             return f"{length // unit}{name}"
     return str(length)
+
+
+def matrix_units(setting: Setting) -> AbstractContextManager:
+    """Within it PyTorch's own try is as wrong as float32 on a GPU's matrix units."""
+    wide = DTYPES[setting.precision] == torch.float32
+    return (
+        MatrixUnits(setting.precision) if wide and setting.device.type == "cuda" else nullcontext()
+    )
 
 
 def compare(out: Tensor, ref: Tensor, pt: Tensor, precision: str) -> None:

@@ -20,7 +20,8 @@ the fastest of the others in the same rows. peak_mib: growth of allocated GPU me
 Without a GPU the C++ engine runs, at small sizes; with TRITON_INTERPRET=1, toys of the kernels.
 Rows are appended as they come to OUT/NAME.csv (`--out`, `--name`); `--seconds` ends the run;
 `--only` takes cases by a regular expression on "part form L=.. channels=.. MODE", the mode being
-eager, max-autotune or default.
+eager, max-autotune or default. `--precision`: of all sides, default the one that the device
+multiplies fastest.
 """
 
 from __future__ import annotations
@@ -195,13 +196,24 @@ def one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def setting_here(rehearse: bool) -> Setting:
+def setting_here(rehearse: bool, precision: str) -> Setting:
     if rehearse:
         cpu = torch.device("cpu")
-        return Setting(cpu, "fp32", 4, blocks=2, first=5, index=1, checked=8, tiles=2)
+        return Setting(
+            cpu,
+            "fp32" if precision == "auto" else precision,
+            4,
+            blocks=2,
+            first=5,
+            index=1,
+            checked=8,
+            tiles=2,
+        )
     device = backends.choose_device("auto")
     cuda = device.type == "cuda"
-    return Setting(device, backends.auto_precision("triton" if cuda else "cpu", device))
+    if precision == "auto":
+        precision = backends.auto_precision("triton" if cuda else "cpu", device)
+    return Setting(device, precision)
 
 
 def print_rows(words: str, rows: list[dict], seconds: float) -> None:
@@ -240,6 +252,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--name", default="kernels", help="of the file, without .csv")
     parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--precision", default="auto", choices=("auto", *DTYPES))
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--compile", action="store_true", help="torch.compile without a GPU too")
     parser.add_argument("--dry", action="store_true", help="write nothing")
@@ -250,8 +263,10 @@ def main() -> int:
         os.environ["TCNFAST_BACKEND"] = "triton"
     torch.backends.cudnn.benchmark = True
     torch._dynamo.config.recompile_limit = 64  # every case is a version more of the same forward()
-    setting = setting_here(rehearse)
+    setting = setting_here(rehearse, args.precision)
     gpu = setting.device.type == "cuda"
+    for library in (torch.backends.cudnn, torch.backends.cuda.matmul):  # of all sides
+        library.allow_tf32 = setting.precision == "tf32"
     clock = Clock(setting.device)
     size = 8192 if gpu else 128 if rehearse else 2048
     roofline = Roofline.measure(clock, DTYPES[setting.precision], size)

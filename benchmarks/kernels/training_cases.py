@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kernels import torch_stacks
-from benchmarks.kernels.cases import BlockForward, Case, random_codes, size
+from benchmarks.kernels.cases import BlockForward, Case, matrix_units, random_codes, size
 from benchmarks.kernels.roofline import Work
 from tcnfast.engines.backend import DTYPES
 from tcnfast.genome.labels import BOUND
@@ -64,7 +64,8 @@ class BlockStep(BlockForward):
         plain = "eager channels-last"
         rows = rows.cpu()
         ref = self.gradients(plain, rows.double(), "fp64")
-        pt = self.gradients(plain, rows, self.setting.precision)
+        with matrix_units(self.setting):
+            pt = self.gradients(plain, rows, self.setting.precision)
         compare_gradients(found, ref, pt, self.setting.precision)
 
     def gradients(self, side: str, rows: Tensor, precision: str) -> list[Tensor]:
