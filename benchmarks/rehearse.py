@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from support.interpreter import mended
 
-    name, *sys.argv[1:] = sys.argv[1:]
-    sys.argv.insert(0, name)
+    name = sys.argv[1]
+    sys.argv = sys.argv[1:]
     with mended():
         runpy.run_module(name, run_name="__main__", alter_sys=False)

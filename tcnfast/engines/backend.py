@@ -36,6 +36,7 @@ class Spec:
     device: torch.device
     precision: str
     grids: tuple[StackGrid, ...] = ()  # of the stacks to run, where that matters
+    channels: int = 1  # of the widest stack, where that matters
     first_kernel: int = 1  # taps of a single block that reads codes
     symmetric: bool = False  # a single block of pairs of channels
     plain_only: str | None = None  # why this network can only run as plain PyTorch modules
@@ -88,7 +89,8 @@ def _engine(spec: Spec) -> str | None:
 
 
 def _kernels(spec: Spec) -> str | None:
-    return triton_engine.why_not_here(spec.device, spec.precision)
+    here = triton_engine.why_not_here(spec.device, spec.precision)
+    return here or triton_engine.why_not_wide(spec.device, spec.precision, spec.channels)
 
 
 def _stack_kernels(spec: Spec) -> str | None:

@@ -22,6 +22,8 @@ Run = Callable[[Tensor], Tensor]  # uint8 codes (B, T) to float32 logits (B, P, 
 class Config(Protocol):
     """The sizes of a network."""
 
+    channels: int
+
     def grid(self, stride: int) -> StackGrid: ...
 
 
@@ -95,7 +97,8 @@ class Plan:
         self.stride, self.strand = stride, strand
         self.device = backends.choose_device(device)
         grids = tuple(member.config.grid(stride) for member in model.members)
-        chosen = backends.choose(backends.SCAN, backend, self.device, precision, grids=grids)
+        needs = dict(grids=grids, channels=max(m.config.channels for m in model.members))
+        chosen = backends.choose(backends.SCAN, backend, self.device, precision, **needs)
         self.backend, spec, self.passed_over = chosen
         self.precision = spec.precision
         self.instructions = cpu_engine.isa() if self.backend == "cpu" else None

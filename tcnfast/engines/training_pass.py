@@ -30,8 +30,9 @@ def backend_of(model: nn.Module, x: Tensor) -> str:
     """
     if not (model.training and model.engine and x.dtype == torch.uint8 and len(x) > 0):
         return "reference"
-    first_kernel = model.blocks[0].conv1.kernel_size[0]
-    return _chosen(x.device, precision_now(x.device), first_kernel, _plain_only(model))
+    channels, _, first_kernel = model.blocks[0].conv1.weight.shape
+    precision = precision_now(x.device)
+    return _chosen(x.device, precision, channels, first_kernel, _plain_only(model))
 
 
 def _plain_only(model: nn.Module) -> str | None:
@@ -46,8 +47,10 @@ def _plain_only(model: nn.Module) -> str | None:
 
 
 @torch.compiler.assume_constant_result
-def _chosen(device: torch.device, precision: str, first_kernel: int, plain_only: str | None) -> str:
-    needs = dict(first_kernel=first_kernel, plain_only=plain_only)
+def _chosen(
+    device: torch.device, precision: str, channels: int, first_kernel: int, plain_only: str | None
+) -> str:
+    needs = dict(channels=channels, first_kernel=first_kernel, plain_only=plain_only)
     return choose(TRAINING, "auto", device, precision, **needs).backend
 
 

@@ -19,15 +19,14 @@ from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 from .reference import DTYPES
-from .triton_layout import Layout, layout_of
+from .triton_first import FirstInParts
+from .triton_head import Head
+from .triton_layout import FUSION, INPUTS, Layout, layout_of, padded_channels
 
-# how a product is taken. fp32: as three of tf32, exact to a bit or two of float32; by float32's own
-# arithmetic registers overflow a hundredfold and compilation takes half a minute
-INPUTS = {"tf32": "tf32", "fp32": "tf32x3"}
-FUSION = {"enable_fp_fusion": True}  # Triton 3.9 warns where nobody says
 MAX_LETTERS = 20  # taps of a convolution of codes: ten in each half of a one-hot tile's integer
 MAX_FIRST = 21  # codes of the first block's window: three bits each of an integer of 64
 H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
+WIDE_TILE = 64  # rows of a tile of a convolution that is a kernel of its own
 INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
 
 
@@ -67,12 +66,26 @@ def why_not_here(device: torch.device, precision: str) -> str | None:
     return None
 
 
-def why_not(device: torch.device, precision: str, grid: StackGrid) -> str | None:
-    """Why the kernels cannot run a stack; None if they can."""
+def why_not(device: torch.device, precision: str, grid: StackGrid, channels: int = 1) -> str | None:
+    """Why the kernels cannot run a stack of ``channels``; None if they can."""
     span = grid.blocks[0].span + 1
     if span > MAX_FIRST:
         return f"its first block spans {MAX_FIRST} bases at most, not {span}"
-    return why_not_here(device, precision)
+    return why_not_here(device, precision) or why_not_wide(device, precision, channels)
+
+
+def why_not_wide(device: torch.device, precision: str, channels: int) -> str | None:
+    """Why a convolution of ``channels`` cannot be a kernel of its own; None if it can."""
+    padded, size = padded_channels(channels), DTYPES[precision].itemsize
+    # weights of fp32 twice: as tf32, and what that leaves; else a tile beside them
+    needed = padded * max(padded * (1 + (precision == "fp32")), padded + WIDE_TILE) * size
+    shared = Chip.of(device).shared
+    if needed > shared:
+        return (
+            f"{padded} channels in {precision} need {needed >> 10} KiB of shared memory, "
+            f"{shared >> 10} are there"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,23 @@ def why_not_fused(geometry: BlockGrid, layout: Layout, precision: str, chip: Chi
     needed = (2 * k * padded + (2 * k - 1) * rows) * padded * size
     if layout.symmetric:  # weights of fp32 twice: as tf32, and what that leaves
         needed = (k * padded * size + 2 * k * rows) * padded // 2 * size
+    if needed > chip.shared:
+        return f"{needed >> 10} KiB of shared memory are needed, {chip.shared >> 10} there"
+    return None
+
+
+def why_not_first(geometry: BlockGrid, layout: Layout, precision: str, chip: Chip) -> str | None:
+    """Why the first block cannot run as one kernel; None if it can. Then it runs as three. An upper
+    bound of what Triton 3.6 and 3.9 compiled, and for most shapes what they did."""
+    (k1, k), padded, size = geometry.kernel_sizes, layout.padded, DTYPES[precision].itemsize
+    letters = max(16, 1 << (4 * k1 - 1).bit_length())
+    wide = k * padded // 2 if layout.symmetric else k * padded
+    weights, rows = (letters + wide + 16) * padded, Tiling.of(chip, geometry, layout).rows
+    if precision == "fp32":  # weights twice: as tf32, and what that leaves
+        needed = 2 * weights + 64 * max(letters, padded)
+    else:  # and the tiles on their way to the matrix units
+        needed = weights + (letters + k * padded) * rows
+    needed *= size
     if needed > chip.shared:
         return f"{needed >> 10} KiB of shared memory are needed, {chip.shared >> 10} there"
     return None
@@ -157,7 +187,9 @@ def prepare(
     weights = weights.to(device, torch.float32)
     chip = Chip.of(device)
     layout = layout_of(weights.head_weight.shape[1], weights.symmetric)
-    first = FirstBlock(weights.blocks[0], grid.blocks[0], layout, precision, chip)
+    whole = why_not_first(grid.blocks[0], layout, precision, chip) is None
+    kind = FirstBlock if whole else FirstInParts
+    first = kind(weights.blocks[0], grid.blocks[0], layout, precision, chip)
     blocks = []
     for block, geometry in zip(weights.blocks[1:], grid.blocks[1:], strict=True):
         fits = why_not_fused(geometry, layout, precision, chip) is None
@@ -306,7 +338,7 @@ class TwoConvolutions(FusedBlock):
 
         kernel = halved_conv if self.layout.symmetric else conv
         n, outputs, _ = y.shape
-        tile = 64
+        tile = WIDE_TILE
         kernel[(-(-n * outputs // tile),)](
             x=x,
             y=y,
@@ -338,44 +370,3 @@ class TwoConvolutions(FusedBlock):
             **self.layout.sizes,
             **FUSION,
         )
-
-
-class Head:
-    """Rows (N, L, C') to logits (N, outputs, labels) float32."""
-
-    TILE = 64  # positions, and labels
-
-    def __init__(self, weights, sample, layout, precision) -> None:
-        self.labels, self.sample = len(weights.head_weight), sample
-        self.pairs = layout.symmetric
-        self.inputs = INPUTS.get(precision, "ieee")
-        extra = 0, -self.labels % self.TILE
-        pad = torch.nn.functional.pad
-        matrix = pad(layout.head(weights.head_weight), extra)
-        self.weight = matrix.to(DTYPES[precision]).contiguous()
-        self.bias = pad(weights.head_bias, extra).contiguous()
-
-    def __call__(self, x: Tensor, outputs: int) -> Tensor:
-        from ..kernels.head import head
-
-        n, length, _ = x.shape
-        y = torch.empty(n, outputs, self.labels, device=x.device)
-        head[(-(-outputs // self.TILE) * n, len(self.bias) // self.TILE)](
-            x=x,
-            y=y,
-            w=self.weight,
-            b=self.bias,
-            length=length,
-            outputs=outputs,
-            labels=self.labels,
-            sample=self.sample,
-            C=len(self.weight),
-            LABELS=self.TILE,
-            M=self.TILE,
-            INPUTS=self.inputs,
-            PAIRS=self.pairs,
-            num_warps=4,
-            num_stages=1,
-            **FUSION,
-        )
-        return y

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
-from .triton_engine import INPUTS
-from .triton_layout import Layout, layout_of
+from .triton_layout import INPUTS, Layout, layout_of
 
 # kernels that sum over threads: a product fused with the first addition of a sum is rounded in one
 # thread and not in its partner, and the copies of the sum that they store differ in the last bit

@@ -12,6 +12,11 @@ from torch import Tensor
 
 from . import pairs
 
+# how a product is taken. fp32: as three of tf32, exact to a bit or two of float32; by float32's own
+# arithmetic registers overflow a hundredfold and compilation takes half a minute
+INPUTS = {"tf32": "tf32", "fp32": "tf32x3"}
+FUSION = {"enable_fp_fusion": True}  # Triton 3.9 warns where nobody says
+
 
 def padded_channels(channels: int) -> int:
     """Channels of a row: matrix instructions take powers of two, from 16 on."""

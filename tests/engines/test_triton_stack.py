@@ -166,6 +166,44 @@ def test_which_blocks_are_one_kernel(channels, k, precision, chip, reason):
     assert found is None if reason is None else reason in found
 
 
+@pytest.mark.parametrize(
+    "channels, k, first, precision, fits",
+    [
+        (64, 3, 15, "bf16", True),
+        (64, 3, 15, "fp32", True),
+        (64, 7, 15, "fp32", False),
+        (128, 3, 15, "bf16", True),
+        (128, 5, 15, "bf16", False),
+        (256, 3, 5, "bf16", False),
+    ],
+)
+def test_which_first_blocks_are_one_kernel(channels, k, first, precision, fits):
+    geometry, chip = stack_grid(k, 4, 4, first).blocks[0], triton_engine.Chip(132, 232_448, True)
+    reason = triton_engine.why_not_first(geometry, Layout(channels), precision, chip)
+    assert reason is None if fits else "shared memory are needed" in reason
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", [TABLE[1], TABLE[3]], ids=words)
+def test_a_first_block_in_parts_gives_the_same(make_codes, monkeypatch, case, precision):
+    """Code residual or not, both strides, a causal tap: shapes that would fit in one kernel."""
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: ROW_STEPS)
+    monkeypatch.setattr(triton_engine, "why_not_first", lambda *_: "not today")
+    check_scores(case, precision, "-", make_codes, DEVICE)
+
+
+@pytest.mark.parametrize(
+    "channels, precision, reason",
+    [(256, "bf16", None), (512, "bf16", "576 KiB"), (128, "fp32", None), (256, "fp32", "512 KiB")],
+)
+def test_networks_wider_than_any_kernel_are_refused(monkeypatch, channels, precision, reason):
+    monkeypatch.setattr(triton_engine, "why_not_here", lambda device, precision: None)
+    chip = triton_engine.Chip(132, 232_448, True)
+    monkeypatch.setattr(triton_engine.Chip, "of", lambda device: chip)
+    said = triton_engine.why_not(DEVICE, precision, stack_grid(3, 4, 4), channels)
+    assert said is None if reason is None else reason in said
+
+
 def test_a_backend_named_runs_or_raises(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(TcnfastError, match="backend triton cannot run: .* NVIDIA GPUs, not on cpu"):
