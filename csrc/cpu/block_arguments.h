@@ -17,6 +17,7 @@ struct BlockShape {
   long dilation = 0, stride = 0, tap = 0;  // as in BlockParams; a stride over 1 has dilation 1
   bool codes = false;                      // the input is DNA: the first block
   bool batch_norm = false;                 // else convolutions have biases and norms do nothing
+  bool symmetric = false;                  // of pairs of channels: rows in pair order (halved.h)
   double eps = 0;
 
   long reach1() const { return (taps1 - 1) * dilation; }
@@ -26,7 +27,8 @@ struct BlockShape {
 };
 
 // Rows are (sequences, positions, padded channels) of the kernels' elements; the rest is fp32 with
-// `channels` channels. Null where there is none.
+// `channels` channels in natural order. Null where there is none. Weights of a symmetric block equal
+// their flip along every axis, gains and shifts are equal over a pair.
 struct BlockTensors {
   const char* x = nullptr;              // rows of length
   const uint8_t* code_input = nullptr;  // (sequences, length), 0 to 4
@@ -47,7 +49,8 @@ struct BlockGradients {
   char* dx = nullptr;         // rows of length; null for codes
   float* one_hot = nullptr;   // of codes (sequences, length, 4): of their one-hot form; or null
   char* workspace = nullptr;  // rows of length1
-  // all null where only the input's gradient is wanted; of what is not there, null
+  // all null where only the input's gradient is wanted; of what is not there, null. Of a symmetric
+  // block the means of gradients and their flips
   float *dweight1 = nullptr, *dweight2 = nullptr, *dgain1 = nullptr, *dshift1 = nullptr;
   float *dgain2 = nullptr, *dshift2 = nullptr, *dcode_residual = nullptr;
 };
@@ -69,6 +72,7 @@ void each_size(F visit) {
   visit("tap", &BlockArguments::tap, 0);
   visit("codes", &BlockArguments::codes, 0);
   visit("batch_norm", &BlockArguments::batch_norm, 0);
+  visit("symmetric", &BlockArguments::symmetric, 0);
   visit("eps", &BlockArguments::eps, 0);
 }
 
@@ -124,6 +128,8 @@ inline void check(const BlockArguments& a, bool backward) {
   const auto address = [&](const char* name, auto field, bool needed) {
     if (needed && !(a.*field)) refuse(name);
   };
+  if (a.symmetric && a.channels % 2)
+    throw std::invalid_argument("block: channels: of a symmetric block, must be even");
   each_tensor(a, address);
   if (backward) each_gradient(a, address);
 }

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "train_gradients.h"
+#include "train_pairs.h"
 
 namespace tcnfast {
 namespace {
@@ -13,13 +14,19 @@ struct NormBackward {
   NormBackward(const BlockShape& shape, int padded, const SpanSums& sums, long positions,
                const float* gain, const float* mean, const float* var, float* dgain, float* dshift)
       : by_grad(1, padded), by_input(1, padded), constant(1, padded) {
+    const Pooled pooled(shape);
     for (int c = 0; c < shape.channels; ++c) {
-      const double g = sums.total(0, c);
+      // of one column, where a pair shares a norm the mean of both
+      const auto total = [&](int which) {
+        const auto of_column = [&](int column) { return sums.total(which, column); };
+        return pooled.sum(c % pooled.norms, of_column) / pooled.columns;
+      };
+      const double g = total(0);
       if (dshift) dshift[c] = float(g);
       by_grad.row()[c] = 1.f;
       if (!shape.batch_norm) continue;
       const double rstd = 1 / std::sqrt(var[c] + shape.eps);
-      const double normalised = sums.total(1, c) * rstd;  // sum of g a^
+      const double normalised = total(1) * rstd;  // sum of g a^
       if (dgain) dgain[c] = float(normalised);
       const double scale = gain[c] * rstd, slope = -scale * rstd * normalised / positions;
       by_grad.row()[c] = float(scale);
@@ -128,9 +135,8 @@ NormBackward Backward::second_norm() {
 
 // The second convolution's weights, and the gradient of the first norm's output in the workspace.
 NormBackward Backward::second_convolution(NormGradient back2) {
-  const InputGradient to_h(kernels_, t_.weight2, s_.channels, s_.taps2, s_.dilation, s_.stride,
-                           at_);
-  WeightSums sums2(kernels_, weights_ ? groups2_.count : 0, s_.taps2, at_);
+  const InputGradient to_h(kernels_, t_.weight2, s_, s_.taps2, s_.stride, at_);
+  WeightSums sums2(kernels_, s_, weights_ ? groups2_.count : 0, s_.taps2, at_);
   SpanSums sums1(spans2_.size(), at_.padded);
   share(threads_, groups2_.count, [&](Tasks& tasks) {
     const Entered entered(kernels_);
@@ -156,22 +162,22 @@ NormBackward Backward::second_convolution(NormGradient back2) {
         const char* a = s_.codes ? looked_up.data() : a1(n, u);
         if (weights_) {
           train_.activate(a, active1(n), h.data(), needed, at_.padded);
-          sums2.add(group, da, h.data(), s_.stride, s_.dilation, rows, pairs.data());
+          sums2.add(group, da, h.data(), s_.stride, rows, pairs.data());
         }
         to_h.run(da, u, end, g1(n, u));
         train_.inner_gradient(g1(n, u), a, active1(n), end - u, at_.padded, sums1.sum(i),
                               sums1.products(i));
       }
   });
-  if (weights_) sums2.total(groups2_.count, s_.channels, d_.dweight2);
+  if (weights_) sums2.total(groups2_.count, d_.dweight2);
   return NormBackward(s_, at_.padded, sums1, s_.sequences * length1_, t_.gain1, t_.mean1, t_.var1,
                       d_.dgain1, d_.dshift1);
 }
 
 // The first convolution's weights, and the gradient of the block's input.
 void Backward::first_convolution(NormGradient back1) {
-  const InputGradient to_x(kernels_, t_.weight1, s_.channels, s_.taps1, s_.dilation, 1, at_);
-  WeightSums sums(kernels_, weights_ ? groups1_.count : 0, s_.taps1, at_);
+  const InputGradient to_x(kernels_, t_.weight1, s_, s_.taps1, 1, at_);
+  WeightSums sums(kernels_, s_, weights_ ? groups1_.count : 0, s_.taps1, at_);
   share(threads_, groups1_.count, [&](Tasks& tasks) {
     const Entered entered(kernels_);
     const long rows_most = longest(spans1_), before = to_x.reach(), after = s_.reach1();
@@ -188,8 +194,7 @@ void Backward::first_convolution(NormGradient back1) {
                   });
         const char* da = da1.data() + before * at_.row;
         if (weights_)
-          sums.add(group, da, at_.at(t_.x, s_.length, n, from), 1, s_.dilation, to - from,
-                   pairs.data());
+          sums.add(group, da, at_.at(t_.x, s_.length, n, from), 1, to - from, pairs.data());
         const long end = to == length1_ ? s_.length : to;
         to_x.run(da, from, end, at_.at(d_.dx, s_.length, n, from));
         // the residual's share of inputs [from, end)
@@ -201,7 +206,7 @@ void Backward::first_convolution(NormGradient back1) {
                               s_.stride * at_.row, last - first, at_.padded);
       }
   });
-  if (weights_) sums.total(groups1_.count, s_.channels, d_.dweight1);
+  if (weights_) sums.total(groups1_.count, d_.dweight1);
 }
 
 // The same for codes: sums by word and by letter, and the gradient of the one-hot form if wanted.
@@ -273,7 +278,10 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
 
 void block_backward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
   check(arguments, true);
-  Backward(kernels, arguments, arguments, arguments, threads).run();
+  if (!arguments.symmetric) return Backward(kernels, arguments, arguments, arguments, threads).run();
+  InPairOrder paired(kernels, arguments);
+  Backward(kernels, paired.arguments, paired.arguments, paired.arguments, threads).run();
+  paired.give_gradients();
 }
 
 }  // namespace tcnfast

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "train_pairs.h"
 #include "train_parts.h"
 
 namespace tcnfast {
@@ -15,6 +16,7 @@ class Forward {
         t_(tensors),
         threads_(threads),
         at_(kernels, shape),
+        form_(shape.symmetric ? Form::Halved : Form::Plain),
         length1_(shape.length1()),
         length2_(shape.length2()),
         spans1_(spans_of(shape.sequences, length1_)),
@@ -43,6 +45,7 @@ class Forward {
   const BlockTensors& t_;
   const int threads_;
   const Layout at_;
+  const Form form_;
   const long length1_, length2_;
   const std::vector<Span> spans1_, spans2_;
   const Padded mask1_, mask2_;
@@ -53,7 +56,7 @@ void Forward::first_convolution() {
   std::unique_ptr<Packed> conv;
   if (!s_.codes)
     conv = std::make_unique<Packed>(
-        kernels_, s_.channels, at_.padded, s_.taps1, [&](int o, int i, int k) {
+        kernels_, form_, s_.channels, at_.padded, s_.taps1, [&](int o, int i, int k) {
           return t_.weight1[(ptrdiff_t(o) * s_.channels + i) * s_.taps1 + k];
         });
   SpanSums sums(spans1_.size(), at_.padded);
@@ -91,7 +94,7 @@ const char* Forward::readable(const Span& span, char* copy) const {
 }
 
 void Forward::second_convolution(const Norm& norm1) {
-  const Packed conv(kernels_, s_.channels, at_.padded, s_.taps2, [&](int o, int i, int k) {
+  const Packed conv(kernels_, form_, s_.channels, at_.padded, s_.taps2, [&](int o, int i, int k) {
     return t_.weight2[(ptrdiff_t(o) * s_.channels + i) * s_.taps2 + k];
   });
   SpanSums sums(spans2_.size(), at_.padded);
@@ -147,10 +150,10 @@ void Forward::add_up(const char* rows, const Span& span, SpanSums& sums, long in
 
 void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* mean,
                          float* var) const {
+  if (!s_.batch_norm) return;
   double positions = 0;
   for (const Span& span : spans) positions += span.to - span.from;
-  for (int c = 0; s_.batch_norm && c < s_.channels; ++c) {
-    const double m = sums.total(0, c) / positions;
+  const auto squares_about = [&](double m, int c) {
     double squares = 0;
     for (size_t i = 0; i < spans.size(); ++i) {
       const double n = spans[i].to - spans[i].from, sum = sums.sum(i)[c];
@@ -158,8 +161,18 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
       squares +=
           sums.products(i)[c] + 2 * (about - m) * (sum - n * about) + n * (about - m) * (about - m);
     }
-    mean[c] = float(m);
-    var[c] = float(std::max(0.0, squares / positions));
+    return squares;
+  };
+  const Pooled pooled(s_);
+  for (int c = 0; c < pooled.norms; ++c) {
+    const double count = pooled.columns * positions;
+    const double m = pooled.sum(c, [&](int column) { return sums.total(0, column); }) / count;
+    const double squares =
+        pooled.sum(c, [&](int column) { return squares_about(m, column); });
+    for (int column = c; column < s_.channels; column += pooled.norms) {
+      mean[column] = float(m);
+      var[column] = float(std::max(0.0, squares / count));
+    }
   }
 }
 
@@ -167,7 +180,10 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
 
 void block_forward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
   check(arguments, false);
-  Forward(kernels, arguments, arguments, threads).run();
+  if (!arguments.symmetric) return Forward(kernels, arguments, arguments, threads).run();
+  InPairOrder paired(kernels, arguments);
+  Forward(kernels, paired.arguments, paired.arguments, threads).run();
+  paired.give_statistics();
 }
 
 }  // namespace tcnfast

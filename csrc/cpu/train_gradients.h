@@ -7,24 +7,51 @@
 
 namespace tcnfast {
 
-// Sums over positions of (gradient of an output) x (input), per tap, for each group of spans.
+// Sums over positions of (gradient of an output) x (input), per tap, for each group of spans. Of a
+// symmetric block in its own basis (halved.h): of (gradients of S) x (what S is made of), then those
+// of D; half as many.
 class WeightSums {
  public:
-  WeightSums(const Kernels& kernels, long groups, int taps, const Layout& at)
+  WeightSums(const Kernels& kernels, const BlockShape& shape, long groups, int taps,
+             const Layout& at)
       : kernels_(kernels),
+        shape_(shape),
         at_(at),
         taps_(taps),
-        size_(size_t(taps) * at.padded * at.padded),
+        half_(at.padded / 2),
+        size_(size_t(taps) * at.padded * at.padded / (shape.symmetric ? 2 : 1)),
         data_(groups * size_ * sizeof(float)) {}
 
   // Bytes that `add` needs to arrange `rows` rows of both sides in.
   size_t room(long rows) const {
+    if (shape_.symmetric) return tap_sums_bytes(1) + tap_sums_bytes(taps_);
     return kernels_.train->pair ? 2 * size_t(rows + 1) / 2 * at_.padded * 4 : 0;
   }
 
-  // da: `rows` rows; x: the input of row 0 at tap 0, rows `stride` and taps `dilation` rows apart.
-  void add(long group, const char* da, const char* x, long stride, long dilation, long rows,
-           char* pairs) {
+  // da: `rows` rows; x: the input of row 0 at tap 0, rows `stride` apart.
+  void add(long group, const char* da, const char* x, long stride, long rows, char* room) {
+    if (shape_.symmetric)
+      add_halved(group, da, x, stride, rows, room);
+    else
+      add_plain(group, da, x, stride, rows, room);
+  }
+
+  // weight (channels, channels, taps), the groups added up in order.
+  void total(long groups, float* weight) {
+    for (long g = 1; g < groups; ++g)
+      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
+    if (shape_.symmetric)
+      unfold(weight);
+    else
+      transpose(weight);
+  }
+
+ private:
+  static constexpr long ROWS = 128;  // whose sums and differences stay in the cache
+
+  size_t tap_sums_bytes(int taps) const { return size_t(ROWS) * taps * at_.padded * 4; }
+
+  void add_plain(long group, const char* da, const char* x, long stride, long rows, char* pairs) {
     Outer o{};
     o.inputs = o.outputs = at_.padded;
     const ptrdiff_t pair_row = ptrdiff_t(at_.padded) * 4;
@@ -32,7 +59,7 @@ class WeightSums {
     const auto pair = kernels_.train->pair;
     if (pair) pair(da, at_.row, rows, at_.padded, pairs);
     for (int tap = 0; tap < taps_; ++tap) {
-      const char* from = x + tap * dilation * at_.row;
+      const char* from = x + tap * shape_.dilation * at_.row;
       o.sums = data_.floats() + group * size_ + size_t(tap) * at_.padded * at_.padded;
       if (pair) {
         pair(from, stride * at_.row, rows, at_.padded, x_pairs);
@@ -51,10 +78,40 @@ class WeightSums {
     }
   }
 
-  // weight (channels, channels, taps), the groups added up in order.
-  void total(long groups, int channels, float* weight) {
-    for (long g = 1; g < groups; ++g)
-      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
+  void add_halved(long group, const char* da, const char* x, long stride, long rows, char* room) {
+    Conv of_da{}, of_x{};
+    of_da.inputs = of_x.inputs = at_.padded;
+    of_da.x_row = at_.row;
+    of_da.taps = 1;
+    of_da.scratch = room;
+    of_x.x_row = stride * at_.row;
+    of_x.x_tap = shape_.dilation * at_.row;
+    of_x.taps = taps_;
+    of_x.scratch = room + tap_sums_bytes(1);
+    Outer o{};
+    o.inputs = taps_ * half_;
+    o.outputs = half_;
+    o.a_step = ptrdiff_t(o.outputs) * 4;
+    o.b_step = ptrdiff_t(o.inputs) * 4;
+    for (long from = 0; from < rows; from += ROWS) {
+      of_da.rows = of_x.rows = std::min(ROWS, rows - from);
+      of_da.x = da + from * of_da.x_row;
+      of_x.x = x + from * of_x.x_row;
+      o.steps = kernels_.train->tap_sums(of_da);
+      kernels_.train->tap_sums(of_x);
+      o.a = of_da.scratch;
+      o.b = of_x.scratch;
+      o.sums = data_.floats() + group * size_;
+      kernels_.train->outer(o);
+      o.a += o.steps * o.a_step;
+      o.b += o.steps * o.b_step;
+      o.sums += size_ / 2;
+      kernels_.train->outer(o);
+    }
+  }
+
+  void transpose(float* weight) const {
+    const int channels = shape_.channels;
     for (int tap = 0; tap < taps_; ++tap)
       for (int i = 0; i < channels; ++i) {
         const float* row = data_.floats() + (size_t(tap) * at_.padded + i) * at_.padded;
@@ -63,27 +120,65 @@ class WeightSums {
       }
   }
 
- private:
+  // The mean of the full weight's gradient and its flip, which both get. By the chain rule over
+  // pack_halved, whose matrices have the gradients ss, dd, ds, sd, and s, d of a middle tap.
+  void unfold(float* weight) const {
+    const int channels = shape_.channels;
+    const size_t matrix = size_t(half_) * half_;
+    const auto put = [&](int o, int i, int tap, float value) {
+      weight[(size_t(o) * channels + i) * taps_ + tap] = value;
+      weight[(size_t(channels - 1 - o) * channels + channels - 1 - i) * taps_ + taps_ - 1 - tap] =
+          value;
+    };
+    for (int i = 0; i < half_; ++i)
+      for (int o = 0; o < half_; ++o) {
+        const float* s = data_.floats() + size_t(i) * half_ + o;
+        const float* d = s + size_ / 2;
+        const int partner = channels - 1 - i;
+        if (taps_ % 2) {
+          put(o, i, taps_ / 2, (*s + *d) / 4);
+          put(o, partner, taps_ / 2, (*s - *d) / 4);
+          s += matrix;
+          d += matrix;
+        }
+        for (int tap = 0; tap < taps_ / 2; ++tap, s += 2 * matrix, d += 2 * matrix) {
+          const float ss = s[0], dd = s[matrix], ds = d[0], sd = d[matrix];
+          put(o, i, tap, (ss - dd + ds - sd) / 8);
+          put(o, partner, tap, (ss + dd - ds - sd) / 8);
+          put(o, i, taps_ - 1 - tap, (ss + dd + ds + sd) / 8);
+          put(o, partner, taps_ - 1 - tap, (ss - dd - ds + sd) / 8);
+        }
+      }
+  }
+
   const Kernels& kernels_;
+  const BlockShape& shape_;
   const Layout& at_;
-  const int taps_;
+  const int taps_, half_;
   const size_t size_;
   Buffer data_;
 };
 
 // Gradient of a convolution's input, position by position a sum over the outputs that read it. With
 // a stride, input u is read by outputs through every stride-th tap only: one convolution on
-// transposed, reversed weights for each phase u mod stride.
+// transposed, reversed weights for each phase u mod stride. Those of a symmetric block are their own
+// flip if the phase's taps are: of an even kernel with a stride of 2 each phase has the flips of the
+// other's, and runs on full weights.
 class InputGradient {
  public:
-  InputGradient(const Kernels& kernels, const float* weight, int channels, int taps, long dilation,
+  InputGradient(const Kernels& kernels, const float* weight, const BlockShape& shape, int taps,
                 long stride, const Layout& at)
-      : at_(at), dilation_(dilation), stride_(stride) {
+      : at_(at), dilation_(shape.dilation), stride_(stride) {
+    const int channels = shape.channels;
     for (int phase = 0; phase < stride; ++phase) {
       const int n = (taps - phase + stride - 1) / stride;
-      phases_.emplace_back(kernels, channels, at.padded, n, [&](int o, int i, int t) {
-        return weight[(ptrdiff_t(i) * channels + o) * taps + phase + (n - 1 - t) * stride];
-      });
+      const bool own_flip = 2 * phase + (n - 1) * stride == taps - 1;
+      const Form halves = own_flip ? Form::Halved : Form::Pairs;
+      phases_.emplace_back(
+          kernels, shape.symmetric ? halves : Form::Plain, channels, at.padded, n,
+          [&](int o, int i, int t) {
+            return weight[(ptrdiff_t(i) * channels + o) * taps + phase + (n - 1 - t) * stride];
+          });
     }
   }
 

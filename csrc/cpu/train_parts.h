@@ -8,6 +8,7 @@
 
 #include "buffer.h"
 #include "first_layer.h"
+#include "halved.h"
 #include "threads.h"
 #include "../params.h"
 #include "train.h"
@@ -71,6 +72,19 @@ class SpanSums {
   std::vector<double> data_;
 };
 
+// The columns whose positions a batch norm takes together: of a symmetric block those of a pair.
+struct Pooled {
+  explicit Pooled(const BlockShape& shape)
+      : columns(shape.symmetric ? 2 : 1), norms(shape.channels / columns) {}
+  // The sum of of_column(column) over the columns of norm `c`.
+  template <class F>
+  double sum(int c, F of_column) const {
+    const double first = of_column(c);
+    return columns == 1 ? first : first + of_column(c + norms);
+  }
+  const int columns, norms;
+};
+
 // A batch norm with the statistics of a batch, or the bias in its place: a * scale + shift.
 struct Norm {
   Norm(const BlockShape& shape, int padded, const float* gain, const float* bias, const float* mean,
@@ -97,22 +111,34 @@ inline Padded make_mask(const float* mask, const BlockShape& shape, int padded) 
   return ones;
 }
 
-// A convolution without bias, packed; weight(output, input, tap).
+// The order of channels in the rows of a convolution, and whether it is its own flip (halved.h).
+enum class Form { Plain, Pairs, Halved };
+
+// A convolution without bias, packed; weight(output, input, tap), channels in natural order.
 class Packed {
  public:
   template <class F>
-  Packed(const Kernels& kernels, int channels, int padded, int n_taps, F weight)
+  Packed(const Kernels& kernels, Form form, int channels, int padded, int n_taps, F weight)
       : taps(n_taps),
         kernels_(kernels),
+        halved_(form == Form::Halved),
         padded_(padded),
-        weights_(kernels.packed_bytes(channels, padded, taps)),
+        weights_(halved_ ? packed_bytes_halved(kernels, padded, taps)
+                         : kernels.packed_bytes(channels, padded, taps)),
         zeros_(padded * sizeof(float)) {
-    Scratch plain(size_t(channels) * channels * taps * sizeof(float));
+    const int half = channels / 2, outputs = halved_ ? half : channels;
+    const auto natural = [&](int column) {
+      return form == Form::Pairs && column >= half ? channels - 1 - (column - half) : column;
+    };
+    Scratch plain(size_t(outputs) * channels * taps * sizeof(float));
     float* at = plain.floats();
-    for (int o = 0; o < channels; ++o)
+    for (int o = 0; o < outputs; ++o)
       for (int i = 0; i < channels; ++i)
-        for (int t = 0; t < taps; ++t) *at++ = weight(o, i, t);
-    kernels.pack(plain.floats(), channels, channels, padded, taps, weights_.data());
+        for (int t = 0; t < taps; ++t) *at++ = weight(natural(o), natural(i), t);
+    if (halved_)
+      pack_halved(kernels, plain.floats(), channels, padded, taps, weights_.data());
+    else
+      kernels.pack(plain.floats(), channels, channels, padded, taps, weights_.data());
   }
 
   void run(const char* x, ptrdiff_t x_row, ptrdiff_t x_tap, char* out, ptrdiff_t out_row,
@@ -128,13 +154,16 @@ class Packed {
     c.out = out;
     c.out_row = out_row;
     c.rows = rows;
-    kernels_.conv_plain(c);
+    const Scratch scratch(halved_ ? halved_scratch_bytes(kernels_, padded_, taps) : 0);
+    c.scratch = scratch.data();
+    (halved_ ? kernels_.halved->conv_plain : kernels_.conv_plain)(c);
   }
 
   const int taps;
 
  private:
   const Kernels& kernels_;
+  const bool halved_;
   const int padded_;
   Buffer weights_, zeros_;
 };

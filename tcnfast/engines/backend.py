@@ -25,7 +25,7 @@ VARIABLE = "TCNFAST_BACKEND"
 # on which devices "auto" takes a backend
 ANY = ("any",)
 # whose residual blocks take ``symmetric`` weights in the halved form
-SYMMETRIC_BLOCKS: tuple[str, ...] = ("triton",)
+SYMMETRIC_BLOCKS: tuple[str, ...] = ("cpu", "triton")
 DEVICES = {"triton": ("cuda",), "cpu": ("cpu",), "reference": ("cpu", "cuda", "mps")}
 
 
