@@ -155,9 +155,9 @@ struct TrainKernels {
   // Pairs of neighbouring rows for Outer: (rows / 2 rounded up, channels, 2). Null for fp32, whose
   // rows serve as they are.
   void (*pair)(const char* x, ptrdiff_t x_row, long rows, int channels, char* out);
-  // What a halved convolution multiplies, as Outer takes it, in Conv::scratch: (steps, taps * h) for
-  // S, behind them as many for D. The number of steps. The scratch has room for rows of fp32.
-  long (*tap_sums)(const Conv&);
+  // What a halved convolution multiplies, in Conv::scratch: (rows, taps * h) for S, behind them as
+  // many for D. Null for bf16.
+  void (*tap_sums)(const Conv&);
   void (*outer)(const Outer&);
 };
 

@@ -331,28 +331,12 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
 }
 
 template <class V>
-long tap_sums(const Conv& c) {
-  const int elements = c.taps * (c.inputs / 2);
-  const ptrdiff_t step_bytes = ptrdiff_t(elements) * 4, row = elements * V::element_bytes;
-  const long steps = (c.rows + V::STEP - 1) / V::STEP;
-  char *sums = c.scratch, *differences = sums + steps * step_bytes;
-  for (long r = 0; r < c.rows; r += V::STEP, sums += step_bytes, differences += step_bytes) {
-    const char* x = c.x + r * c.x_row;
-    if constexpr (V::STEP == 1) {
-      prepare_row<V>(c, x, sums, differences);
-    } else {
-      char* two = c.scratch + 2 * steps * step_bytes;  // sums, differences of one row, of the other
-      const bool both = r + 1 < c.rows;
-      prepare_row<V>(c, x, two, two + row);
-      if (both) prepare_row<V>(c, x + c.x_row, two + 2 * row, two + 3 * row);
-      for (int i = 0; i < 2 * elements; i += V::lanes) {
-        const char* first = two + i * V::element_bytes;
-        char* out = i < elements ? sums + i * 4 : differences + (i - elements) * 4;
-        V::store_pairs(out, first, both ? first + 2 * row : nullptr);
-      }
-    }
+void tap_sums(const Conv& c) {
+  const Prepared<V> prepared(c, int(c.rows));
+  for (int r = 0; r < c.rows; ++r) {
+    prepared.sums_of(0, r);
+    prepared.differences_of(0, r);
   }
-  return steps;
 }
 
 template <class V>
@@ -360,8 +344,11 @@ constexpr TrainKernels train_kernels() {
   TrainKernels table = {sum<V>,           squares<V>,      activate<V>,        combine<V>,
                         combine_codes<V>, branch_sums<V>,  branch_gradient<V>, inner_gradient<V>,
                         norm_gradient<V>, add_residual<V>, sum_words<V>,       sum_codes<V>,
-                        nullptr,          tap_sums<V>,    outer<V>};
-  if constexpr (V::STEP == 2) table.pair = pair_rows<V>;
+                        nullptr,          nullptr,        outer<V>};
+  if constexpr (V::STEP == 2)
+    table.pair = pair_rows<V>;
+  else
+    table.tap_sums = tap_sums<V>;
   return table;
 }
 

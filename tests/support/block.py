@@ -10,18 +10,20 @@ import os
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
+from unittest import mock
 
 import torch
 from numerics import MatrixUnits, assert_close, flips
 from torch import nn
 
 from support.interpreter import on_matrix_units
-from tcnfast.engines import ops, pairs, reference
+from tcnfast.engines import halved, ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
 from tcnfast.model.tcn import Block, TCNConfig
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
 FEW = 64  # numbers
+DIRECT = reference.conv
 SPAN = 512  # positions that the engine takes at a time, at most (csrc/cpu/train_parts.h)
 
 
@@ -298,6 +300,21 @@ def multiplied(codes, weight, dtype):
     return to_rows(total).float().to(dtype).double()
 
 
+def halved_conv(x, weight, *rest):
+    """``reference.conv`` in bfloat16, halved where it does not read DNA, but for the gradient of the
+    weights: what the engine rounds in bfloat16, PyTorch's try rounds."""
+    with torch.autocast("cpu", enabled=False):
+        x, weight, *rest = (
+            t.bfloat16() if isinstance(t, torch.Tensor) else t for t in (x, weight, *rest)
+        )
+        if weight.shape[1] == 4:
+            return DIRECT(x, weight, *rest)
+        of_weight = DIRECT(x.detach(), weight, *rest).float()
+        of_input = halved.conv(x, weight.detach(), *rest).float()
+        # in this order: the layout of the first is the sum's, and PyTorch adds up worse in others
+        return ((of_weight - of_weight.detach()) + of_input).bfloat16()
+
+
 def run_plain(case, block, x, dy, masks, dtype, decisions=None):
     """``model.Block`` itself in ``dtype``, bfloat16 being autocast of float32 as models train."""
     wide = torch.float32 if dtype == torch.bfloat16 else dtype
@@ -315,7 +332,10 @@ def run_plain(case, block, x, dy, masks, dtype, decisions=None):
         inputs = reference.one_hot(x, wide)
     else:
         inputs = to_maps(x.detach().clone().to(dtype).contiguous()).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+    bf16 = dtype == torch.bfloat16
+    # PyTorch's try at a symmetric block is wrong by what the halved form rounds
+    form = mock.patch.object(reference, "conv", halved_conv) if case.symmetric else nullcontext()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), form if bf16 else nullcontext():
         y = plain(inputs, case.grid)
     y.backward(to_maps(dy).to(y.dtype))
     gradients = {name: p.grad for name, p in plain.named_parameters()}
