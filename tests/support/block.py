@@ -301,8 +301,8 @@ def multiplied(codes, weight, dtype):
 
 
 def halved_conv(x, weight, *rest):
-    """``reference.conv`` in bfloat16, halved where it does not read DNA, but for the gradient of the
-    weights: what the engine rounds in bfloat16, PyTorch's try rounds."""
+    """``reference.conv`` in bfloat16, halved where it does not read DNA, but for the gradient of
+    the weights: what the engine rounds in bfloat16, PyTorch's try rounds."""
     with torch.autocast("cpu", enabled=False):
         x, weight, *rest = (
             t.bfloat16() if isinstance(t, torch.Tensor) else t for t in (x, weight, *rest)
