@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 from support.block import LONG, TABLE, Case, case_name, compare, train_once
-from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, needs_triton
+from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, SYMMETRIC_BLOCKS, needs_triton
 
 from tcnfast.engines import ops, training_pass, triton_backward, triton_blocks
 from tcnfast.engines.triton_forward import Call
@@ -22,12 +22,7 @@ def paired(case):
     return case._replace(channels=even, alignment="centred", symmetric=True)
 
 
-OFTEN = [
-    Case(0, 16, 3, 15, 32, "batch", "centred", 3, 9, 0, 0.3, symmetric=True),
-    Case(1, 34, 3, 15, 32, "batch", "centred", 2, 34, 1, 0.3, symmetric=True),
-    Case(1, 16, 4, 4, 4, "batch", "centred", 1, 9, 1, symmetric=True),
-    Case(2, 16, 3, 3, 1, "weight", "centred", 2, 9, 0, 0.3, symmetric=True),
-]
+OFTEN = SYMMETRIC_BLOCKS
 RARE = [
     *map(paired, BLOCKS),
     Case(1, 16, 5, 5, 4, "weight", "centred", 2, 20, 1, 0.3, symmetric=True),

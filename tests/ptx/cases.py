@@ -72,3 +72,6 @@ def training(case, precision, target, planted=None, cut=True):
     """A ``block.Case``: outputs, statistics and every gradient."""
     case = block.Case(*case)
     return run(lambda: block.compare(case, precision), target, planted, cut)
+
+
+symmetric_training = training  # of cases that say so

@@ -8,7 +8,7 @@ That Python has Triton 3.6, say, and what the tests need.
 
 import pytest
 from support import block, stack
-from support.triton import needs_triton
+from support.triton import SYMMETRIC_BLOCKS, needs_triton
 
 pytestmark = needs_triton
 
@@ -26,8 +26,16 @@ FEW = [
     ("training", 9, "fp16", "sm_90"),
     ("training", 11, "bf16", "sm_90"),
     ("training", 14, "bf16", "sm_80"),
+    ("symmetric_scores", 0, "bf16", "sm_90"),
+    ("symmetric_scores", 3, "bf16", "sm_80"),
+    ("symmetric_training", 0, "bf16", "sm_90"),
 ]
-TABLES = {"scores": stack.TABLE, "training": block.TABLE + block.LONG}
+TABLES = {
+    "scores": stack.TABLE,
+    "training": block.TABLE + block.LONG,
+    "symmetric_scores": stack.SYMMETRIC,
+    "symmetric_training": SYMMETRIC_BLOCKS,
+}
 ALL = [
     pytest.param(kind, row, precision, target, marks=pytest.mark.slow)
     for kind, table in TABLES.items()
@@ -36,7 +44,7 @@ ALL = [
     for target in TARGETS
     if (kind, row, precision, target) not in FEW
     # float32 of wide blocks is compiled for minutes
-    and (precision == "bf16" or table[row][kind == "training"] <= 33)
+    and (precision == "bf16" or table[row][kind.endswith("training")] <= 34)
 ]
 
 

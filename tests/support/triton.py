@@ -29,3 +29,10 @@ BLOCKS = [
     Case(4, 64, 3, 15, 32, "batch", "centred", 3, 30, 1),
     Case(3, 5, 5, 5, 1, "batch", "centred", 1, 70),
 ]
+# and in the halved form
+SYMMETRIC_BLOCKS = [
+    Case(0, 16, 3, 15, 32, "batch", "centred", 3, 9, 0, 0.3, symmetric=True),
+    Case(1, 34, 3, 15, 32, "batch", "centred", 2, 34, 1, 0.3, symmetric=True),
+    Case(1, 16, 4, 4, 4, "batch", "centred", 1, 9, 1, symmetric=True),
+    Case(2, 16, 3, 3, 1, "weight", "centred", 2, 9, 0, 0.3, symmetric=True),
+]
