@@ -16,7 +16,7 @@ from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.cases import BlockForward, Case, matrix_units, random_codes, size
 from benchmarks.kernels.roofline import Work
 from tcnfast.engines.backend import DTYPES
-from tcnfast.genome.labels import BOUND
+from tcnfast.genome.label_values import BOUND
 from tcnfast.train.losses import masked_bce
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.jit import jit
 from .intervals import Intervals
-
-UNBOUND, BOUND, AMBIGUOUS = 0, 1, 2
+from .label_values import AMBIGUOUS, BOUND, UNBOUND
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..genome.labels import AMBIGUOUS, BOUND
+from ..genome.label_values import AMBIGUOUS, BOUND
 from .train_config import TrainConfig
 
 # the values that the papers found best

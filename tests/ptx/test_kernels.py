@@ -25,7 +25,6 @@ FEW = [
     ("training", 1, "bf16", "sm_80"),
     ("training", 9, "fp16", "sm_90"),
     ("training", 11, "bf16", "sm_90"),
-    ("training", 14, "bf16", "sm_80"),
     ("symmetric_scores", 0, "bf16", "sm_90"),
     ("symmetric_scores", 3, "bf16", "sm_80"),
     ("symmetric_training", 0, "bf16", "sm_90"),
