@@ -36,8 +36,8 @@ BENCHMARKS = kernels.cpu kernels.train_step kernels.attribution scan.inputs scan
 bench: $(INSTALLED)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(BENCH); done
 
-# on a bare GPU machine: installs for $(PYTHON) itself, tests and times the kernels. In a copy of the tree
-# without git: make gpu-check CHECK="--commit abc1234 --out DIR"
+# on a bare GPU machine, with $(PYTHON) as it is: tests and times the kernels, in stages. In a copy of the tree
+# without git: make gpu-check CHECK="--commit abc1234 --out DIR"; without a GPU: CHECK=--rehearse
 gpu-check:
 	$(PYTHON) benchmarks/gpu_check.py $(CHECK)
 
