@@ -182,9 +182,13 @@ double amx_peak(long iterations) {
 }
 
 constexpr HalvedKernels amx_halved_table = {
-    amx_conv_halved<Epilogue::Relu>, amx_conv_halved<Epilogue::Residual>,
-    amx_conv_halved<Epilogue::ResidualCodes>, amx_conv_halved<Epilogue::Plain>,
-    pair_sums<Avx512Bf16>, column<Avx512Bf16>};
+    PANEL,
+    amx_conv_halved<Epilogue::Relu>,
+    amx_conv_halved<Epilogue::Residual>,
+    amx_conv_halved<Epilogue::ResidualCodes>,
+    amx_conv_halved<Epilogue::Plain>,
+    pair_sums<Avx512Bf16>,
+    column<Avx512Bf16>};
 
 }  // namespace
 

@@ -200,8 +200,13 @@ void pair_sums(const char* x, ptrdiff_t x_row, long rows, int half, char* out) {
 
 template <class V>
 inline constexpr HalvedKernels halved_table = {
-    conv_halved<V, Epilogue::Relu>, conv_halved<V, Epilogue::Residual>,
-    conv_halved<V, Epilogue::ResidualCodes>, conv_halved<V, Epilogue::Plain>, pair_sums<V>, column<V>};
+    V::HALVED_ROWS,
+    conv_halved<V, Epilogue::Relu>,
+    conv_halved<V, Epilogue::Residual>,
+    conv_halved<V, Epilogue::ResidualCodes>,
+    conv_halved<V, Epilogue::Plain>,
+    pair_sums<V>,
+    column<V>};
 
 }  // namespace
 }  // namespace tcnfast

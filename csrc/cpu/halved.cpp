@@ -55,7 +55,7 @@ void pack_halved(const Kernels& kernels, const float* weights, int channels, int
 }
 
 size_t halved_scratch_bytes(const Kernels& kernels, int padded, int taps) {
-  return size_t(kernels.row_block) * taps * padded * kernels.element_bytes;
+  return size_t(kernels.halved->row_block) * taps * padded * kernels.element_bytes;
 }
 
 }  // namespace tcnfast

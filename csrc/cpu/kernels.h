@@ -91,6 +91,7 @@ struct SparseKernels {
 // The convolutions of a strand-symmetric layer with half of the products (conv_halved.h). `inputs`
 // and `outputs` of Conv are whole rows, `weights` and `scratch` as halved.h says.
 struct HalvedKernels {
+  int row_block;  // rows that go through together
   void (*conv_relu)(const Conv&);
   void (*conv_residual)(const Conv&);
   void (*conv_residual_codes)(const Conv&);

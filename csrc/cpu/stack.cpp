@@ -72,7 +72,8 @@ Stack::Stack(const Kernels& k, const StackParams& params, long wanted_chunk, Lis
     blocks.push_back(std::move(block));
   }
   head = pack_head(params.head_weight, params.head_bias);
-  chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes, k.row_block);
+  const int row_block = symmetric ? k.halved->row_block : k.row_block;
+  chunk = wanted_chunk > 0 ? wanted_chunk : chunk_for(blocks, row_bytes, row_block);
   choose_lists(params, lists);
 }
 
