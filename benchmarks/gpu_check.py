@@ -60,6 +60,7 @@ NEEDS = {"tests/scan/test_motif_scan.py": "pyfaidx"}  # a package to import the 
 FIRST_CALL = "tests/engines/test_triton_first_call.py"
 SMALL = "tests/engines/test_triton_stack.py"
 REHEARSED = "rows_are_long or which_blocks or (scores_are and 16-3-3-3-1)"
+SLOWER = 4  # times, that stages may take on a processor
 WORKERS = 14  # of the tests: most of their time goes into compiling kernels
 LIMITS = {"bf16": 90, "fp16": 60, "fp32": 80, "tf32": 60, "": 60}  # seconds of tests
 FACTS = """
@@ -170,6 +171,8 @@ def stages(args, out: Path, name: str) -> list[Stage]:
     planned.append(Stage("tuning", command, 240, 60, "bf16", judge=gpu_stages.judge_code))
     if not args.rehearse:
         planned += engine()
+    for stage in planned:
+        stage.limit *= SLOWER if args.rehearse else 1
     return planned
 
 
@@ -265,11 +268,14 @@ def check(args, out: Path, facts: dict, environment: dict[str, str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--out", type=Path, metavar="DIR", help="default benchmarks/results")
-    parser.add_argument("--seconds", type=float, default=470, help="for everything")
+    parser.add_argument(
+        "--seconds", type=float, help="for everything: default 470, 1800 to rehearse"
+    )
     parser.add_argument("--commit", help="what this tree is, where git cannot tell")
     parser.add_argument("--again", action="store_true", help="all stages, not those that are left")
     parser.add_argument("--rehearse", action="store_true", help="without a GPU, toys")
     args = parser.parse_args()
+    args.seconds = args.seconds or (1800 if args.rehearse else 470)
     environment = environment_of(args)
     facts = gpu_here(environment)
     if args.rehearse:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from numerics import assert_close, flips, ulp
+from numerics import MatrixUnits, assert_close, flips, ulp
 
 SEAM = 64
 
@@ -222,3 +222,37 @@ def test_decisions_must_be_those_of_the_arguments(decisions):
     kept, ref, pt = decisions
     with pytest.raises(AssertionError, match="decisions on"):
         flips(kept[:1], ref, pt)
+
+
+def passes_of_a_convolution(k, dilation, stride):
+    """A convolution and a product behind it, forward and backward."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(shape, generator=generator).requires_grad_()
+
+    x, weight, bias, matrix = random(2, 5, 1, 60), random(6, 5, 1, k), random(6), random(6, 3)
+    y = torch.conv2d(x, weight, bias, dilation=(1, dilation), stride=(1, stride))
+    y = y.squeeze(2).transpose(1, 2) @ matrix
+    y.square().sum().backward()
+    return [y.detach(), x.grad, weight.grad, bias.grad, matrix.grad]
+
+
+@pytest.mark.parametrize("k, dilation, stride", [(3, 2, 1), (4, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize("precision, least, most", [("fp32", 1e-8, 2e-6), ("tf32", 1e-4, 1e-2)])
+def test_matrix_units_are_as_wrong_as_they_should_be(precision, least, most, k, dilation, stride):
+    """tf32 loses 2^-10 of each input, three products of it 2^-22."""
+    plain = passes_of_a_convolution(k, dilation, stride)
+    with MatrixUnits(precision):
+        found = passes_of_a_convolution(k, dilation, stride)
+    errors = [
+        ((a - b).abs().max() / b.abs().max()).item() for a, b in zip(found, plain, strict=True)
+    ]
+    assert max(errors) < most and max(errors) > least
+
+
+def test_matrix_units_leave_the_truth_alone():
+    a, b = torch.randn(9, 20, dtype=torch.float64), torch.randn(20, 5, dtype=torch.float64)
+    want = a @ b
+    with MatrixUnits("tf32"):
+        assert torch.equal(a @ b, want)
