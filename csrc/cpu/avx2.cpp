@@ -9,14 +9,14 @@
 namespace tcnfast {
 namespace {
 
-// The bits that are set in a byte, in order, and how many.
+// The bits that are set in a byte, in order.
 struct SetBits {
   constexpr SetBits() {
     for (int byte = 0; byte < 256; ++byte)
-      for (int bit = 0; bit < 8; ++bit)
-        if (byte >> bit & 1) lanes[byte][n[byte]++] = uint8_t(bit);
+      for (int bit = 0, n = 0; bit < 8; ++bit)
+        if (byte >> bit & 1) lanes[byte][n++] = uint8_t(bit);
   }
-  uint8_t lanes[256][8] = {}, n[256] = {};
+  uint8_t lanes[256][8] = {};
 };
 constexpr SetBits SET_BITS;
 
@@ -53,7 +53,7 @@ struct Avx2Fp32 {
     const __m256i first = _mm256_set1_epi32(int(place));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
                         _mm256_add_epi32(_mm256_cvtepu8_epi32(lanes), first));
-    return SET_BITS.n[there];
+    return __builtin_popcount(there);
   }
 };
 

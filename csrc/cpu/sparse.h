@@ -33,7 +33,7 @@ void list_nonzero(const char* x, long rows, int inputs, uint32_t* places, uint32
 }
 
 // PANELS panels of outputs of ROWS rows. A row's sums wait for each other, so rows take turns as
-// long as both have inputs left.
+// long as all have inputs left.
 template <class V, int ROWS, int PANELS, int VECTORS, Epilogue E>
 inline void sparse_rows(const SparseConv& s, const char* weights, int channel, long row) {
   constexpr int STEP_BYTES = VECTORS * V::lanes * WEIGHT_BYTES, SUMS = PANELS * VECTORS;
@@ -51,14 +51,14 @@ inline void sparse_rows(const SparseConv& s, const char* weights, int channel, l
   for (int tap = 0; tap < c.taps; tap += stretch) {
     const uint32_t *place[ROWS], *end[ROWS];
     const char* w[ROWS];
-    ptrdiff_t both = PTRDIFF_MAX;
+    ptrdiff_t all = PTRDIFF_MAX;
 #pragma GCC unroll 8
     for (int m = 0; m < ROWS; ++m) {
       const long from = s.first + (row + m) * s.stride + tap * s.tap;
       w[m] = weights + (tap - from) * row_bytes;
       place[m] = s.places + s.begins[from];
       end[m] = s.places + s.begins[from + stretch];
-      if (end[m] - place[m] < both) both = end[m] - place[m];
+      if (end[m] - place[m] < all) all = end[m] - place[m];
     }
     const auto add = [&](int m, size_t place) {
       const auto input = V::broadcast(c.x + place * WEIGHT_BYTES);
@@ -69,12 +69,12 @@ inline void sparse_rows(const SparseConv& s, const char* weights, int channel, l
         sum[m][n] = V::madd(sum[m][n], input, V::load_weights(of_step + at));
       }
     };
-    for (ptrdiff_t i = 0; i < both; ++i)
+    for (ptrdiff_t i = 0; i < all; ++i)
 #pragma GCC unroll 8
       for (int m = 0; m < ROWS; ++m) add(m, place[m][i]);
 #pragma GCC unroll 8
     for (int m = 0; m < ROWS; ++m)
-      for (const uint32_t* p = place[m] + both; p < end[m]; ++p) add(m, *p);
+      for (const uint32_t* p = place[m] + all; p < end[m]; ++p) add(m, *p);
   }
 #pragma GCC unroll 8
   for (int m = 0; m < ROWS; ++m)
@@ -84,11 +84,11 @@ inline void sparse_rows(const SparseConv& s, const char* weights, int channel, l
 
 template <class V, int PANELS, int VECTORS, Epilogue E>
 inline void sparse_panels(const SparseConv& s, const char* weights, int channel) {
-  constexpr int ROWS = 2;
+  constexpr int ROWS = V::lanes < 16 ? 2 : 3;  // of sums for which there are registers
   long row = 0;
   for (; row + ROWS <= s.conv.rows; row += ROWS)
     sparse_rows<V, ROWS, PANELS, VECTORS, E>(s, weights, channel, row);
-  if (row < s.conv.rows) sparse_rows<V, 1, PANELS, VECTORS, E>(s, weights, channel, row);
+  for (; row < s.conv.rows; ++row) sparse_rows<V, 1, PANELS, VECTORS, E>(s, weights, channel, row);
 }
 
 template <class V, Epilogue E>

@@ -127,7 +127,9 @@ def test_lists_are_chosen_by_what_is_measured(isa, precision):
         assert [(s.block, s.convolution) for s in run.sparsity] == [
             (block, which) for block in range(4) for which in (1, 2)
         ][1:]
-        assert all(s.listed == (s.nonzero < 0.45) for s in run.sparsity)
+        assert all(
+            s.listed == (s.nonzero < (0.55 if precision == "bf16" else 0.45)) for s in run.sparsity
+        )
         chosen[active] = run.sparsity
         for chunk in (1, 64):
             again = prepare(shifted(random_weights(shape), by), shape.grid, precision, chunk=chunk)
