@@ -13,7 +13,7 @@ from truth import reverse_complement
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import training_pass
-from tcnfast.engines.backend import SYMMETRIC_BLOCKS, VARIABLE
+from tcnfast.engines.backend import SYMMETRIC_BLOCKS, TRAINING, VARIABLE, why_not
 from tcnfast.engines.plan import Plan
 from tcnfast.model import tcn
 from tcnfast.model.calibrate import scale_head
@@ -21,6 +21,7 @@ from tcnfast.model.ensemble import Ensemble, mean_weights
 from tcnfast.model.load_model import load_model
 from tcnfast.model.paired import set_parameter
 from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.model.tcn_config import NORMS
 
 SHAPES = {
     "odd-half": dict(channels=6),
@@ -225,15 +226,20 @@ def test_dropout_drops_pairs_by_the_same_draws_everywhere(norm, make_codes):
         torch.testing.assert_close(out, x * mask[:, :, None, None])
 
 
-@needs_engine
-@pytest.mark.parametrize("norm", ["batch", "weight"])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_it_trains_on_the_engine_as_in_plain_modules(norm, dropout, make_codes):
+WAYS = [("cpu", norm, dropout) for norm in NORMS for dropout in (0.0, 0.4)]
+WAYS.append(("triton", "batch", 0.4))  # in its interpreter, seconds
+
+
+@pytest.mark.parametrize("backend, norm, dropout", WAYS)
+def test_it_trains_in_kernels_as_in_plain_modules(backend, norm, dropout, make_codes, monkeypatch):
     """Logits, gradients of the halves, and running statistics."""
-    if norm == "batch" and "cpu" not in SYMMETRIC_BLOCKS:
+    if norm == "batch" and backend not in SYMMETRIC_BLOCKS:
         pytest.skip("its batch norm does not pool over pairs")
-    model = symmetric_model(channels=6, norm=norm, first_kernel=7, dropout=dropout).train()
-    codes = make_codes(6, model.receptive_field + 40)
+    monkeypatch.setenv(VARIABLE, backend)
+    if reason := why_not(TRAINING, torch.device("cpu"), "fp32"):
+        pytest.skip(reason)
+    model = symmetric_model(channels=6, blocks=2, norm=norm, first_kernel=7, dropout=dropout)
+    model, codes = model.train(), make_codes(6, model.receptive_field + 30)
     twin, state, found = copy.deepcopy(model), torch.get_rng_state(), []
     for one, network in ((model, model), (twin, twin.unfused())):
         torch.set_rng_state(state)

@@ -77,6 +77,7 @@ def test_the_command_trains_one_and_says_so(run, lesson, tmp_path, caplog):
     assert alike(load_model("mean"))
     code, _, err = run("evaluate", "-m", "m", *data_words(lesson), "-o", "scores")
     assert code == 0, err
+    assert json.loads((tmp_path / "scores" / "run.json").read_text())["one_pass"] is True
 
 
 @pytest.mark.parametrize(
