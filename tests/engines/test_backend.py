@@ -178,3 +178,13 @@ def test_the_interpreter_refuses_bf16_with_a_word(monkeypatch):
     reason = triton_engine.why_not_here(torch.device("cpu"), "bf16")
     assert "gets bf16 products wrong" in reason
     assert triton_engine.why_not_here(torch.device("cpu"), "fp16") is None
+
+
+@pytest.mark.parametrize(
+    "triton, numpy, refused", [((3, 6), (2, 4), True), ((3, 9), (2, 5), False)]
+)
+def test_the_interpreter_refuses_a_numpy_that_it_does_not_know(monkeypatch, triton, numpy, refused):
+    versions = {"triton": triton, "numpy": numpy}
+    monkeypatch.setattr(triton_engine, "_version", versions.get)
+    reason = triton_engine.why_not_interpreted("fp32")
+    assert ("needs numpy before 2.4" in reason) if refused else reason is None

@@ -23,7 +23,6 @@ FEW = [
     ("scores", 9, "bf16", "sm_90"),
     ("training", 1, "bf16", "sm_90"),
     ("training", 1, "bf16", "sm_80"),
-    ("training", 9, "fp16", "sm_90"),
     ("training", 11, "bf16", "sm_90"),
     ("symmetric_scores", 0, "bf16", "sm_90"),
     ("symmetric_scores", 3, "bf16", "sm_80"),
