@@ -8,6 +8,10 @@ PyTorch's number of threads; "pruned" evaluates grids, "dense" every base, every
 Sides take turns; medians over rounds. Before that each side's loss is held against float64's.
 Memory is the growth of the peak resident set over three steps in a process of its own.
 
+`--symmetric` compares the engine's own steps, seconds of the processor, first kernel 19: of a plain
+network, and of a symmetric one of equal width with full weights (direct; there each channel has
+batch statistics of its own) and in the halved form.
+
 `--rounds N`, `--sides REGEX`, `--cases REGEX`, `--dry` (no results written).
 """
 
@@ -18,13 +22,15 @@ import gc
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
 
-from benchmarks.harness import RESTED, append, compare
+from benchmarks.harness import PROCESSOR, RESTED, append, compare, report
 from benchmarks.kernels.torch_stacks import conv1d_dense
-from tcnfast.engines import cpu_engine
+from tcnfast.engines import cpu_engine, training_pass
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.train.losses import masked_bce
@@ -38,6 +44,10 @@ CASES = {
     "8 tiles of 32 kb, 119 labels": (8, 1024, 119),
     "64 tiles of 16 steps, 119 labels": (64, 16, 119),
     "512 windows, 119 labels": (512, 1, 119),
+}
+SYMMETRIC_CASES = {
+    "64 tiles of 16 steps, 112 labels": (64, 16, 112),
+    "8 tiles of 32 kb, 112 labels": (8, 1024, 112),
 }
 # of the loss; a dense batch norm has other statistics, of every position, not those of the grid
 TOLERANCE = {"pruned fp32": 1e-4, "pruned bf16": 3e-2, "dense fp32": 1e-2, "dense bf16": 3e-2}
@@ -81,11 +91,12 @@ SIDES = [
 class Step:
     """One side's training, ready to take steps of one batch."""
 
-    def __init__(self, side: str, case: str) -> None:
-        tiles, steps, labels = CASES[case]
+    def __init__(self, side: str, case: str, **config) -> None:
+        tiles, steps, labels = (CASES | SYMMETRIC_CASES)[case]
         torch.manual_seed(0)
         names = [f"label{i}" for i in range(labels)]
-        self.model = TCN(TCNConfig(labels=names, first_kernel=15, dropout=0.1))
+        config = dict(first_kernel=15, dropout=0.1) | config
+        self.model = TCN(TCNConfig(labels=names, **config))
         self.model.train()
         length = self.model.receptive_field + (steps - 1) * STRIDE
         self.codes = torch.randint(0, 4, (tiles, length), dtype=torch.uint8)
@@ -102,9 +113,9 @@ class Step:
         return loss.item()
 
 
-def first_loss(case: str) -> float:
+def first_loss(case: str, **config) -> float:
     """float64's loss of the first step, dropout drawn alike."""
-    step = Step("pruned channels-last fp32", case)
+    step = Step("pruned channels-last fp32", case, **config)
     plain = step.model.double().unfused()
     torch.manual_seed(1)
     with torch.no_grad():
@@ -162,18 +173,49 @@ def measure(case: str, sides: list[str], rounds: int) -> list[dict]:
     return rows
 
 
+def in_direct_form(step: Step) -> Callable[[], float]:
+    def run() -> float:
+        with mock.patch.object(training_pass, "SYMMETRIC_BLOCKS", ()):
+            return step()
+
+    return run
+
+
+def measure_symmetric(case: str, precision: str, rounds: int, dry: bool) -> None:
+    sides = {}
+    for name in ("plain", "symmetric, direct", "symmetric, halved"):
+        config = dict(first_kernel=19, symmetric=name != "plain")
+        step = Step(f"pruned engine {precision}", case, **config)
+        side = in_direct_form(step) if name.endswith("direct") else step
+        torch.manual_seed(1)
+        loss, expected = side(), first_loss(case, **config)
+        form = "dense" if name.endswith("direct") else "pruned"
+        error = abs(loss - expected) / expected
+        assert error < TOLERANCE[f"{form} {precision}"], f"{name}: loss {loss}, float64 {expected}"
+        sides[name] = side
+    _, medians = compare(sides, rounds, PROCESSOR)
+    shape = f"{case}, C=64 k=3 first=19, {torch.get_num_threads()} threads"
+    report("train_symmetric", f"{shape}, {cpu_engine.isa()} {precision}", medians, "plain", dry)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sides", default="")
     parser.add_argument("--cases", default="")
     parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--symmetric", action="store_true")
     parser.add_argument("--memory", nargs=2, metavar=("SIDE", "CASE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory:
         return print_memory(*args.memory)
     cpu_engine.keep_freed_memory()  # as tcnfast.train does; it helps every side
     gc.freeze()
+    if args.symmetric:
+        for case in filter(re.compile(args.cases).search, SYMMETRIC_CASES):
+            for precision in filter(re.compile(args.sides).search, ("fp32", "bf16")):
+                measure_symmetric(case, precision, args.rounds, args.dry)
+        return
     for case in CASES:
         if not re.search(args.cases, case):
             continue

@@ -2,7 +2,7 @@
 // All arithmetic is fp32; sums over rows are fp32 within a block of rows and fp64 beyond.
 #pragma once
 
-#include "conv_halved.h"
+#include "kernels.h"
 
 namespace tcnfast {
 namespace {
@@ -330,13 +330,44 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
     }
 }
 
+// What one row of both sides multiplies, as conv_halved.h has it; each tap is read once. TAPS is how
+// many there are, 0 for any number.
+template <class V, int TAPS>
+inline void tap_sums_of_row(const Conv& c, const char* x, char* sums, char* differences) {
+  const int taps = TAPS ? TAPS : c.taps;
+  const ptrdiff_t half = ptrdiff_t(c.inputs / 2) * V::element_bytes;
+  for (ptrdiff_t at = 0; at < half; at += V::lanes * V::element_bytes) {
+    char *s = sums + at, *d = differences + at;
+    if (taps % 2) {
+      const char* middle = x + taps / 2 * c.x_tap + at;
+      const auto u = V::load_row(middle), v = V::load_row(middle + half);
+      V::store_row(s, V::add(u, v));
+      V::store_row(d, V::sub(u, v));
+      s += half;
+      d += half;
+    }
+    for (int tap = 0; tap < taps / 2; ++tap, s += 2 * half, d += 2 * half) {
+      const char *a = x + tap * c.x_tap + at, *b = x + (taps - 1 - tap) * c.x_tap + at;
+      const auto ua = V::load_row(a), va = V::load_row(a + half);
+      const auto ub = V::load_row(b), vb = V::load_row(b + half);
+      const auto sa = V::add(ua, va), da = V::sub(ua, va);
+      const auto sb = V::add(ub, vb), db = V::sub(ub, vb);
+      V::store_row(s, V::add(sa, sb));
+      V::store_row(s + half, V::sub(db, da));
+      V::store_row(d, V::add(da, db));
+      V::store_row(d + half, V::sub(sb, sa));
+    }
+  }
+}
+
 template <class V>
 void tap_sums(const Conv& c) {
-  const Prepared<V> prepared(c, int(c.rows));
-  for (int r = 0; r < c.rows; ++r) {
-    prepared.sums_of(0, r);
-    prepared.differences_of(0, r);
-  }
+  const auto of_row = c.taps == 1   ? tap_sums_of_row<V, 1>
+                      : c.taps == 3 ? tap_sums_of_row<V, 3>
+                                    : tap_sums_of_row<V, 0>;
+  const ptrdiff_t row = ptrdiff_t(c.taps) * (c.inputs / 2) * V::element_bytes;
+  for (long r = 0; r < c.rows; ++r)
+    of_row(c, c.x + r * c.x_row, c.scratch + r * row, c.scratch + (c.rows + r) * row);
 }
 
 template <class V>
