@@ -8,7 +8,7 @@ PyTorch's number of threads; "pruned" evaluates grids, "dense" every base, every
 Sides take turns; medians over rounds. Before that each side's loss is held against float64's.
 Memory is the growth of the peak resident set over three steps in a process of its own.
 
-`--symmetric` compares the engine's own steps, seconds of the processor, first kernel 19: of a plain
+`--symmetric` compares the engine's own steps, seconds of one thread, first kernel 19: of a plain
 network, and of a symmetric one of equal width with full weights (direct; there each channel has
 batch statistics of its own) and in the halved form.
 
@@ -194,7 +194,7 @@ def measure_symmetric(case: str, precision: str, rounds: int, dry: bool) -> None
         assert error < TOLERANCE[f"{form} {precision}"], f"{name}: loss {loss}, float64 {expected}"
         sides[name] = side
     _, medians = compare(sides, rounds, PROCESSOR)
-    shape = f"{case}, C=64 k=3 first=19, {torch.get_num_threads()} threads"
+    shape = f"{case}, C=64 k=3 first=19, 1 thread"
     report("train_symmetric", f"{shape}, {cpu_engine.isa()} {precision}", medians, "plain", dry)
 
 
@@ -212,6 +212,7 @@ def main() -> None:
     cpu_engine.keep_freed_memory()  # as tcnfast.train does; it helps every side
     gc.freeze()
     if args.symmetric:
+        torch.set_num_threads(1)  # a second would spin while it waits, and that counts
         for case in filter(re.compile(args.cases).search, SYMMETRIC_CASES):
             for precision in filter(re.compile(args.sides).search, ("fp32", "bf16")):
                 measure_symmetric(case, precision, args.rounds, args.dry)
