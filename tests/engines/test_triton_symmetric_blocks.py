@@ -19,6 +19,10 @@ pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 def paired(case):
     """The case of a network of as many channels, or one more."""
     even = case.channels + case.channels % 2
+    if (
+        case.first == 20
+    ):  # two pairs of channels have too few numbers to tell PyTorch's error in bf16
+        even = 16
     return case._replace(channels=even, alignment="centred", symmetric=True)
 
 
