@@ -8,7 +8,6 @@ from ..base.run_record import device_words, unused_gpu, versions
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
 from ..engines.cpu_engine import isas
 from ..engines.grid import stack_grid
-from ..engines.plan import Plan
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.thresholds import choose_cutoffs, held_cutoffs
@@ -45,11 +44,6 @@ def show_model(name: str) -> None:
     if all(member.config.symmetric for member in model.members):
         words += ", symmetric: both strands in one pass"
     print(f"# {name}: {words}")
-    for index, stack in enumerate(Plan(model).sparsity):
-        listed = [f"{s.block}.{s.convolution} ({s.nonzero:.2f})" for s in stack if s.listed]
-        if listed:
-            convolutions = "block.convolution (share of inputs that are not 0)"
-            print(f"# network {index} leaves zeros out, {convolutions}: {', '.join(listed)}")
     rules = held_cutoffs(model.thresholds) if model.thresholds else []
     names = ("threshold", "expected_precision", "expected_recall")
     header = (name if rule == "f1" else f"{name}@{rule}" for rule in rules for name in names)

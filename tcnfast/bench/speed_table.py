@@ -108,6 +108,10 @@ def _sides(model: TCN, device, stride: int, precision: str, codes: Tensor) -> li
         if way.suits(device) and way.why_not(spec) is None:
             plan = Plan(model, str(device), precision, stride, way.backend)
             sides.append(Side(f"tcnfast {way.backend}", True, plan))
+            for stack in plan.sparsity:
+                listed = [f"{s.block}.{s.convolution} ({s.nonzero:.2f})" for s in stack if s.listed]
+                words = ", ".join(listed) or "none"
+                log.info("convolutions over the inputs that are not 0, and their share: %s", words)
     dtype, weights = backends.DTYPES[precision], model.folded()
     for layout in LAYOUTS:
         stack = FoldedStack(weights, grid, layout, dtype).to(device)
