@@ -24,8 +24,6 @@ DTYPES = reference.DTYPES | {"fp64": torch.float64}
 VARIABLE = "TCNFAST_BACKEND"
 # on which devices "auto" takes a backend
 ANY = ("any",)
-# whose residual blocks take ``symmetric`` weights in the halved form
-SYMMETRIC_BLOCKS: tuple[str, ...] = ("cpu", "triton")
 DEVICES = {"triton": ("cuda",), "cpu": ("cpu",), "reference": ("cpu", "cuda", "mps")}
 
 
@@ -38,7 +36,6 @@ class Spec:
     grids: tuple[StackGrid, ...] = ()  # of the stacks to run, where that matters
     channels: int = 1  # of the widest stack, where that matters
     first_kernel: int = 1  # taps of a single block that reads codes
-    symmetric: bool = False  # a single block of pairs of channels
     plain_only: str | None = None  # why this network can only run as plain PyTorch modules
 
 
@@ -105,17 +102,6 @@ def _block_kernels(spec: Spec) -> str | None:
     return _kernels(spec)
 
 
-def _symmetric(backend: str) -> Callable[[Spec], str | None]:
-    """Blocks of pairs of channels, where ``backend`` has none."""
-
-    def why_not(spec: Spec) -> str | None:
-        if spec.symmetric and backend not in SYMMETRIC_BLOCKS:
-            return "it has no symmetric blocks in the halved form"
-        return None
-
-    return why_not
-
-
 def _plain(spec: Spec) -> str | None:
     if spec.precision == "tf32" and spec.device.type != "cuda":
         return "tf32 is a precision of GPUs"
@@ -145,8 +131,8 @@ SCAN = _task("scan", triton=_stack_kernels, cpu=_engine, reference=_plain_stack)
 # one residual block in training: the operators of ops.py, which other tasks are made of
 BLOCK = _task(
     "residual block",
-    triton=_all(_symmetric("triton"), _block_kernels),
-    cpu=_all(_symmetric("cpu"), _engine),
+    triton=_block_kernels,
+    cpu=_engine,
 )
 TRAINING = Task(
     "training step",

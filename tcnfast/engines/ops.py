@@ -32,12 +32,11 @@ def implementation(
     precision: str,
     first_kernel: int = 1,
     backend: str = "auto",
-    symmetric: bool = False,
     channels: int = 1,
 ) -> ModuleType:
     """What runs a block of ``channels`` on ``device`` in ``precision``, the one that reads codes
     with a first kernel of ``first_kernel`` taps. Raises TcnfastError where nothing can."""
-    needs = dict(first_kernel=first_kernel, symmetric=symmetric, channels=channels)
+    needs = dict(first_kernel=first_kernel, channels=channels)
     chosen = choose(BLOCK, backend, device, precision, **needs)
     return _IMPLEMENTATIONS[chosen.backend]
 
@@ -47,8 +46,7 @@ def _chosen(call: BlockCall) -> tuple[ModuleType, int]:
     if call.weight1.ndim != 3 or call.weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
     taps = call.taps1 if call.codes else 1
-    kind = call.backend, call.symmetric, call.channels
-    run = implementation(call.x.device, call.precision, taps, *kind)
+    run = implementation(call.x.device, call.precision, taps, call.backend, call.channels)
     return run, run.padded_channels(call.channels, call.precision, call.symmetric)
 
 

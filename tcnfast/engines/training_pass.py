@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import cpu_engine, ops, pairs
-from .backend import SYMMETRIC_BLOCKS, TRAINING, choose
+from .backend import TRAINING, choose
 from .grid import BlockGrid, StackGrid
 
 
@@ -62,12 +62,11 @@ def _has_hooks(module: nn.Module) -> bool:
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
     precision = precision_now(codes.device)
-    halved = model.config.symmetric and backend_of(model, codes) in SYMMETRIC_BLOCKS
     x = codes
     for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        x = _block(block, x, geometry, precision, halved)
+        x = _block(block, x, geometry, precision)
     features = x[:, :: grid.sample]
-    if halved:  # both channels of a pair have one weight
+    if model.config.symmetric:  # both channels of a pair have one weight
         h = model.config.channels // 2
         here, partner = (half[..., :h] for half in features.chunk(2, -1))
         logits = F.linear(here + partner, model.head.weight[:, :h], model.head.bias)
@@ -76,7 +75,7 @@ def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     return logits.transpose(1, 2)
 
 
-def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str, halved: bool) -> Tensor:
+def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
     # what pairs of channels share counts for both; norms are over their positions together
@@ -105,29 +104,16 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str, halved:
         tap=block.tap // grid.grid_in,
         eps=norm1.eps if batch_norm else 0.0,
         precision=precision,
-        symmetric=halved,
+        symmetric=block.symmetric,
     )
     if batch_norm:
-        pooled = _pooled if block.symmetric else _as_they_are
-        _move_on(norm1, *pooled(mean1, var1), len(x) * length1 * together)
-        _move_on(norm2, *pooled(mean2, var2), len(x) * length2 * together)
+        _move_on(norm1, mean1, var1, len(x) * length1 * together)
+        _move_on(norm2, mean2, var2, len(x) * length2 * together)
     return y
 
 
 def _itself(tensor: Tensor, *axes: int) -> Tensor:
     return tensor
-
-
-def _as_they_are(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-    return mean, var
-
-
-def _pooled(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-    """(C,) each -> (C/2,): mean and biased variance of both channels of a pair together."""
-    (mean1, mean2), (var1, var2) = (
-        (x[: len(x) // 2], x.flip(0)[: len(x) // 2]) for x in (mean, var)
-    )
-    return (mean1 + mean2) / 2, (var1 + var2) / 2 + ((mean1 - mean2) / 2).square()
 
 
 def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:
@@ -144,8 +130,9 @@ def _code_residual(block: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _move_on(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
-    """Running statistics as nn.BatchNorm2d moves them: the variance unbiased."""
+    """Running statistics as nn.BatchNorm2d moves them: the variance unbiased. What is of every
+    channel is equal over a pair where a norm has one for both."""
     norm.num_batches_tracked += 1
     share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean, share)
-    norm.running_var.lerp_(var * (count / (count - 1)), share)
+    norm.running_mean.lerp_(mean[: norm.num_features], share)
+    norm.running_var.lerp_(var[: norm.num_features] * (count / (count - 1)), share)

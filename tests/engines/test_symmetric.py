@@ -6,8 +6,7 @@ from numerics import assert_close
 from support.engine import Shape, every_engine, random_codes, score, symmetric_weights
 from truth import reverse_complement, truth
 
-from tcnfast.base.errors import TcnfastError
-from tcnfast.engines import backend, halved, ops, pairs, reference
+from tcnfast.engines import halved, pairs, reference
 
 SHAPES = [
     Shape(6, 3, 5, 4, stride=1),
@@ -51,12 +50,6 @@ def test_rows_in_pair_order():
     maps = torch.randn(2, 6, 1, 5)
     assert torch.equal(pairs.to_channels(pairs.to_positions(maps)), maps)
     assert torch.equal(pairs.to_positions(maps)[0, 1, :, 2], maps[0, [1, 4], 0, 2])
-
-
-def test_a_backend_without_symmetric_blocks_says_so():
-    for name in {"cpu", "triton"} - set(backend.SYMMETRIC_BLOCKS):
-        with pytest.raises(TcnfastError, match=f"{name} cannot run: it has no symmetric blocks"):
-            ops.implementation(torch.device("cpu"), "fp32", backend=name, symmetric=True)
 
 
 # the halved form

@@ -292,7 +292,8 @@ def test_without_data_it_is_not_calibrated(run, home, tmp_path):
     assert record["models"] == [[x, ModelFolder(home / x).hash] for x in ("a", "wide", "b")]
     card = (tmp_path / "mean" / "README.md").read_text()
     assert "mean of the logits of 3 networks" in card and "Not calibrated" in card
-    fails(run("scan", "g.fa", "-m", "mean"), "has no thresholds.tsv")
+    (tmp_path / "g.fa").write_text(">a\n" + "ACGT" * 40 + "\n")
+    fails(run("scan", tmp_path / "g.fa", "-m", "mean"), "has no thresholds.tsv")
     assert "batch norm" not in err
     code, _, err = run("average", home / "a", home / "b", "-o", "one", "--how", "weights", "-q")
     assert code == 0 and "its batch norm holds the mean of its members' statistics" in err

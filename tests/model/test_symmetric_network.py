@@ -13,7 +13,7 @@ from truth import reverse_complement
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import training_pass
-from tcnfast.engines.backend import SYMMETRIC_BLOCKS, TRAINING, VARIABLE, why_not
+from tcnfast.engines.backend import TRAINING, VARIABLE, why_not
 from tcnfast.engines.plan import Plan
 from tcnfast.model import tcn
 from tcnfast.model.calibrate import scale_head
@@ -233,8 +233,6 @@ WAYS.append(("triton", "batch", 0.4))  # in its interpreter, seconds
 @pytest.mark.parametrize("backend, norm, dropout", WAYS)
 def test_it_trains_in_kernels_as_in_plain_modules(backend, norm, dropout, make_codes, monkeypatch):
     """Logits, gradients of the halves, and running statistics."""
-    if norm == "batch" and backend not in SYMMETRIC_BLOCKS:
-        pytest.skip("its batch norm does not pool over pairs")
     monkeypatch.setenv(VARIABLE, backend)
     if reason := why_not(TRAINING, torch.device("cpu"), "fp32"):
         pytest.skip(reason)

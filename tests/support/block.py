@@ -236,7 +236,7 @@ def run_engine(case, block, x, dy, masks, precision):
     if case.index == 0:
         residual = code_residual(block).to(device)
     else:
-        run = ops.implementation(x.device, precision, symmetric=case.symmetric)
+        run = ops.implementation(x.device, precision)
         padded = run.padded_channels(case.channels, precision, case.symmetric)
         inputs = to_engine(x, padded, case.symmetric).requires_grad_()
     y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
