@@ -8,6 +8,8 @@ models    encode-v1, one strand, with lists and without, on random letters and o
 strands   encode-v1 on both strands against a symmetric network of its width in one pass: direct,
           halved, and halved with lists. Pairs of the symmetric one have encode-v1's filters; their
           biases are moved, layer by layer, until as many activations are 0 as in encode-v1.
+          `--others`: and (e) the fastest of the other runtimes (cpu_sides.py) in each precision,
+          on the plain network's two strands and on the symmetric one's whole weights in one pass.
 
 One thread, its processor time, medians of sides that take turns. Cases are chosen by name; rows go
 to results/zeros.csv, unless `--dry`.
@@ -25,6 +27,7 @@ from torch import Tensor
 
 import tcnfast
 from benchmarks.harness import GENOME, PROCESSOR, append, compare, parser, report, show
+from benchmarks.kernels.others import Network, fastest_other
 from tcnfast.engines import cpu_engine, pairs, reference
 from tcnfast.engines.cpu_engine import ISA_VARIABLE
 from tcnfast.engines.grid import StackGrid, stack_grid
@@ -193,7 +196,7 @@ def strands(args: argparse.Namespace) -> None:
         found = shares_of(network, model.config.grid(32), letters(2**13))
         print(" ".join(f"{share:.3f}" for block in found for share in block))
     for stride, bases in BASES.items():
-        grid = model.config.grid(stride)
+        grid, rivals = model.config.grid(stride), {}
         codes = letters(bases + grid.receptive_field - stride)
         both = plain, plain.mirrored(grid)
         direct = (replace(paired, symmetric=False),)
@@ -212,9 +215,24 @@ def strands(args: argparse.Namespace) -> None:
             sides = {
                 name: lambda runs=r, x=codes: [run(x) for run in runs] for name, r in runs.items()
             }
+            if args.others and precision not in rivals:
+                rivals[precision] = others(model.config, stride, both, direct, precision, codes[0])
+            sides |= rivals.get(precision, {})
             _, medians = compare(sides, args.rounds, PROCESSOR)
             case = f"encode-v1 and its symmetric twin, {bases} bp, s={stride}, {isa} {precision}"
             report("zeros", case, medians, "(a) plain, both strands", args.dry)
+
+
+def others(config: TCNConfig, stride: int, both, direct, precision: str, codes: Tensor) -> dict:
+    """The sides (e)."""
+    form = "dense" if stride == 1 else "pruned"
+    other = fastest_other(Network(config, both[0]), form, precision, codes)
+    plain = [other.scorer(Network(config, weights)) for weights in both]
+    symmetric = other.scorer(Network(config, *direct))
+    return {
+        f"(e) {other.key}, plain, both strands": lambda: [run(codes) for run in plain],
+        f"(e) {other.key}, symmetric": lambda: symmetric(codes),
+    }
 
 
 CASES = {"density": density, "models": models, "strands": strands}
@@ -223,6 +241,7 @@ CASES = {"density": density, "models": models, "strands": strands}
 def main() -> None:
     flags = parser(__doc__, rounds=9)
     flags.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE")
+    flags.add_argument("--others", action="store_true", help="other runtimes too")
     args = flags.parse_args()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
