@@ -72,12 +72,12 @@ class HitFinder:
         self.units = [whole_units(motif, self.background) for motif in motifs]
         self.cutoffs = [self.tail(index).cutoff(p_value) for index in range(len(self.units))]
 
-    @property
+    @cached_property
     def widths(self) -> np.ndarray:
         """Columns of each motif, int64 (motifs,)."""
         return np.array([len(units) for units in self.units], np.int64)
 
-    @property
+    @cached_property
     def highest(self) -> np.ndarray:
         """Score of the best site of each motif, in units: int64 (motifs,)."""
         return np.array([units.max(1).sum() for units in self.units], np.int64)
