@@ -9,8 +9,7 @@ Sides take turns; medians over rounds. Before that each side's loss is held agai
 Memory is the growth of the peak resident set over three steps in a process of its own.
 
 `--symmetric` compares the engine's own steps, seconds of one thread, first kernel 19: of a plain
-network, and of a symmetric one of equal width with full weights (direct; there each channel has
-batch statistics of its own) and in the halved form.
+network, and of a symmetric one of equal width. (Rows "direct" are of an engine that had that form.)
 
 `--rounds N`, `--sides REGEX`, `--cases REGEX`, `--dry` (no results written).
 """
@@ -22,15 +21,13 @@ import gc
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import torch
 
 from benchmarks.harness import PROCESSOR, RESTED, append, compare, report
 from benchmarks.kernels.torch_stacks import conv1d_dense
-from tcnfast.engines import cpu_engine, training_pass
+from tcnfast.engines import cpu_engine
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.train.losses import masked_bce
@@ -173,26 +170,16 @@ def measure(case: str, sides: list[str], rounds: int) -> list[dict]:
     return rows
 
 
-def in_direct_form(step: Step) -> Callable[[], float]:
-    def run() -> float:
-        with mock.patch.object(training_pass, "SYMMETRIC_BLOCKS", ()):
-            return step()
-
-    return run
-
-
 def measure_symmetric(case: str, precision: str, rounds: int, dry: bool) -> None:
     sides = {}
-    for name in ("plain", "symmetric, direct", "symmetric, halved"):
+    for name in ("plain", "symmetric, halved"):
         config = dict(first_kernel=19, symmetric=name != "plain")
         step = Step(f"pruned engine {precision}", case, **config)
-        side = in_direct_form(step) if name.endswith("direct") else step
         torch.manual_seed(1)
-        loss, expected = side(), first_loss(case, **config)
-        form = "dense" if name.endswith("direct") else "pruned"
+        loss, expected = step(), first_loss(case, **config)
         error = abs(loss - expected) / expected
-        assert error < TOLERANCE[f"{form} {precision}"], f"{name}: loss {loss}, float64 {expected}"
-        sides[name] = side
+        assert error < TOLERANCE[f"pruned {precision}"], f"{name}: loss {loss}, float64 {expected}"
+        sides[name] = step
     _, medians = compare(sides, rounds, PROCESSOR)
     shape = f"{case}, C=64 k=3 first=19, 1 thread"
     report("train_symmetric", f"{shape}, {cpu_engine.isa()} {precision}", medians, "plain", dry)
