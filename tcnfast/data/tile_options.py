@@ -22,6 +22,7 @@ _STRANDS = (
 _ENRICHED = "share of tiles laid over a bound peak"
 _HARD = "share of tiles laid over the worst false positives of the last epoch"
 _MUTATE = "share of a tile's bases drawn anew at random at first; falls to none"
+_UNLABELLED_SHARE = "share of tiles taken from sequence without labels, where there is some"
 
 
 def count(default: int, help: str, group: str, unit: str = "N", least: int = 1) -> int:
@@ -45,12 +46,13 @@ class TileOptions(Options):
     label_power: float = option(0.5, "1 draws peaks evenly, 0 labels", unit="P", group=TILES)
     hard: float = _share(0.0, _HARD)
     mutate: float = _share(0.05, _MUTATE)
+    unlabelled_share: float = _share(0.25, _UNLABELLED_SHARE)
     edge: str = option("hard", _EDGE, choices=EDGES, group=TILES)
     strands: str = option("one", _STRANDS, choices=STRANDS, group=TILES)
     seed: int = seed_option("weights, tiles and dropout")
 
     def check(self) -> None:
-        for name in ("enriched", "hard", "mutate"):
+        for name in ("enriched", "hard", "mutate", "unlabelled_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TcnfastError(f"{self.named(name)}: must be within 0 and 1")
         if self.enriched + self.hard > 1:

@@ -13,6 +13,7 @@ from ..genome.genome import Region
 from ..genome.labels import AMBIGUOUS, BOUND, sweep
 from .dataset import Dataset
 from .tile_options import TileOptions
+from .unlabelled import UnlabelledTiles
 
 # share of a bound bin that a peak must cover where edges are masked: halfway between what the usual
 # label rule asks for and all
@@ -62,6 +63,10 @@ class TileSampler:
     batches; the mean over tiles, each of which has a share of its own from none to twice the mean.
     It falls linearly to none, so that training ends on true sequence. N stays N.
 
+    ``reach``: bases more on either side of each tile, for networks that look further than
+    ``receptive_field``; N outside its region. ``unlabelled``: where the last tiles of a batch come
+    from, a share ``unlabelled_share``; all their targets are AMBIGUOUS.
+
     ``sampler.batch(index)`` depends on the seed, the index and the hard
     places alone.
     """
@@ -73,8 +78,13 @@ class TileSampler:
         receptive_field: int,
         options: TileOptions,
         batches: int = 0,
+        reach: int = 0,
+        unlabelled: UnlabelledTiles | None = None,
     ) -> None:
-        self.dataset, self.options = dataset, options
+        self.dataset, self.options, self.reach = dataset, options, reach
+        self.unlabelled = unlabelled
+        share = options.unlabelled_share if unlabelled else 0.0
+        self._labelled = options.batch_size - round(share * options.batch_size)
         self.mutated = MUTATED * batches
         self.half = receptive_field // 2
         self.tile_length = receptive_field + (options.tile_steps - 1) * options.stride
@@ -111,8 +121,9 @@ class TileSampler:
         self._hard = places or Places(none, none, np.zeros(0))
 
     def batch(self, index: int) -> Batch:
-        """The batch of this number: ``batch_size`` tiles of ``tile_length`` bases."""
-        options, tiles = self.options, self.options.batch_size
+        """The batch of this number: ``batch_size`` tiles of ``tile_length`` bases, and ``reach`` on
+        either side."""
+        options, tiles = self.options, self._labelled
         rng = np.random.default_rng([options.seed, index])
         shares = options.enriched, options.hard if len(self._hard.middle) else 0.0
         paired = options.strands != "one"
@@ -123,8 +134,8 @@ class TileSampler:
         if paired:
             region, start = np.tile(region, 2), np.tile(start, 2)
             flip = np.concatenate([flip, ~flip])
-        codes = np.empty((tiles, self.tile_length), np.uint8)
-        shape = tiles, options.tile_steps, len(self.dataset.labels)
+        shape = options.batch_size, options.tile_steps, len(self.dataset.labels)
+        codes = np.empty((shape[0], self.tile_length + 2 * self.reach), np.uint8)
         targets = np.zeros(shape, np.uint8)
         cover = np.zeros(shape if options.edge != "hard" else (0, 0, 0), np.float32)
         rule = self.dataset.label_bin, self.dataset.min_overlap, options.edge == "mask"
@@ -132,8 +143,12 @@ class TileSampler:
         for area in np.unique(region):
             chrom, first, _ = self.regions[area]
             here, table = region == area, self._tables[chrom]
-            _cut(self._codes[area], first, here, start, flip, codes)
-            _label(*table, here, centre, flip, options.stride, *rule, targets, cover)
+            _cut(self._codes[area], first + self.reach, here, start, flip, codes[:tiles])
+            labels = targets[:tiles], cover[:tiles]
+            _label(*table, here, centre, flip, options.stride, *rule, *labels)
+        if tiles < len(codes):
+            codes[tiles:] = self.unlabelled.draw(rng, len(codes) - tiles)
+            targets[tiles:] = AMBIGUOUS
         if options.mutate and index < self.mutated:
             _mutate(rng, 2 * options.mutate * (1 - index / self.mutated), codes)
         return Batch(codes, targets, cover if options.edge == "soft" else None)
@@ -199,14 +214,14 @@ def _draw(
 
 @jit
 def _cut(area, area_start, chosen, start, flip, codes):
-    """Bases of the chosen tiles, out of the codes of their region."""
+    """Bases of the chosen tiles, out of the codes of their region; N outside of it."""
     length = codes.shape[1]
     for tile in range(codes.shape[0]):
         if not chosen[tile]:
             continue
         offset = start[tile] - area_start
         for base in range(length):
-            code = area[offset + base]
+            code = area[offset + base] if 0 <= offset + base < area.size else 4
             if flip[tile]:
                 codes[tile, length - 1 - base] = 3 - code if code < 4 else code
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..model.ensemble import Ensemble
 from ..model.metrics import MIN_POSITIVES
 from ..model.tcn import TCN
 from ..model.thresholds import PRECISIONS
+from .losses import TEACHER_SHARE
 from .train_config import TrainConfig
 
 _TRAINED = """\
@@ -66,6 +68,20 @@ label are in scores.valid.tsv and scores.test.tsv.
 | threshold | precision | recall |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 """
+_TAUGHT = """\
+## Teachers
+
+It learned from the labels and from the mean logits, both strands, of the networks below, on the \
+same sequence: where a label is known, the teachers have {share:g} of the loss; where it is \
+ambiguous, all of it. What they were trained on, their own cards say.
+
+{listed}
+
+{unlabelled}"""
+_UNLABELLED = (
+    "A share of the tiles came from {files}, without labels. Contigs of the names above lack the "
+    "validation and test regions; sequence like theirs elsewhere in these files is not known.\n\n"
+)
 _AVERAGES = {
     "logits": "An ensemble: the mean of the logits of {} networks.",
     "weights": "One network: the mean of the weights of {}.",
@@ -80,6 +96,16 @@ may have been trained on other data: their own cards say.
 {inputs}
 
 """
+
+
+def taught_words(
+    config: TrainConfig, teachers: list[tuple[str, str]], unlabelled: Iterable[str]
+) -> str:
+    """What the card says of teachers, names and SHA-256, and of sequence without labels."""
+    share = TEACHER_SHARE if config.teacher_share is None else config.teacher_share
+    files = [Path(path).name for path in unlabelled]
+    rest = _UNLABELLED.format(files=", ".join(files)) if files else ""
+    return _TAUGHT.format(share=share, listed=_files(teachers), unlabelled=rest)
 
 
 def trained_card(

@@ -33,6 +33,9 @@ def save(path: str | Path, training: Training) -> None:
     }
     if training.average is not None:
         tensors |= _prefixed("average", training.average.model.state_dict())
+    if training.teachers is not None:
+        names = "slope", "intercept"
+        tensors |= _prefixed("teachers", dict(zip(names, training.teachers.scaling, strict=True)))
     for index, state in training.optimiser.state_dict()["state"].items():
         tensors |= _prefixed(f"optimiser.{index}", state)
     if training.sampler.hard_places is not None:
@@ -67,6 +70,9 @@ def load(path: str | Path, training: Training) -> None:
         if training.average is not None:
             training.average.model.load_state_dict(_without("average", tensors))
             training.average.steps = record["average_steps"]
+        if training.teachers is not None:
+            taught = _without("teachers", tensors)
+            training.teachers.scaling = taught["slope"], taught["intercept"]
         _load_optimiser(training.optimiser, _without("optimiser", tensors))
         hard = {key: tensor.numpy() for key, tensor in _without("hard", tensors).items()}
         training.sampler.set_hard(Places(**hard) if hard else None)

@@ -12,6 +12,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.progress import Progress
 from ..data.dataset import Dataset
+from ..data.unlabelled import UnlabelledTiles
 from ..engines import cpu_engine
 from ..engines.plan import Plan
 from ..genome.genome import Region
@@ -20,6 +21,7 @@ from ..model.metrics import MIN_POSITIVES
 from ..model.tcn import TCN
 from . import checkpoint
 from .epochs import Epoch
+from .teachers import Teachers
 from .train_config import TrainConfig
 from .training import Training
 
@@ -53,6 +55,8 @@ def fit(
     saved: str | Path | None = None,
     on_resume: Callable[[list[Epoch]], None] | None = None,
     make_plan: Callable[..., Plan] = Plan,
+    teachers: Teachers | None = None,
+    unlabelled: UnlabelledTiles | None = None,
 ) -> list[Epoch]:
     """Train ``model`` in place; it ends with the weights of the epoch whose macro-AP on ``valid``
     was best, averaged ones where ``config.ema`` asks for them. Steps run on the backend that a
@@ -62,11 +66,14 @@ def fit(
     validated. ``saved`` is a file that then gets all that training depends on; where it exists
     already, training goes on from it, after ``on_resume(earlier epochs)``, and ends with the same
     weights. ``make_plan(model, device, precision, stride)`` makes the model ready for scoring.
+    ``teachers``: networks whose logits are learned beside the labels, as ``config.teacher_share``
+    and ``config.temperature`` have it; ``unlabelled``: where further tiles for them come from.
 
     Raises TcnfastError where the loss stops being finite, and where ``saved`` is broken.
     """
     check_valid_regions(dataset, valid, model.receptive_field, config.stride)
-    training = Training(model, dataset, train, valid, config, device, make_plan)
+    lessons = teachers, unlabelled
+    training = Training(model, dataset, train, valid, config, device, make_plan, *lessons)
     if saved is not None and Path(saved).exists():
         checkpoint.load(saved, training)
         log.info("going on after step %d of %d", training.step, config.steps)

@@ -1,4 +1,4 @@
-"""What training minimises: losses of single labels, and of the two strands of a tile.
+"""What training minimises: losses of single labels, of teachers, and of the two strands of a tile.
 
 bce: binary cross-entropy.
 focal: Lin, Goyal, Girshick, He and Dollár 2017, "Focal loss for dense object detection"
@@ -23,6 +23,7 @@ from .train_config import TrainConfig
 # the values that the papers found best
 GAMMA = 2.0
 GAMMA_POSITIVE, GAMMA_NEGATIVE, MARGIN = 0.0, 4.0, 0.05
+TEACHER_SHARE, TEMPERATURE = 0.5, 1.0
 
 
 def masked_bce(
@@ -69,26 +70,56 @@ def masked_asymmetric(
 
 
 def batch_loss(
-    logits: Tensor, targets: Tensor, cover: Tensor | None, config: TrainConfig
+    logits: Tensor,
+    targets: Tensor,
+    cover: Tensor | None,
+    config: TrainConfig,
+    taught: Tensor | None = None,
 ) -> Tensor:
     """Loss of a batch's logits (N, labels, P), float32, as ``config`` has it.
 
     Unless ``config.strands`` is "one", row N/2 + i is the other strand of row i: its score of a
     base is at the mirrored position. All windows take part in ``strand_loss``, ambiguous ones too:
-    that strands agree needs no label.
+    that strands agree needs no label. ``taught``: logits of teachers, float32 (N, P, labels).
     """
     if config.strands == "one":
-        return _label_loss(logits, targets, cover, config)
+        return _lesson_loss(logits, targets, cover, taught, config)
     half = len(logits) // 2
     plus, minus = logits[:half], logits[half:].flip(-1)
     if config.strands == "mean":
-        cover = None if cover is None else cover[:half]
-        loss = _label_loss((plus + minus) / 2, targets[:half], cover, config)
+        lesson = (None if x is None else x[:half] for x in (targets, cover, taught))
+        loss = _lesson_loss((plus + minus) / 2, *lesson, config)
     else:
-        loss = _label_loss(logits, targets, cover, config)
+        loss = _lesson_loss(logits, targets, cover, taught, config)
     if config.strand_loss:
         loss = loss + config.strand_loss * (plus - minus).square().mean()
     return loss
+
+
+def _lesson_loss(
+    logits: Tensor,
+    targets: Tensor,
+    cover: Tensor | None,
+    taught: Tensor | None,
+    config: TrainConfig,
+) -> Tensor:
+    """Loss of labels and of teachers, the mean over all labels of all windows. Where a label is
+    known, the teachers have ``teacher_share`` of the weight; where it is ambiguous, all of it.
+
+    Teachers' probabilities at a temperature T are learned by the student's at T; the factor T^2
+    keeps gradients alike (Hinton, Vinyals and Dean 2015).
+    """
+    if taught is None:
+        return _label_loss(logits, targets, cover, config)
+    share = _given(config.teacher_share, TEACHER_SHARE)
+    temperature = _given(config.temperature, TEMPERATURE)
+    known = (targets != AMBIGUOUS).transpose(1, 2).to(logits.dtype)
+    soft = torch.sigmoid(taught.transpose(1, 2) / temperature)
+    learned = F.binary_cross_entropy_with_logits(
+        logits / temperature, soft, weight=1 - (1 - share) * known, reduction="sum"
+    )
+    labelled = _label_loss(logits, targets, cover, config) * known.sum()
+    return ((1 - share) * labelled + temperature**2 * learned) / known.numel()
 
 
 def _label_loss(

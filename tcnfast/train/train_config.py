@@ -12,13 +12,17 @@ from ..model.tcn_config import FIRST_KERNEL, SHAPE, TCNConfig, TCNShape
 
 LOSSES = ("bce", "focal", "asymmetric")
 PRECISIONS = ("auto", "fp32", "bf16")
-SCHEDULE, LOSS = "schedule", "loss"  # headings of the help
+SCHEDULE, LOSS, TEACHERS = "schedule", "loss", "teachers"  # headings of the help
 
 _ACCUMULATE = "batches for one step; batch norm takes its statistics from each alone"
 _PATIENCE = "stop after so many epochs without a better one; 0: never"
 _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
+_TEACHER = "models whose mean logits are learned beside the labels"
+_TEACHER_SHARE = "weight of the teachers where a label is known, else they have all (default 0.5)"
+_TEMPERATURE = "divides the teachers' and the student's logits (default 1)"
+_UNLABELLED = "more sequence, FASTA or .2bit; validation and test regions in it are left out"
 
 
 def _of_loss(help: str, unit: str = "G", **limit: float) -> float | None:
@@ -52,6 +56,10 @@ class TrainConfig(TileOptions):
     margin: float | None = _of_loss(_MARGIN, "P", below=1)
     positive_weight: float = option(1.0, "weight of bound labels", unit="W", group=LOSS)
     strand_loss: float = option(0.0, _STRAND_LOSS, unit="W", least=0, group=LOSS)
+    teacher_share: float | None = option(
+        None, _TEACHER_SHARE, kind=float, unit="SHARE", least=0, group=TEACHERS
+    )
+    temperature: float | None = option(None, _TEMPERATURE, kind=float, unit="T", group=TEACHERS)
 
     def check(self) -> None:
         TileOptions.check(self)
@@ -75,6 +83,10 @@ class TrainConfig(TileOptions):
                 return f"{named(name)}: belongs to loss {owner}, not {self.loss}"
         if self.strands == "one" and self.strand_loss:
             return f"{named('strand_loss')}: needs {setting('strands')} both or mean"
+        if self.teacher_share is not None and self.teacher_share > 1:
+            return f"{named('teacher_share')}: must be within 0 and 1"
+        if self.temperature is not None and not self.temperature > 0:
+            return f"{named('temperature')}: must be above 0"
         return None
 
 
@@ -90,17 +102,35 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
         group=SHAPE,
     )
     min_peaks: int = count(200, "drop labels with fewer training peaks", TILES)
+    teacher: tuple[str, ...] = option(
+        (), _TEACHER, kind=str, unit="MODEL", many=True, group=TEACHERS
+    )
+    unlabelled: tuple[str, ...] = option(
+        (), _UNLABELLED, kind=str, unit="FASTA", many=True, group=TEACHERS
+    )
     tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
 
     def check(self) -> None:
         DataOptions.check(self)
         TrainConfig.check(self)
         self.shape(["label"])
+        self._check_teachers()
         if self.symmetric and self.strands != "one":
             raise TcnfastError(
                 f"{setting('strands', self.strands)}: the strands of a symmetric network score the "
                 f"same; leave out {setting('strands')} or {setting('symmetric', True)}"
             )
+
+    def _check_teachers(self) -> None:
+        given = dict(
+            teacher_share=self.teacher_share is not None,
+            temperature=self.temperature is not None,
+            unlabelled=bool(self.unlabelled),
+        )
+        for name in [name for name in given if given[name] and not self.teacher]:
+            raise TcnfastError(f"{setting(name)}: needs {setting('teacher')}")
+        if self.unlabelled and self.strands != "one":
+            raise TcnfastError(f"{setting('unlabelled')}: needs {setting('strands', 'one')}")
 
     def shape(self, labels: list[str], **more: int) -> TCNConfig:
         """The shape of a network with these labels."""

@@ -16,15 +16,17 @@ from ..base.run_folder import RunFolder, file_hash
 from ..data.data_options import DataOptions
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
-from ..genome.genome import Region
+from ..data.unlabelled import UnlabelledTiles
+from ..genome.genome import Genome, Region
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from ..pwm.meme import read_meme
-from .card import trained_card
+from .card import taught_words, trained_card
 from .epochs import Epoch, EpochLog
 from .fit import fit
 from .motif_init import set_motif_filters
 from .publish import publish
+from .teachers import Teachers
 from .train_config import TrainConfig, TrainOptions
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def train_model(
         return (folder.work / CHECKPOINT).exists()
 
     with ExitStack() as opened:
-        job = _Job(opened, data, options, config)
+        job = _Job(opened, data, options, config, run.device)
         folder = RunFolder(
             out, "train", run, key=job.key, resumable=True, worth_keeping=an_epoch_is_done
         )
@@ -62,8 +64,9 @@ class _Job:
         data: str | Path | None,
         options: TrainOptions,
         config: TrainConfig,
+        device: str,
     ) -> None:
-        self.options, self.config = options, config
+        self.options, self.config, self._device = options, config, device
         self._opened, self._data = opened, data
 
     @cached_property
@@ -88,9 +91,30 @@ class _Job:
         return model
 
     @cached_property
+    def teachers(self) -> Teachers | None:
+        """The networks that it learns from beside the labels."""
+        if not self.options.teacher:
+            return None
+        model, config = self.model, self.config
+        about = config.stride, self._device, config.precision
+        return Teachers(self.options.teacher, model.labels, model.receptive_field, *about)
+
+    @cached_property
+    def unlabelled(self) -> UnlabelledTiles | None:
+        """Sequence that only its teachers have a word on."""
+        if not self.options.unlabelled:
+            return None
+        genome = self._opened.enter_context(Genome(*self.options.unlabelled))
+        config, source = self.config, self.source
+        window = self.model.receptive_field + 2 * self.teachers.reach
+        length = window + (config.tile_steps - 1) * config.stride
+        held_out = [*source.split["valid"], *source.split["test"]]
+        return UnlabelledTiles(genome, length, held_out, source.dataset.genome.sizes)
+
+    @cached_property
     def inputs(self) -> list[tuple[str, str]]:
         """File name and SHA-256 of all that the model is made from."""
-        files = [path for path in (self.options.motifs,) if path]
+        files = [path for path in (self.options.motifs, *self.options.unlabelled) if path]
         return [*self.source.inputs, *((Path(path).name, file_hash(path)) for path in files)]
 
     def key(self) -> dict:
@@ -101,6 +125,7 @@ class _Job:
             "min_peaks": self.options.min_peaks,
             "shape": shape,
             "config": asdict(self.config),
+            "teachers": self.teachers.inputs if self.teachers else [],
         }
 
     def train(self, folder: RunFolder, run: Run) -> None:
@@ -110,6 +135,8 @@ class _Job:
         log.info("%d labels, %d dropped for want of peaks", len(dataset.labels), len(dropped))
         if model.config.symmetric:
             log.info("symmetric network: both strands score the same, one pass gives both")
+        if self.teachers:
+            log.info("it learns from the labels and from %d networks", self.teachers.networks)
         epochs = EpochLog(folder.result, self.options.tensorboard)
 
         def on_epoch(judged: TCN, epoch: Epoch, is_best: bool) -> None:
@@ -128,8 +155,12 @@ class _Job:
             run.progress,
             saved=folder.work / CHECKPOINT,
             on_resume=epochs.resume,
+            teachers=self.teachers,
+            unlabelled=self.unlabelled,
         )
         card = trained_card(folder.path.name, model, dataset, dropped, split, config, self.inputs)
+        if self.teachers:
+            card += taught_words(config, self.teachers.inputs, self.options.unlabelled)
         scores = publish(model, dataset, split, folder.result, card, config.stride, run)
         folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
         log.info("model in %s", folder.path)

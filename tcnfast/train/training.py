@@ -18,6 +18,7 @@ from ..base.errors import TcnfastError
 from ..base.progress import Progress
 from ..data.dataset import Dataset
 from ..data.training_tiles import TileSampler
+from ..data.unlabelled import UnlabelledTiles
 from ..engines.plan import Plan
 from ..evaluate.predict import evaluate
 from ..genome.genome import Region
@@ -27,7 +28,10 @@ from .ema import WeightAverage
 from .epochs import Epoch
 from .hard import find_hard
 from .losses import batch_loss
+from .teachers import Teachers
 from .train_config import TrainConfig
+
+SCALING_BATCHES = 16  # that teachers' logits are fitted to
 
 T = TypeVar("T")
 
@@ -88,16 +92,24 @@ class Training:
         config: TrainConfig,
         device: str = "auto",
         make_plan: Callable[..., Plan] = Plan,
+        teachers: Teachers | None = None,
+        unlabelled: UnlabelledTiles | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.model, self.dataset, self.valid, self.config = model, dataset, valid, config
         batches = config.steps * config.accumulate
-        self.sampler = TileSampler(dataset, train, model.receptive_field, config, batches)
+        self.teachers, reach = teachers, teachers.reach if teachers else 0
+        self.sampler = TileSampler(
+            dataset, train, model.receptive_field, config, batches, reach, unlabelled
+        )
         options = dict(device=device, precision=config.precision, stride=config.stride)
         self._plan = partial(make_plan, **options)
         self.probe = self._plan(model)
         model.to(self.probe.device)
         model.set_label_rates(label_rates(self.sampler))
+        if teachers:  # the last batches: of true sequence, with no base drawn anew
+            last = range(max(0, batches - SCALING_BATCHES), batches)
+            teachers.scale_to(self.sampler.batch(index) for index in last)
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.optimiser = make_optimiser(model, config, self.probe.device)
         self._network = model.unfused() if self.probe.backend == "reference" else model
@@ -185,8 +197,13 @@ class Training:
             yield loss
 
     def _batch(self, index: int) -> list[torch.Tensor | None]:
-        """A batch of the sampler as tensors, on their way to the device."""
+        """A batch of the sampler, and what teachers say of it, as tensors on their way to the
+        device."""
         tensors = [None if x is None else torch.from_numpy(x) for x in self.sampler.batch(index)]
+        if self.teachers:
+            tensors.append(self.teachers.logits(tensors[0], self.config.tile_steps).cpu())
+        if reach := self.sampler.reach:
+            tensors[0] = tensors[0][:, reach:-reach].contiguous()
         if self.probe.device.type == "cuda":
             tensors = [None if x is None else x.pin_memory() for x in tensors]
         return tensors
@@ -219,12 +236,12 @@ def _step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
     for batch in batches:
-        codes, targets, cover = (
+        codes, targets, cover, *taught = (
             None if x is None else x.to(probe.device, non_blocking=True) for x in batch
         )
         with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
             logits = network.dense(codes, config.stride)
-        loss = batch_loss(logits.float(), targets, cover, config) / len(batches)
+        loss = batch_loss(logits.float(), targets, cover, config, *taught) / len(batches)
         loss.backward()
         total = total + loss.detach()
     torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
