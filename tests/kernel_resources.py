@@ -9,17 +9,13 @@ kernel is compiled with the types and constants that it would have been launched
 """
 
 import argparse
-import re
-import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import triton
-from support.ahead import OPTIONS, SHARED, gpu, source_of
-from triton.runtime.jit import JITFunction
+from support.ahead import SHARED, cubin_of, recorded, registers_of
 
 from tcnfast.engines import ops, triton_blocks, triton_engine
 from tcnfast.engines.block_call import BlockCall, BlockGradients
@@ -34,20 +30,10 @@ LENGTH = 100_003  # bases, of no special form
 def launches(target):
     """(kernel, arguments by name, options) of everything that the default model launches there."""
     seen = []
-
-    def record(kernel, *args, grid, warmup, **given):
-        options = {name: given.pop(name) for name in OPTIONS if name in given}
-        seen.append((kernel, dict(zip(kernel.arg_names, args, strict=False)) | given, options))
-
-    chip = triton_engine.Chip(132, SHARED[target], target == "sm_90")
-    originals = JITFunction.run, triton_engine.Chip.of
-    JITFunction.run, triton_engine.Chip.of = record, lambda device: chip
-    try:
+    with recorded(target, lambda *launch: seen.append(launch[:3])):
         for symmetric in (False, True):
             infer(symmetric)
             train(symmetric)
-    finally:
-        JITFunction.run, triton_engine.Chip.of = originals
     return seen
 
 
@@ -97,15 +83,8 @@ def train(symmetric):
 
 def compile_for(target, kernel, arguments, options):
     """Registers, bytes spilled and bytes of shared memory."""
-    compiled = triton.compile(source_of(kernel, arguments), target=gpu(target), options=options)
-    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
-        file.flush()
-        command = [tool, "--dump-resource-usage", file.name]
-        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
-    return int(registers), int(stack), compiled.metadata.shared
+    cubin, shared = cubin_of(kernel, arguments, target, options)
+    return *registers_of(cubin), shared
 
 
 def variant(kernel, arguments):

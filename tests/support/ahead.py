@@ -1,8 +1,18 @@
 """Triton kernels compiled ahead of time, for a chip that need not be there."""
 
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
 import torch
+import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, make_backend
+from triton.runtime.jit import JITFunction
+
+from tcnfast.engines import triton_engine
 
 TYPES = {
     torch.bfloat16: "*bf16",
@@ -21,7 +31,28 @@ SHARED = {
     "sm_120": 101_376,
 }
 OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")  # of a launch, not of the kernel
+MULTIPROCESSORS = 132  # of an H100 and an H200
+TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"  # that Triton brings along
 ALIGNMENT = 16  # bytes: what Triton looks for in addresses, and a divisor in numbers
+
+
+@contextmanager
+def recorded(target, take):
+    """Launches through Triton run nothing: ``take(kernel, arguments by name, options, grid)`` gets
+    each, as on a ``target`` with MULTIPROCESSORS. Tensors need no memory ("meta")."""
+
+    def record(kernel, *args, grid, warmup=False, **given):
+        options = {name: given.pop(name) for name in OPTIONS if name in given}
+        arguments = dict(zip(kernel.arg_names, args, strict=False)) | given
+        take(kernel, arguments, options, grid)
+
+    chip = triton_engine.Chip(MULTIPROCESSORS, SHARED[target], target == "sm_90")
+    originals = JITFunction.run, vars(triton_engine.Chip)["of"]
+    JITFunction.run, triton_engine.Chip.of = record, lambda device: chip
+    try:
+        yield
+    finally:
+        JITFunction.run, triton_engine.Chip.of = originals
 
 
 def source_of(kernel, arguments, aligned=lambda tensor: True):
@@ -70,3 +101,25 @@ def compile_to(stage, source, target, options):
         if name == stage:
             return module, metadata
     raise ValueError(f"no stage {stage!r} among {', '.join(stages)}")
+
+
+def cubin_of(kernel, arguments, target, options):
+    """Machine code, and bytes of shared memory."""
+    compiled = triton.compile(source_of(kernel, arguments), target=gpu(target), options=options)
+    return compiled.asm["cubin"], compiled.metadata.shared
+
+
+def run_tool(name, cubin, *flags):
+    """What a program among TOOLS says of machine code."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [TOOLS / name, *flags, file.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def registers_of(cubin):
+    """Registers of a thread, and bytes of its stack, where registers that overflow go."""
+    usage = run_tool("cuobjdump", cubin, "--dump-resource-usage")
+    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
+    return int(registers), int(stack)
