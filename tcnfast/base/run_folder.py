@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import TcnfastError
+from .input_files import open_input
 from .options import Run, setting
 
 log = logging.getLogger(__name__)
@@ -311,6 +312,6 @@ def read_record(folder: str | Path, *commands: str) -> dict:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
+    """SHA-256 of the bytes of a file, or of what a pipe held."""
+    with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

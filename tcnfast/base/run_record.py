@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from .finite import check_finite
+
 
 def version() -> str:
     return metadata.version("tcnfast")
@@ -51,7 +53,9 @@ def unused_gpu(device: torch.device) -> str | None:
 
 
 def state_hash(model: torch.nn.Module) -> str:
-    """SHA-256 of a model's configuration, thresholds and weights in memory."""
+    """SHA-256 of a model's configuration, thresholds and weights in memory. Raises TcnfastError
+    where these are not finite."""
+    check_finite(model.state_dict(), "the model", "it can score nothing")
     digest = hashlib.sha256(repr((model.config, model.thresholds)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())

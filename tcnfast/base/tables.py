@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .errors import TcnfastError
+from .input_files import open_input, read_input_text
 
 
 def read_bytes(path: Path) -> bytes:
@@ -41,7 +42,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 def read_object(path: str | Path) -> dict:
     """The object in a JSON file; TcnfastError where it cannot be read or is none."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(read_input_text(path))
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -100,7 +101,7 @@ def read_arrays(path: str | Path, what: str, command: str) -> dict:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_input(path) as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except FileNotFoundError:
         raise TcnfastError(f"{path}: no such file; tcnfast {command} writes it") from None

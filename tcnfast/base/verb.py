@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from .input_files import kept_pipes
 from .options import Options, Run, Spec, option_fields, several
 
 R = TypeVar("R")
@@ -114,7 +115,8 @@ def verb(
             bound = inspect.signature(function).bind(*args, options=options, run=run, **words)
             for name in many & bound.arguments.keys():
                 bound.arguments[name] = several(bound.arguments[name])
-            return function(*bound.args, **bound.kwargs)
+            with kept_pipes():
+                return function(*bound.args, **bound.kwargs)
 
         name = command or function.__name__
         declared = Verb(name, help, inputs, kind, applies, call, show)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.input_files import read_input_text
 
 COLUMNS = ("label", "path", "ambiguous_path", "cell")
 
@@ -85,9 +87,9 @@ def read_tsv(path: Path) -> list[tuple[int, list[str]]]:
     """(line number, fields) of the lines of a tab-separated file that are neither empty nor, but
     for the first, comments. Raises TcnfastError where it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            rows = [(reader.line_num, fields) for fields in reader]
+        text = io.StringIO(read_input_text(path, "utf-8-sig"), newline="")
+        reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = [(reader.line_num, fields) for fields in reader]
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:

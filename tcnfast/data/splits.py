@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.input_files import read_input_text
 from ..genome.genome import Region, match_chroms, parse_region
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
     come back are 0-based half-open. Raises TcnfastError where parts are missing or overlap.
     """
     try:
-        parts = json.loads(Path(path).read_text())
+        parts = json.loads(read_input_text(path))
     except FileNotFoundError:
         names = ", ".join(SPLIT_NAMES)
         raise TcnfastError(

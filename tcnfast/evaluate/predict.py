@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_scores
 from ..data.dataset import Dataset
 from ..engines.plan import Plan
 from ..engines.segments import segment_length
@@ -26,7 +27,9 @@ def region_logits(
     for start in range(0, len(centres), steps):
         part = centres[start : start + steps]
         codes = dataset.genome.codes(region.chrom, part[0] - half, part[-1] + half + 1)
-        yield plan(codes).cpu().numpy()
+        logits = plan(codes).cpu()
+        check_scores(logits, f"the model at {region.chrom}:{part[0] + 1}-{part[-1] + 1}")
+        yield logits.numpy()
 
 
 def predict(

@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.input_files import read_input
 from .genome import GenomeError, match_chroms
 
 log = logging.getLogger(__name__)
@@ -290,7 +291,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[bytes]:
     """Lines of a file, plain or gzip. Raises IntervalError."""
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_input(path)
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         return data.removeprefix(codecs.BOM_UTF8).splitlines()
     except FileNotFoundError:

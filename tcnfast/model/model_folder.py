@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_finite
 from ..base.run_folder import RECORD, read_json
 from ..base.tables import read_bytes, read_frame, read_table, replace_file
 from .thresholds import Threshold, read_thresholds, write_thresholds
@@ -108,15 +109,17 @@ class ModelFolder:
         return digest.hexdigest()
 
     def state(self) -> dict:
-        """The tensors by name."""
+        """The tensors by name, all of them finite."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         path = self.path / WEIGHTS
         try:
-            return load(read_bytes(path))
+            state = load(read_bytes(path))
         except SafetensorError as error:
             raise TcnfastError(f"{path}: no safetensors file ({error})") from None
+        check_finite(state, str(path), "train it anew, or fetch it again")
+        return state
 
     def table(self):
         """pandas table of the labels: label, tf, cell and, of a calibrated model, the columns of
@@ -143,10 +146,12 @@ class ModelFolder:
         labels: list[str],
         thresholds: dict[str, Threshold] | None = None,
     ) -> ModelFolder:
-        """Write a model folder; each file under a temporary name first."""
+        """Write a model folder; each file under a temporary name first. Raises TcnfastError for
+        weights that are not finite."""
         from safetensors.torch import save
 
         folder = Path(folder)
+        check_finite(state, f"the model for {folder}", "nothing was written")
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         replace_file(folder / WEIGHTS, save(contiguous))

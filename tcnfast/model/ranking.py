@@ -119,13 +119,15 @@ def _walk(score, truth, cell, weights, fdrs, out):
         stale[:] = wrong
         found = False
         group = score[i]
-        while i < score.size and score[i] == group:
+        while True:  # NaN equals nothing, itself neither: a group of one
             if truth[i]:
                 found = True
                 _add(fresh, weights[cell[i]])
             else:
                 _add(wrong, weights[cell[i]])
             i += 1
+            if i == score.size or score[i] != group:
+                break
         if found:
             _score_group(hits, wrong, fresh, stale, bound, unbound, fdrs, out)
     for r in range(width):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.input_files import read_input
 
 DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
 
@@ -99,7 +100,7 @@ def information(probabilities: np.ndarray) -> np.ndarray:
 
 def _read_text(path: str | Path) -> str:
     try:
-        data = Path(path).read_bytes()
+        data = read_input(path)
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         return data.decode(errors="replace")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -47,4 +48,6 @@ def _state(path: Path) -> tuple[int, int, int] | None:
         status = os.stat(path)
     except OSError:
         return None
+    if stat.S_ISFIFO(status.st_mode):  # its times tell of those who write to it
+        return 0, 0, status.st_ino
     return status.st_size, status.st_mtime_ns, status.st_ino

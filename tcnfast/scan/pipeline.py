@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..base.finite import check_scores
 from ..engines.plan import Plan
 from ..engines.segments import segment_length
 from .compact import CompactDevice
@@ -167,6 +168,8 @@ class DenseDevice:
     def submit(self, batch: Batch) -> Ready:
         with self._stages.timed("compute"):
             logits = self._scorer(batch.codes)
+        # a step of each segment: weights that overflow do so anywhere
+        check_scores(torch.from_numpy(logits[:, :1]), "the model")
         with self._stages.timed("mask"):
             logits[batch.unknown] = np.nan
         return Ready([Segment(*pair) for pair in zip(batch.first_steps, logits, strict=True)])

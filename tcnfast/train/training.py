@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_finite
+from ..base.options import setting
 from ..base.progress import Progress
 from ..data.dataset import Dataset
 from ..data.training_tiles import TileSampler
@@ -155,6 +157,9 @@ class Training:
     def run_epoch(self, bar: Progress) -> bool:
         """Steps up to the end of the epoch, then validation; returns whether it is the best one."""
         loss = self._run_steps(bar)
+        # the last step's loss was finite, and yet its gradient may have carried the weights away
+        what = f"the network after step {self.step}"
+        check_finite(self.judged.state_dict(), what, f"lower {setting('learning_rate')}")
         config, plan = self.config, self._plan(self.judged.eval())
         scores = evaluate(plan, self.dataset, self.valid)
         self.epochs.append(Epoch(self.step, loss, self.seconds, scores))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..base.errors import TcnfastError
+from ..base.input_files import open_input
 
 CHUNK_ALLELES = 8192  # to a chunk, rounded up to whole records
 
@@ -156,7 +157,7 @@ class VariantFile:
 
     def _lines(self) -> Iterator[bytes]:
         try:
-            with open(self.path, "rb") as raw:
+            with open_input(self.path) as raw:
                 self.bytes = os.fstat(raw.fileno()).st_size
                 zipped = raw.peek(2)[:2] == b"\x1f\x8b"
                 for line in gzip.open(raw) if zipped else raw:

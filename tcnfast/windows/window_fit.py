@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_finite
 from ..base.jit import jit
+from ..base.options import setting
 from ..data.training_tiles import MUTATED
 from ..engines import backend as backends
 from ..engines import cpu_engine
@@ -87,6 +89,8 @@ def fit_windows(
     epochs, merits, best_state = [], [], None
     for _ in range(run.epochs):
         loss = run.epoch()
+        what = f"the network after step {run.step}"
+        check_finite(run.judged.state_dict(), what, f"lower {setting('learning_rate')}")
         scores, merit = _judge(run.judged, valid, config, device)
         epochs.append(Epoch(run.step, loss, time.monotonic() - started, scores))
         merits.append(merit)
