@@ -61,5 +61,12 @@ $(INSTALLED): pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.*)
 	$(BIN)/python -m pip install -q -e ".[dev]"
 	touch $@
 
+# the genome browser inside the page of a scan: another version of the npm package
+IGV ?= $(shell cat tcnfast/scan/igv/VERSION)
+igv:
+	cd tcnfast/scan/igv && npm pack --silent igv@$(IGV) && tar xzf igv-$(IGV).tgz package/dist/igv.min.js package/LICENSE \
+	  && gzip -9 -n -c package/dist/igv.min.js > igv.min.js.gz && mv package/LICENSE . && echo $(IGV) > VERSION \
+	  && rm -r package igv-$(IGV).tgz
+
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

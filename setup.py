@@ -80,7 +80,7 @@ setup(
     packages=find_packages(include=["tcnfast", "tcnfast.*"]) + ["tcnfast.kernels"],
     package_dir={"tcnfast.kernels": "kernels"},
     package_data={
-        "tcnfast": ["model/bundled/*/*", "pwm/databases/*", "base/templates/*"],
+        "tcnfast": ["model/bundled/*/*", "pwm/databases/*", "base/templates/*", "scan/igv/*"],
         "tcnfast.kernels": ["README.md"],
     },
     ext_modules=[

@@ -53,6 +53,7 @@ def main() -> None:
     picture = draw_locus(scan, args.output / "locus.png")
     print(f"\nCalls: {scan.path}/peaks/   picture: {picture}")
     print("hg19 chr20:34-36 Mb lies in the model's test region: it was never trained on.")
+    print(f"Open this page in a browser: {scan.path}/index.html")
 
 
 def print_table(scan: ScanFolder, model_name: str) -> None:

@@ -28,7 +28,7 @@ def render_page(template: str, **values) -> str:
     environment.filters["breakable"] = lambda text: escape(text).replace("@", Markup("<wbr>@"))
     return environment.get_template(template).render(
         glyphs=glyph_definitions(),
-        style=Markup((TEMPLATES / "report.css").read_text()),
+        style=Markup((TEMPLATES / "page.css").read_text()),
         version=version(),
         today=date.today().isoformat(),
         **values,

@@ -198,9 +198,14 @@ class RunFolder:
 
     # during and after it
 
-    def publish(self, record: dict[str, Any] | None = None) -> Path:
+    def publish(
+        self,
+        record: dict[str, Any] | None = None,
+        finish: Callable[[Path], object] = lambda result: None,
+    ) -> Path:
         """Make ``result`` the output and return ``path``. run.json holds the command, versions and
-        seconds of the run, ``record``, and the key."""
+        seconds of the run, ``record``, and the key. ``finish`` is called with ``result`` when it
+        is there: the last files may be made from it."""
         from .run_record import versions
 
         about = {
@@ -212,6 +217,7 @@ class RunFolder:
         }
         result = self.result
         (result / RECORD).write_text(json.dumps(about, indent=2) + "\n")
+        finish(result)
         if self.work.parent == self.path:
             _fill(self.path, result)
         else:

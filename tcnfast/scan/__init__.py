@@ -32,6 +32,7 @@ GENOME = Input("genome", "FASTA (plain, gzip or bgzip) or .2bit files", many=Tru
 DEFAULT_MODEL = "encode-v1"
 _MODEL_HELP = f"model folder or bundled name (default {DEFAULT_MODEL})"
 MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
+PAGE = "index.html"
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
 OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
 OF_BOTH = ("targets", "chroms", "within")
@@ -92,6 +93,13 @@ class ScanOptions(Options):
     track_floor: float = option(
         0.01, "bigWigs hold probabilities of P and more; 0: all", unit="P", least=0, below=1
     )
+    no_page: bool = option(False, "leave out index.html, the page that shows the calls")
+    page_labels: tuple[str, ...] | None = option(
+        None,
+        "labels that the page opens with, all of whose calls it holds (default: the best)",
+        kind=names,
+        unit="LABELS",
+    )
     motifs: str | None = option(
         None,
         "find the hits of the motifs in this file instead of scoring with a model",
@@ -146,6 +154,8 @@ def _say_how_many(scan: ScanFolder) -> None:
     what = "hits" if scan.of_motifs else "calls"
     total = scan.summary[what][scan.summary["chrom"] == "all"].sum()
     logging.info("%d %s in %s", total, what, scan.path)
+    if (scan.path / PAGE).exists():
+        logging.info("to see them, open %s in a browser", scan.path / PAGE)
 
 
 @verb(
@@ -192,8 +202,10 @@ def scan(
     ``<out>.partial``, and ``resume`` goes on with it.
 
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
-    with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. Raises
-    TcnfastError for bad input, before anything is scanned where it can be known.
+    with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
+    model also gets ``index.html``, which shows its calls in any browser (``no_page``: it does
+    not), ``igv_session.xml``, ``jbrowse.json`` and ``tcnfast_mqc.tsv``. Raises TcnfastError for bad
+    input, before anything is scanned where it can be known.
     """
     options.check_run(model, run)
     if options.motifs is not None:

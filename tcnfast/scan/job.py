@@ -90,15 +90,23 @@ class Job:
                 left.append(stretch)
         return left
 
-    def publish(self, folder: RunFolder, stages: Stages, record: dict) -> None:
-        """Make the result the output; ``record``: for run.json, beside what all scans tell."""
+    def publish(
+        self,
+        folder: RunFolder,
+        stages: Stages,
+        record: dict,
+        finish: Callable[[Path], object] = lambda result: None,
+    ) -> None:
+        """Make the result the output; ``record``: for run.json, beside what all scans tell.
+        ``finish``: see :meth:`RunFolder.publish`."""
         folder.publish(
             record
             | {
                 "device": device_words(self.device),
                 "skipped_contigs": self.skipped,
                 "stages": stages.seconds,
-            }
+            },
+            finish,
         )
 
 

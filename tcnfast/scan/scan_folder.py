@@ -98,7 +98,7 @@ class ScanFolder:
     def calls(self, label: str) -> pd.DataFrame:
         """Calls of a label by contig and start: chrom, start, end (0-based half-open), probability
         (the largest in the call) and summit (a position on the contig)."""
-        path = self._peaks_of(label)
+        path = self.peaks_of(label)
         table = _read_table(path if _holds_rows(path) else io.StringIO(), NARROWPEAK)
         table["summit"] += table["start"]
         return table[["chrom", "start", "end", "probability", "summit"]]
@@ -113,7 +113,7 @@ class ScanFolder:
         wanted = [labels] if isinstance(labels, str) else self.labels if labels is None else labels
         parts = []
         for label in wanted:
-            path = self._peaks_of(label)
+            path = self.peaks_of(label)
             if _holds_rows(path):
                 calls = read_bed(path, sizes)
                 columns = (calls.chrom, calls.start, calls.end, calls.summit)
@@ -167,7 +167,8 @@ class ScanFolder:
         names = file_names(self.labels)
         return {x: peaks_file(self.path, name) for x, name in zip(self.labels, names, strict=True)}
 
-    def _peaks_of(self, label: str) -> Path:
+    def peaks_of(self, label: str) -> Path:
+        """The narrowPeak file of a label, which is not there where the cutoff never calls it."""
         if label not in self._peaks:
             raise TcnfastError(f"{self.path}: the scan has no label {label!r}")
         return self._peaks[label]

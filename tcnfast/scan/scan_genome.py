@@ -28,9 +28,11 @@ from ..model.tcn import TCN
 from ..model.thresholds import choose_cutoffs
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
+from .browser_files import write_browser_files
 from .device_pool import Start, scan_on_devices
 from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
+from .page import write_page
 from .pieces import Stretch, Wanted
 from .pipeline import Pipeline, Scorer
 from .scan_folder import SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
@@ -118,6 +120,9 @@ class ScanJob(Job):
             self.labels = chosen_labels(model.labels, options.targets, "targets")
         if options.tracks is not None:
             self.tracks = chosen_labels(model.labels, options.tracks, "tracks")
+        self.page_labels = []
+        if options.page_labels is not None:
+            self.page_labels = chosen_labels(self.labels, options.page_labels, "page_labels")
         self.names = file_names(self.labels)
         if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
@@ -154,6 +159,8 @@ class ScanJob(Job):
             "strand": options.strand,
             "min_length": options.min_length,
             "max_gap": options.max_gap,
+            "no_page": options.no_page,
+            "page_labels": list(self.page_labels),
             "device": plan.device.type,
             "backend": plan.backend,
             "instructions": plan.instructions,
@@ -298,7 +305,15 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
         dense.rename(result / ZARR_FOLDER)
     record = {"devices": job.devices, "threads": torch.get_num_threads()}
     record["one_pass"] = job.scorer.plan.symmetric
-    job.publish(folder, stages, record | {"uncalled_labels": job.uncalled})
+    record |= {"model": job.name, "uncalled_labels": job.uncalled}
+
+    def finish(result: Path) -> None:
+        scan = ScanFolder(result)
+        write_browser_files(scan, folder.path, job.genome.paths)
+        if not job.options.no_page:
+            write_page(scan, job.sizes, job.page_labels)
+
+    job.publish(folder, stages, record, finish)
 
 
 def _write_bigwigs(job: ScanJob, folder: RunFolder) -> None:

@@ -12,6 +12,7 @@ from support.scan import (
     GAP,
     LABELS,
     SCANNED,
+    SHOWN,
     SIZES,
     TRACKS,
     calls_of,
@@ -39,12 +40,13 @@ pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 def test_the_files_of_an_output_folder(scanned):
-    assert sorted(files_in(scanned.path, but=())) == [
+    assert sorted(files_in(scanned.path, but=SHOWN)) == [
         *(f"peaks/{label}.narrowPeak" for label in LABELS),
         "run.json",
         "summary.tsv",
         *(f"tracks/{label}.bw" for label in TRACKS),
     ]
+    assert all((scanned.path / name).is_file() for name in SHOWN)
     assert not partial(scanned.path).exists()
 
 

@@ -58,7 +58,11 @@ def write_fasta(path, contigs, width=60):
     return path
 
 
-def files_in(folder, but=("run.json",)):
+# what shows the result to people and to other programs: tests/scan/test_page.py
+SHOWN = ("index.html", "igv_session.xml", "jbrowse.json", "tcnfast_mqc.tsv")
+
+
+def files_in(folder, but=("run.json", *SHOWN)):
     """Bytes of every file below a folder, by relative path."""
     paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     relative = {path.relative_to(folder).as_posix(): path for path in paths}
