@@ -37,8 +37,10 @@ def bench(model="encode-v1", *, options: BenchOptions, run: Run):
 
     ``model``: folder or bundled name, of an ensemble its first member. "pruned" scores every
     ``stride`` bases, "dense" every base. Ratio: how many times faster than the fastest PyTorch of
-    the same form and precision; error: the largest, as a share of the spread of the scores. Takes
-    a minute.
+    the same form and precision; error: the largest, as a share of the spread of the scores. A
+    second part compares ways to score both strands: this network on each strand, and a symmetric
+    network of its width in one pass, in the direct form, halved, and with zeros left out. Takes
+    less than a minute.
     """
     from .speed_table import measure
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -14,42 +15,58 @@ from torch import Tensor
 from ..base.run_record import device_words
 from ..engines import backend as backends
 from ..engines import reference
+from ..engines.grid import StackGrid
 from ..engines.plain_stack import LAYOUTS, FoldedStack
 from ..engines.plan import Plan
 from ..model.load_model import load_model
 from ..model.tcn import TCN
-from .speed import Clock, Timing, take_turns
+from . import both_strands
+from .speed import CALLS, Clock, Timing, take_turns
+from .symmetric_twin import symmetric_twin
 
 log = logging.getLogger(__name__)
 
 CHECKED = 256  # scores that are held against float64
 WRONG = 0.05  # of the spread of the scores: beyond it a side computes something else
-SECONDS = 50  # for the whole table, about
+SECONDS = 40  # for all tables, about
 # scored bases of a call; on a processor what takes tens of milliseconds
-BASES = {"dense": {"cuda": 2**22, "cpu": 2**15}, "pruned": {"cuda": 2**22, "cpu": 2**18}}
+BASES = {"dense": {"cuda": 2**22, "cpu": 2**14}, "pruned": {"cuda": 2**22, "cpu": 2**16}}
 # lengths at which PyTorch is tried on a processor: long rows leave the cache
 SEGMENTS = (2**13, 2**15)
 COLUMNS = ("form", "side", "precision", "ms", "Mb/s", "ratio", "error")
+WIDTH = 80  # of a line
 
 
 class Side(NamedTuple):
     name: str
-    ours: bool
+    baseline: bool  # ratios are against the fastest of these
     run: Callable[[Tensor], Tensor]  # codes (1, T) to logits (1, P, labels)
+    expected: Tensor  # float64 logits of the first scores
+
+
+class Group(NamedTuple):
+    """Sides that are compared: what they score and in which precision."""
+
+    form: str
+    stride: int
+    precision: str
 
 
 @dataclass(frozen=True)
 class SpeedTable:
-    """A title and lines of COLUMNS; printed, the columns stand in line."""
+    """Titles, each with its lines of COLUMNS; printed, the columns stand in line."""
 
-    title: str
-    lines: list[tuple[str, ...]]
+    parts: dict[str, list[tuple[str, ...]]]
 
     def __str__(self) -> str:
-        rows = [COLUMNS, *self.lines]
+        rows = [COLUMNS, *(line for lines in self.parts.values() for line in lines)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        words = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([f"# {self.title}", *words])
+        text = []
+        for title, lines in self.parts.items():
+            head = textwrap.wrap(title, WIDTH, initial_indent="# ", subsequent_indent="# ")
+            body = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [COLUMNS, *lines]]
+            text.append("\n".join(head + body))
+        return "\n\n".join(text)
 
 
 def measure(model: str, device: str, stride: int) -> SpeedTable:
@@ -57,20 +74,29 @@ def measure(model: str, device: str, stride: int) -> SpeedTable:
     network = load_model(model).members[0]
     place = backends.choose_device(device)
     forms = {"dense": 1, "pruned": stride}
-    clock, precisions = Clock(place), _precisions(place)
+    groups = [Group(*form, p) for form in forms.items() for p in _precisions(place)]
     # cuDNN's own search, and fp32 that is fp32
     torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
-    start, left = time.perf_counter(), len(forms) * len(precisions)
-    lines = []
-    for form, step in forms.items():
-        for precision in precisions:
-            budget = (SECONDS - (time.perf_counter() - start)) / left
-            log.info("%s, %s", form, precision)
-            lines += _measure(network, clock, form, step, precision, budget)
-            left -= 1
     words = f"{network.config.channels} channels, {len(network.labels)} labels"
-    title = f"{model}: {words}, pruned to every {stride} bases; {device_words(place)}"
-    return SpeedTable(title, lines)
+    title = f"{model}: {words}, one strand, pruned to every {stride} bases; {device_words(place)}"
+    tables = {title: _sides}
+    if why := _no_twin(network):
+        log.info("both strands are not compared: %s", why)
+    else:
+        plain = network.folded()
+        twin = plain if plain.symmetric else symmetric_twin(plain, network.config.grid(stride))
+        pair = replace(plain, symmetric=False), twin
+        tables[both_strands.WORDS] = lambda *given: _strands(*pair, *given)
+    start, left = time.perf_counter(), len(tables) * len(groups)
+    clock, parts = Clock(place), {}
+    for title, sides_of in tables.items():
+        parts[title] = lines = []
+        for group in groups:
+            budget = (SECONDS - (time.perf_counter() - start)) / left
+            log.info("%s, %s", group.form, group.precision)
+            lines += _measure(network, clock, group, sides_of, budget)
+            left -= 1
+    return SpeedTable(parts)
 
 
 def _precisions(device: torch.device) -> list[str]:
@@ -79,45 +105,73 @@ def _precisions(device: torch.device) -> list[str]:
     return ["fp32", *(lesser & {"bf16"})]
 
 
-def _measure(model: TCN, clock: Clock, form, stride, precision, seconds) -> list[tuple[str, ...]]:
-    """Lines of the table of one form and precision."""
-    device, bases = clock.device, BASES[form].get(clock.device.type, BASES[form]["cpu"])
-    rest = model.receptive_field - stride
+def _no_twin(model: TCN) -> str | None:
+    """Why no symmetric network has this one's shape; None if one has."""
+    if model.config.channels % 2:
+        return f"{model.config.channels} channels are no pairs"
+    return None if model.config.alignment == "centred" else "its alignment is not centred"
+
+
+def _measure(model: TCN, clock: Clock, group: Group, sides_of, seconds) -> list[tuple[str, ...]]:
+    """Lines of the table of one group."""
+    device, bases = clock.device, BASES[group.form].get(clock.device.type, BASES[group.form]["cpu"])
+    rest = model.receptive_field - group.stride
     codes = torch.randint(0, 4, (1, bases + rest), dtype=torch.uint8).to(device)
-    expected = _expected(model, codes, stride)
     sides, errors = {}, {}
-    for side in _sides(model, device, stride, precision, codes):
-        sides[side.name] = side
-        errors[side.name] = _error(side.run(codes)[0], expected)
-    right = {name: side for name, side in sides.items() if errors[name] <= WRONG}
-    runs = {name: (lambda side=side: side.run(codes)) for name, side in right.items()}
     with torch.inference_mode():
-        timings = take_turns(runs, clock, 0.6 * seconds, least=3, most=25)
-    rival = min((t.median for n, t in timings.items() if not sides[n].ours), default=None)
-    return [
-        _line(form, name, precision, bases, timings.get(name), rival, errors[name])
-        for name in sides
-    ]
+        for side in sides_of(model, group, codes):
+            sides[side.name] = side
+            errors[side.name] = _error(side.run(codes)[0], side.expected)
+        right = {name: side for name, side in sides.items() if errors[name] <= WRONG}
+        runs = {name: (lambda side=side: side.run(codes)) for name, side in right.items()}
+        calls = CALLS if clock.gpu else 1
+        timings = take_turns(runs, clock, 0.6 * seconds, least=3, most=25, calls=calls)
+    base = min((t.median for n, t in timings.items() if sides[n].baseline), default=None)
+    return [_line(group, name, bases, timings.get(name), base, errors[name]) for name in sides]
 
 
-def _sides(model: TCN, device, stride: int, precision: str, codes: Tensor) -> list[Side]:
-    sides = []
-    grid = model.config.grid(stride)
+def _sides(model: TCN, group: Group, codes: Tensor) -> list[Side]:
+    """One strand: every backend that can run, and eager PyTorch."""
+    device, precision, stride = codes.device, group.precision, group.stride
+    grid, weights = model.config.grid(stride), model.folded()
+    expected = reference.stack(_first(codes, grid), weights.to("cpu", torch.float64), grid)[0]
     spec = backends.Spec(device, precision, (grid,))
+    sides = []
     for way in backends.SCAN.implementations:
         if way.suits(device) and way.why_not(spec) is None:
             plan = Plan(model, str(device), precision, stride, way.backend)
-            sides.append(Side(f"tcnfast {way.backend}", True, plan))
+            sides.append(Side(f"tcnfast {way.backend}", False, plan, expected))
             for stack in plan.sparsity:
                 listed = [f"{s.block}.{s.convolution} ({s.nonzero:.2f})" for s in stack if s.listed]
                 words = ", ".join(listed) or "none"
                 log.info("convolutions over the inputs that are not 0, and their share: %s", words)
-    dtype, weights = backends.DTYPES[precision], model.folded()
     for layout in LAYOUTS:
-        stack = FoldedStack(weights, grid, layout, dtype).to(device)
+        stack = FoldedStack(weights, grid, layout, backends.DTYPES[precision]).to(device)
         run = _in_segments(stack, model.receptive_field - stride, codes)
-        sides.append(Side(f"PyTorch {layout}", False, run))
+        sides.append(Side(f"PyTorch {layout}", True, run, expected))
     return sides
+
+
+def _strands(plain, symmetric, model: TCN, group: Group, codes: Tensor) -> list[Side]:
+    """Both strands, on the backend that "auto" takes."""
+    grid, needs = model.config.grid(group.stride), {"channels": model.config.channels}
+    backend, spec, _ = backends.choose(
+        backends.SCAN, "auto", codes.device, group.precision, grids=(grid,), **needs
+    )
+    return [
+        Side(
+            name,
+            name == both_strands.PLAIN,
+            way.prepare(backend, grid, spec),
+            way.exact(_first(codes, grid), grid)[0],
+        )
+        for name, way in both_strands.ways(plain, symmetric, grid, backend).items()
+    ]
+
+
+def _first(codes: Tensor, grid: StackGrid) -> Tensor:
+    """The codes of the scores that are checked."""
+    return codes[:, : grid.receptive_field + (CHECKED - 1) * grid.stride].cpu()
 
 
 def _in_segments(stack: FoldedStack, overlap: int, codes: Tensor) -> Callable[[Tensor], Tensor]:
@@ -125,26 +179,21 @@ def _in_segments(stack: FoldedStack, overlap: int, codes: Tensor) -> Callable[[T
     if codes.device.type != "cpu":
         return stack
 
+    fitting = [segment for segment in SEGMENTS if segment + overlap <= codes.shape[1]]
+
     def run(codes: Tensor, segment: int) -> Tensor:
         pieces = codes.unfold(1, segment + overlap, segment).unbind(1)
         return torch.cat([stack(piece) for piece in pieces], dim=1)
 
     def seconds(segment: int) -> float:
-        some = codes[:, : max(SEGMENTS) + overlap]
+        some = codes[:, : max(fitting) + overlap]
         run(some, segment)
         start = time.perf_counter()
         run(some, segment)
         return time.perf_counter() - start
 
-    best = min(SEGMENTS, key=seconds)
+    best = min(fitting, key=seconds)
     return lambda codes: run(codes, best)
-
-
-def _expected(model: TCN, codes: Tensor, stride: int) -> Tensor:
-    """float64 logits of the first scores."""
-    length = model.receptive_field + (CHECKED - 1) * stride
-    weights = model.folded().to("cpu", torch.float64)
-    return reference.stack(codes[:, :length].cpu(), weights, model.config.grid(stride))[0]
 
 
 def _error(logits: Tensor, expected: Tensor) -> float:
@@ -154,10 +203,10 @@ def _error(logits: Tensor, expected: Tensor) -> float:
     return off / spread if off == off else float("inf")
 
 
-def _line(form, name, precision, bases, timing: Timing | None, rival, error) -> tuple[str, ...]:
-    head = form, name, precision
+def _line(group: Group, name, bases, timing: Timing | None, base, error) -> tuple[str, ...]:
+    head = group.form, name, group.precision
     if timing is None:
         return *head, "wrong", "", "", f"{error:.0e}"
-    ratio = f"{rival / timing.median:.2f}" if rival else ""
+    ratio = f"{base / timing.median:.2f}" if base else ""
     speed = f"{bases / timing.median / 1e6:.3g}"
     return *head, f"{timing.median * 1e3:.3g}", speed, ratio, f"{error:.0e}"

@@ -1,5 +1,6 @@
 """Measuring: times, needed work, and that what is wrong is never timed."""
 
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from support.models import random_model
 from benchmarks.kernels.roofline import Roofline, Work, peak_memory
 from tcnfast.bench import speed_table
 from tcnfast.bench.speed import Clock, Timing, take_turns
+from tcnfast.bench.symmetric_twin import random_letters, shares_of, symmetric_twin
 from tcnfast.cli import main
 from tcnfast.engines import reference
 from tcnfast.engines.grid import stack_grid
@@ -102,7 +104,13 @@ def small(monkeypatch):
     monkeypatch.setattr(speed_table, "SEGMENTS", (2**8, 2**9))
     monkeypatch.setattr(speed_table, "SECONDS", 0)
     monkeypatch.setattr(speed_table, "CHECKED", 16)
-    monkeypatch.setattr(speed_table, "load_model", lambda name: random_model(first_kernel=7))
+
+    def shaped(**shape):
+        shape = dict(first_kernel=7, channels=6) | shape
+        monkeypatch.setattr(speed_table, "load_model", lambda name: random_model(**shape))
+
+    shaped()
+    return shaped
 
 
 def lines_of(text):
@@ -112,8 +120,8 @@ def lines_of(text):
 def test_tcnfast_bench_prints_each_form_against_pytorch(small, capsys):
     assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("# encode-v1: 5 channels") and "pruned to every 8 bases" in out
-    lines = lines_of(out)
+    assert out.startswith("# encode-v1: 6 channels") and "pruned to every 8 bases" in out
+    lines = lines_of(out.partition("# both strands")[0])
     for form in ("dense", "pruned"):
         fp32 = [line for line in lines if line[0] == form and line[3] == "fp32"]
         assert {line[2] for line in fp32} >= {"reference", *LAYOUTS}
@@ -127,10 +135,64 @@ def test_a_side_that_is_wrong_is_not_timed(small, capsys, monkeypatch):
         FoldedStack, "forward", lambda self, codes: right(self, codes) + (self.layout == LAYOUTS[0])
     )
     assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
-    lines = lines_of(capsys.readouterr().out)
+    lines = lines_of(capsys.readouterr().out.partition("# both strands")[0])
     wrong = [line for line in lines if line[2] == "Conv1d"]
     assert wrong and all(line[4] == "wrong" and len(line) == 6 for line in wrong)
     assert all(line[4] != "wrong" for line in lines if line[2] == "channels-last")
+
+
+def both_strands_of(out):
+    """(form, precision) -> side -> the numbers behind it, of the second part of the table."""
+    found = {}
+    for line in out.partition("# both strands")[2].splitlines():
+        if line.startswith(("dense", "pruned")):
+            form, side, precision, *numbers = re.split(r"  +", line)
+            found.setdefault((form, precision), {})[side] = numbers
+    return found
+
+
+def test_tcnfast_bench_compares_both_strands_in_one_pass_and_in_two(small, capsys):
+    assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    found = both_strands_of(out)
+    assert {form for form, _ in found} == {"dense", "pruned"}
+    for sides in found.values():
+        assert list(sides) == [
+            "(a) plain, both strands",
+            "(a) with lists",
+            "(b) symmetric, direct",
+            "(c) symmetric, halved",
+            "(d) symmetric, halved, lists",
+        ]
+        assert sides["(a) plain, both strands"][2] == "1.00"
+    for side, (_, _, ratio, error) in found["dense", "fp32"].items():
+        assert float(ratio) > 0 and float(error) < 1e-4, side
+
+
+@pytest.mark.parametrize("shape", [dict(channels=5), dict(alignment="causal")])
+def test_a_shape_that_no_symmetric_network_has_is_compared_on_one_strand(small, capsys, shape):
+    small(**shape)
+    assert main(["bench", "--device", "cpu", "--stride", "8"]) == 0
+    said = capsys.readouterr()
+    assert "both strands are not compared" in said.err
+    assert lines_of(said.out) and not both_strands_of(said.out)
+
+
+@pytest.mark.parametrize("first_kernel, channels", [(5, 16), (7, 32)])
+def test_the_symmetric_twin_is_symmetric_and_has_the_zeros(make_codes, first_kernel, channels):
+    model = random_model(first_kernel=first_kernel, channels=channels)
+    grid, plain = model.config.grid(4), model.folded()
+    twin = symmetric_twin(plain, grid)
+    codes = make_codes(2, grid.receptive_field + 4 * 50)
+    exact = twin.to("cpu", torch.float64)
+    plus = reference.stack(codes, exact, grid)
+    minus = reference.stack(codes, exact.mirrored(grid), grid)
+    torch.testing.assert_close(plus, minus, rtol=1e-9, atol=1e-9)
+    letters = random_letters(2**13)
+    shares = [torch.tensor(shares_of(weights, grid, letters)) for weights in (plain, twin)]
+    assert shares[0].min() < 0.9
+    torch.testing.assert_close(*shares, rtol=0, atol=0.05)
 
 
 def test_nan_is_wrong():
