@@ -38,7 +38,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks import gpu_stages  # noqa: E402
-from benchmarks.gpu_report import report, verdict  # noqa: E402
 from benchmarks.gpu_stages import (  # noqa: E402
     DONE,
     LEFT_OUT,
@@ -47,6 +46,8 @@ from benchmarks.gpu_stages import (  # noqa: E402
     WITHHELD,
     Result,
     Stage,
+    report,
+    verdict,
 )
 
 # the kernels, the comparison itself, and what else takes a GPU where there is one

@@ -1,95 +1,216 @@
-"""Scores of both strands on the C++ engine: `python -m benchmarks.kernels.both_strands`.
+"""Scores of both strands on the processor: `python -m benchmarks.kernels.both_strands`.
 
-A plain network scores each strand by itself; a symmetric one of equal shape once, in the direct
-form with all products or in the halved form with half of them. Dense and every 32nd score, first
-kernel of 19 taps, each precision that the processor multiplies, codes and logits in memory. Every
-side is held against its network in float64; sides take turns, and medians of the time of all
-threads are compared. A ratio is how many times faster than the plain network a side is. No side
-leaves out inputs that are 0. `--cases` (a regular expression on "C=64 dense fp32") picks.
+A plain network scores each strand by itself; a symmetric one of its width once: with all products,
+with half of them, and with lists of the inputs that are not 0 (tcnfast/bench/both_strands.py).
+
+shapes     networks of 64 and 96 channels, first kernel 19, as they are drawn; no lists.
+encode     encode-v1 and a symmetric network with its width and zeros, first on random letters, then
+           on human sequence; lists give the plain network the same bits. `--others`: and (e) the
+           fastest other runtime (cpu_sides.py) in each precision, on the plain network's two
+           strands and on the symmetric one's whole weights in one pass.
+cherimoya  encode-v1 beside Cherimoya (PyPI, MIT; `pip install cherimoya`), whose convolutions are
+           depthwise: 9 blocks, 128 channels, random weights, PyTorch eager and compiled. What
+           differs, and is not made equal: it has one label, a profile at every base and a count,
+           ours 112 labels, so seconds are given a base and a base and label; its norm goes over the
+           window, so windows of 2,114 bases give the middle 1,000 and overlap; its kernels are for
+           GPUs.
+
+Codes and logits in memory, dense and every 32nd score. Sides are held against float64 and take
+turns; medians of the processor time of all threads (cherimoya: of the clock). `shapes` and `encode`
+run each instruction set, `encode` on one thread. Cases are chosen by name, and of these `--only`
+(a regular expression on "C=64 s=32 avx2 fp32") picks; rows go to results/both_strands.csv,
+zeros.csv and cherimoya.csv, unless `--dry`.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from itertools import product
+from unittest import mock
 
 import torch
 from torch import Tensor
 
-from benchmarks.harness import PROCESSOR, compare, parser, report
-from tcnfast.engines import cpu_engine, reference
+import tcnfast
+from benchmarks.harness import GENOME, PROCESSOR, append, compare, parser, report, show
+from benchmarks.kernels.cpu_sides import Network, fastest_other
+from tcnfast.bench.both_strands import DIRECT, PLAIN, Way, ways
+from tcnfast.bench.symmetric_twin import random_letters, shares_of, symmetric_twin
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.backend import Spec
 from tcnfast.engines.grid import StackGrid
-from tcnfast.engines.reference import StackWeights
+from tcnfast.engines.plan import Plan
 from tcnfast.model.tcn import TCN, TCNConfig
 
-STRIDES = {"every 32nd": 32, "dense": 1}
-BASES = {"every 32nd": 2**18, "dense": 2**14}  # of a call at C=64
-LABELS = 112
+RUNS = (("avx2", "fp32"), ("avx512", "fp32"), ("avx512_bf16", "bf16"), ("amx", "bf16"))
+BASES = {32: 2**18, 1: 2**14}  # of a call, by stride, at C=64
 CHECKED = 64  # scores
 TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2}  # of the spread of the scores
-PLAIN = "plain, both strands"
+WINDOW, PROFILE = 2114, 1000  # of Cherimoya, bases
+BATCH = 8  # of its windows; of 1, 8 and 32 the fastest here
+CHERIMOYA = ("Cherimoya eager", "Cherimoya torch.compile")
 
 
-def network(channels: int, symmetric: bool) -> tuple[StackWeights, TCNConfig]:
-    torch.manual_seed(0)
-    labels = [f"label{i}" for i in range(LABELS)]
-    model = TCN(
-        TCNConfig(labels=labels, channels=channels, first_kernel=19, symmetric=symmetric)
-    ).eval()
-    return model.folded(), model.config
+def runs_here(args: argparse.Namespace, words: str) -> Iterator[tuple[int, str, str]]:
+    """Stride, instruction set and precision of what is to be measured."""
+    for stride, (isa, precision) in product(BASES, RUNS):
+        wanted = re.search(args.only, f"{words} s={stride} {isa} {precision}")
+        if wanted and cpu_engine.isas().get(isa, "unknown") is None:
+            yield stride, isa, precision
 
 
-def sides(channels: int, stride: int) -> tuple[dict[str, list[StackWeights]], StackGrid]:
-    """The stacks of each side, whose logits it takes the mean of."""
-    plain, config = network(channels, symmetric=False)
-    grid = config.grid(stride)
-    halved, _ = network(channels, symmetric=True)
-    return {
-        PLAIN: [plain, plain.mirrored(grid)],
-        "symmetric, direct": [replace(halved, symmetric=False)],
-        "symmetric, halved": [halved],
-    }, grid
-
-
-def scorer(stacks: list[StackWeights], grid: StackGrid, precision: str) -> Callable:
-    runs = [cpu_engine.prepare(stack, grid, precision, lists=False) for stack in stacks]
-    return lambda codes: sum(run(codes) for run in runs) / len(runs)
-
-
-def check(name: str, out: Tensor, stacks: list[StackWeights], grid: StackGrid, codes, precision):
-    """Raise AssertionError unless the first scores are those of float64."""
-    codes = codes[:, : grid.receptive_field + (CHECKED - 1) * grid.stride]
-    exact = [stack.to("cpu", torch.float64) for stack in stacks]
-    want = sum(reference.stack(codes, stack, grid) for stack in exact) / len(exact)
-    error = (out[:, :CHECKED].double() - want).abs().max() / (want.max() - want.min())
-    assert error <= TOLERANCE[precision], f"{name}: off by {error:.1e}"
+def measured(sides: dict[str, Way], grid: StackGrid, codes: Tensor, isa, precision, more, rounds):
+    """What each side gives, checked, and medians; ``more``: sides of others, and how they run."""
+    spec = Spec(torch.device("cpu"), precision)
+    with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: isa}):
+        runs = {name: way.prepare("cpu", grid, spec) for name, way in sides.items()}
+    runs |= {name: run for name, (_, run) in more.items()}
+    calls = {name: lambda run=run: run(codes) for name, run in runs.items()}
+    given, medians = compare(calls, rounds, PROCESSOR)
+    first = codes[:, : grid.receptive_field + (CHECKED - 1) * grid.stride]
+    for name, way in (sides | {name: way for name, (way, _) in more.items()}).items():
+        want = way.exact(first, grid)
+        error = (given[name][:, :CHECKED].double() - want).abs().max() / (want.max() - want.min())
+        assert error <= TOLERANCE[precision], f"{name}: off by {error:.1e}"
+    return given, medians
 
 
 @torch.no_grad()
-def measure(channels: int, form: str, precision: str, rounds: int, dry: bool) -> None:
-    stacks, grid = sides(channels, STRIDES[form])
-    bases = BASES[form] * 64 // channels
-    codes = torch.randint(0, 4, (1, bases + grid.receptive_field - grid.stride)).to(torch.uint8)
-    runs = {name: scorer(of_side, grid, precision) for name, of_side in stacks.items()}
-    calls = {name: (lambda run=run: run(codes)) for name, run in runs.items()}
-    given, medians = compare(calls, rounds, PROCESSOR)
-    for name, out in given.items():
-        check(name, out, stacks[name], grid, codes, precision)
-    words = f"C={channels} k=3 first=19 {form} {precision}, 8 blocks, {LABELS} labels"
-    case = f"{words}, {bases} bases, {cpu_engine.isa()}, {torch.get_num_threads()} threads"
-    report("both_strands", case, medians, PLAIN, dry)
+def shapes(args: argparse.Namespace) -> None:
+    labels = [f"label{i}" for i in range(112)]
+    for channels in (64, 96):
+        for stride, isa, precision in runs_here(args, f"C={channels}"):
+            shape, folded = dict(labels=labels, channels=channels, first_kernel=19), []
+            for symmetric in (False, True):
+                torch.manual_seed(0)
+                model = TCN(TCNConfig(**shape, symmetric=symmetric)).eval()
+                folded.append(model.folded())
+            grid, bases = model.config.grid(stride), BASES[stride] * 64 // channels
+            sides = {n: way for n, way in ways(*folded, grid).items() if "lists" not in n}
+            codes = torch.randint(0, 4, (1, bases + grid.receptive_field - stride)).to(torch.uint8)
+            medians = measured(sides, grid, codes, isa, precision, {}, args.rounds)[1]
+            case = f"C={channels} k=3 first=19, 8 blocks, 112 labels, {bases} bases, s={stride}"
+            case += f", {isa} {precision}, {torch.get_num_threads()} threads"
+            report("both_strands", case, medians, PLAIN, args.dry)
+
+
+def human(n: int) -> Tensor:
+    """The middle of a stretch of chr20."""
+    genome = tcnfast.Genome(GENOME)
+    name, size = next(iter(genome.sizes.items()))
+    return torch.from_numpy(genome.codes(name, (size - n) // 2, (size + n) // 2).copy())[None]
+
+
+@torch.no_grad()
+def encode(args: argparse.Namespace) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model = tcnfast.load_model("encode-v1")
+    plain = model.folded()
+    twin = symmetric_twin(plain, model.config.grid(32))
+    print("shares not 0, encode-v1 and its twin:")
+    for network in (plain, twin):
+        found = shares_of(network, model.config.grid(32), random_letters(2**13))
+        print(" ".join(f"{share:.3f}" for block in found for share in block))
+    rivals = {}
+    for stride, isa, precision in runs_here(args, "encode-v1"):
+        grid = model.config.grid(stride)
+        sides, length = ways(plain, twin, grid), BASES[stride] + grid.receptive_field - stride
+        for name, codes in (("random", random_letters(length)), ("chr20", human(length))):
+            more = {}
+            if args.others and name == "random":
+                key = stride, precision
+                if key not in rivals:
+                    rivals[key] = others(model.config, sides, grid, precision, codes)
+                more = rivals[key]
+            given, medians = measured(sides, grid, codes, isa, precision, more, args.rounds)
+            assert torch.equal(given[PLAIN], given["(a) with lists"])
+            case = f"encode-v1 and its symmetric twin, {BASES[stride]} bp of {name}, s={stride}"
+            report("zeros", f"{case}, {isa} {precision}", medians, PLAIN, args.dry)
+    torch.set_num_threads(threads)
+
+
+def others(
+    config: TCNConfig, sides: dict[str, Way], grid: StackGrid, precision: str, codes: Tensor
+) -> dict[str, tuple[Way, Callable]]:
+    """The sides (e)."""
+    form = "dense" if grid.stride == 1 else "pruned"
+    other, found = None, {}
+    for name, way in (("plain, both strands", sides[PLAIN]), ("symmetric", sides[DIRECT])):
+        networks = [Network(config, weights) for weights in way.stacks]
+        other = other or fastest_other(networks[0], form, precision, codes[0])
+        runs = [other.scorer(network) for network in networks]
+        score = lambda codes, runs=runs: sum(run(codes[0]) for run in runs)[None] / len(runs)  # noqa: E731
+        found[f"(e) {other.key}, {name}"] = way, score
+    return found
+
+
+def cherimoya_side(compiled: bool, precision: str) -> Callable[[], object]:
+    """Both strands of a batch of windows."""
+    from cherimoya import Cherimoya
+
+    model = Cherimoya(compile=compiled, compile_mode="default", random_state=0).eval()
+    codes = torch.randint(0, 4, (BATCH, WINDOW))
+    one_hot = torch.eye(4)[codes].transpose(1, 2).contiguous()
+
+    def run() -> list[Tensor]:
+        bf16 = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        with torch.inference_mode(), bf16:
+            return [model(x)[0] for x in (one_hot, one_hot.flip(1, 2))]
+
+    return run
+
+
+def cherimoya(args: argparse.Namespace) -> None:
+    try:
+        case = f"both strands, {torch.get_num_threads()} threads, cherimoya {version('cherimoya')}"
+    except ImportError:
+        print("left out: cherimoya is not installed")
+        return
+    model, bases = tcnfast.load_model("encode-v1").eval(), 2**17
+    for precision in ("fp32", "bf16"):
+        if cpu_engine.why_not(precision) or not re.search(args.only, precision):
+            continue
+        sides = {name: cherimoya_side(name == CHERIMOYA[1], precision) for name in CHERIMOYA}
+        for stride in BASES:
+            plan = Plan(model, "cpu", precision, stride, strand="both")
+            codes = random_letters(bases + model.receptive_field - stride)
+            sides[f"encode-v1, stride {stride}"] = lambda plan=plan, codes=codes: plan(codes)
+        _, medians = compare(sides, args.rounds)
+        rows = []
+        for side, seconds in medians.items():
+            peer = side in CHERIMOYA
+            scored, count = (BATCH * PROFILE, 1) if peer else (bases, len(model.labels))
+            ns = 1e9 * seconds / scored
+            rows.append(
+                {
+                    "side": side,
+                    "precision": {"fp32": "float32", "bf16": "bfloat16"}[precision],
+                    "labels": count,
+                    "ns_a_base": f"{ns:.4g}",
+                    "ns_a_base_and_label": f"{ns / count:.4g}",
+                }
+            )
+        show(rows)
+        if not args.dry:
+            append("cherimoya", case, rows)
+
+
+CASES = {"shapes": shapes, "encode": encode, "cherimoya": cherimoya}
 
 
 def main() -> None:
-    flags = parser(__doc__, rounds=21)
-    flags.add_argument("--cases", default="", metavar="REGEX")
+    flags = parser(__doc__, rounds=9)
+    flags.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE")
+    flags.add_argument("--only", default="", metavar="REGEX")
+    flags.add_argument("--others", action="store_true", help="other runtimes too")
     args = flags.parse_args()
-    precisions = [p for p in TOLERANCE if cpu_engine.why_not(p) is None]
-    for channels, form, precision in product((64, 96), STRIDES, precisions):
-        if re.search(args.cases, f"C={channels} {form} {precision}"):
-            measure(channels, form, precision, args.rounds, args.dry)
+    for case in args.cases:
+        CASES[case](args)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.harness import Work
 from benchmarks.kernels import torch_stacks
-from benchmarks.kernels.roofline import Work
 from tcnfast.engines import reference, triton_engine, triton_layout
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid

@@ -30,7 +30,14 @@ from statistics import median
 import torch
 
 from benchmarks.harness import RESTED, WALL, append, parser
-from benchmarks.kernels.cpu_sides import STRIDE, Side, all_sides, missing, where_time_goes
+from benchmarks.kernels.cpu_sides import (
+    STRIDE,
+    Side,
+    all_sides,
+    missing,
+    scorer,
+    where_time_goes,
+)
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.plan import Plan
@@ -124,16 +131,6 @@ def prepare(model, sides, codes, seconds) -> list[Measured]:
         best.alone = min(timed(best, codes, best.bases) * loop(side) for _ in range(3))
         ready[side.key] = best
     return list(ready.values())
-
-
-def scorer(model, side: Side, segment: int):
-    """What maps any number of segments, codes (T,), to logits (P, labels)."""
-    run, overlap = side.make(segment), model.receptive_field - side.stride
-    if side.whole:
-        return run
-    return lambda codes: torch.cat(
-        [run(piece.unsqueeze(0))[0] for piece in codes.unfold(0, segment + overlap, segment)]
-    )
 
 
 def timed(entry: Measured, codes, bases: int, clock=WALL) -> float:

@@ -1,4 +1,5 @@
-"""Sides of kernels/cpu.py: ways to get the same scores of the same bases, ours and those of others.
+"""Sides of kernels/cpu.py: ways to get the same scores of the same bases, ours and those of others,
+and the fastest of the others for kernels/both_strands.py.
 
 Everybody starts from uint8 codes in memory and gets the norms folded. Forms: "dense" scores every
 base, "pruned" every 32nd on pruned grids, "sampled" is the dense network with every 32nd score kept
@@ -11,6 +12,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
 from unittest import mock
@@ -20,16 +22,20 @@ import torch._dynamo
 import torch._inductor.config
 from torch import Tensor
 
+from benchmarks.harness import PROCESSOR
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
 from tcnfast.engines.plan import Plan
-from tcnfast.model.tcn import TCN
+from tcnfast.engines.reference import StackWeights
+from tcnfast.model.tcn import TCN, TCNConfig
 
 STRIDE = 32
 WINDOWS = 256  # of a batch, where windows are evaluated one by one
 SEGMENTS = tuple(2**k for k in range(13, 18))  # long ones fall out of the cache, short overlap
 NEEDS = {"zentorch": ("zentorch",)} | {x: ("onnx", x) for x in ("onnxruntime", "openvino")}
+TRIED = (2**13, 2**14, 2**15, 2**16)  # of fastest_other
+COMPILED = 2**14  # there, of torch.compile, which takes long for each
 UNIT = 2**16  # our sides take any length, in multiples of this
 
 
@@ -210,6 +216,16 @@ def missing(side: Side) -> str | None:
     return next((name for name in wanted if find_spec(name) is None), None)
 
 
+def scorer(model, side: Side, segment: int):
+    """What maps any number of segments, codes (T,), to logits (P, labels)."""
+    run, overlap = side.make(segment), model.receptive_field - side.stride
+    if side.whole:
+        return run
+    return lambda codes: torch.cat(
+        [run(piece.unsqueeze(0))[0] for piece in codes.unfold(0, segment + overlap, segment)]
+    )
+
+
 def where_time_goes(model: TCN, side: Side, codes: Tensor) -> dict[str, float]:
     """Shares of all threads' time in the parts of the engine, for one of our sides."""
     with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: side.isa}):
@@ -225,3 +241,60 @@ def where_time_goes(model: TCN, side: Side, codes: Tensor) -> dict[str, float]:
         stack.score(*call)
     spent = (perf_counter() - start) * threads
     return {part: seconds / spent for part, seconds in stack.seconds().items()}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Folded weights where a side asks for a model."""
+
+    config: TCNConfig
+    weights: StackWeights
+
+    def folded(self) -> StackWeights:
+        return self.weights
+
+    @property
+    def receptive_field(self) -> int:
+        return self.config.receptive_field
+
+    @property
+    def labels(self) -> list[str]:
+        return self.config.labels
+
+
+@dataclass(frozen=True)
+class Other:
+    """A runtime and the length of its segments."""
+
+    key: str
+    segment: int
+
+    def scorer(self, network: Network) -> Callable[[Tensor], Tensor]:
+        """Codes (T,) to logits (P, labels)."""
+        (side,) = (side for side in sides_of(network) if side.key == self.key)
+        return scorer(network, side, self.segment)
+
+
+def sides_of(network: Network) -> list[Side]:
+    return [side for side in all_sides(network, everybody=True) if side.isa is None]
+
+
+def fastest_other(network: Network, form: str, precision: str, codes: Tensor) -> Other:
+    """Of those that are installed, on codes (T,), by their processor time; prints all."""
+    times = {}
+    for side in sides_of(network):
+        if (side.form, side.precision) != (form, precision):
+            continue
+        if library := missing(side):
+            print(f"left out: {side.key}: {library} is not installed")
+            continue
+        bases = len(codes) - network.receptive_field + side.stride
+        for segment in (COMPILED,) if side.twin else TRIED:
+            if segment > bases:
+                continue
+            score = partial(scorer(network, side, segment), codes)
+            score()
+            times[side.key, segment] = min(PROCESSOR.called(score) for _ in range(2))
+    for (key, segment), seconds in sorted(times.items(), key=lambda item: item[1])[:6]:
+        print(f"{key}, segments of {segment}: {seconds:.4g} s")
+    return Other(*min(times, key=times.get))

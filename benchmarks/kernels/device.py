@@ -39,9 +39,8 @@ from typing import NamedTuple
 import torch
 import torch._dynamo
 
-from benchmarks.harness import RESULTS, append
+from benchmarks.harness import RESULTS, Roofline, append, peak_memory
 from benchmarks.kernels.cases import FORMS, BlockForward, Case, Setting, Stack
-from benchmarks.kernels.roofline import Roofline, peak_memory
 from benchmarks.kernels.torch_stacks import EAGER, OURS
 from benchmarks.kernels.training_cases import BlockStep, TrainingStep
 from tcnfast.base.run_record import device_words

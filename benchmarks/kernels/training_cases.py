@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from benchmarks.harness import Work
 from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.cases import BlockForward, Case, matrix_units, random_codes, size
-from benchmarks.kernels.roofline import Work
 from tcnfast.engines.backend import DTYPES
 from tcnfast.genome.label_values import BOUND
 from tcnfast.train.losses import masked_bce

@@ -1,14 +1,23 @@
-"""What tiles suit the inference kernels here: `python -m benchmarks.kernels.tune`, on a GPU.
+"""What the engines' cuts were tuned on: `python -m benchmarks.kernels.tune`.
 
-For the first block and blocks above it of the default model, dense and pruned, every tile height,
-number of warps and of pipeline stages, and taps loaded again or kept, is run; what gives other
-numbers than the tiling that is in use is wrong, what does not fit is said so. Of the three fastest
-of each kernel the number of tiles a multiprocessor gets is tried as well. Times are the device's
-own, medians, the L2 cache flushed before each call. ``Tiling.of`` in
-tcnfast/engines/triton_engine.py is what to set by it.
+On a GPU, tiles of the inference kernels. For the first block and blocks above it of the default
+model, dense and pruned, every tile height, number of warps and of pipeline stages, and taps loaded
+again or kept, is run; what gives other numbers than the tiling that is in use is wrong, what does
+not fit is said so. Of the three fastest of each kernel the number of tiles a multiprocessor gets is
+tried as well. Times are the device's own, medians, the L2 cache flushed before each call.
+``Tiling.of`` in tcnfast/engines/triton_engine.py is what to set by it. Kernels are compiled by
+several processes first, into Triton's cache. `--out FILE` keeps all rows. With TRITON_INTERPRET=1
+it goes the way with toys.
 
-Kernels are compiled by several processes first, into Triton's cache. `--out FILE` keeps all rows.
-With TRITON_INTERPRET=1 it goes the way with toys.
+On a processor, cases by name; rows go to results/chunk.csv, plan.csv and zeros.csv, unless `--dry`:
+
+chunk     positions that pass through all layers at once (CHUNK_BYTES of csrc/cpu/stream.h): seconds
+          for 2^18 bases on one thread.
+segments  bases of a segment of a scan (SEGMENT_BASES): seconds for 2^20 bases.
+lists     one convolution over lists of its inputs that are not 0, and how many times faster that is
+          than the dense kernel, or the halved one of a symmetric network, by the share of inputs
+          that are there (thresholds of csrc/cpu/lists.cpp). With what surrounds the convolution, a
+          look-up of 3 taps and a head of one label; processor time of one thread.
 """
 
 from __future__ import annotations
@@ -25,18 +34,25 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
+from unittest import mock
 
 import torch
 
+from benchmarks.harness import PROCESSOR, append, compare, report
+from benchmarks.harness import show as show_rows
 from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.cases import random_codes
 from tcnfast.base.errors import TcnfastError
 from tcnfast.bench.speed import Clock
-from tcnfast.engines import triton_engine
+from tcnfast.bench.symmetric_twin import random_letters
+from tcnfast.engines import cpu_engine, reference, triton_engine
 from tcnfast.engines.backend import DTYPES
+from tcnfast.engines.grid import stack_grid
+from tcnfast.engines.plan import Plan
+from tcnfast.engines.reference import StackWeights
 from tcnfast.engines.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
 from tcnfast.engines.triton_layout import Layout
-from tcnfast.model.tcn import TCNConfig
+from tcnfast.model.tcn import TCN, TCNConfig
 
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
 TILES = (1, 2, 4, 8, 16)
@@ -50,6 +66,13 @@ KERNELS = {
     "block, pruned, stride 2": (32, 3, 2**20),
     "block, pruned, dilation 2": (32, 6, 2**20),
 }
+# on a processor
+CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
+SEGMENTS = [2**k for k in range(12, 19)]
+STRIDE = 32
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of inputs that are not 0
+SHAPES = ((64, 3), (128, 3), (64, 5))
+ISAS = (("avx2", "fp32"), ("avx512", "fp32"), ("avx512_bf16", "bf16"))
 
 
 class Kernel:
@@ -159,19 +182,106 @@ def tiling_words(row: dict) -> str:
     return ", ".join(f"{key}={row[key]}" for key in ("rows", "warps", "stages", "reload", "tiles"))
 
 
+def chunk(args: argparse.Namespace) -> None:
+    torch.manual_seed(0)
+    model = TCN(TCNConfig(labels=["a"], first_kernel=15)).eval()
+    for precision in ("fp32", "bf16"):
+        if reason := cpu_engine.why_not(precision):
+            print(f"left out: {precision}: {reason}")
+            continue
+        for stride, bases in ((1, 2**15), (STRIDE, 2**18)):
+            grid, weights = model.config.grid(stride), model.folded()
+            codes = random_letters(bases + model.receptive_field - stride)
+            runs = {c: cpu_engine.prepare(weights, grid, precision, chunk=c) for c in CHUNKS}
+            sides = {f"{c} positions": lambda r=run, x=codes: r(x) for c, run in runs.items()}
+            scale = dict.fromkeys(sides, 2**18 / bases)
+            _, medians = compare(sides, args.rounds, scale=scale)
+            case = f"2^18 bp, s={stride}, {precision}, one thread"
+            report("chunk", case, medians, f"{CHUNKS[0]} positions", args.dry)
+
+
+def segments(args: argparse.Namespace) -> None:
+    torch.manual_seed(0)
+    labels = [f"label{i}" for i in range(112)]
+    model = TCN(TCNConfig(labels=labels, first_kernel=19)).eval()
+    plan = Plan(model, device="cpu", stride=STRIDE)
+    codes = random_letters(SEGMENTS[-1] + model.receptive_field - STRIDE)
+    pieces = {n: codes[:, : n + model.receptive_field - STRIDE] for n in SEGMENTS}
+    sides = {f"{n} bp": lambda x=piece: plan(x) for n, piece in pieces.items()}
+    scale = {f"{n} bp": 2**20 / n for n in SEGMENTS}
+    _, medians = compare(sides, args.rounds, scale=scale)
+    case = f"2^20 bp in segments, s={STRIDE}, {plan.backend} {plan.precision}"
+    report("plan", case, medians, f"{SEGMENTS[0]} bp", args.dry)
+
+
+@torch.no_grad()
+def lists(args: argparse.Namespace) -> None:
+    codes = random_letters(2**14)
+    for (channels, taps), symmetric in itertools.product(SHAPES, (False, True)):
+        torch.manual_seed(0)
+        shape = dict(channels=channels, kernel_size=taps, blocks=1, symmetric=symmetric)
+        plain, grid = TCN(TCNConfig(labels=["a"], **shape)).eval().folded(), stack_grid(taps, 1, 1)
+        for isa, precision in ISAS:
+            if cpu_engine.isas().get(isa, "unknown") is not None:
+                continue
+            rows = []
+            for share in SHARES:
+                weights, sides = with_share(plain, codes[:, :8192], share), {}
+                with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: isa}):
+                    for listed in (False, True):
+                        run = cpu_engine.prepare(weights, grid, precision, lists=listed)
+                        sides[listed] = lambda run=run: run(codes)
+                _, medians = compare(sides, args.rounds, PROCESSOR)
+                gain = f"{medians[False] / medians[True]:.2f}"
+                side = f"{share} of inputs"
+                rows.append({"side": side, "median_s": f"{medians[True]:.4g}", "ratio": gain})
+            form = "halved" if symmetric else "direct"
+            case = f"C={channels} k={taps}, lists against {form}, {isa} {precision}"
+            print(f"# {case}")
+            show_rows(rows)
+            if not args.dry:
+                append("zeros", case, rows)
+
+
+def with_share(weights: StackWeights, codes: torch.Tensor, share: float) -> StackWeights:
+    """One block, biases such that each channel is there at ``share`` of the positions between its
+    convolutions."""
+    (block,) = weights.blocks
+    one_hot = reference.one_hot(codes, torch.float32)
+    before = reference.conv(one_hot, block.weight1, block.bias1)
+    where = before.flatten(2).quantile(1 - share, dim=2).mean(0)
+    if weights.symmetric:
+        where = (where + where.flip(0)) / 2
+    return replace(weights, blocks=(replace(block, bias1=block.bias1 - where),))
+
+
+CASES = {"chunk": chunk, "segments": segments, "lists": lists}
+
+
+def on_processor(args: argparse.Namespace) -> int:
+    threads = torch.get_num_threads()
+    for case in args.cases or CASES:
+        torch.set_num_threads(threads if case == "segments" else 1)
+        CASES[case](args)
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("cases", nargs="*", help=f"on a processor: {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=7, help="on a processor")
+    parser.add_argument("--dry", action="store_true", help="on a processor: write no results")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a csv of all that was tried")
     parser.add_argument("--precision", default="fp32" if triton_engine.interpreted() else "bf16")
     parser.add_argument("--processes", type=int, default=min(14, os.cpu_count() or 1))
     parser.add_argument("--share", nargs=2, type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     toy = triton_engine.interpreted()
+    if not toy and not torch.cuda.is_available():
+        return on_processor(args)
     device = torch.device("cpu" if toy else "cuda")
-    reason = None if toy or torch.cuda.is_available() else "no NVIDIA GPU is here"
-    reason = reason or triton_engine.why_not_here(device, args.precision)
-    if reason:
-        raise TcnfastError(f"tune_kernels: {reason}")
+    if reason := triton_engine.why_not_here(device, args.precision):
+        raise TcnfastError(f"tune: {reason}")
     if args.share:
         compile_share(*args.share, device, args.precision)
         return 0

@@ -2,19 +2,25 @@
 
     python -m benchmarks.studies.training --data ../shared/data --seeds 1 2
     python -m benchmarks.studies.training --data ../shared/data --flags="--dropout 0 --channels 96"
+    python -m benchmarks.studies.training --data ../shared/data --cell GM12878 --out OUT
 
 An option is flags of `tcnfast train` on top of the first edition's (FIRST_EDITION below), so what
 is measured is what a user types. All train for the same number of steps, each with a whole cosine
 schedule, and are scored on the validation part after the last step: no epoch is chosen. The test
 part is not touched. One row of results/training_options.tsv is written as soon as it is there.
+
+`--cell` trains a model of one cell line beside the joint one: on the labels of that cell alone,
+with the settings of encode-v1 (`--steps N`), and saves the last weights, not calibrated. What they
+are worth on validation, label by label and paired over blocks, is for `tcnfast evaluate -m OUT
+--against encode-v1 --cutoff 0.5 --part valid` to say.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import shlex
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +30,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.studies.encode_data import ROOT, load_dataset
+from benchmarks.harness import RESULTS, ROOT, commit
 from tcnfast.base.options import option_fields
 from tcnfast.cli import build_parser
+from tcnfast.data.dataset import Dataset, open_dataset
+from tcnfast.data.splits import read_split
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
+from tcnfast.genome.genome import Genome, Region
 from tcnfast.model.tcn import TCN
 from tcnfast.pwm.meme import read_meme
 from tcnfast.train.fit import fit
@@ -36,7 +45,7 @@ from tcnfast.train.motif_init import set_motif_filters
 from tcnfast.train.train_config import TrainConfig, TrainOptions
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
-RESULTS = ROOT / "benchmarks/results"
+MIN_PEAKS = 200  # training peaks a label needs
 TABLE = RESULTS / "training_options.tsv"
 FLOORS = RESULTS / "encode-v1.valid.tsv"  # has the best motif and CpG content of every label
 MOTIFS = "motifs/jaspar2024_core_vertebrates.meme.gz"
@@ -63,6 +72,24 @@ OPTIONS = (
     "--dropout 0 --enriched 0.9",
     "--dropout 0 --weight-decay 0.3",
 )
+
+
+def load_dataset(data: Path, split_path: Path) -> tuple[Dataset, dict[str, list[Region]]]:
+    """The peak sets that encode-v1 was trained on: labels of DREAM, and those of preciseTAD that
+    DREAM lacks, with enough training peaks."""
+    genome = Genome(data / "genome/hg19.chr20.fa.gz", data / "genome/hg19.chrX.first70M.fa.gz")
+    split = read_split(split_path, genome.sizes)
+    peaks = data / "peaks"
+    dataset = open_dataset(
+        genome,
+        [
+            peaks / "dream_conservative.hg19.chr20_X.bed.gz",
+            peaks / "precisetad_gm12878_26tf.hg19.chr20_X.bed.gz",
+        ],
+        [peaks / "dream_relaxed.hg19.chr20_X.bed.gz"],
+        peaks / "blacklist.hg19.chr20_X.bed.gz",
+    )
+    return dataset.drop_rare(split["train"], MIN_PEAKS)[0], split
 
 
 class Study:
@@ -132,12 +159,6 @@ def read_floors(labels: list[str]) -> np.ndarray:
     return np.array([found[label] for label in labels])
 
 
-def commit() -> str:
-    """Short hash, with "-dirty" where files differ from it."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "none"
-
-
 def append(row: dict[str, object]) -> None:
     new = not TABLE.exists()
     with open(TABLE, "a", newline="") as file:
@@ -147,14 +168,34 @@ def append(row: dict[str, object]) -> None:
         writer.writerow(row)
 
 
+def one_cell(data: Path, cell: str, steps: int, out: Path) -> None:
+    settings = json.loads((ROOT / "examples/encode-v1.json").read_text())
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    options = train_options([*flags, f"--steps={steps}"])
+    dataset, split = load_dataset(data, SPLIT)
+    dataset = dataset.select([x for x in dataset.labels if x.endswith(f"@{cell}")])
+    torch.manual_seed(options.seed)
+    model = TCN(options.shape(dataset.labels))
+    set_motif_filters(model, read_meme(data / MOTIFS))
+    config = replace(options.narrowed(TrainConfig), epoch_steps=options.steps)
+    fit(model, dataset, split["train"], split["valid"], config, progress=False)
+    model.save(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, help="3000; of a cell 10000")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--flags", action="append", help="an option (default: all of the page)")
+    parser.add_argument("--cell", help="train a model of this cell line instead")
+    parser.add_argument("--out", type=Path, help="where to save it")
     args = parser.parse_args()
-    study = Study(args.data, args.steps)
+    if args.cell:
+        if not args.out:
+            parser.error("--cell needs --out")
+        return one_cell(args.data, args.cell, args.steps or 10_000, args.out)
+    study = Study(args.data, args.steps or 3000)
     for flags in args.flags or OPTIONS:
         for seed in args.seeds:
             row = study.run(flags, seed)

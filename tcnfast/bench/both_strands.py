@@ -14,7 +14,7 @@ from ..engines.grid import StackGrid
 from ..engines.plan import PREPARE
 from ..engines.reference import StackWeights
 
-PLAIN = "(a) plain, both strands"
+PLAIN, DIRECT = "(a) plain, both strands", "(b) symmetric, direct"
 WORDS = (
     "both strands: (a) this network, each strand by itself; (b) to (d) a symmetric network of its "
     "width and share of zeros, in one pass: (b) with all products, (c) with half of them, (d) with "
@@ -54,7 +54,7 @@ def ways(
     engine."""
     both = plain, plain.mirrored(grid)
     direct = (replace(symmetric, symmetric=False),)
-    found = {PLAIN: Way(both, False), "(b) symmetric, direct": Way(direct, False)}
+    found = {PLAIN: Way(both, False), DIRECT: Way(direct, False)}
     if backend != "reference":
         found["(c) symmetric, halved"] = Way((symmetric,), False)
     if backend == "cpu":

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 CHECKED = 256  # scores that are held against float64
 WRONG = 0.05  # of the spread of the scores: beyond it a side computes something else
-SECONDS = 40  # for all tables, about
+SECONDS = 30  # for all tables, about, beside what sides take at least
 # scored bases of a call; on a processor what takes tens of milliseconds
 BASES = {"dense": {"cuda": 2**22, "cpu": 2**14}, "pruned": {"cuda": 2**22, "cpu": 2**16}}
 # lengths at which PyTorch is tried on a processor: long rows leave the cache

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.models import random_model
 
-from benchmarks.kernels.roofline import Roofline, Work, peak_memory
+from benchmarks.harness import Roofline, Work, peak_memory
 from tcnfast.bench import speed_table
 from tcnfast.bench.speed import Clock, Timing, take_turns
 from tcnfast.bench.symmetric_twin import random_letters, shares_of, symmetric_twin
@@ -211,7 +211,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from benchmarks.kernels import cases, device, torch_stacks
-from benchmarks.kernels.roofline import Roofline
+from benchmarks.harness import Roofline
 from tcnfast.bench.speed import Clock
 torch.set_num_threads(1)
 cpu = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from support.dataset import intervals
 from support.scan import random_letters, write_fasta
 
-from benchmarks.studies.deepsea import CNN, CNNConfig, CNNPlan
+from benchmarks.studies.peer_cnn import CNN, CNNConfig, CNNPlan
 from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import Dataset
 from tcnfast.evaluate.predict import evaluate, predict

@@ -10,8 +10,9 @@ import torch
 from support.models import random_model
 from support.scan import random_letters, write_fasta
 
-from benchmarks.scan import deepbind, runs, synthetic_genome
+from benchmarks.scan import deepbind, synthetic_genome
 from benchmarks.scan import peers as scan_peers
+from benchmarks.scan.scan import same_calls
 from tcnfast.bench.speed import Clock
 from tcnfast.engines.plain_stack import LAYOUTS
 from tcnfast.genome.genome import Genome
@@ -143,6 +144,6 @@ def test_calls_that_differ_are_told(tmp_path):
     for name, text in (("a", "x"), ("b", "x"), ("c", "y")):
         (tmp_path / name / "peaks").mkdir(parents=True)
         (tmp_path / name / "peaks" / "l.narrowPeak").write_text(text)
-    runs.same_calls(tmp_path / "a", tmp_path / "b")
+    same_calls(tmp_path / "a", tmp_path / "b")
     with pytest.raises(AssertionError, match="differs"):
-        runs.same_calls(tmp_path / "a", tmp_path / "c")
+        same_calls(tmp_path / "a", tmp_path / "c")

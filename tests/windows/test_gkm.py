@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 from support.gkm import MOTIF, window_set
 from support.study import of_labels
 
-from benchmarks.studies.gapped_kmers import gapped_kmer_counts
+from benchmarks.studies.gkm import gapped_kmer_counts
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.labels import AMBIGUOUS, BOUND
