@@ -125,8 +125,8 @@ void amx_conv_halved(const Conv& c) {
     }
     const char* w = c.weights;
     for (int channel = 0; channel < half; channel += PANEL, w += panel_bytes(1, inputs)) {
-      multiply_tiles(prepared.sums, prepared.row, 0, 1, inputs, w, rows > SIDE, s);
-      multiply_tiles(prepared.differences, prepared.row, 0, 1, inputs, w + to_differences,
+      multiply_tiles(prepared.sums(row), prepared.row, 0, 1, inputs, w, rows > SIDE, s);
+      multiply_tiles(prepared.differences(row), prepared.row, 0, 1, inputs, w + to_differences,
                      rows > SIDE, d);
       for (int r = 0; r < rows; ++r)
         for (int n = 0; n < 2; ++n) {

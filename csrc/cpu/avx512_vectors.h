@@ -105,6 +105,14 @@ struct Avx512Bf16 {
     if (second) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(widen(second), 16));
     _mm512_storeu_si512(out, pairs);
   }
+  static void store_pairs(char* out, Reg first, Reg second) {
+    const __m512i lanes = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004,
+                                            0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
+                                            0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e,
+                                            0x1f000f);
+    const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(lanes, rounded));
+  }
   static Reg madd(Reg sum, __m512bh a, Weights b) { return _mm512_dpbf16_ps(sum, a, b); }
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }

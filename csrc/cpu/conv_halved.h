@@ -9,8 +9,8 @@
 //   D = [d of the middle tap | ds | sd | ...] times another        v = S - D
 //
 // Each has h outputs from taps * h inputs (halved.cpp makes them from the weights). What a row block
-// multiplies is written to Conv::scratch, once for all panels of outputs. Sums are taken in the same
-// order in every block.
+// multiplies is written to Conv::scratch, once for all panels of outputs; with Conv::keep that of all
+// rows stays there. Sums are taken in the same order in every block.
 #pragma once
 
 #include "conv.h"
@@ -81,23 +81,23 @@ int column(int half, int channel) {
   return channel;
 }
 
-// Where a block's two sides are in the scratch.
+// Where the two sides of the block that starts at a row are in the scratch.
 template <class V>
 struct Prepared {
   Prepared(const Conv& conv, int block)
       : c(conv),
         row(ptrdiff_t(c.taps) * (c.inputs / 2) * V::element_bytes),
-        sums(c.scratch),
-        differences(c.scratch + block * row) {}
+        to_differences((c.keep ? c.rows : block) * row) {}
+  char* sums(long first) const { return c.scratch + (c.keep ? first * row : 0); }
+  char* differences(long first) const { return sums(first) + to_differences; }
   void sums_of(long first, int r) const {
-    prepare_row<V, false>(c, c.x + (first + r) * c.x_row, sums + r * row);
+    prepare_row<V, false>(c, c.x + (first + r) * c.x_row, sums(first) + r * row);
   }
   void differences_of(long first, int r) const {
-    prepare_row<V, true>(c, c.x + (first + r) * c.x_row, differences + r * row);
+    prepare_row<V, true>(c, c.x + (first + r) * c.x_row, differences(first) + r * row);
   }
   const Conv& c;
-  const ptrdiff_t row;
-  char *const sums, *const differences;
+  const ptrdiff_t row, to_differences;
 };
 
 // The products of one side, and between them prepare(r) of `rows` rows: additions and stores go
@@ -127,7 +127,7 @@ inline void halved_tile(const Prepared<V>& prepared, const char* w_s, const char
   for (int m = 0; m < ROWS; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < VECTORS; ++n) sum[m][n] = V::load_f32(c.bias + channel + n * V::lanes);
-  multiply_and_prepare<V, ROWS, VECTORS>(sum, prepared.sums, prepared.row, steps, w_s,
+  multiply_and_prepare<V, ROWS, VECTORS>(sum, prepared.sums(row), prepared.row, steps, w_s,
                                          channel == 0 ? rows : 0,
                                          [&](int r) { prepared.differences_of(row, r); });
   alignas(64) float kept[ROWS][VECTORS][V::lanes];
@@ -138,7 +138,7 @@ inline void halved_tile(const Prepared<V>& prepared, const char* w_s, const char
       V::store_f32(kept[m][n], sum[m][n]);
       sum[m][n] = typename V::Reg{};
     }
-  multiply_and_prepare<V, ROWS, VECTORS>(sum, prepared.differences, prepared.row, steps, w_d, next,
+  multiply_and_prepare<V, ROWS, VECTORS>(sum, prepared.differences(row), prepared.row, steps, w_d, next,
                                          [&](int r) { prepared.sums_of(row + ROWS, r); });
 #pragma GCC unroll 32
   for (int m = 0; m < ROWS; ++m) {

@@ -58,4 +58,9 @@ size_t halved_scratch_bytes(const Kernels& kernels, int padded, int taps) {
   return size_t(kernels.halved->row_block) * taps * padded * kernels.element_bytes;
 }
 
+size_t halved_kept_bytes(const Kernels& kernels, int padded, int taps, long rows) {
+  const size_t row = size_t(taps) * (padded / 2) * kernels.element_bytes;
+  return (2 * rows + kernels.halved->row_block) * row;
+}
+
 }  // namespace tcnfast

@@ -21,7 +21,9 @@ size_t packed_bytes_halved(const Kernels& kernels, int padded, int taps);
 void pack_halved(const Kernels& kernels, const float* weights, int channels, int padded, int taps,
                  char* packed);
 
-// Bytes of Conv::scratch.
+// Bytes of Conv::scratch, and with Conv::keep: (rows, taps * padded / 2) that S multiplies, as many
+// that D does, and what is read too far. Channels in the order of HalvedKernels::column.
 size_t halved_scratch_bytes(const Kernels& kernels, int padded, int taps);
+size_t halved_kept_bytes(const Kernels& kernels, int padded, int taps, long rows);
 
 }  // namespace tcnfast

@@ -29,6 +29,7 @@ struct Conv {
   ptrdiff_t codes_row;
   const float* code_rows;  // 5 rows of `outputs`
   char* scratch;           // of HalvedKernels, see halved.h
+  bool keep;               // all that a halved convolution multiplies stays in `scratch`
 };
 
 // The first convolution: row r is the sum over groups g of table[g][words[r + offsets[g]]].
@@ -156,9 +157,10 @@ struct TrainKernels {
   // Pairs of neighbouring rows for Outer: (rows / 2 rounded up, channels, 2). Null for fp32, whose
   // rows serve as they are.
   void (*pair)(const char* x, ptrdiff_t x_row, long rows, int channels, char* out);
-  // What a halved convolution multiplies, in Conv::scratch: (rows, taps * h) for S, behind them as
-  // many for D. Null for bf16.
-  void (*tap_sums)(const Conv&);
+  // Of rows of pairs the activations, or the rows as they are where there is none (null), as sums
+  // and as differences over pairs, arranged for Outer: `channels` / 2 of both.
+  void (*halves)(const char* a, ptrdiff_t a_row, const Activation*, long rows, int channels,
+                 char* sums, char* differences);
   void (*outer)(const Outer&);
 };
 

@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "train_gradients.h"
+#include "train_halved.h"
 #include "train_pairs.h"
 
 namespace tcnfast {
@@ -135,15 +135,15 @@ NormBackward Backward::second_norm() {
 
 // The second convolution's weights, and the gradient of the first norm's output in the workspace.
 NormBackward Backward::second_convolution(NormGradient back2) {
-  const InputGradient to_h(kernels_, t_.weight2, s_, s_.taps2, s_.stride, at_);
-  WeightSums sums2(kernels_, s_, weights_ ? groups2_.count : 0, s_.taps2, at_);
+  ConvGradients gradients(kernels_, t_.weight2, s_, s_.taps2, s_.stride,
+                          weights_ ? groups2_.count : 0, at_);
   SpanSums sums1(spans2_.size(), at_.padded);
   share(threads_, groups2_.count, [&](Tasks& tasks) {
     const Entered entered(kernels_);
     const long rows_most = longest(spans2_), most = (rows_most + 1) * s_.stride + s_.reach2();
-    const long before = to_h.reach(), after = s_.reach2() / s_.stride + 1;
+    const long before = gradients.reach(), after = s_.reach2() / s_.stride + 1;
     const Scratch da2((before + rows_most + after + at_.ahead) * at_.row);
-    const Scratch h(weights_ ? most * at_.row : 0), pairs(weights_ ? sums2.room(rows_most) : 0);
+    const Scratch room(gradients.room(rows_most));
     const Scratch looked_up(s_.codes ? most * at_.row : 0), words(s_.codes ? most + s_.taps1 : 0);
     for (long group; tasks.take(group);)
       for (long i = groups2_.first(group); i < groups2_.last(group); ++i) {
@@ -160,29 +160,25 @@ NormBackward Backward::second_convolution(NormGradient back2) {
         if (s_.codes)
           first_.look_up(n, u, std::max(needed, end - u), words.bytes(), looked_up.data());
         const char* a = s_.codes ? looked_up.data() : a1(n, u);
-        if (weights_) {
-          train_.activate(a, active1(n), h.data(), needed, at_.padded);
-          sums2.add(group, da, h.data(), s_.stride, rows, pairs.data());
-        }
-        to_h.run(da, u, end, g1(n, u));
+        const Activation active = active1(n);
+        gradients.run(group, da, rows, a, &active, u, end, g1(n, u), room.data());
         train_.inner_gradient(g1(n, u), a, active1(n), end - u, at_.padded, sums1.sum(i),
                               sums1.products(i));
       }
   });
-  if (weights_) sums2.total(groups2_.count, d_.dweight2);
+  if (weights_) gradients.total(groups2_.count, d_.dweight2);
   return NormBackward(s_, at_.padded, sums1, s_.sequences * length1_, t_.gain1, t_.mean1, t_.var1,
                       d_.dgain1, d_.dshift1);
 }
 
 // The first convolution's weights, and the gradient of the block's input.
 void Backward::first_convolution(NormGradient back1) {
-  const InputGradient to_x(kernels_, t_.weight1, s_, s_.taps1, 1, at_);
-  WeightSums sums(kernels_, s_, weights_ ? groups1_.count : 0, s_.taps1, at_);
+  ConvGradients gradients(kernels_, t_.weight1, s_, s_.taps1, 1, weights_ ? groups1_.count : 0, at_);
   share(threads_, groups1_.count, [&](Tasks& tasks) {
     const Entered entered(kernels_);
-    const long rows_most = longest(spans1_), before = to_x.reach(), after = s_.reach1();
+    const long rows_most = longest(spans1_), before = gradients.reach(), after = s_.reach1();
     const Scratch da1((before + rows_most + after + at_.ahead) * at_.row);
-    const Scratch pairs(weights_ ? sums.room(rows_most) : 0);
+    const Scratch room(gradients.room(rows_most));
     for (long group; tasks.take(group);)
       for (long i = groups1_.first(group); i < groups1_.last(group); ++i) {
         const Span span = spans1_[i];
@@ -193,10 +189,9 @@ void Backward::first_convolution(NormGradient back1) {
                                          at_.padded);
                   });
         const char* da = da1.data() + before * at_.row;
-        if (weights_)
-          sums.add(group, da, at_.at(t_.x, s_.length, n, from), 1, to - from, pairs.data());
         const long end = to == length1_ ? s_.length : to;
-        to_x.run(da, from, end, at_.at(d_.dx, s_.length, n, from));
+        gradients.run(group, da, to - from, at_.at(t_.x, s_.length, n, from), nullptr, from, end,
+                      at_.at(d_.dx, s_.length, n, from), room.data());
         // the residual's share of inputs [from, end)
         const long first = std::max(0L, (from - s_.tap + s_.stride - 1) / s_.stride);
         const long last = std::min(length2_, (end - s_.tap + s_.stride - 1) / s_.stride);
@@ -206,7 +201,7 @@ void Backward::first_convolution(NormGradient back1) {
                               s_.stride * at_.row, last - first, at_.padded);
       }
   });
-  if (weights_) sums.total(groups1_.count, d_.dweight1);
+  if (weights_) gradients.total(groups1_.count, d_.dweight1);
 }
 
 // The same for codes: sums by word and by letter, and the gradient of the one-hot form if wanted.

@@ -7,10 +7,7 @@
 
 namespace tcnfast {
 
-// Sums over positions of (gradient of an output) x (input), per tap, for each group of spans. Of a
-// symmetric block in its own basis (halved.h): of (gradients of S) x (what S is made of), then those
-// of D; half as many. In bf16 they would be wrong by 1.7 times as much, for sums of four positive
-// numbers are rounded where each was exact: there the plain sums are averaged with their flips.
+// Sums over positions of (gradient of an output) x (input), per tap, for each group of spans.
 class WeightSums {
  public:
   WeightSums(const Kernels& kernels, const BlockShape& shape, long groups, int taps,
@@ -19,43 +16,16 @@ class WeightSums {
         shape_(shape),
         at_(at),
         taps_(taps),
-        half_(at.padded / 2),
-        halved_(shape.symmetric && kernels.train->tap_sums),
-        size_(size_t(taps) * at.padded * at.padded / (halved_ ? 2 : 1)),
+        size_(size_t(taps) * at.padded * at.padded),
         data_(groups * size_ * sizeof(float)) {}
 
   // Bytes that `add` needs to arrange `rows` rows of both sides in.
   size_t room(long rows) const {
-    if (halved_) return tap_sums_bytes(1) + tap_sums_bytes(taps_);
     return kernels_.train->pair ? 2 * size_t(rows + 1) / 2 * at_.padded * 4 : 0;
   }
 
   // da: `rows` rows; x: the input of row 0 at tap 0, rows `stride` apart.
-  void add(long group, const char* da, const char* x, long stride, long rows, char* room) {
-    if (halved_)
-      add_halved(group, da, x, stride, rows, room);
-    else
-      add_plain(group, da, x, stride, rows, room);
-  }
-
-  // weight (channels, channels, taps), the groups added up in order.
-  void total(long groups, float* weight) {
-    for (long g = 1; g < groups; ++g)
-      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
-    if (halved_)
-      unfold(weight);
-    else if (shape_.symmetric)
-      average(weight);
-    else
-      transpose(weight);
-  }
-
- private:
-  static constexpr long ROWS = 64;  // whose sums and differences stay in the cache
-
-  size_t tap_sums_bytes(int taps) const { return size_t(ROWS) * taps * at_.padded * 4; }
-
-  void add_plain(long group, const char* da, const char* x, long stride, long rows, char* pairs) {
+  void add(long group, const char* da, const char* x, long stride, long rows, char* pairs) {
     Outer o{};
     o.inputs = o.outputs = at_.padded;
     const ptrdiff_t pair_row = ptrdiff_t(at_.padded) * 4;
@@ -82,39 +52,17 @@ class WeightSums {
     }
   }
 
-  void add_halved(long group, const char* da, const char* x, long stride, long rows, char* room) {
-    Conv of_da{}, of_x{};
-    of_da.inputs = of_x.inputs = at_.padded;
-    of_da.x_row = at_.row;
-    of_da.taps = 1;
-    of_da.scratch = room;
-    of_x.x_row = stride * at_.row;
-    of_x.x_tap = shape_.dilation * at_.row;
-    of_x.taps = taps_;
-    of_x.scratch = room + tap_sums_bytes(1);
-    Outer o{};
-    o.inputs = taps_ * half_;
-    o.outputs = half_;
-    o.a_step = ptrdiff_t(o.outputs) * 4;
-    o.b_step = ptrdiff_t(o.inputs) * 4;
-    for (long from = 0; from < rows; from += ROWS) {
-      of_da.rows = of_x.rows = std::min(ROWS, rows - from);
-      of_da.x = da + from * of_da.x_row;
-      of_x.x = x + from * of_x.x_row;
-      o.steps = of_da.rows;
-      kernels_.train->tap_sums(of_da);
-      kernels_.train->tap_sums(of_x);
-      o.a = of_da.scratch;
-      o.b = of_x.scratch;
-      o.sums = data_.floats() + group * size_;
-      kernels_.train->outer(o);
-      o.a += o.steps * o.a_step;
-      o.b += o.steps * o.b_step;
-      o.sums += size_ / 2;
-      kernels_.train->outer(o);
-    }
+  // weight (channels, channels, taps), the groups added up in order.
+  void total(long groups, float* weight) {
+    for (long g = 1; g < groups; ++g)
+      for (size_t i = 0; i < size_; ++i) data_.floats()[i] += data_.floats()[g * size_ + i];
+    if (shape_.symmetric)
+      average(weight);
+    else
+      transpose(weight);
   }
 
+ private:
   void transpose(float* weight) const {
     const int channels = shape_.channels;
     for (int tap = 0; tap < taps_; ++tap)
@@ -127,9 +75,9 @@ class WeightSums {
 
   // The mean of the full weight's gradient and its flip, which both get, from sums over columns.
   void average(float* weight) const {
-    const int channels = shape_.channels;
+    const int channels = shape_.channels, half = at_.padded / 2;
     const auto sum = [&](int o, int i, int tap) {
-      const auto column = [&](int c) { return c < half_ ? c : half_ + channels - 1 - c; };
+      const auto column = [&](int c) { return c < half ? c : half + channels - 1 - c; };
       return data_.floats()[(size_t(tap) * at_.padded + column(i)) * at_.padded + column(o)];
     };
     for (int o = 0; o < channels; ++o)
@@ -139,42 +87,10 @@ class WeightSums {
               (sum(o, i, tap) + sum(channels - 1 - o, channels - 1 - i, taps_ - 1 - tap)) / 2;
   }
 
-  // The same from sums in the basis of the halves. By the chain rule over
-  // pack_halved, whose matrices have the gradients ss, dd, ds, sd, and s, d of a middle tap.
-  void unfold(float* weight) const {
-    const int channels = shape_.channels;
-    const size_t matrix = size_t(half_) * half_;
-    const auto put = [&](int o, int i, int tap, float value) {
-      weight[(size_t(o) * channels + i) * taps_ + tap] = value;
-      weight[(size_t(channels - 1 - o) * channels + channels - 1 - i) * taps_ + taps_ - 1 - tap] =
-          value;
-    };
-    for (int i = 0; i < half_; ++i)
-      for (int o = 0; o < half_; ++o) {
-        const float* s = data_.floats() + size_t(i) * half_ + o;
-        const float* d = s + size_ / 2;
-        const int partner = channels - 1 - i;
-        if (taps_ % 2) {
-          put(o, i, taps_ / 2, (*s + *d) / 4);
-          put(o, partner, taps_ / 2, (*s - *d) / 4);
-          s += matrix;
-          d += matrix;
-        }
-        for (int tap = 0; tap < taps_ / 2; ++tap, s += 2 * matrix, d += 2 * matrix) {
-          const float ss = s[0], dd = s[matrix], ds = d[0], sd = d[matrix];
-          put(o, i, tap, (ss - dd + ds - sd) / 8);
-          put(o, partner, tap, (ss + dd - ds - sd) / 8);
-          put(o, i, taps_ - 1 - tap, (ss + dd + ds + sd) / 8);
-          put(o, partner, taps_ - 1 - tap, (ss - dd - ds + sd) / 8);
-        }
-      }
-  }
-
   const Kernels& kernels_;
   const BlockShape& shape_;
   const Layout& at_;
-  const int taps_, half_;
-  const bool halved_;
+  const int taps_;
   const size_t size_;
   Buffer data_;
 };
@@ -205,16 +121,25 @@ class InputGradient {
   // Rows of da that come before the row of the first input asked for, and after that of the last.
   long reach() const { return (phases_[0].taps - 1) * dilation_; }
 
-  // Inputs [first, last) to `out`, where first is a multiple of the stride and da points to the row
-  // of output first / stride. Rows that no output has must be zeros.
-  void run(const char* da, long first, long last, char* out) const {
+  // `inputs` inputs to `out`, where da points to the row of the output that reads the first of them
+  // through the first tap. Rows that no output has must be zeros.
+  void run(const char* da, long inputs, char* out) const {
     for (int phase = 0; phase < stride_; ++phase) {
-      const Packed& packed = phases_[phase];
-      const long rows = (last - first - phase + stride_ - 1) / stride_;
-      if (rows <= 0) continue;
-      packed.run(da - (packed.taps - 1) * dilation_ * at_.row, at_.row, dilation_ * at_.row,
-                 out + phase * at_.row, stride_ * at_.row, rows);
+      const long rows = (inputs - phase + stride_ - 1) / stride_;
+      if (rows > 0) run_phase(phase, da, rows, out + phase * at_.row, nullptr);
     }
+  }
+
+  // `rows` inputs of one phase; `kept` as halved_kept_bytes has it, or null.
+  void run_phase(int phase, const char* da, long rows, char* out, char* kept) const {
+    const Packed& packed = phases_[phase];
+    packed.run(da - (packed.taps - 1) * dilation_ * at_.row, at_.row, dilation_ * at_.row, out,
+               stride_ * at_.row, rows, kept);
+  }
+
+  const Packed& phase(int phase) const { return phases_[phase]; }
+  bool halved() const {
+    return std::all_of(phases_.begin(), phases_.end(), [](const Packed& p) { return p.halved; });
   }
 
  private:

@@ -120,13 +120,13 @@ class Packed {
   template <class F>
   Packed(const Kernels& kernels, Form form, int channels, int padded, int n_taps, F weight)
       : taps(n_taps),
+        halved(form == Form::Halved),
         kernels_(kernels),
-        halved_(form == Form::Halved),
         padded_(padded),
-        weights_(halved_ ? packed_bytes_halved(kernels, padded, taps)
+        weights_(halved ? packed_bytes_halved(kernels, padded, taps)
                          : kernels.packed_bytes(channels, padded, taps)),
         zeros_(padded * sizeof(float)) {
-    const int half = channels / 2, outputs = halved_ ? half : channels;
+    const int half = channels / 2, outputs = halved ? half : channels;
     const auto natural = [&](int column) {
       return form == Form::Pairs && column >= half ? channels - 1 - (column - half) : column;
     };
@@ -135,14 +135,15 @@ class Packed {
     for (int o = 0; o < outputs; ++o)
       for (int i = 0; i < channels; ++i)
         for (int t = 0; t < taps; ++t) *at++ = weight(natural(o), natural(i), t);
-    if (halved_)
+    if (halved)
       pack_halved(kernels, plain.floats(), channels, padded, taps, weights_.data());
     else
       kernels.pack(plain.floats(), channels, channels, padded, taps, weights_.data());
   }
 
+  // `kept`: where all that a halved one multiplies is to stay (halved.h).
   void run(const char* x, ptrdiff_t x_row, ptrdiff_t x_tap, char* out, ptrdiff_t out_row,
-           long rows) const {
+           long rows, char* kept = nullptr) const {
     Conv c{};
     c.x = x;
     c.x_row = x_row;
@@ -154,16 +155,17 @@ class Packed {
     c.out = out;
     c.out_row = out_row;
     c.rows = rows;
-    const Scratch scratch(halved_ ? halved_scratch_bytes(kernels_, padded_, taps) : 0);
-    c.scratch = scratch.data();
-    (halved_ ? kernels_.halved->conv_plain : kernels_.conv_plain)(c);
+    const Scratch scratch(halved && !kept ? halved_scratch_bytes(kernels_, padded_, taps) : 0);
+    c.scratch = kept ? kept : scratch.data();
+    c.keep = kept;
+    (halved ? kernels_.halved->conv_plain : kernels_.conv_plain)(c);
   }
 
   const int taps;
+  const bool halved;
 
  private:
   const Kernels& kernels_;
-  const bool halved_;
   const int padded_;
   Buffer weights_, zeros_;
 };

@@ -330,44 +330,36 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
     }
 }
 
-// What one row of both sides multiplies, as conv_halved.h has it; each tap is read once. TAPS is how
-// many there are, 0 for any number.
-template <class V, int TAPS>
-inline void tap_sums_of_row(const Conv& c, const char* x, char* sums, char* differences) {
-  const int taps = TAPS ? TAPS : c.taps;
-  const ptrdiff_t half = ptrdiff_t(c.inputs / 2) * V::element_bytes;
-  for (ptrdiff_t at = 0; at < half; at += V::lanes * V::element_bytes) {
-    char *s = sums + at, *d = differences + at;
-    if (taps % 2) {
-      const char* middle = x + taps / 2 * c.x_tap + at;
-      const auto u = V::load_row(middle), v = V::load_row(middle + half);
-      V::store_row(s, V::add(u, v));
-      V::store_row(d, V::sub(u, v));
-      s += half;
-      d += half;
-    }
-    for (int tap = 0; tap < taps / 2; ++tap, s += 2 * half, d += 2 * half) {
-      const char *a = x + tap * c.x_tap + at, *b = x + (taps - 1 - tap) * c.x_tap + at;
-      const auto ua = V::load_row(a), va = V::load_row(a + half);
-      const auto ub = V::load_row(b), vb = V::load_row(b + half);
-      const auto sa = V::add(ua, va), da = V::sub(ua, va);
-      const auto sb = V::add(ub, vb), db = V::sub(ub, vb);
-      V::store_row(s, V::add(sa, sb));
-      V::store_row(s + half, V::sub(db, da));
-      V::store_row(d, V::add(da, db));
-      V::store_row(d + half, V::sub(sb, sa));
-    }
+// One vector of rows as Outer takes it: row by row, or pairs of rows next to each other.
+template <class V, class F>
+inline void arrange(long rows, int width, char* out, F of_row) {
+  if constexpr (V::STEP == 2) {
+    for (long r = 0; r < rows; r += 2, out += width * 4)
+      V::store_pairs(out, of_row(r), r + 1 < rows ? of_row(r + 1) : typename V::Reg{});
+  } else {
+    for (long r = 0; r < rows; ++r, out += width * 4) V::store_row(out, of_row(r));
   }
 }
 
 template <class V>
-void tap_sums(const Conv& c) {
-  const auto of_row = c.taps == 1   ? tap_sums_of_row<V, 1>
-                      : c.taps == 3 ? tap_sums_of_row<V, 3>
-                                    : tap_sums_of_row<V, 0>;
-  const ptrdiff_t row = ptrdiff_t(c.taps) * (c.inputs / 2) * V::element_bytes;
-  for (long r = 0; r < c.rows; ++r)
-    of_row(c, c.x + r * c.x_row, c.scratch + r * row, c.scratch + (c.rows + r) * row);
+void halves(const char* a, ptrdiff_t a_row, const Activation* activation, long rows, int channels,
+            char* sums, char* differences) {
+  const int half = channels / 2;
+  for (int channel = 0; channel < half; channel += V::lanes) {
+    const char *u = a + channel * V::element_bytes, *v = u + half * V::element_bytes;
+    const auto both = [&](auto of_u, auto of_v) {
+      const auto at = [=](const char* p, long r) { return V::load_row(p + r * a_row); };
+      arrange<V>(rows, half, sums + channel * 4,
+                 [&](long r) { return V::add(of_u(at(u, r)), of_v(at(v, r))); });
+      arrange<V>(rows, half, differences + channel * 4,
+                 [&](long r) { return V::sub(of_u(at(u, r)), of_v(at(v, r))); });
+    };
+    const auto as_it_is = [](typename V::Reg value) { return value; };
+    if (activation)
+      both(Active<V>(*activation, channel), Active<V>(*activation, half + channel));
+    else
+      both(as_it_is, as_it_is);
+  }
 }
 
 template <class V>
@@ -375,11 +367,8 @@ constexpr TrainKernels train_kernels() {
   TrainKernels table = {sum<V>,           squares<V>,      activate<V>,        combine<V>,
                         combine_codes<V>, branch_sums<V>,  branch_gradient<V>, inner_gradient<V>,
                         norm_gradient<V>, add_residual<V>, sum_words<V>,       sum_codes<V>,
-                        nullptr,          nullptr,        outer<V>};
-  if constexpr (V::STEP == 2)
-    table.pair = pair_rows<V>;
-  else
-    table.tap_sums = tap_sums<V>;
+                        nullptr,          halves<V>,       outer<V>};
+  if constexpr (V::STEP == 2) table.pair = pair_rows<V>;
   return table;
 }
 
