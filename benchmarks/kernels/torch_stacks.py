@@ -177,7 +177,7 @@ def block_forward(side: str, block: Block, geometry: BlockGrid, precision: str) 
     """Rows as ``rows_for`` gives them to those of a block in training."""
     device = next(block.parameters()).device
     if side == OURS:
-        return lambda x: training_pass._block(block, x, geometry, precision)
+        return lambda x: training_pass._block(block, x, geometry, precision)[0]
     if layout_of(side) == "Conv1d":
         run = compiled(lambda x: conv1d_block(block, x, geometry), side)
     else:

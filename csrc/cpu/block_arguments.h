@@ -18,6 +18,7 @@ struct BlockShape {
   bool codes = false;                      // the input is DNA: the first block
   bool batch_norm = false;                 // else convolutions have biases and norms do nothing
   bool symmetric = false;                  // of pairs of channels: rows in pair order (halved.h)
+  bool halves = false;                     // its parameters are halves, see below
   double eps = 0;
 
   long reach1() const { return (taps1 - 1) * dilation; }
@@ -28,7 +29,8 @@ struct BlockShape {
 
 // Rows are (sequences, positions, padded channels) of the kernels' elements; the rest is fp32 with
 // `channels` channels in natural order. Null where there is none. Weights of a symmetric block equal
-// their flip along every axis, gains and shifts are equal over a pair.
+// their flip along every axis, gains and shifts are equal over a pair; of `halves` there is only the
+// first half of each of these, which says all.
 struct BlockTensors {
   const char* x = nullptr;              // rows of length
   const uint8_t* code_input = nullptr;  // (sequences, length), 0 to 4
@@ -50,7 +52,7 @@ struct BlockGradients {
   float* one_hot = nullptr;   // of codes (sequences, length, 4): of their one-hot form; or null
   char* workspace = nullptr;  // rows of length1
   // all null where only the input's gradient is wanted; of what is not there, null. Of a symmetric
-  // block the means of gradients and their flips
+  // block the means of gradients and their flips, of halves those of the halves, twice as much
   float *dweight1 = nullptr, *dweight2 = nullptr, *dgain1 = nullptr, *dshift1 = nullptr;
   float *dgain2 = nullptr, *dshift2 = nullptr, *dcode_residual = nullptr;
 };
@@ -73,6 +75,7 @@ void each_size(F visit) {
   visit("codes", &BlockArguments::codes, 0);
   visit("batch_norm", &BlockArguments::batch_norm, 0);
   visit("symmetric", &BlockArguments::symmetric, 0);
+  visit("halves", &BlockArguments::halves, 0);
   visit("eps", &BlockArguments::eps, 0);
 }
 
@@ -130,6 +133,8 @@ inline void check(const BlockArguments& a, bool backward) {
   };
   if (a.symmetric && a.channels % 2)
     throw std::invalid_argument("block: channels: of a symmetric block, must be even");
+  if (a.halves && !a.symmetric)
+    throw std::invalid_argument("block: halves: of a symmetric block alone");
   each_tensor(a, address);
   if (backward) each_gradient(a, address);
 }

@@ -90,10 +90,10 @@ struct Prepared {
         to_differences((c.keep ? c.rows : block) * row) {}
   char* sums(long first) const { return c.scratch + (c.keep ? first * row : 0); }
   char* differences(long first) const { return sums(first) + to_differences; }
-  void sums_of(long first, int r) const {
+  __attribute__((always_inline)) void sums_of(long first, int r) const {
     prepare_row<V, false>(c, c.x + (first + r) * c.x_row, sums(first) + r * row);
   }
-  void differences_of(long first, int r) const {
+  __attribute__((always_inline)) void differences_of(long first, int r) const {
     prepare_row<V, true>(c, c.x + (first + r) * c.x_row, differences(first) + r * row);
   }
   const Conv& c;

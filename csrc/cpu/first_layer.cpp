@@ -55,14 +55,14 @@ bool FirstLayer::make_words(const uint8_t* codes, long positions, uint8_t* words
   return largest < N_CODES;
 }
 
-void FirstLayer::weight_gradient(const float* sums, int channels, int padded,
-                                 float* gradient) const {
+std::vector<double> FirstLayer::weight_gradient(const float* sums, int channels,
+                                                int padded) const {
   std::vector<double> total(size_t(channels) * N_BASES * taps);
   each([&](int group, int w, int tap, int code) {
     const float* sum = sums + (size_t(group) * words_per_table + w) * padded;
     for (int c = 0; c < channels; ++c) total[(size_t(c) * N_BASES + code) * taps + tap] += sum[c];
   });
-  std::copy(total.begin(), total.end(), gradient);
+  return total;
 }
 
 }  // namespace tcnfast

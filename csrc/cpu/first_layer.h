@@ -20,7 +20,7 @@ struct FirstLayer {
 
   // Gradient of the weight (channels, 4, taps) from sums (groups, words_per_table, padded) of the
   // output's gradient by word.
-  void weight_gradient(const float* sums, int channels, int padded, float* gradient) const;
+  std::vector<double> weight_gradient(const float* sums, int channels, int padded) const;
 
   int taps = 0, word = 0, groups = 0, words_per_table = 1;
   std::vector<int> offsets;  // of each group's word

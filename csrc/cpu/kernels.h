@@ -154,6 +154,10 @@ struct TrainKernels {
   void (*sum_codes)(const char* dy, const char* y, const uint8_t* codes, ptrdiff_t codes_row,
                     float* table, long rows, int channels);
 
+  // counts (4, 4) += of positions [0, positions) those with each letter, and each letter `lag` behind.
+  // masks (4, words): bit t is set where position t has the letter; zeros behind the last.
+  void (*meetings)(const uint64_t* masks, long words, long positions, long lag, long* counts);
+
   // Pairs of neighbouring rows for Outer: (rows / 2 rounded up, channels, 2). Null for fp32, whose
   // rows serve as they are.
   void (*pair)(const char* x, ptrdiff_t x_row, long rows, int channels, char* out);

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "letter_counts.h"
 #include "train_halved.h"
 #include "train_pairs.h"
 
@@ -78,10 +79,11 @@ class Backward {
   void run() {
     const NormBackward back2 = second_norm();
     const NormBackward back1 = second_convolution(back2.get());
-    if (s_.codes)
-      first_layer(back1.get());
-    else
-      first_convolution(back1.get());
+    if (!s_.codes) return first_convolution(back1.get());
+    if (d_.one_hot) one_hot(back1.get());
+    if (!weights_) return;
+    first_layer(back1.get());
+    code_residual();
   }
 
  private:
@@ -100,7 +102,8 @@ class Backward {
   NormBackward second_convolution(NormGradient back2);
   void first_convolution(NormGradient back1);
   void first_layer(NormGradient back1);
-  void first_layer_totals(const Padded& word_sums, long table);
+  void one_hot(NormGradient back1);
+  void code_residual();
 
   const Kernels& kernels_;
   const TrainKernels& train_;
@@ -204,49 +207,72 @@ void Backward::first_convolution(NormGradient back1) {
   if (weights_) gradients.total(groups1_.count, d_.dweight1);
 }
 
-// The same for codes: sums by word and by letter, and the gradient of the one-hot form if wanted.
+// The same for codes: sums by word, of what reaches the norm. What the norm passes on,
+// g by_grad + a by_input + constant, is in the sums of products with letters only: those of a are
+// products of weights with how often letters meet, so that nothing has to be looked up.
 void Backward::first_layer(NormGradient back1) {
   const FirstLayer& layer = first_.layer;
   const long table = long(layer.groups) * layer.words_per_table;
-  Padded word_sums(weights_ ? groups1_.count * table : 0, at_.padded);
-  std::unique_ptr<OneHotGradient> one_hot;
-  if (d_.one_hot) one_hot = std::make_unique<OneHotGradient>(kernels_, s_, t_, at_);
+  const Padded word_sums(groups1_.count * table, at_.padded);
+  share(threads_, groups1_.count, [&](Tasks& tasks) {
+    const Scratch words(longest(spans1_) + s_.taps1);
+    for (long group; tasks.take(group);)
+      for (long i = groups1_.first(group); i < groups1_.last(group); ++i) {
+        const auto [n, from, to] = spans1_[i];
+        first_.make_words(n, from, to - from, words.bytes());
+        for (int g = 0; g < layer.groups; ++g)
+          train_.sum_words(g1(n, from), words.bytes() + layer.offsets[g],
+                           word_sums.row(group * table + long(g) * layer.words_per_table),
+                           to - from, at_.padded);
+      }
+  });
+  for (long group = 1; group < groups1_.count; ++group)
+    for (long i = 0; i < table * at_.padded; ++i)
+      word_sums.row()[i] += word_sums.row(group * table)[i];
+  const auto sums = layer.weight_gradient(word_sums.row(), s_.channels, at_.padded);
+  if (!s_.batch_norm) {
+    std::copy(sums.begin(), sums.end(), d_.dweight1);
+    return;
+  }
+  const LetterCounts counts(kernels_, t_.code_input, s_.sequences, s_.length, s_.taps1, threads_);
+  const int width = counts.width();
+  for (int c = 0; c < s_.channels; ++c) {
+    const float* weight = t_.weight1 + size_t(c) * width;
+    for (int i = 0; i < width; ++i) {
+      double looked_up = 0;
+      for (int j = 0; j < width; ++j) looked_up += counts.row(i)[j] * weight[j];
+      d_.dweight1[size_t(c) * width + i] =
+          float(back1.by_grad[c] * sums[size_t(c) * width + i] + back1.by_input[c] * looked_up +
+                back1.constant[c] * counts.once(i));
+    }
+  }
+}
+
+// The gradient of the one-hot form of codes.
+void Backward::one_hot(NormGradient back1) {
+  OneHotGradient gradient(kernels_, s_, t_, at_);
   share(threads_, groups1_.count, [&](Tasks& tasks) {
     const Entered entered(kernels_);
-    const long rows_most = longest(spans1_), before = one_hot ? one_hot->before() : 0;
+    const long rows_most = longest(spans1_), before = gradient.before();
     const Scratch da1((before + rows_most + at_.ahead) * at_.row);
     const Scratch words(before + rows_most + s_.taps1);
     for (long group; tasks.take(group);)
       for (long i = groups1_.first(group); i < groups1_.last(group); ++i) {
-        const Span span = spans1_[i];
-        const long n = span.sequence, from = span.from, to = span.to;
-        long words_from = from;
+        const auto [n, from, to] = spans1_[i];
         fill_rows(from, to, before, 0, length1_, at_.row, da1.data(),
-                  [&](long first, long last, char* out) {
-                    words_from = first;
+                  [&, n = n](long first, long last, char* out) {
                     first_.look_up(n, first, last - first, words.bytes(), out);
                     train_.norm_gradient(g1(n, first), out, back1, out, last - first, at_.padded);
                   });
-        for (int g = 0; weights_ && g < layer.groups; ++g)
-          train_.sum_words(da1.data() + before * at_.row,
-                           words.bytes() + from - words_from + layer.offsets[g],
-                           word_sums.row(group * table + long(g) * layer.words_per_table),
-                           to - from, at_.padded);
         const long end = to == length1_ ? s_.length : to;
-        if (one_hot)
-          one_hot->run(da1.data(), dy(n, 0), y(n, 0), from, to, end, train_,
-                       d_.one_hot + (n * s_.length + from) * N_BASES);
+        gradient.run(da1.data(), dy(n, 0), y(n, 0), from, to, end, train_,
+                     d_.one_hot + (n * s_.length + from) * N_BASES);
       }
   });
-  if (weights_) first_layer_totals(word_sums, table);
 }
 
-void Backward::first_layer_totals(const Padded& word_sums, long table) {
-  for (long group = 1; group < groups1_.count; ++group)
-    for (long i = 0; i < table * at_.padded; ++i)
-      word_sums.row()[i] += word_sums.row(group * table)[i];
-  first_.layer.weight_gradient(word_sums.row(), s_.channels, at_.padded, d_.dweight1);
-
+// The gradient of what codes add to the block: sums by letter.
+void Backward::code_residual() {
   const long row = N_CODES * at_.padded;
   std::vector<double> sums(groups2_.count * row);
   share(threads_, groups2_.count, [&](Tasks& tasks) {
@@ -274,9 +300,11 @@ void Backward::first_layer_totals(const Padded& word_sums, long table) {
 void block_backward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
   check(arguments, true);
   if (!arguments.symmetric) return Backward(kernels, arguments, arguments, arguments, threads).run();
-  InPairOrder paired(kernels, arguments);
+  const Whole whole(arguments);
+  InPairOrder paired(kernels, whole.arguments);
   Backward(kernels, paired.arguments, paired.arguments, paired.arguments, threads).run();
   paired.give_gradients();
+  whole.give_gradients();
 }
 
 }  // namespace tcnfast

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "letter_counts.h"
 #include "train_pairs.h"
 #include "train_parts.h"
 
@@ -26,18 +27,25 @@ class Forward {
         first_(kernels, shape, tensors, at_.padded) {}
 
   void run() {
-    first_convolution();
+    if (s_.codes && kernels_.element_bytes == sizeof(float))
+      look_up_statistics();
+    else
+      first_convolution();
     second_convolution(Norm(s_, at_.padded, t_.gain1, t_.shift1, t_.mean1, t_.var1));
     output(Norm(s_, at_.padded, t_.gain2, t_.shift2, t_.mean2, t_.var2));
   }
 
  private:
   void first_convolution();
+  void look_up_statistics();
   void second_convolution(const Norm& norm1);
   void output(const Norm& norm2);
   const char* readable(const Span& span, char* copy) const;
   void add_up(const char* rows, const Span& span, SpanSums& sums, long index) const;
   void statistics(SpanSums& sums, const std::vector<Span>& spans, float* mean, float* var) const;
+  template <class Sum, class Squares>
+  void set_statistics(double positions, Sum sum, Squares squares_about, float* mean,
+                      float* var) const;
 
   const Kernels& kernels_;
   const TrainKernels& train_;
@@ -80,6 +88,29 @@ void Forward::first_convolution() {
     }
   });
   statistics(sums, spans1_, t_.mean1, t_.var1);
+}
+
+// The statistics of look-ups, without any: a sum of a channel's is one of its weights, and a sum of
+// squares one of products of two weights, each as often as their letters meet. Where look-ups are
+// rounded, to bf16, their mean must be that of what is left of them, and first_convolution does it.
+void Forward::look_up_statistics() {
+  if (!s_.batch_norm) return;
+  const LetterCounts counts(kernels_, t_.code_input, s_.sequences, s_.length, s_.taps1, threads_);
+  const int width = counts.width();
+  std::vector<double> sums(s_.channels), squares(s_.channels);
+  for (int c = 0; c < s_.channels; ++c) {
+    const float* weight = t_.weight1 + size_t(c) * width;
+    for (int i = 0; i < width; ++i) {
+      double with = 0;
+      for (int j = 0; j < width; ++j) with += counts.row(i)[j] * weight[j];
+      sums[c] += counts.once(i) * weight[i];
+      squares[c] += weight[i] * with;
+    }
+  }
+  const double n = double(s_.sequences) * length1_;
+  set_statistics(n, [&](int c) { return sums[c]; },
+                 [&](double m, int c) { return squares[c] - 2 * m * sums[c] + n * m * m; },
+                 t_.mean1, t_.var1);
 }
 
 // The inputs of a span of the first convolution, which reads on behind its last row: in `copy`
@@ -163,12 +194,17 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
     }
     return squares;
   };
+  set_statistics(positions, [&](int c) { return sums.total(0, c); }, squares_about, mean, var);
+}
+
+// From sum(column) over `positions` positions, and squares_about(m, column), of differences from m.
+template <class Sum, class Squares>
+void Forward::set_statistics(double positions, Sum sum, Squares squares_about, float* mean,
+                             float* var) const {
   const Pooled pooled(s_);
   for (int c = 0; c < pooled.norms; ++c) {
-    const double count = pooled.columns * positions;
-    const double m = pooled.sum(c, [&](int column) { return sums.total(0, column); }) / count;
-    const double squares =
-        pooled.sum(c, [&](int column) { return squares_about(m, column); });
+    const double count = pooled.columns * positions, m = pooled.sum(c, sum) / count;
+    const double squares = pooled.sum(c, [&](int column) { return squares_about(m, column); });
     for (int column = c; column < s_.channels; column += pooled.norms) {
       mean[column] = float(m);
       var[column] = float(std::max(0.0, squares / count));
@@ -181,7 +217,8 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
 void block_forward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
   check(arguments, false);
   if (!arguments.symmetric) return Forward(kernels, arguments, arguments, threads).run();
-  InPairOrder paired(kernels, arguments);
+  const Whole whole(arguments);
+  InPairOrder paired(kernels, whole.arguments);
   Forward(kernels, paired.arguments, paired.arguments, threads).run();
   paired.give_statistics();
 }

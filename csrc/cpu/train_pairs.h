@@ -14,6 +14,54 @@
 
 namespace tcnfast {
 
+// A block of halves made whole: what is its own flip is a half and then the same in reverse.
+class Whole {
+ public:
+  explicit Whole(const BlockArguments& halves) : arguments(halves), halves_(halves) {
+    if (!halves.halves) return;
+    each([&](auto parameter, auto gradient, size_t size) {
+      if (const float* half = halves.*parameter) {
+        float* whole = room(2 * size);
+        std::copy_n(half, size, whole);
+        std::reverse_copy(half, half + size, whole + size);
+        arguments.*parameter = whole;
+      }
+      if (halves.*gradient) arguments.*gradient = room(2 * size);
+    });
+  }
+
+  // What the backward pass has written to `arguments`: a half counts twice.
+  void give_gradients() const {
+    if (halves_.halves) each([&](auto, auto gradient, size_t size) {
+      if (float* half = halves_.*gradient)
+        for (size_t i = 0; i < size; ++i) half[i] = 2 * (arguments.*gradient)[i];
+    });
+  }
+
+  BlockArguments arguments;
+
+ private:
+  template <class F>
+  void each(F f) const {
+    const BlockArguments& a = halves_;
+    const size_t half = a.channels / 2;
+    f(&BlockTensors::weight1, &BlockGradients::dweight1,
+      half * (a.codes ? N_BASES : a.channels) * a.taps1);
+    f(&BlockTensors::weight2, &BlockGradients::dweight2, half * a.channels * a.taps2);
+    f(&BlockTensors::gain1, &BlockGradients::dgain1, half);
+    f(&BlockTensors::shift1, &BlockGradients::dshift1, half);
+    f(&BlockTensors::gain2, &BlockGradients::dgain2, half);
+    f(&BlockTensors::shift2, &BlockGradients::dshift2, half);
+  }
+  float* room(size_t size) {
+    kept_.emplace_back(size * sizeof(float));
+    return kept_.back().floats();
+  }
+
+  const BlockArguments& halves_;
+  std::vector<Buffer> kept_;
+};
+
 class InPairOrder {
  public:
   InPairOrder(const Kernels& kernels, const BlockArguments& natural)

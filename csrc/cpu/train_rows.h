@@ -260,12 +260,17 @@ inline void add_row(float* sums, typename V::Reg value) {
   V::store_f32(sums, V::add(V::load_f32(sums), value));
 }
 
+// Half of the channels at a time: their part of the table stays in the first-level cache.
 template <class V>
 void sum_words(const char* da, const uint8_t* words, float* table, long rows, int channels) {
-  for (long r = 0; r < rows; ++r)
-    for (int channel = 0; channel < channels; channel += V::lanes)
-      add_row<V>(table + ptrdiff_t(words[r]) * channels + channel,
-                 Column<V>(channels, channel).load(da, r));
+  constexpr int BLOCK = 32;
+  for (int from = 0; from < channels; from += BLOCK) {
+    const int to = from + BLOCK < channels ? from + BLOCK : channels;
+    for (long r = 0; r < rows; ++r)
+      for (int channel = from; channel < to; channel += V::lanes)
+        add_row<V>(table + ptrdiff_t(words[r]) * channels + channel,
+                   Column<V>(channels, channel).load(da, r));
+  }
 }
 
 template <class V>
@@ -277,6 +282,23 @@ void sum_codes(const char* dy, const char* y, const uint8_t* codes, ptrdiff_t co
       add_row<V>(table + codes[r * codes_row] * channels + channel,
                  V::where_positive(column.load(y, r), column.load(dy, r)));
     }
+}
+
+// Written once for the instructions that count bits, which the rest of the program must not use.
+template <class V>
+void meetings(const uint64_t* masks, long words, long positions, long lag, long* counts) {
+  constexpr int LETTERS = 4;
+  const long ahead = lag / 64, bits = lag % 64;
+  for (long w = 0; w * 64 < positions; ++w) {
+    const long left = positions - w * 64;
+    const uint64_t valid = left < 64 ? (uint64_t(1) << left) - 1 : ~uint64_t(0);
+    for (int b = 0; b < LETTERS; ++b) {
+      const uint64_t* from = masks + b * words + w + ahead;
+      const uint64_t there = (from[0] >> bits | from[1] << 1 << (63 - bits)) & valid;
+      for (int a = 0; a < LETTERS; ++a)
+        counts[a * LETTERS + b] += __builtin_popcountll(masks[a * words + w] & there);
+    }
+  }
 }
 
 // INPUTS rows of sums by VECTORS vectors of outputs, over all steps.
@@ -330,36 +352,52 @@ void pair_rows(const char* x, ptrdiff_t x_row, long rows, int channels, char* ou
     }
 }
 
-// One vector of rows as Outer takes it: row by row, or pairs of rows next to each other.
+// What Outer takes in one step: a vector of a row, or of a pair of rows next to each other.
 template <class V, class F>
-inline void arrange(long rows, int width, char* out, F of_row) {
-  if constexpr (V::STEP == 2) {
-    for (long r = 0; r < rows; r += 2, out += width * 4)
-      V::store_pairs(out, of_row(r), r + 1 < rows ? of_row(r + 1) : typename V::Reg{});
-  } else {
-    for (long r = 0; r < rows; ++r, out += width * 4) V::store_row(out, of_row(r));
-  }
+inline void store_step(char* out, F of_row, bool second) {
+  if constexpr (V::STEP == 2)
+    V::store_pairs(out, of_row(0), second ? of_row(1) : typename V::Reg{});
+  else
+    V::store_row(out, of_row(0));
+}
+
+template <class V>
+struct AsItIs {
+  AsItIs(const Activation&, int) {}
+  typename V::Reg operator()(typename V::Reg a) const { return a; }
+};
+
+template <class V, class Active>
+void halves_of(const char* a, ptrdiff_t a_row, Activation activation, long rows, int channels,
+               char* sums, char* differences) {
+  using Reg = typename V::Reg;
+  const int half = channels / 2;
+  each_row<V>((rows + V::STEP - 1) / V::STEP, half, [=](int channel) {
+    const Active of_u(activation, channel), of_v(activation, half + channel);
+    const ptrdiff_t at = channel * V::element_bytes, partner = ptrdiff_t(half) * V::element_bytes;
+    return Each{[=](long step) {
+      const long first = step * V::STEP;
+      const bool second = first + 1 < rows;
+      Reg u[V::STEP], v[V::STEP];
+      for (int r = 0; r < (second ? V::STEP : 1); ++r) {
+        const char* row = a + (first + r) * a_row + at;
+        u[r] = of_u(V::load_row(row));
+        v[r] = of_v(V::load_row(row + partner));
+      }
+      const ptrdiff_t to = (step * half + channel) * 4;
+      store_step<V>(sums + to, [&](int r) { return V::add(u[r], v[r]); }, second);
+      store_step<V>(differences + to, [&](int r) { return V::sub(u[r], v[r]); }, second);
+    }};
+  });
 }
 
 template <class V>
 void halves(const char* a, ptrdiff_t a_row, const Activation* activation, long rows, int channels,
             char* sums, char* differences) {
-  const int half = channels / 2;
-  for (int channel = 0; channel < half; channel += V::lanes) {
-    const char *u = a + channel * V::element_bytes, *v = u + half * V::element_bytes;
-    const auto both = [&](auto of_u, auto of_v) {
-      const auto at = [=](const char* p, long r) { return V::load_row(p + r * a_row); };
-      arrange<V>(rows, half, sums + channel * 4,
-                 [&](long r) { return V::add(of_u(at(u, r)), of_v(at(v, r))); });
-      arrange<V>(rows, half, differences + channel * 4,
-                 [&](long r) { return V::sub(of_u(at(u, r)), of_v(at(v, r))); });
-    };
-    const auto as_it_is = [](typename V::Reg value) { return value; };
-    if (activation)
-      both(Active<V>(*activation, channel), Active<V>(*activation, half + channel));
-    else
-      both(as_it_is, as_it_is);
-  }
+  if (activation)
+    halves_of<V, Active<V>>(a, a_row, *activation, rows, channels, sums, differences);
+  else
+    halves_of<V, AsItIs<V>>(a, a_row, {}, rows, channels, sums, differences);
 }
 
 template <class V>
@@ -367,7 +405,7 @@ constexpr TrainKernels train_kernels() {
   TrainKernels table = {sum<V>,           squares<V>,      activate<V>,        combine<V>,
                         combine_codes<V>, branch_sums<V>,  branch_gradient<V>, inner_gradient<V>,
                         norm_gradient<V>, add_residual<V>, sum_words<V>,       sum_codes<V>,
-                        nullptr,          halves<V>,       outer<V>};
+                        meetings<V>,      nullptr,         halves<V>,          outer<V>};
   if constexpr (V::STEP == 2) table.pair = pair_rows<V>;
   return table;
 }

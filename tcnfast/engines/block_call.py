@@ -3,11 +3,13 @@ the C++ engine and the Triton kernels. Fields have the names of ``BlockArguments
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from . import pairs
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class BlockCall:
     ``symmetric``: weights and masks are those of pairs of channels (c, C-1-c) that the reverse
     complement exchanges (``reference.StackWeights``). Rows hold channels 0..C/2-1, zeros up to
     C'/2, then the partners C-1..C/2 in the same order, zeros up to C'; statistics are pooled over
-    pairs; gradients of parameters are averaged with their flips. ``backend``: "auto", "triton" or
-    "cpu".
+    pairs; gradients of parameters are averaged with their flips. Weights, gains and shifts may also
+    be given as their first halves (``halves``), of which the gradients then are. ``backend``:
+    "auto", "triton" or "cpu".
     """
 
     x: Tensor
@@ -61,7 +64,11 @@ class BlockCall:
 
     @property
     def channels(self) -> int:
-        return len(self.weight1)
+        return self.weight2.shape[1]
+
+    @property
+    def halves(self) -> bool:
+        return self.symmetric and 2 * len(self.weight2) == self.channels
 
     @property
     def taps1(self) -> int:
@@ -81,11 +88,20 @@ class BlockCall:
         """Positions that the second convolution gives."""
         return (self.length1 - 1 - (self.taps2 - 1) * self.dilation) // self.stride + 1
 
+    def whole(self) -> BlockCall:
+        """The same call with the whole of every parameter."""
+        if not self.halves:
+            return self
+        halves = {name: getattr(self, name) for name in PARAMETERS}
+        made = {name: t if t is None else pairs.whole(t) for name, t in halves.items()}
+        return replace(self, **made)
+
     def tensors(self) -> dict[str, Tensor | None]:
         """All tensors but ``x``, by name."""
         return {name: getattr(self, name) for name in TENSORS[1:]}
 
 
+PARAMETERS = "weight1", "weight2", "gain1", "shift1", "gain2", "shift2"
 TENSORS = tuple(field.name for field in fields(BlockCall) if "Tensor" in field.type)
 
 
@@ -116,6 +132,20 @@ class BlockGradients(NamedTuple):
     dshift2: Tensor | None = None
     dcode_residual: Tensor | None = None
     one_hot: Tensor | None = None
+
+    def whole(self) -> BlockGradients:
+        """Room for the gradients of whole parameters, where these are of halves."""
+        names = {f"d{name}": getattr(self, f"d{name}") for name in PARAMETERS}
+        made = {
+            name: t.repeat(2, *[1] * (t.ndim - 1)) for name, t in names.items() if t is not None
+        }
+        return self._replace(**made)
+
+    def fill_halves(self, whole: BlockGradients) -> None:
+        """From those of whole parameters, which are their own flips: a half counts twice."""
+        for half, both in zip(self, whole, strict=True):
+            if half is not both:
+                torch.mul(pairs.first_half(both), 2, out=half)
 
 
 def schema_of_call() -> str:

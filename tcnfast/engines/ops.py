@@ -15,6 +15,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..base.errors import TcnfastError
 from . import cpu_blocks, cpu_engine, reference, triton_blocks
@@ -77,18 +78,21 @@ def plain_arguments(
     return tuple(vars(call).values())
 
 
-@torch.library.custom_op(
-    "tcnfast::block",
-    mutates_args=(),
-    schema=f"({_ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-)
-def block(*arguments) -> BlockOutputs:
-    """One residual block in training: the fields of ``BlockCall`` -> those of ``BlockOutputs``.
+def block(*arguments, **named) -> BlockOutputs:
+    """One residual block in training: the fields of ``BlockCall`` -> those of ``BlockOutputs``,
+    differentiable in ``y``.
 
     Raises ValueError for a code over 4 in host memory (one on a GPU counts as N) and TcnfastError
     for arguments that do not fit.
     """
-    call = BlockCall(*arguments)
+    call = BlockCall(*arguments, **named)
+    arguments = vars(call).values()
+    if torch.compiler.is_compiling():
+        return BlockOutputs(*operator(*arguments))
+    return BlockOutputs(*_Block.apply(*arguments))
+
+
+def _forward(call: BlockCall) -> tuple[Tensor, ...]:
     run, padded = _chosen(call)
     check_block(call, padded)
     outputs = outputs_of(call, padded)
@@ -96,7 +100,17 @@ def block(*arguments) -> BlockOutputs:
     return tuple(outputs)
 
 
-@block.register_fake
+@torch.library.custom_op(
+    "tcnfast::block",
+    mutates_args=(),
+    schema=f"({_ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def operator(*arguments) -> tuple[Tensor, ...]:
+    """``block`` as PyTorch's compilers see it."""
+    return _forward(BlockCall(*arguments))
+
+
+@operator.register_fake
 def _(*arguments):
     call = BlockCall(*arguments)
     return tuple(outputs_of(call, _chosen(call)[1]))
@@ -113,6 +127,10 @@ def block_backward(dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
     ``saved``: what ``block`` returned; then the arguments that it had. Where there is nothing to
     differentiate (codes, a missing gain) the gradient is an empty tensor.
     """
+    return _gradients(dy, saved, *arguments)
+
+
+def _gradients(dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
     call = BlockCall(*arguments)
     gradients = empty_gradients(call)
     wanted = BlockGradients(*(gradient if gradient.numel() else None for gradient in gradients))
@@ -157,17 +175,34 @@ def _setup_context(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs[:N_TENSORS], *output)
     ctx.settings = inputs[N_TENSORS:]
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
 
 
-def _backward(ctx, dy, *_):
+def _backward(ctx, dy, *_, run=torch.ops.tcnfast.block_backward):
+    if dy is None:
+        return (None,) * (N_TENSORS + len(ctx.settings))
     tensors = ctx.saved_tensors
-    arguments, saved = tensors[:N_TENSORS], list(tensors[N_TENSORS:])
-    gradients = torch.ops.tcnfast.block_backward(dy, saved, *arguments, *ctx.settings)
+    gradients = run(dy, list(tensors[N_TENSORS:]), *tensors[:N_TENSORS], *ctx.settings)
     *of_parameters, of_residual = (g if g.numel() else None for g in gradients)
     return *of_parameters, None, None, of_residual, *(None,) * len(ctx.settings)
 
 
-block.register_autograd(_backward, setup_context=_setup_context)
+operator.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _Block(torch.autograd.Function):
+    """The same without PyTorch's dispatcher, which would take as long as a small block does."""
+
+    @staticmethod
+    def forward(ctx, *arguments):
+        outputs = _forward(BlockCall(*arguments))
+        _setup_context(ctx, arguments, outputs)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients):
+        return _backward(ctx, *gradients, run=_gradients)
 
 
 def outputs_of(call: BlockCall, padded: int) -> BlockOutputs:
@@ -237,10 +272,11 @@ def _check_input(call: BlockCall, padded: int) -> None:
 
 def _shapes(call: BlockCall) -> dict[str, tuple[int, ...]]:
     channels, n = call.channels, call.sequences
-    vectors = dict.fromkeys(("gain1", "shift1", "gain2", "shift2"), (channels,))
+    outputs = channels // 2 if call.halves else channels
+    vectors = dict.fromkeys(("gain1", "shift1", "gain2", "shift2"), (outputs,))
     return vectors | {
-        "weight1": (channels, 4 if call.codes else channels, call.taps1),
-        "weight2": (channels, channels, call.taps2),
+        "weight1": (outputs, 4 if call.codes else channels, call.taps1),
+        "weight2": (outputs, channels, call.taps2),
         "code_residual": (reference.N_CODES, channels),
         "mask1": (n, channels),
         "mask2": (n, channels),

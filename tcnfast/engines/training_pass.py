@@ -4,6 +4,8 @@ halved form where the backend has it, else as they are."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,9 +64,11 @@ def _has_hooks(module: nn.Module) -> bool:
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
     precision = precision_now(codes.device)
-    x = codes
+    x, statistics = codes, []
     for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        x = _block(block, x, geometry, precision)
+        x, of_block = _block(block, x, geometry, precision)
+        statistics += of_block
+    _move_on(statistics)
     features = x[:, :: grid.sample]
     if model.config.symmetric:  # both channels of a pair have one weight
         h = model.config.channels // 2
@@ -75,11 +79,22 @@ def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
     return logits.transpose(1, 2)
 
 
-def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tensor:
+class Statistics(NamedTuple):
+    """The mean and the variance of every channel that a norm has seen in ``count`` values."""
+
+    norm: nn.BatchNorm2d
+    mean: Tensor
+    var: Tensor
+    count: int
+
+
+def _block(
+    block: nn.Module, x: Tensor, grid: BlockGrid, precision: str
+) -> tuple[Tensor, list[Statistics]]:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
-    # what pairs of channels share counts for both; norms are over their positions together
-    whole, together = (pairs.whole, 2) if block.symmetric else (_itself, 1)
+    # pairs of channels share parameters and masks; norms are over their positions together
+    together = 2 if block.symmetric else 1
     if batch_norm:
         length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
         length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
@@ -87,17 +102,18 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
             raise ValueError("Expected more than 1 value per channel when training")
     sizes = len(x), conv1.out_channels // together
     masks = [_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2)]
-    mask1, mask2 = (mask if mask is None else whole(mask, 1) for mask in masks)
+    if block.symmetric:
+        masks = [mask if mask is None else pairs.whole(mask, 1) for mask in masks]
     y, _, _, mean1, var1, mean2, var2 = ops.block(
         x=x,
-        weight1=conv1.weight,
-        weight2=conv2.weight,
-        gain1=whole(norm1.weight) if batch_norm else None,
-        shift1=whole(norm1.bias) if batch_norm else conv1.bias,
-        gain2=whole(norm2.weight) if batch_norm else None,
-        shift2=whole(norm2.bias) if batch_norm else conv2.bias,
-        mask1=mask1,
-        mask2=mask2,
+        weight1=_parameter(block, conv1, "weight"),
+        weight2=_parameter(block, conv2, "weight"),
+        gain1=norm1.weight if batch_norm else None,
+        shift1=norm1.bias if batch_norm else _parameter(block, conv1, "bias"),
+        gain2=norm2.weight if batch_norm else None,
+        shift2=norm2.bias if batch_norm else _parameter(block, conv2, "bias"),
+        mask1=masks[0],
+        mask2=masks[1],
         code_residual=_code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
         dilation=grid.dilation,
         stride=grid.stride,
@@ -106,14 +122,20 @@ def _block(block: nn.Module, x: Tensor, grid: BlockGrid, precision: str) -> Tens
         precision=precision,
         symmetric=block.symmetric,
     )
-    if batch_norm:
-        _move_on(norm1, mean1, var1, len(x) * length1 * together)
-        _move_on(norm2, mean2, var2, len(x) * length2 * together)
-    return y
+    if not batch_norm:
+        return y, []
+    return y, [
+        Statistics(norm1, mean1, var1, len(x) * length1 * together),
+        Statistics(norm2, mean2, var2, len(x) * length2 * together),
+    ]
 
 
-def _itself(tensor: Tensor, *axes: int) -> Tensor:
-    return tensor
+def _parameter(block: nn.Module, conv: nn.Module, name: str) -> Tensor:
+    """A parameter of a convolution; of a symmetric network the half that it is made of."""
+    if not block.symmetric:
+        return getattr(conv, name)
+    steps = conv.parametrizations[name]
+    return steps.original if len(steps) == 1 else pairs.first_half(getattr(conv, name))
 
 
 def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:
@@ -129,10 +151,19 @@ def _code_residual(block: nn.Module) -> Tensor:
 
 
 @torch.no_grad()
-def _move_on(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
+def _move_on(statistics: list[Statistics]) -> None:
     """Running statistics as nn.BatchNorm2d moves them: the variance unbiased. What is of every
     channel is equal over a pair where a norm has one for both."""
-    norm.num_batches_tracked += 1
-    share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean[: norm.num_features], share)
-    norm.running_var.lerp_(var[: norm.num_features] * (count / (count - 1)), share)
+    if not statistics:
+        return
+    norms = [of.norm for of in statistics]
+    torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+    shares = [
+        1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
+        for norm in norms
+    ]
+    means = [of.mean[: of.norm.num_features] for of in statistics]
+    variances = [of.var[: of.norm.num_features] for of in statistics]
+    unbiased = torch._foreach_mul(variances, [of.count / (of.count - 1) for of in statistics])
+    torch._foreach_lerp_([norm.running_mean for norm in norms], means, shares)
+    torch._foreach_lerp_([norm.running_var for norm in norms], unbiased, shares)

@@ -28,10 +28,13 @@ def forward(call: BlockCall, outputs: BlockOutputs) -> None:
 
 def backward(dy: Tensor, call: BlockCall, saved: BlockOutputs, gradients: BlockGradients) -> None:
     """Fill ``gradients``; ``saved``: what the forward pass gave."""
+    wanted = gradients.whole() if call.halves else gradients
     call = _contiguous(call)
     with torch.cuda.device_of(call.x):
-        triton_backward.backward(dy.contiguous(), call, saved, gradients)
+        triton_backward.backward(dy.contiguous(), call, saved, wanted)
+    gradients.fill_halves(wanted)
 
 
 def _contiguous(call: BlockCall) -> triton_forward.Call:
+    call = call.whole()
     return triton_forward.Call(**vars(call) | {"x": call.x.contiguous()})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from ..engines.grid import StackGrid
 from ..genome.genome import Genome
 from ..model.tcn import TCNConfig
 from .records import Allele
-from .strategy import AT_ONCE, by_contig, empty_columns, over_strands
+from .strategy import AT_ONCE, by_contig, empty_columns, once, over_strands
 
-Kept = list[list[Activations]]
+Kept = dict[Cone, Activations]
 CORES = (256, 1024, 4096, 16384)  # bases of variants to a tile, of which the cheapest is taken
 TILE_BYTES = 2**27  # of activations at a time, for each strand and member
 
@@ -106,7 +107,8 @@ class ConeScorer:
         channels = self.config.channels
         for tiles, starts, bounds in tiling.batches(genome, chrom, positions, channels):
             batch = torch.from_numpy(tiles).to(self.device)
-            kept = [[cone.activations(batch, tiling.grid) for cone in x] for x in self.cones]
+            cones = dict.fromkeys(chain.from_iterable(self.cones))
+            kept = {cone: cone.activations(batch, tiling.grid) for cone in cones}
             for begin in range(bounds[0], bounds[-1], AT_ONCE):
                 part = np.arange(begin, min(begin + AT_ONCE, bounds[-1]))
                 rows = np.searchsorted(bounds, part, side="right") - 1
@@ -130,8 +132,5 @@ class ConeScorer:
 
     def _mean(self, kept: Kept, logits: Callable[[Cone, Activations], Tensor]) -> Tensor:
         """Mean over members, then over strands."""
-        strands = []
-        for cones, activations in zip(self.cones, kept, strict=True):
-            parts = [logits(*pair) for pair in zip(cones, activations, strict=True)]
-            strands.append(sum(parts) / len(parts))
-        return over_strands(strands, self.strand)
+        of_members = once(lambda cone: logits(cone, kept[cone]), self.cones)
+        return over_strands([sum(parts) / len(parts) for parts in of_members], self.strand)

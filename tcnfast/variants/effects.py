@@ -30,7 +30,7 @@ from .cone_steps import ConeSteps
 from .cone_windows import ConeWindows
 from .engine_windows import EngineWindows
 from .records import Allele
-from .strategy import CENTRE, FULL, Strategy, empty_columns, over_strands
+from .strategy import CENTRE, FULL, Strategy, empty_columns, once, over_strands
 from .whole_steps import WholeSteps
 from .whole_windows import WholeWindows
 
@@ -84,8 +84,9 @@ class EffectScorer:
             engine = EngineWindows(weights, grid, self.strand)
             return engine, WholeWindows(engine.windows, engine.receptive_field)
         options = dict(precision="fp32", stride=self.stride, backend=self.backend)
-        plans = [Plan(model, str(self.device), strand=strand, **options) for strand in strands]
-        cones = [[Cone(w, grid, self.device, self.backend) for w in members] for members in weights]
+        passes = strands if self.strand == "max" or self.symmetric else [self.strand]
+        plans = [Plan(model, str(self.device), strand=strand, **options) for strand in passes]
+        cones = once(lambda w: Cone(w, grid, self.device, self.backend), weights)
         config = model.members[0].config
 
         def logits(codes: np.ndarray) -> Tensor:

@@ -18,7 +18,7 @@ from ..engines.cpu_engine import Substitutions
 from ..engines.grid import StackGrid
 from ..genome.genome import Genome
 from .records import Allele
-from .strategy import AT_ONCE, CENTRE, by_contig, empty_columns, over_strands
+from .strategy import AT_ONCE, CENTRE, by_contig, empty_columns, once, over_strands
 
 
 class EngineWindows:
@@ -28,7 +28,7 @@ class EngineWindows:
     def __init__(
         self, strands: list[list[reference.StackWeights]], grid: StackGrid, strand: str
     ) -> None:
-        self.runs = [[Substitutions(w, grid) for w in members] for members in strands]
+        self.runs = once(lambda weights: Substitutions(weights, grid), strands)
         self.receptive_field, self.strand = grid.receptive_field, strand
         self.half = self.receptive_field // 2
         self.labels = len(strands[0][0].head_bias)
@@ -65,8 +65,7 @@ class EngineWindows:
         """Logits of windows as they are and with ``bases`` in their middles."""
         places = np.full(len(starts), self.half)
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for members in self.runs:
-            pairs = [run.pairs(codes, starts, places, bases) for run in members]
+        for pairs in once(lambda run: run.pairs(codes, starts, places, bases), self.runs):
             for side, logits in zip(sides, zip(*pairs, strict=True), strict=True):
                 side.append(sum(logits) / len(logits))
         return [over_strands(side, self.strand) for side in sides]

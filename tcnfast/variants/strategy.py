@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,11 +24,22 @@ Strategy = Callable[[Genome, list[Allele]], dict[str, np.ndarray]]
 CENTRE = ("ref_logit", "alt_logit")
 FULL = (*CENTRE, "max_delta_logit", "sum_delta_logit")
 AT_ONCE = 4096  # alleles
+Key, Value = TypeVar("Key"), TypeVar("Value")
 
 
 def empty_columns(names: Sequence[str], alleles: int, labels: int) -> dict[str, np.ndarray]:
     """Columns that are yet to be filled: NaN."""
     return {name: np.full((alleles, labels), np.nan, np.float32) for name in names}
+
+
+def once(make: Callable[[Key], Value], strands: list[list[Key]]) -> list[list[Value]]:
+    """``make`` of every member on every strand, once of one that is there on both: a symmetric
+    network, whose strands are the same."""
+    made = {}
+    for member in chain.from_iterable(strands):
+        if id(member) not in made:
+            made[id(member)] = make(member)
+    return [[made[id(member)] for member in members] for members in strands]
 
 
 def over_strands(logits: list[Tensor], strand: str) -> Tensor:

@@ -100,7 +100,7 @@ def test_the_operators_keep_their_promises():
     ]
     given = [x.detach().requires_grad_() if isinstance(x, torch.nn.Parameter) else x for x in given]
     given[9] = given[9].detach().to(DEVICE).requires_grad_()
-    torch.library.opcheck(ops.block, given, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(ops.operator, given, test_utils=("test_schema", "test_faketensor"))
 
 
 @pytest.mark.parametrize("codes", [True, False], ids=["codes", "float"])

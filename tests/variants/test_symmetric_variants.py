@@ -11,6 +11,8 @@ from support.variant import random_alleles
 
 from tcnfast.base.options import STRANDS
 from tcnfast.engines.backend import VARIABLE
+from tcnfast.engines.cone import Cone
+from tcnfast.engines.cpu_engine import Substitutions
 from tcnfast.model.ensemble import Ensemble
 from tcnfast.variants import cone_windows, effects
 from tcnfast.variants.effects import EffectScorer
@@ -74,7 +76,7 @@ def test_networks_are_made_ready_once(symmetric, strand, monkeypatch):
         assert [len(members) for members in engine.runs] == [1]
     made.clear()
     EffectScorer(untied(symmetric), "full", 4, strand, "cpu")
-    assert len(made) == (2 if strand in "+-" else 4)
+    assert len(made) == {"both": 3, "max": 4}.get(strand, 2)  # a plan of both is one
 
 
 @pytest.mark.parametrize("strand", STRANDS)
@@ -90,6 +92,25 @@ def test_an_ensemble_of_both_kinds_is_the_mean_of_its_members(letters, genome, s
         want = {name: (each[0][name] + each[1][name]) / 2 for name in got}
     for name, values in got.items():
         np.testing.assert_allclose(values, want[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["centre", "full"])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_the_symmetric_members_of_an_ensemble_run_once(letters, genome, mode, backend, monkeypatch):
+    monkeypatch.setenv(VARIABLE, backend)
+    members = [random_model(**SHAPE), random_model(**SHAPE | dict(symmetric=False))]
+    ran = []
+    for kind, name in ((Cone, "logits"), (Substitutions, "pairs")):
+        real = getattr(kind, name)
+
+        def counted(self, *given, real=real, **more):
+            ran.append(self)
+            return real(self, *given, **more)
+
+        monkeypatch.setattr(kind, name, counted)
+    alleles = [allele for allele in random_alleles(letters, 40, seed=3) if allele.is_snv][:1]
+    EffectScorer(Ensemble(members), mode, 4, "both", "cpu")(genome, alleles)
+    assert len(ran) == len(set(map(id, ran))) == 3  # the plain member on both strands
 
 
 def test_the_command_says_so(run, symmetric, letters, fasta, tmp_path, caplog):
