@@ -32,11 +32,14 @@ def find_sites(
     """The sites of each label: every region of the BED file, in file order, duplicates and all; or
     the label's calls in the scan, best first. A label without calls is left out, with a warning.
 
-    Raises IntervalError that names the line of a region on an unknown contig or beyond the end of
-    one, and TcnfastError for a folder that is no finished scan, and where nothing was called.
+    Regions on contigs that the genome lacks are left out, with a warning. Raises IntervalError that
+    names the line of a region beyond the end of a contig, or where all contigs are unknown, and
+    TcnfastError for a folder that is no finished scan, and where nothing was called.
     """
     if options.bed:
-        sites = read_bed(options.bed, sizes).take(slice(options.top))
+        sites = read_bed(options.bed, sizes, allow_missing=True, summits=True).take(
+            slice(options.top)
+        )
         return dict.fromkeys(labels, sites)
     scan = ScanFolder(options.scan)
     if scan.model_hash != model.hash:

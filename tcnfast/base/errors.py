@@ -1,13 +1,27 @@
 """The base of every error that is the user's to mend, and words of messages."""
 
+import re
 from collections.abc import Iterable
+
+_LONG_WORD = re.compile(r"\S{400,}")  # longer than paths are, and of no use to a reader
 
 
 class TcnfastError(ValueError):
     """Bad input or bad arguments; the message is one line: what, where, how to mend.
 
-    The command line prints it without a traceback and exits with 1.
+    The command line prints it without a traceback and exits with 1. Names out of files may hold
+    line breaks, control characters or a megabyte: the message shows the first escaped, and of a
+    word of that length the beginning and the end.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str) -> str:
+    """A message as one line of a terminal, without control characters and endless words."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return _LONG_WORD.sub(lambda word: f"{word[0][:100]}...{word[0][-100:]}", text)
 
 
 class Terminated(KeyboardInterrupt):
@@ -18,3 +32,9 @@ def some(names: Iterable[str], most: int = 5) -> str:
     """The first of many names, for a message."""
     names = list(names)
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def shown(field: bytes | str, most: int = 20) -> str:
+    """A field of a file for a message, at most so many letters of it."""
+    text = field.decode(errors="replace") if isinstance(field, bytes) else field
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from ..genome.genome import match_chroms
+from ..genome.genome import match_chroms, renamed
 from ..genome.intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
 from .data_options import PeakOptions
 from .dataset import first_of_label
@@ -111,7 +111,7 @@ def read_peak_files(files: list[PeakFile], sizes: Mapping[str, int]) -> PeakSets
 
     def read(path: Path, file: PeakFile) -> Intervals:
         try:
-            rows = read_bed(path, _Lengths(sizes))
+            rows = read_bed(path, _Lengths(sizes), summits=True)
         except IntervalError as error:
             raise IntervalError(f"{error} (of label {file.label!r}, {file.where})") from None
         kept = _on_genome(rows, sizes, path, off_genome)
@@ -168,8 +168,7 @@ def _on_genome(
     missing = [name for name in intervals.chroms if name not in sizes]
     if not missing:
         return intervals
-    renamed = [x for x in missing if f"chr{x}" in sizes or x.removeprefix("chr") in sizes]
-    match_chroms(renamed, sizes, str(path))
+    match_chroms(renamed(missing, sizes), sizes, str(path))
     kept = _on(intervals, set(sizes))
     off_genome.update(name for name in intervals.chrom if name not in sizes)
     return kept

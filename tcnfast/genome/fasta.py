@@ -19,7 +19,7 @@ import numpy as np
 from ..base.jit import jit
 from .codes import first_illegal, mark_into, settle
 from .fasta_index import Contig, load_index
-from .fasta_text import FastaText, illegal_letter, is_gzip, look_at
+from .fasta_text import FastaText, illegal_letter, is_gzip, look_at, needs_decoding
 from .sequence_files import GenomeError, SequenceFile, read_at
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,8 @@ def _drop_line_ends(
 
 def index_of(path: Path, head: bytes) -> dict[str, Contig] | None:
     """Contigs of a FASTA file that begins with ``head``, None if it cannot be read in place."""
+    if needs_decoding(head):
+        return None
     # by these names pyfaidx takes a file for compressed, whatever is in it
     if is_gzip(head) or path.suffix.lower() in (".gz", ".bgz", ".bz2", ".zip"):
         return None

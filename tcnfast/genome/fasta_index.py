@@ -86,8 +86,11 @@ def build_index(path: Path) -> dict[str, Contig] | None:
     # in front of the first header there is a contig without a name, and without sequence
     table = np.concatenate([*done, rows[:1]])[1:].tolist()
     try:
-        names = [head.split()[0].decode() for head in b"".join(names).split(b"\n")[:-1]]
+        heads = b"".join(names).split(b"\n")[:-1]
+        names = [head.split()[0].decode() for head in heads]
     except (IndexError, ValueError):
+        return None
+    if any(b"\r" in head.rstrip(b"\r") or len(head) > _LONGEST_HEADER for head in heads):
         return None
     contigs = {name: Contig(*row) for name, row in zip(names, table, strict=True)}
     return contigs if len(contigs) == len(table) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import os
 import zlib
@@ -29,6 +30,8 @@ _FOREIGN = {
 }
 
 _GZIP = b"\x1f\x8b"
+_BOM = codecs.BOM_UTF8
+_LONGEST_HEADER = 1 << 20
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
@@ -61,8 +64,11 @@ def _check_end(path: Path, file: BinaryIO, head: bytes) -> None:
 
 
 def _check_text(path: Path, head: bytes) -> None:
+    head = head.removeprefix(_BOM)
     if not head.strip():
         raise GenomeError(f"{path}: empty file")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise GenomeError(f"{path}: is UTF-16 text; save it as plain text (ASCII or UTF-8)")
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise GenomeError(f"{path}: {what}")
@@ -70,6 +76,23 @@ def _check_text(path: Path, head: bytes) -> None:
         raise GenomeError(f"{path}: is a binary file, no FASTA")
     if not head.lstrip(b"\r\n").startswith(b">"):
         raise GenomeError(f"{path}:1: no FASTA header; the first line must be '>' and a name")
+    _check_header(path, 1, head.lstrip(b"\r\n").partition(b"\n")[0])
+
+
+def _check_header(path: Path, line: int, header: bytes) -> None:
+    if b"\r" in header.rstrip(b"\r"):
+        raise GenomeError(
+            f"{path}:{line}: lines end in carriage returns alone, as on an old Mac; "
+            f"convert it: tr '\\r' '\\n' < {path.name} > new.fa"
+        )
+
+
+def needs_decoding(head: bytes) -> bool:
+    """Whether a plain FASTA file that begins with ``head`` holds what no index tells of: a byte
+    order mark, or blanks within lines of sequence."""
+    lines = head.split(b"\n")
+    rows = (line for line in lines if not line.startswith(b">"))
+    return head.startswith(_BOM) or any(b" " in row or b"\t" in row for row in rows)
 
 
 def illegal_letter(path: Path, name: str, position: int, byte: int) -> GenomeError:
@@ -120,6 +143,10 @@ class FastaText:
                 if header or (line_start and raw[i] == 62):
                     end = raw.find(b"\n", i)
                     header += raw[i : len(raw) if end < 0 else end]
+                    if len(header) > _LONGEST_HEADER:
+                        raise GenomeError(
+                            f"{self.path}:{self._line}: the header has more than a million letters"
+                        )
                     i = len(raw) if end < 0 else end
                     if end < 0:
                         continue
@@ -140,7 +167,7 @@ class FastaText:
                 while raw := text.read(_CHUNK):
                     if first:
                         _check_text(self.path, raw)
-                        first = False
+                        raw, first = raw.removeprefix(_BOM), False
                     self.position = file.tell()
                     yield raw
             except EOFError:
@@ -151,6 +178,7 @@ class FastaText:
             raise GenomeError(f"{self.path}: empty file")
 
     def _begin(self, header: bytes) -> Piece:
+        _check_header(self.path, self._line, header)
         words = header[1:].split()
         if not words:
             raise GenomeError(f"{self.path}:{self._line}: '>' without a contig name")
@@ -176,7 +204,8 @@ class FastaText:
 def _take_letters(
     raw: np.ndarray, begin: int, end: int, line_start: bool, letters: np.ndarray
 ) -> tuple[int, int, int, bool]:
-    """Copy letters from ``raw[begin:end]`` without line ends, up to a '>' at a line's start.
+    """Copy letters from ``raw[begin:end]`` without line ends and blanks, up to a '>' at a line's
+    start.
 
     Returns where it stopped, the number of letters, of line ends, and whether a line starts there.
     """
@@ -185,7 +214,7 @@ def _take_letters(
     while i < end:
         if line_start and raw[i] == 62:
             break
-        stop = _line_end(raw, i, end)
+        stop = _word_end(raw, i, end)
         if stop > i:
             source, target = raw[i:stop], letters[n : n + stop - i]
             for k in range(target.size):
@@ -195,15 +224,19 @@ def _take_letters(
         if stop < end and raw[stop] == 10:
             lines += 1
             line_start = True
+        elif stop < end and raw[stop] != 13 and raw[stop] != 32 and raw[stop] != 9:
+            letters[n] = raw[stop]  # no letter, and no blank either
+            n += 1
         i = stop + 1 if stop < end else end
     return i, n, lines, line_start
 
 
 @jit
-def _line_end(raw: np.ndarray, begin: int, end: int) -> int:
-    """Index of the first line feed or carriage return in ``raw[begin:end]``; ``end`` if none."""
+def _word_end(raw: np.ndarray, begin: int, end: int) -> int:
+    """Index of the first blank, line end or control character in ``raw[begin:end]``; ``end`` if
+    there is none."""
     part = raw[begin:end]
     for i in range(part.size):
-        if part[i] == np.uint8(10) or part[i] == np.uint8(13):
+        if part[i] <= np.uint8(32):
             return begin + i
     return end

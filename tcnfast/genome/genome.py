@@ -17,8 +17,11 @@ from .fasta import FastaFile
 from .sequence_files import GenomeError
 from .twobit import TwoBitFile, is_twobit
 
-_SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|hap|decoy)", re.IGNORECASE)
+_SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|decoy)", re.IGNORECASE)
+# the haplotypes of hg18 and hg19; chr1_hap1 is a chromosome of an assembly in two haplotypes
+_SKIPPED_HAPLOTYPE = re.compile(r"chr\d+_(apd|cox|dbb|mann|mcf|qbl|ssto|ctg\d+|h2)_hap\d*$")
 _SKIPPED_NAME = re.compile(r"chrUn|Un_|hs37d5$|(chr)?MT?$")
+_MITOCHONDRIA = ("chrM", "MT", "M", "chrMT")
 _UNPLACED_ACCESSION = re.compile(r"(GL000|KI27)\d")
 
 
@@ -136,21 +139,44 @@ def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> 
     missing = [chrom for chrom in dict.fromkeys(wanted) if chrom not in sizes]
     if not missing:
         return
-    name, other = missing[0], _other_style(missing[0])
-    if other in sizes:
-        edit = "s/^chr//" if name.startswith("chr") else "s/^/chr/"
+    name, other = missing[0], _other_style(missing[0], sizes)
+    if other is not None:
         raise GenomeError(
             f"{what}: contig {name!r} is called {other!r} in the genome; "
-            f"rename one side (for a BED file: sed '{edit}')"
+            f"rename one side (for a BED file: sed {_edits(missing, sizes)})"
         )
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise GenomeError(f"{what}: no contig {name!r}{more} in the genome, which has {some(sizes)}")
 
 
-def _other_style(chrom: str) -> str:
-    if chrom.startswith("chr"):
-        return {"chrM": "MT"}.get(chrom, chrom[3:])
-    return {"MT": "chrM"}.get(chrom, "chr" + chrom)
+def _edits(missing: list[str], sizes: Mapping[str, int]) -> str:
+    """What sed does to a BED file so that the first of its contigs is called as in ``sizes``, and
+    the mitochondrion too."""
+    edits, name, other = [], missing[0], _other_style(missing[0], sizes)
+    for mito in _MITOCHONDRIA:
+        known = _other_style(mito, sizes) if mito in missing else None
+        if known is not None and mito.removeprefix("chr") != known.removeprefix("chr"):
+            style = "chr" if mito.startswith("chr") else ""
+            edits.append(f"s/^{mito}/{style}{known.removeprefix('chr')}/")
+    if name.startswith("chr") != other.startswith("chr"):
+        edits.append("s/^chr//" if name.startswith("chr") else "s/^/chr/")
+    return f"'{edits[0]}'" if len(edits) == 1 else " ".join(f"-e '{edit}'" for edit in edits)
+
+
+def renamed(names: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
+    """Those of ``names`` that ``sizes`` lacks and has in another style: 20 for chr20."""
+    return [name for name in names if name not in sizes and _other_style(name, sizes) is not None]
+
+
+def _other_style(chrom: str, sizes: Mapping[str, int]) -> str | None:
+    """How ``sizes`` calls a contig that it does not call ``chrom``; None if it has none such."""
+    if chrom in _MITOCHONDRIA:
+        others = _MITOCHONDRIA
+    elif chrom.startswith("chr"):
+        others = (chrom[3:],)
+    else:
+        others = ("chr" + chrom,)
+    return next((name for name in others if name in sizes), None)
 
 
 def split_chroms(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
@@ -159,8 +185,9 @@ def split_chroms(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
     Left out are alternative loci, patches, unplaced contigs, decoys and the mitochondrion; if that
     would leave nothing, all are kept.
     """
-    skipped = [name for name in sizes if _SKIPPED_SUFFIX.search(name) or _SKIPPED_NAME.match(name)]
-    skipped += [name for name in sizes if _UNPLACED_ACCESSION.match(name)]
+    skipped = [name for name in sizes if _SKIPPED_SUFFIX.search(name)]
+    for pattern in (_SKIPPED_NAME, _SKIPPED_HAPLOTYPE, _UNPLACED_ACCESSION):
+        skipped += [name for name in sizes if pattern.match(name)]
     if len(skipped) == len(sizes):
         return list(sizes), []
     left_out = set(skipped)

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, shown, some
 from ..base.input_files import read_input
-from .genome import GenomeError, match_chroms
+from .genome import GenomeError, match_chroms, renamed
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,9 @@ _FEW = 100
 
 # columns of a narrowPeak file, and of nothing else in the BED family
 _NARROWPEAK = 10
+
+_NO_SUMMIT = (b"-1", b".", b"")
+_MOST_DIGITS = 18  # of an int64
 
 _TALK = (b"#", b"track ", b"track\t", b"browser ", b"browser\t")
 
@@ -90,20 +93,24 @@ def read_bed(
     sizes: Mapping[str, int] | None = None,
     *,
     allow_missing: bool = False,
+    summits: bool = False,
 ) -> Intervals:
     """Intervals of a BED file (three columns or more) or narrowPeak file, plain or gzip.
 
     ``sizes`` maps contig names to lengths, to check against. A contig that is not in ``sizes`` is
     an error, or its rows are dropped with a warning if ``allow_missing``; if none of the contigs is
-    in ``sizes`` it is always an error. Raises IntervalError with path and line.
+    in ``sizes``, or one is there by another name (20, chr20), it is always an error. ``summits``:
+    those of a narrowPeak file are read; of others, and without it, the first three columns alone
+    are. Raises IntervalError with path and line.
     """
-    table = _Table(path, sizes)
+    table, has_summits = _Table(path, sizes), None
     for number, line in _rows(read_lines(path)):
         fields = _split(line)
         row = table.interval(number, fields)
+        if has_summits is None:
+            has_summits = summits and _is_narrowpeak(fields)
         if row is not None:
-            summit = _offset_summit(path, number, fields) if len(fields) == _NARROWPEAK else -1
-            table.add(row, summit, None)
+            table.add(row, _offset_summit(path, number, fields) if has_summits else -1, None)
     return table.intervals(allow_missing)
 
 
@@ -194,7 +201,7 @@ class _Table:
                 f"{self.path}:{number}: {len(fields)} columns; needs chrom, start, end"
             )
         name, start, end = fields[:3]
-        if not (start.isdigit() and end.isdigit()):
+        if not (start.isdigit() and end.isdigit()) or max(len(start), len(end)) > _MOST_DIGITS:
             self._complain(number, start, end)
         start, end = int(start), int(end)
         if start >= end:
@@ -216,8 +223,11 @@ class _Table:
         return chrom, start, end
 
     def _complain(self, number: int, start: bytes, end: bytes) -> NoReturn:
-        text, which = (start, "start") if not start.isdigit() else (end, "end")
-        word = text.decode(errors="replace")
+        wrong = not start.isdigit() or len(start) > _MOST_DIGITS
+        text, which = (start, "start") if wrong else (end, "end")
+        word = shown(text)
+        if text.isdigit():
+            raise IntervalError(f"{self.path}:{number}: {which} {word} is beyond every contig")
         if text[:1] == b"-" and text[1:].isdigit():
             raise IntervalError(f"{self.path}:{number}: {which} {word} is negative")
         mend = "; begin header lines with '#'" if number == 1 else ""
@@ -229,18 +239,22 @@ class _Table:
         self.labels.append(label)
 
     def intervals(self, allow_missing: bool) -> Intervals:
-        if self._missing and not (allow_missing and self.rows):
-            number, _ = next(iter(self._missing.values()))
+        wrong = self._missing
+        if allow_missing and self.rows:
+            wrong = renamed(wrong, self.sizes)
+        if wrong:
+            number, _ = self._missing[next(iter(wrong))]
             try:
-                match_chroms(self._missing, self.sizes, f"{self.path}:{number}")
+                match_chroms(wrong, self.sizes, f"{self.path}:{number}")
             except GenomeError as error:
                 raise IntervalError(str(error)) from None
         if not self.rows:
             raise IntervalError(f"{self.path}:1: no intervals in the file")
         if self._missing:
             dropped = sum(count for _, count in self._missing.values())
-            some = ", ".join(list(self._missing)[:5])
-            log.warning("%s: dropped %d rows on contigs not in use: %s", self.path, dropped, some)
+            words = "%s: dropped %d of %d rows, on %d contigs that are not in the genome: %s"
+            facts = dropped, dropped + len(self.rows), len(self._missing), some(self._missing)
+            log.warning(words, self.path, *facts)
         chrom, start, end = zip(*self.rows, strict=True)
         label = None if self.labels[0] is None else np.array(self.labels, object)
         integers = (np.array(column, np.int64) for column in (start, end, self.summits))
@@ -252,7 +266,23 @@ def _split(line: bytes) -> list[bytes]:
     return line.split(b"\t") if b"\t" in line else line.split()
 
 
+def _is_narrowpeak(fields: list[bytes]) -> bool:
+    """Whether a first row is one of a narrowPeak file: other files have ten columns too."""
+    if len(fields) != _NARROWPEAK or fields[5] not in (b"+", b"-", b"."):
+        return False
+    try:
+        for field in (fields[4], *fields[6:9]):
+            float(field)
+    except ValueError:
+        return False
+    return fields[9].strip() in _NO_SUMMIT or fields[9].strip().isdigit()
+
+
 def _offset_summit(path: str | os.PathLike[str], number: int, fields: list[bytes]) -> int:
+    if len(fields) != _NARROWPEAK:
+        raise IntervalError(
+            f"{path}:{number}: {len(fields)} columns, a row of a narrowPeak file has {_NARROWPEAK}"
+        )
     offset = _position(path, number, fields[_NARROWPEAK - 1])
     start, end = int(fields[1]), int(fields[2])
     # some callers put the summit of a peak on its (exclusive) end
@@ -263,11 +293,11 @@ def _offset_summit(path: str | os.PathLike[str], number: int, fields: list[bytes
 
 def _position(path: str | os.PathLike[str], number: int, field: bytes) -> int:
     field = field.strip()
-    if field.isdigit():
+    if field.isdigit() and len(field) <= _MOST_DIGITS:
         return int(field)
-    if field in (b"-1", b".", b""):
+    if field in _NO_SUMMIT:
         return -1
-    raise IntervalError(f"{path}:{number}: summit {field.decode(errors='replace')!r} is no integer")
+    raise IntervalError(f"{path}:{number}: summit {shown(field)!r} is no integer")
 
 
 def _header(path: str | os.PathLike[str], line: bytes) -> tuple[list[int], int | None, int]:

@@ -161,7 +161,7 @@ def _hit_rows(motifs: list[Motif], label: str, options: MotifOptions) -> list[tu
                 return []
             regions = scan.intervals(label, genome.sizes)
         else:
-            regions = read_bed(options.regions, genome.sizes)
+            regions = read_bed(options.regions, genome.sizes, allow_missing=True)
         chrom, hits = HitFinder(motifs).hits_in(genome, regions)
     patterns = [motif.id.rpartition(".")[2] for motif in motifs]
     return tables.hit_rows(label, patterns, chrom, hits)

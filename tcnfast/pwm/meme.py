@@ -16,6 +16,7 @@ from ..base.errors import TcnfastError
 from ..base.input_files import read_input
 
 DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
+_ROUNDING = 0.0201  # of a row: four shares of two decimals each
 
 
 class MotifError(TcnfastError):
@@ -42,17 +43,16 @@ def read_meme(path: str | Path) -> list[Motif]:
     path and line.
     """
     lines = _read_text(path).splitlines()
-    if not next((line for line in lines if line.strip()), "").startswith("MEME version"):
-        raise MotifError(f"{path}:1: no MEME motif file; its first line must be 'MEME version 4'")
+    _check_format(path, lines)
     motifs: dict[str, Motif] = {}
     pending = None  # line number and words of a MOTIF line that still lacks its matrix
     for number, line in enumerate(lines, 1):
         if line.startswith("ALPHABET"):
-            if line.partition("=")[2].split()[:1] != ["ACGT"]:
-                raise MotifError(f"{path}:{number}: {line.strip()!r}: must be 'ALPHABET= ACGT'")
-        elif line.startswith("MOTIF"):
+            _check_alphabet(path, lines, number)
+        elif line.split()[:1] == ["MOTIF"]:
             _check_complete(path, pending)
-            pending = number, line.split()[1:3]
+            # the text of a run of MEME goes on with 'width = 15 sites = 20'
+            pending = number, re.split(r"\s+width\s*=", line)[0].split()[1:3]
             if not pending[1]:
                 raise MotifError(f"{path}:{number}: MOTIF without an id")
             if pending[1][0] in motifs:
@@ -66,6 +66,45 @@ def read_meme(path: str | Path) -> list[Motif]:
     if not motifs:
         raise MotifError(f"{path}:1: no motif in the file")
     return list(motifs.values())
+
+
+def _check_format(path: str | Path, lines: list[str]) -> None:
+    """Raise MotifError for what is no text of the MEME suite: its motif files, meme.txt, dreme.txt
+    and streme.txt have a line 'MEME version' in front of the first motif."""
+    for line in takewhile(lambda line: not re.match(r"MOTIF\s", line), lines):
+        if line.startswith("MEME version"):
+            return
+    words = "no MEME motif file; a line 'MEME version 4' must stand in front of its motifs"
+    first = [line for line in lines if line.strip()][:2] + ["", ""]
+    numbers = r"\s*[-+\d.eE]+(\s+[-+\d.eE]+){3}\s*"
+    if re.match(r"(AC|ID|VV|XX|NA|DE)(\s|$)", first[0]):
+        words = "is a TRANSFAC file; convert it: transfac2meme FILE > motifs.meme"
+    elif first[0].startswith(">") and "\t" in first[0] and re.fullmatch(numbers, first[1]):
+        words = "is a HOMER motif file; convert it: read_homer and write_meme of R's universalmotif"
+    elif first[0].startswith(">"):
+        words = "is a JASPAR file; convert it: jaspar2meme -bundle FILE > motifs.meme"
+    elif first[0].startswith("<"):
+        words = "is XML or HTML; name the text file of the same run, as meme.txt"
+    raise MotifError(f"{path}:1: {words}")
+
+
+def _check_alphabet(path: str | Path, lines: list[str], number: int) -> None:
+    """Raise MotifError for an alphabet that is not DNA, in line ``number`` or defined from there
+    on."""
+    line = lines[number - 1].strip()
+    if "=" in line.partition('"')[0]:
+        if line.partition("=")[2].split()[:1] == ["ACGT"]:
+            return
+    else:
+        # a base with its complement: A "Adenine" CC0000 ~ T "Thymine" 008000
+        pairs = set()
+        for row in takewhile(lambda row: not row.startswith("END"), lines[number:]):
+            pair = re.fullmatch(r"(\S)(?:\s[^~]*)?~\s*(\S)(\s.*)?", row.strip())
+            if pair:
+                pairs.add(frozenset(pair.groups()[:2]))
+        if pairs == {frozenset("AT"), frozenset("CG")}:
+            return
+    raise MotifError(f"{path}:{number}: {line!r}: must be DNA, as 'ALPHABET= ACGT'")
 
 
 def write_meme(path: str | Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
@@ -102,7 +141,7 @@ def _read_text(path: str | Path) -> str:
     try:
         data = read_input(path)
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        return data.decode(errors="replace")
+        return data.decode("utf-8-sig", errors="replace")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MotifError(f"{path}: damaged gzip ({error}); fetch it again") from None
     except OSError as error:
@@ -139,6 +178,6 @@ def _read_row(where: str, line: str) -> list[float]:
         row = []
     if len(row) != 4:
         raise MotifError(f"{where}: needs four numbers, not {line.strip()!r}")
-    if not (all(0 <= share <= 1 for share in row) and abs(sum(row) - 1) < 0.01):
+    if not (all(0 <= share <= 1 for share in row) and abs(sum(row) - 1) < _ROUNDING):
         raise MotifError(f"{where}: needs probabilities that sum to 1, not {line.strip()!r}")
     return row

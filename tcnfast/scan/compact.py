@@ -101,7 +101,12 @@ class CompactDevice:
             with self._compute as compute:
                 compute.wait(there)
                 ready = compute.mark()
-                logits = self._fitting(unknown.shape, lambda length: self._logits(codes, length))
+                if batch.unknown.all():  # a gap costs nothing
+                    shape = (*unknown.shape, len(self._scorer.plan.labels))
+                    logits = torch.full(shape, torch.nan, device=unknown.device)
+                else:
+                    score = lambda length: self._logits(codes, length)  # noqa: E731
+                    logits = self._fitting(unknown.shape, score)
                 logits.masked_fill_(unknown[..., None], torch.nan)
                 scored = compute.mark()
         return _Pending(self, batch, logits, begun, there, ready, scored)

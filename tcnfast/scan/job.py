@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import cache
@@ -53,7 +53,9 @@ class Job:
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.bases = sum(self.sizes.values())
         self.stretches = stretches(self.sizes, stride)
-        self.within = read_bed(options.within, genome.sizes) if options.within else None
+        self.within = None
+        if options.within:
+            self.within = read_bed(options.within, genome.sizes, allow_missing=True)
 
     def own_key(self) -> dict:
         raise NotImplementedError
@@ -118,8 +120,20 @@ def chosen_chroms(genome: Genome, wanted: Sequence[str] | None) -> tuple[list[st
         return list(genome.sizes), []
     if not wanted:
         raise TcnfastError(f"{setting('chroms')}: names no contig")
+    wanted = whole_names(wanted, genome.sizes)
     match_chroms(wanted, genome.sizes, setting("chroms"))
     return [chrom for chrom in genome.sizes if chrom in set(wanted)], []
+
+
+def whole_names(words: Sequence[str], sizes: Mapping[str, int]) -> list[str]:
+    """The names of contigs in a list that was split at commas, which names may hold."""
+    most, names, at = max(name.count(",") for name in sizes), [], 0
+    while at < len(words):
+        ends = range(min(at + most + 1, len(words)), at + 1, -1)
+        joined = (",".join(words[at:end]) for end in ends)
+        names.append(next((name for name in joined if name in sizes), words[at]))
+        at += names[-1].count(",") + 1 if names[-1] in sizes else 1
+    return names
 
 
 def run_job(

@@ -17,6 +17,7 @@ from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
 from ..engines.backend import MOTIF_HITS, choose, choose_device
+from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import joined
 from ..pwm import P_VALUE
@@ -139,6 +140,8 @@ def find_in_stretches(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
         size = job.sizes[stretch.chrom]
         with stages.timed("read"):
             codes = job.genome.codes(stretch.chrom, first, min(last + widest - 1, size))
+        if codes.min() == N:
+            return np.zeros(0, np.uint64)
         with stages.timed("compute"):
             found = moved(find(codes, last - first), first - stretch.first)
         return found

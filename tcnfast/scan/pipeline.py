@@ -166,13 +166,25 @@ class DenseDevice:
         return np.empty((n, length), np.uint8), np.empty((n, steps), bool), None
 
     def submit(self, batch: Batch) -> Ready:
+        known = ~batch.unknown.all(1)
         with self._stages.timed("compute"):
-            logits = self._scorer(batch.codes)
-        # a step of each segment: weights that overflow do so anywhere
-        check_scores(torch.from_numpy(logits[:, :1]), "the model")
+            if known.all():
+                logits = self._scorer(batch.codes)
+            else:
+                logits = self._some(batch, known)
+        if known.any():  # a step of each segment: weights that overflow do so anywhere
+            check_scores(torch.from_numpy(logits[known, :1]), "the model")
         with self._stages.timed("mask"):
             logits[batch.unknown] = np.nan
         return Ready([Segment(*pair) for pair in zip(batch.first_steps, logits, strict=True)])
+
+    def _some(self, batch: Batch, known: np.ndarray) -> np.ndarray:
+        """Logits of the segments that hold a base, ``known`` bool (B,): gaps cost nothing."""
+        shape = (*batch.unknown.shape, len(self._scorer.plan.labels))
+        logits = np.full(shape, np.nan, np.float32)
+        if known.any():
+            logits[known] = self._scorer(np.ascontiguousarray(batch.codes[known]))
+        return logits
 
 
 class Ready(NamedTuple):

@@ -115,7 +115,7 @@ class ScanFolder:
         for label in wanted:
             path = self.peaks_of(label)
             if _holds_rows(path):
-                calls = read_bed(path, sizes)
+                calls = read_bed(path, sizes, summits=True)
                 columns = (calls.chrom, calls.start, calls.end, calls.summit)
                 parts.append((*columns, np.full(len(calls), label, object)))
         if not parts:

@@ -6,6 +6,7 @@ with the reason why not.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import itertools
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, shown
 from ..base.input_files import open_input
 
 CHUNK_ALLELES = 8192  # to a chunk, rounded up to whole records
@@ -95,13 +96,21 @@ class VariantFile:
         self.is_vcf, self.bytes, self._read = False, 0, 0
         self._records = self._lines()
         for line in self._records:
-            if not line.startswith(b"#") and not _HEADER.fullmatch(line):
+            bare = line if self.header else line.removeprefix(codecs.BOM_UTF8)
+            if bare.startswith(b"BCF"):
+                raise TcnfastError(
+                    f"{self.path}: is BCF; convert it: bcftools view -O z -o new.vcf.gz "
+                    f"{self.path.name}"
+                )
+            if not bare.startswith(b"#") and not _HEADER.fullmatch(bare):
                 self._records = itertools.chain([line], self._records)
                 break
             self.header.append(line)
         self._understand()
 
     def _understand(self) -> None:
+        if self.header:
+            self.header[0] = self.header[0].removeprefix(codecs.BOM_UTF8)
         first = self.header[0] if self.header else b""
         self.is_vcf = first.startswith(b"##fileformat=VCF")
         columns = self.header[-1] if self.header else b""
@@ -173,11 +182,11 @@ class VariantFile:
 def _bad_record(chrom: bytes, pos: bytes, ref: bytes, alts: bytes) -> str | None:
     if not chrom:
         return "no contig name"
-    if not pos.isdigit() or int(pos) < 1:
-        return f"position {_shown(pos)!r} is no number from 1 on"
+    if not pos.isdigit() or len(pos) > 18 or int(pos) < 1:
+        return f"position {shown(pos)!r} is no number from 1 on"
     if not _BASES.fullmatch(ref):
         kind = "an IUPAC code" if _IUPAC.fullmatch(ref) else "no DNA"
-        return f"REF {_shown(ref)!r} is {kind}; ACGTN are scored"
+        return f"REF {shown(ref)!r} is {kind}; ACGTN are scored"
     return "no alternative allele" if alts in (b"", b".") else None
 
 
@@ -187,11 +196,5 @@ def _bad_alternative(ref: bytes, alt: bytes) -> str | None:
     if alt.startswith(b"<") or b"[" in alt or b"]" in alt:
         return "symbolic allele or breakend"
     if not _BASES.fullmatch(alt):
-        return f"ALT {_shown(alt)!r} is no DNA"
+        return f"ALT {shown(alt)!r} is no DNA"
     return "ALT is REF" if alt.upper() == ref.upper() else None
-
-
-def _shown(text: bytes) -> str:
-    """At most 20 letters of a field, for a message."""
-    word = text.decode(errors="replace")
-    return word if len(word) <= 20 else word[:17] + "..."

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from ..base import run_record
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, some
 from ..base.logits import logit
 from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import replace_file
 from ..genome.codes import encode
-from ..genome.genome import Genome, match_chroms
+from ..genome.genome import Genome, match_chroms, renamed
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 MISMATCHES = "alleles whose REF is not in the genome"  # of the counts in run.json
 CHECKED_FIRST = 1000  # alleles, before many mismatches stop a run
 MISMATCHES_ALLOWED = 0.1  # of them; random bases mismatch at 0.75
+ALLOWED_OF_FEW = 0.5  # of fewer alleles, and ten of them at least: a list may be wrong in some
 
 
 def score_variants(
@@ -127,13 +128,18 @@ class ReferenceCheck:
 
     def stop_if_wrong(self, finished: bool = False) -> None:
         """Raise TcnfastError if too many REF alleles are not in the genome."""
-        if self.checked < CHECKED_FIRST and not finished:
+        few = self.checked < CHECKED_FIRST
+        if few and not finished:
             return
-        if self.mismatches > max(1, MISMATCHES_ALLOWED * self.checked):
-            raise TcnfastError(
-                f"{self.path}: {self.mismatches} of {self.checked} REF alleles are not in the "
-                f"genome ({self.example}); is it of another assembly?"
-            )
+        allowed = (
+            max(10, ALLOWED_OF_FEW * self.checked) if few else MISMATCHES_ALLOWED * self.checked
+        )
+        words = f"{self.mismatches} of {self.checked} REF alleles are not in the genome"
+        example = f" ({self.example})" if self.example else ""
+        if self.mismatches > allowed or 1 < self.mismatches == self.checked:
+            raise TcnfastError(f"{self.path}: {words}{example}; is it of another assembly?")
+        if finished and self.mismatches:
+            log.warning("WARNING: %s: %s%s; they have no scores", self.path, words, example)
 
 
 class VariantJob:
@@ -156,6 +162,7 @@ class VariantJob:
         self.cutoffs = self._cutoffs()
         self.writer = WRITERS[options.format](names, options.columns, file.header)
         self.check = ReferenceCheck(genome, str(file.path))
+        self.off_genome: Counter[str] = Counter()  # alleles by contig that the genome lacks
 
     def _cutoffs(self) -> np.ndarray:
         """Logits at which labels are called, NaN where they are not."""
@@ -189,13 +196,12 @@ class VariantJob:
         with Progress(self.file.bytes, "B", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
                 if index == 0:
-                    self._check_contigs(chunk)
                     words = "%s: %s mode, float32; backend %s"
                     log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
                     if self.scorer.symmetric:
                         log.info("symmetric network: both strands are the same, scored in one pass")
                 if _file(work, index, "json").exists():
-                    self._remember_check(work, index)
+                    self._remember(work, index)
                 else:
                     self._score_chunk(work, index, chunk)
                 bar.update(chunk.end - done)
@@ -203,20 +209,30 @@ class VariantJob:
         if not chunks:
             raise TcnfastError(f"{self.file.path}: holds no variant")
         self.check.stop_if_wrong(finished=True)
+        self._tell_of_contigs()
 
-    def _check_contigs(self, chunk: Chunk) -> None:
-        """At least one contig of the first records must be known."""
-        chroms = list(dict.fromkeys(allele.chrom for allele in chunk.alleles))
-        if chroms and not any(chrom in self.genome.sizes for chrom in chroms):
-            match_chroms(chroms, self.genome.sizes, str(self.file.path))
+    def _tell_of_contigs(self) -> None:
+        """Say which contigs the genome lacks. Raises GenomeError if it has none of the file's."""
+        if self.off_genome and not self.check.checked:
+            match_chroms(self.off_genome, self.genome.sizes, str(self.file.path))
+        if self.off_genome:
+            words = "%s: skipped %d alleles on %d contigs that are not in the genome: %s"
+            facts = self.off_genome.total(), len(self.off_genome), some(self.off_genome)
+            log.warning(words, self.file.path, *facts)
 
-    def _remember_check(self, work: Path, index: int) -> None:
-        """What comparing REF with the genome gave for a chunk that was finished before."""
-        counts = json.loads(_file(work, index, "json").read_text())["counts"]
+    def _remember(self, work: Path, index: int) -> None:
+        """What comparing a chunk that was finished before with the genome gave."""
+        done = json.loads(_file(work, index, "json").read_text())
+        self.off_genome.update(done["off_genome"])
+        counts = done["counts"]
         self.check.mismatches += counts[MISMATCHES]
         self.check.checked += counts[MISMATCHES] + counts["alleles scored"]
 
     def _score_chunk(self, work: Path, index: int, chunk: Chunk) -> None:
+        off_genome = Counter(x.chrom for x in chunk.alleles if x.chrom not in self.genome.sizes)
+        # a file that calls a contig otherwise does so throughout, and is wrong at once
+        match_chroms(renamed(off_genome, self.genome.sizes), self.genome.sizes, str(self.file.path))
+        self.off_genome.update(off_genome)
         alleles, skipped = self._inside(chunk)
         matches = np.array([self.check.matches(allele) for allele in alleles], bool)
         self.check.stop_if_wrong()
@@ -235,7 +251,7 @@ class VariantJob:
             "skipped": len(skipped),
         }
         top = [asdict(x) for x in most_changed(rows, self.options.explain)]
-        done = json.dumps({"counts": counts, "top": top})
+        done = json.dumps({"counts": counts, "top": top, "off_genome": off_genome})
         replace_file(_file(work, index, "json"), done.encode())
 
     def _inside(self, chunk: Chunk) -> tuple[list[Allele], list[Skipped]]:
@@ -272,7 +288,8 @@ class VariantJob:
         log.info("%s", ", ".join(f"{count} {name}" for name, count in total.items()))
         device = run_record.device_words(self.scorer.device)
         one_pass = self.scorer.symmetric
-        output.publish({"device": device, "one_pass": one_pass, "counts": dict(total)})
+        record = {"device": device, "one_pass": one_pass, "counts": dict(total)}
+        output.publish(record | {"skipped_contigs": dict(self.off_genome)})
         log.info("effects in %s", output.path)
 
 

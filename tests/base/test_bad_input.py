@@ -66,7 +66,7 @@ BEDS = {
         ":1: contig '20' is called 'chr20' in the genome; rename one side "
         "(for a BED file: sed 's/^/chr/')",
     ),
-    "unknown chromosome": ("chr20\t1\t9\nchr77\t1\t9\n", ":2: no contig 'chr77' in the genome"),
+    "unknown chromosome": ("chr77\t1\t9\n", ":1: no contig 'chr77' in the genome"),
     "no numbers": ("chrom\tstart\tend\n", "start 'start' is no integer"),
     "two columns": ("chr20\t100\n", ":1: 2 columns; needs chrom, start, end"),
     "negative": ("chr20\t-5\t100\n", ":1: start -5 is negative"),

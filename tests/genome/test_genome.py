@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import random
+import re
 import struct
 import tempfile
 import zlib
@@ -64,15 +65,38 @@ def test_match_chroms_tells_how_to_mend():
     assert "'chr20' is called '20'" in error_of(match_chroms, ["chr20"], {"20": 1}, "x.bed")
     assert "'20' is called 'chr20'" in error_of(match_chroms, ["20"], {"chr20": 1}, "x.bed")
     assert "'chrM' is called 'MT'" in error_of(match_chroms, ["chrM"], {"MT": 1}, "x.bed")
+    assert "no contig 'x'" in error_of(match_chroms, ["x"], {"y": 1}, "x.bed")
+
+
+@pytest.mark.parametrize(
+    "wanted, known",
+    [
+        (["MT"], ["chrM"]),
+        (["M"], ["chrM"]),
+        (["chrM"], ["MT"]),
+        (["chrMT"], ["chrM"]),
+        (["1", "MT"], ["chr1", "chrM"]),
+        (["chr1", "chrM"], ["1", "MT"]),
+        (["MT", "1", "MU07"], ["chr1", "chrM", "chrMU07"]),
+    ],
+)
+def test_the_advised_edit_makes_names_fit(wanted, known):
+    message = error_of(match_chroms, wanted, dict.fromkeys(known, 1), "x.bed")
+    edits = re.findall(r"s/([^/]*)/([^/]*)/", message)
+    assert edits
+    for pattern, new in edits:
+        wanted = [re.sub(pattern, new, name) for name in wanted]
+    assert set(wanted) <= set(known), message
     message = error_of(match_chroms, ["p", "q", "p"], dict.fromkeys("abcdefg", 1), "x.bed")
     assert message == "x.bed: no contig 'p' and 1 more in the genome, which has a, b, c, d, e, ..."
 
 
 def test_split_chroms():
-    kept = ["chr1", "chrX", "2", "Y", "scaffold_7", "NC_000001.11", "MTF1"]
+    kept = ["chr1", "chrX", "2", "Y", "scaffold_7", "NC_000001.11", "MTF1", "chr1_hap1"]
     skipped = (
         "chr1_KI270706v1_random chrUn_GL000195v1 chr6_GL000256v2_alt chrM chrMT M MT hs37d5 Un_x "
-        "chr1_KN196472v1_fix chr6_apd_hap1 chrUn_KN707606v1_decoy GL000191.1 KI270302.1"
+        "chr1_KN196472v1_fix chr6_apd_hap1 chr17_ctg5_hap1 chrUn_KN707606v1_decoy GL000191.1 "
+        "KI270302.1"
     ).split()
     names = [name for pair in zip(kept, skipped, strict=False) for name in pair]
     names += skipped[len(kept) :]
@@ -82,6 +106,42 @@ def test_split_chroms():
 
 
 # files
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_blanks_and_byte_order_marks(tmp_path, pack):
+    path = tmp_path / "g.fa"
+    for text in (
+        b"\xef\xbb\xbf>a words\nACGTN\nACG\n>b\nGG\n",
+        b">a words\nACG TN\nAC G\n>b\nGG\n",
+        b">a words\nACGTN \nACG\t\r\n \n>b\n G G\n",
+        b">a words\nACGTN\nACG \n>b\nGG",
+    ):
+        path.write_bytes(pack(text))
+        with Genome(path) as genome:
+            assert genome.sizes == {"a": 8, "b": 2}
+            assert genome.codes("a").tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+            assert genome.codes("b").tolist() == [2, 2]
+        assert not Path(f"{path}.fai").exists()
+    path.write_bytes(pack(b">a\nAC \x01G\n"))
+    assert "a:3: '\\x01' is no nucleotide" in error_of(Genome, path)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_line_ends_of_old_macs_are_named(tmp_path, pack):
+    path = tmp_path / "g.fa"
+    words = ":{}: lines end in carriage returns alone, as on an old Mac; convert it: tr"
+    for text, line in (
+        (b">a words\r" + b"ACGT\r" * 10, 1),
+        (b">a words\r" + b"ACGT\r" * 2_000_000, 1),
+        (b">a\nACGTACGT\n>b\rACGT\rACGT\n", 3),
+    ):
+        path.write_bytes(pack(text))
+        assert words.format(line) in error_of(Genome, path), text[:40]
+    path.write_bytes(pack(b"\xff\xfe>\0a\0\n\0A\0"))
+    assert "is UTF-16 text" in error_of(Genome, path)
+    path.write_bytes(pack(b">a\nACGT\n>" + b"x" * 3_000_000 + b"\nAC\n"))
+    assert ":3: the header has more than a million letters" in error_of(Genome, path)
 
 
 def layouts():

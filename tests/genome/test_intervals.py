@@ -57,14 +57,32 @@ def test_contigs_named_like_talk_are_contigs(write):
 def test_narrowpeak_summits(write):
     tail = b"\tp\t1000\t.\t5.1\t-1\t-1\t"
     data = b"chr1\t10\t20" + tail + b"4\nchr1\t30\t40" + tail + b"-1\nchr1\t3\t9" + tail + b"0\n"
-    assert read_bed(write(data)).summit.tolist() == [14, -1, 3]
-    # column 10 of a BED12 file is a number of blocks
-    bed12 = b"chr1\t10\t20\tn\t0\t+\t10\t20\t0\t1\t10\t0\n"
-    assert read_bed(write(bed12)).summit.tolist() == [-1]
-    assert ":1: summit offset 11 lies outside" in error_of(
-        read_bed, write(b"chr1\t10\t20" + tail + b"11\n")
-    )
-    assert "'x' is no integer" in error_of(read_bed, write(b"chr1\t10\t20" + tail + b"x\n"))
+    assert read_bed(write(data), summits=True).summit.tolist() == [14, -1, 3]
+    first = b"chr1\t10\t20" + tail + b"4\n"
+    for row, words in (
+        (b"chr1\t10\t20" + tail + b"11", ":2: summit offset 11 lies outside"),
+        (b"chr1\t10\t20" + tail + b"x", "summit 'x' is no integer"),
+        (b"chr1\t10\t20" + tail + b"9" * 5000, "summit '99999999999999999...' is no integer"),
+        (b"chr1\t10\t20", ":2: 3 columns, a row of a narrowPeak file has 10"),
+    ):
+        assert words in error_of(read_bed, write(first + row), summits=True)
+        assert read_bed(write(first + row)).summit.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"chr1\t10\t20\tn\t0\t+\t10\t20\t0\t1\t10\t0",  # BED12: a number of blocks
+        b"chr1\t10\t20\tEH38\t0\t.\t10\t20\t225,225,225\tpELS,CTCF-bound\tx",  # ENCODE cCRE
+        b"chr1\t10\t20\tEH38\t0\t.\t10\t20\t255,205,0\tdELS",
+        b"chr1\t10\t20\tname\tchr1\t5\t30\tother\t0\t+",  # a join of two tables
+        b"chr1\t10\t20\tp\t1\t.\t5.1\t-1\t-1\t4\tchr1\t5\t30",  # of a narrowPeak file
+        b"chr1\t10\t20\t.\t0\t.\t3.1\t-1\t-1\thotspot",
+    ],
+)
+def test_ten_columns_of_other_kinds_have_no_summit(write, row):
+    got = read_bed(write(row + b"\n" + row), SIZES, summits=True)
+    assert got.start.tolist() == [10, 10] and got.summit.tolist() == [-1, -1]
 
 
 def test_on_sorts_one_contig(write):
@@ -120,6 +138,8 @@ def test_bad_labelled(write, data, word):
         (b"chr1\t3\t", "end '' is no integer"),
         (b"chr1\t3", "2 columns"),
         (b"chr1:3-9", "1 columns"),
+        (b"chr1\t3\t" + b"9" * 5000, "end 99999999999999999... is beyond every contig"),
+        (b"chr1\t" + b"9" * 19 + b"\t5", "start 9999999999999999999 is beyond"),
         (b"chr1\t3\t1001", "beyond chr1, which has 1000 bp"),
         (b"chr9\t3\t10", "no contig 'chr9'"),
     ],
@@ -150,7 +170,10 @@ def test_allow_missing_drops_rows_and_says_so(write, caplog):
     with caplog.at_level(logging.WARNING):
         got = read_bed(path, SIZES, allow_missing=True)
     assert got.chroms == ["chr1"]
-    assert "dropped 3 rows" in caplog.text and "chr9, chr8" in caplog.text
+    words = "dropped 3 of 4 rows, on 2 contigs that are not in the genome: chr9, chr8"
+    assert words in caplog.text
+    path = write(b"chr1\t1\t2\n2\t1\t2\n")
+    assert ":2: contig '2' is called 'chr2'" in error_of(read_bed, path, SIZES, allow_missing=True)
 
 
 def test_bad_files(write, tmp_path):

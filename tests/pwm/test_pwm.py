@@ -119,6 +119,59 @@ def test_bins_and_matrices_are_checked():
         bin_scores(codes + np.uint8(4), matrix, np.array([0]), 10)
 
 
+DNA_LIKE = """ALPHABET "DNA" DNA-LIKE
+A "Adenine" CC0000 ~ T "Thymine" 008000
+C "Cytosine" 0000CC ~ G "Guanine" FFB300
+N "Any base" = ACGT
+END ALPHABET
+
+"""
+
+
+def test_the_files_that_meme_writes_are_read(write):
+    want = read_meme(write(HEAD + TAIL + MAX + ROWS))[0].probabilities
+    dreme = "# DREME 5.0.5\n# command: dreme\n\nMEME version 5.0.5\n\n" + DNA_LIKE + TAIL
+    dreme += "MOTIF ACGTG DREME-1\n\n#  Word  RC Word  Pos\n# BEST ACGTG\n\n"
+    stars = "*" * 80 + "\n"
+    meme = stars + "MEME - Motif discovery tool\n" + stars
+    meme += "MEME version 5.0.5 (Release date: Mon Mar 18)\n\nALPHABET= ACGT\n" + stars
+    table = MAX.splitlines()[1] + "\n" + ROWS + "-" * 60 + "\n"
+    for text, name in (
+        (dreme + table, "DREME-1"),
+        (meme + "MOTIF GGSGGC MEME-1\twidth =  2  sites =  20\n" + table, "MEME-1"),
+        (meme + "MOTIF  1\twidth =   2   sites =  20  llr = 7\nMOTIFS x\n" + table, "1"),
+        ("\ufeff" + HEAD + TAIL + MAX + ROWS, "MAX::MYC"),
+        (HEAD + MAX + "0.49 0.49 0 0.0\n.33 .33 .33 0\n", "MAX::MYC"),
+    ):
+        (motif,) = read_meme(write(text))
+        assert motif.name == name
+        np.testing.assert_allclose(motif.probabilities.sum(1), 1)
+        if ".33" not in text:
+            np.testing.assert_array_equal(motif.probabilities, want)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (">MA0004.1 Arnt\nA [ 4 19 ]\nC [16 0]\n", ":1: is a JASPAR file; convert it: jaspar2meme"),
+        (">MA0004.1\n4 19 0\n16 0 20\n", "jaspar2meme"),
+        (">ASTT\tAP-1\t6.04\n0.419 0.275 0.277 0.028\n", "HOMER"),
+        (">ASTT\tAP-1\t6.04\n0.419\t0.275\t0.277\t0.028\n", "HOMER"),
+        ("AC  M00001\nXX\nID  V$MYOD\n", "is a TRANSFAC file; convert it: transfac2meme"),
+        ("VV  TRANSFAC MATRIX TABLE\n", "transfac2meme"),
+        ("<?xml version='1.0'?>\n<MEME version=\"5\">", "name the text file"),
+        ("hello\nXEME version 4\n", "no MEME motif file"),
+        ("MOTIF a\nMEME version 4\n", "no MEME motif file"),
+        ('MEME version 5\n\nALPHABET "RNA" RNA-LIKE\nA\nC\nEND ALPHABET\n', ":3:"),
+        ("MEME version 5\n\n" + DNA_LIKE.replace("END", 'm "5mC" 1 ~ 1 "G:5mC" 2\nEND'), ":3:"),
+    ],
+)
+def test_other_motif_files_are_named(write, text, words):
+    with pytest.raises(MotifError) as info:
+        read_meme(write(text))
+    assert words in str(info.value) and "\n" not in str(info.value)
+
+
 def test_log_odds():
     motif = Motif("m", "M", np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]]))
     got = log_odds(motif, pseudocount=0.01)

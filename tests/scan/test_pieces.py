@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tcnfast.genome.intervals import Intervals
+from tcnfast.scan.job import whole_names
 from tcnfast.scan.pieces import (
     LEAST_STEPS,
     STRETCH_BASES,
@@ -66,3 +67,12 @@ def test_segments_that_hold_no_wanted_base_are_left_out(seed):
 def test_no_interval_touches_nothing():
     nothing = np.empty(0, np.int64)
     assert not touches(Intervals(np.empty(0, object), nothing, nothing, nothing), 8)(0, 100)
+
+
+def test_names_with_commas_are_put_together_again():
+    sizes = dict.fromkeys(["a", "b", "HLA,1", "a,b,c"], 1)
+    assert whole_names(["a", "HLA", "1", "b"], sizes) == ["a", "HLA,1", "b"]
+    assert whole_names(["a", "b", "c"], sizes) == ["a,b,c"]
+    assert whole_names(["a", "b"], sizes) == ["a", "b"]
+    assert whole_names(["HLA", "2"], sizes) == ["HLA", "2"]
+    assert whole_names(["x"], {"y": 1}) == ["x"]

@@ -203,6 +203,29 @@ def test_a_long_contig_is_streamed_with_a_bounded_look_ahead(batch_size):
     assert peak < 4e6 * batch_size + 4e6  # of 300 Mb
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_segments_without_a_known_base_are_not_scored(batch_size):
+    class Gaps(CountingGenome):
+        def codes(self, chrom, start, end):
+            at = np.arange(start, end)
+            return np.where((at >= 150_000) & (at < 500_000), 4, 0).astype(np.uint8)
+
+    scored, scorer = [], zero_scorer()
+    score = type(scorer).__call__
+    type(scorer).__call__ = lambda self, codes: scored.append(len(codes)) or score(self, codes)
+    segments = []
+    for segment in scan_contig(scorer, Gaps(), "chr", batch_size=batch_size):
+        segments.append(segment)
+        if len(segments) == 12:
+            break
+    gap = np.concatenate([np.isnan(segment.logits).all(1) for segment in segments])
+    middles = 32 * np.arange(len(gap)) + 16
+    assert (gap == ((middles - 100 >= 150_000) & (middles + 100 <= 500_000))).all()
+    first, last = 150_000 // 2**16 + 1, 500_000 // 2**16
+    assert last - first >= 4 and sum(scored) >= 12 - (last - first)
+    assert sum(scored) <= 12 + 3 * batch_size - (last - first)  # some are scored ahead
+
+
 def test_reading_runs_ahead_of_scoring():
     """While one batch is scored the next two are read."""
     genome, scorer = CountingGenome(), zero_scorer()

@@ -171,6 +171,60 @@ def test_another_assembly_is_refused_again(run, fasta, saved, tmp_path):
         assert not (tmp_path / "variants").exists()
 
 
+def test_a_short_list_may_hold_some_wrong_alleles(score, letters, caplog):
+    def rows(number, wrong):
+        for index in range(number):
+            ref = letters["chr1"][100 + index]
+            a, b, c = (x for x in "ACGT" if x != ref)
+            yield ("chr1", 101 + index, a if index < wrong else ref, b)
+
+    with caplog.at_level("WARNING"):
+        told, _ = score(list(rows(12, 8)), "some")
+    assert [row["ref_match"] for row in told] == ["no"] * 8 + ["yes"] * 4
+    assert "8 of 12 REF alleles are not in the genome (chr1:101 REF" in caplog.text
+    score(list(rows(1, 1)), "one")
+    for number, wrong in ((30, 18), (5, 5)):
+        with pytest.raises(TcnfastError, match=f"{wrong} of {number} REF .*another assembly"):
+            score(list(rows(number, wrong)), f"of {number}")
+
+
+def test_a_whole_genome_file_with_a_part_of_the_genome(score, letters, monkeypatch, caplog):
+    monkeypatch.setattr(VariantFile.chunks, "__defaults__", (7,))
+    found = rows_of(random_alleles(letters, 9))
+    others = [(f"chr{name}", 5, "A", "C") for name in [*range(5, 23), "X"]]
+    with caplog.at_level("WARNING"):
+        told, folder = score([*others, *found, *others])
+    assert [(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in told] == found
+    assert "skipped 38 alleles on 19 contigs that are not in the genome: chr5, chr6" in caplog.text
+    assert len(read_rows(folder / "skipped.tsv")) == 1 + 38
+    assert json.loads((folder / "run.json").read_text())["skipped_contigs"]["chrX"] == 2
+    with pytest.raises(TcnfastError, match="no contig 'chr5' and 18 more in the genome"):
+        score(others, "none")
+    with pytest.raises(TcnfastError, match="contig '1' is called 'chr1'"):
+        score([*others, *found, ("1", 5, "A", "C")], "mixed")
+
+
+def test_a_byte_order_mark_changes_nothing(score, letters, fasta, saved, tmp_path):
+    found = rows_of(random_alleles(letters, 5))
+    told, _ = score(found)
+    text = vcf(tmp_path / "v.vcf", found).read_bytes()
+    for name, data in (
+        ("bom.vcf", b"\xef\xbb\xbf" + text),
+        ("bom.vcf.gz", gzip.compress(b"\xef\xbb\xbf" + text)),
+    ):
+        (tmp_path / name).write_bytes(data)
+        folder = variants(tmp_path / name, fasta, saved, tmp_path / f"{name}.out", device="cpu")
+        head, *body = read_rows(folder / "variants.tsv")
+        assert [dict(zip(head, row, strict=True)) for row in body] == told
+
+
+def test_bcf_is_named(fasta, saved, tmp_path):
+    for name, data in (("a.bcf", b"BCF\2\2"), ("b.bcf", gzip.compress(b"BCF\2\2\n\n"))):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(TcnfastError, match="is BCF; convert it: bcftools view"):
+            variants(tmp_path / name, fasta, saved, tmp_path / "out", device="cpu")
+
+
 def test_names_of_another_style_are_refused(run, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", [("1", 100, "A", "C")])
     fails(run("variants", path, "-g", fasta, "-m", saved), "'1' is called 'chr1'")
