@@ -81,7 +81,7 @@ def _check_format(path: str | Path, lines: list[str]) -> None:
         words = "is a TRANSFAC file; convert it: transfac2meme FILE > motifs.meme"
     elif first[0].startswith(">") and "\t" in first[0] and re.fullmatch(numbers, first[1]):
         words = "is a HOMER motif file; convert it: read_homer and write_meme of R's universalmotif"
-    elif first[0].startswith(">"):
+    elif first[0].startswith(">") and re.match(r"[ACGT]?\s*\[?\s*[\d.]", first[1]):
         words = "is a JASPAR file; convert it: jaspar2meme -bundle FILE > motifs.meme"
     elif first[0].startswith("<"):
         words = "is XML or HTML; name the text file of the same run, as meme.txt"

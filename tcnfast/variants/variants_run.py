@@ -195,6 +195,7 @@ class VariantJob:
         chunks, done = 0, 0
         with Progress(self.file.bytes, "B", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
+                self._count_off_genome(chunk)
                 if index == 0:
                     words = "%s: %s mode, float32; backend %s"
                     log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
@@ -222,17 +223,19 @@ class VariantJob:
 
     def _remember(self, work: Path, index: int) -> None:
         """What comparing a chunk that was finished before with the genome gave."""
-        done = json.loads(_file(work, index, "json").read_text())
-        self.off_genome.update(done["off_genome"])
-        counts = done["counts"]
+        counts = json.loads(_file(work, index, "json").read_text())["counts"]
         self.check.mismatches += counts[MISMATCHES]
         self.check.checked += counts[MISMATCHES] + counts["alleles scored"]
 
-    def _score_chunk(self, work: Path, index: int, chunk: Chunk) -> None:
-        off_genome = Counter(x.chrom for x in chunk.alleles if x.chrom not in self.genome.sizes)
-        # a file that calls a contig otherwise does so throughout, and is wrong at once
-        match_chroms(renamed(off_genome, self.genome.sizes), self.genome.sizes, str(self.file.path))
+    def _count_off_genome(self, chunk: Chunk) -> None:
+        """Count alleles of a chunk on contigs that the genome lacks. GenomeError where it has one
+        by another name: the whole file calls it so."""
+        sizes = self.genome.sizes
+        off_genome = Counter(x.chrom for x in chunk.alleles if x.chrom not in sizes)
+        match_chroms(renamed(off_genome, sizes), sizes, str(self.file.path))
         self.off_genome.update(off_genome)
+
+    def _score_chunk(self, work: Path, index: int, chunk: Chunk) -> None:
         alleles, skipped = self._inside(chunk)
         matches = np.array([self.check.matches(allele) for allele in alleles], bool)
         self.check.stop_if_wrong()
@@ -251,7 +254,7 @@ class VariantJob:
             "skipped": len(skipped),
         }
         top = [asdict(x) for x in most_changed(rows, self.options.explain)]
-        done = json.dumps({"counts": counts, "top": top, "off_genome": off_genome})
+        done = json.dumps({"counts": counts, "top": top})
         replace_file(_file(work, index, "json"), done.encode())
 
     def _inside(self, chunk: Chunk) -> tuple[list[Allele], list[Skipped]]:

@@ -232,7 +232,7 @@ def test_several_files(write):
         (b">a\nACGT\n>p\nAC*\n", "p:3: '*' is no nucleotide; a protein"),
         (b">r\nACGUACGU\n", "r:4: 'U' is no nucleotide; this is RNA"),
         (b">a\n1 ACGT\n", "a:1: '1' is no nucleotide; clean"),
-        (b">a\nACGT \n", "a:5: ' ' is no nucleotide; clean"),
+        (b">a\nACGT~\n", "a:5: '~' is no nucleotide; clean"),
     ],
 )
 def test_bad_files(write, pack, data, word):
