@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo explain test test-all lint aot bench gpu-check model clean
+.PHONY: demo explain test test-all lint aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -42,15 +42,20 @@ gpu-check:
 	$(PYTHON) benchmarks/gpu_check.py $(CHECK)
 
 # trains the bundled model again, from the data that its card names
-model: $(INSTALLED)
-	$(BIN)/tcnfast train --config examples/encode-v1.json -o runs/encode-v1 \
-	  -g $(DATA)/genome/hg19.chr20.fa.gz $(DATA)/genome/hg19.chrX.first70M.fa.gz \
-	  --peaks $(DATA)/peaks/dream_conservative.hg19.chr20_X.bed.gz \
-	          $(DATA)/peaks/precisetad_gm12878_26tf.hg19.chr20_X.bed.gz \
+PEAKS = --peaks $(DATA)/peaks/dream_conservative.hg19.chr20_X.bed.gz \
+          $(DATA)/peaks/precisetad_gm12878_26tf.hg19.chr20_X.bed.gz \
 	  --ambiguous $(DATA)/peaks/dream_relaxed.hg19.chr20_X.bed.gz \
 	  --blacklist $(DATA)/peaks/blacklist.hg19.chr20_X.bed.gz \
-	  --motifs $(DATA)/motifs/jaspar2024_core_vertebrates.meme.gz \
 	  --split examples/encode-v1.split.json
+HG19 = -g $(DATA)/genome/hg19.chr20.fa.gz $(DATA)/genome/hg19.chrX.first70M.fa.gz
+MOTIFS = --motifs $(DATA)/motifs/jaspar2024_core_vertebrates.meme.gz
+model: $(INSTALLED)
+	$(BIN)/tcnfast train --config examples/encode-v1.json -o runs/encode-v1 $(HG19) $(PEAKS) $(MOTIFS)
+
+# measures the calls of the bundled model on validation: its calls.tsv, calls.within.tsv, grades.tsv and genome.json
+grades: $(INSTALLED)
+	$(BIN)/tcnfast evaluate -m encode-v1 --grade $(HG19) $(PEAKS) $(MOTIFS) \
+	  --within $(DATA)/peaks/open_pbmc.hg19.chr20_X.bed.gz --within-targets @GM12878,@K562 > /dev/null
 
 # torch first: what pip would pick by itself may be gigabytes of CUDA packages
 $(INSTALLED): pyproject.toml setup.py $(wildcard csrc/*.* csrc/*/*.*)

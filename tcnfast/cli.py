@@ -34,6 +34,8 @@ ROOMS = {
     "report": "report",
     "variants": "variants",
     "cobind": "cobind",
+    "models": "bench",
+    "labels": "bench",
     "info": "bench",
     "bench": "bench",
     "windows": "windows",

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from ..base import run_record
-from ..base.errors import TcnfastError
 from ..base.file_names import file_names
-from ..base.options import Run, setting
+from ..base.options import Run, chosen_labels
 from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..engines import cpu_engine
@@ -99,13 +98,11 @@ def explain_sites(
 
 
 def _chosen(known: list[str], targets: tuple[str, ...] | None) -> list[str]:
-    unknown = [label for label in targets or [] if label not in known]
-    if unknown:
-        some = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
-        raise TcnfastError(
-            f"{setting('targets')}: the model has no label {unknown[0]!r}; it has {some}"
-        )
-    return list(dict.fromkeys(targets)) if targets else known
+    """The labels that are asked for, in the order in which they are."""
+    if targets is None:
+        return known
+    each = (chosen_labels(known, [name]) for name in targets)
+    return list(dict.fromkeys(label for labels in each for label in labels))
 
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:

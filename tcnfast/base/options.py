@@ -19,6 +19,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from .errors import TcnfastError
@@ -173,25 +175,61 @@ def stride_option() -> int:
 
 
 def targets_option(help: str = "labels to look at (default: all)") -> tuple[str, ...] | None:
-    """The option ``targets``: labels by name."""
+    """The option ``targets``: labels by name, factor, cell or pattern."""
     return option(None, help, kind=names, unit="LABELS", short="-t")
 
 
 def chosen_labels(
     labels: Sequence[str], wanted: Sequence[str], option: str = "targets"
 ) -> list[str]:
-    """Those of a model's labels that an option names, in their order; all for "all". Raises
-    TcnfastError for a name that the model lacks."""
+    """Those of a model's labels that an option names, in their order; all for "all".
+
+    A name is a label, a factor (``CTCF``: that factor in every cell), a cell (``@K562``: every
+    factor in it), or a pattern of these (``E2F*``, ``*@HepG2``), in any case. Raises TcnfastError
+    for a name that fits no label, with near ones.
+    """
     if list(wanted) == ["all"]:
         return list(labels)
     if not wanted:
         raise TcnfastError(f"{setting(option)}: names no label")
+    chosen: set[str] = set()
     for name in wanted:
-        if name not in labels:
-            raise TcnfastError(
-                f"{setting(option)}: the model has no label {name!r}; see tcnfast info"
-            )
-    return [label for label in labels if label in set(wanted)]
+        found = matching_labels(labels, name)
+        if not found:
+            raise TcnfastError(f"{setting(option)}: {no_such_label(labels, name)}")
+        chosen.update(found)
+    return [label for label in labels if label in chosen]
+
+
+def matching_labels(labels: Sequence[str], name: str) -> list[str]:
+    """The labels that a name, a factor, a cell or a pattern stands for; see chosen_labels."""
+    if name in labels:
+        return [name]
+    small = name.lower()
+    exact = [label for label in labels if label.lower() == small]
+    if exact:
+        return exact
+    if any(sign in name for sign in "*?["):
+        small = f"*{small}" if small.startswith("@") else small
+        return [x for x in labels if _fits(x.lower(), small)]
+    if small.startswith("@"):
+        return [label for label in labels if label.lower().endswith(small)]
+    return [label for label in labels if label.lower().partition("@")[0] == small]
+
+
+def _fits(label: str, pattern: str) -> bool:
+    return fnmatchcase(label, pattern) or fnmatchcase(label.partition("@")[0], pattern)
+
+
+def no_such_label(labels: Sequence[str], name: str) -> str:
+    """That a model has no such label, and which names are near."""
+    known: dict[str, str] = {}
+    for label in labels:
+        factor, at, cell = label.partition("@")
+        known |= {word.lower(): word for word in (label, factor, at + cell) if word}
+    near = [known[word] for word in get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
+    mend = f"did you mean {', '.join(near)}?" if near else "tcnfast labels lists them"
+    return f"the model has no label {name!r}; {mend}"
 
 
 def seed_option(of: str) -> int:

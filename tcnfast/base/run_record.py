@@ -53,10 +53,11 @@ def unused_gpu(device: torch.device) -> str | None:
 
 
 def state_hash(model: torch.nn.Module) -> str:
-    """SHA-256 of a model's configuration, thresholds and weights in memory. Raises TcnfastError
-    where these are not finite."""
+    """SHA-256 of a model's configuration, thresholds, calls, genome and weights in memory. Raises
+    TcnfastError where these are not finite."""
     check_finite(model.state_dict(), "the model", "it can score nothing")
-    digest = hashlib.sha256(repr((model.config, model.thresholds)).encode())
+    about = model.config, model.thresholds, model.calls, model.home
+    digest = hashlib.sha256(repr(about).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -18,6 +18,27 @@ def info(model=None, *, options, run):
     show_model(model) if model else show_system()
 
 
+@verb("the bundled models: species, assembly, labels, size, grades")
+def models(*, options, run):
+    """Print on stdout which models come with the package, as a TSV."""
+    from .catalogue import show_models
+
+    show_models()
+
+
+PATTERN = Input("pattern", "a label, a factor, @cell or a pattern (E2F*)", unit="PATTERN")
+
+
+@verb("the labels of a model: grade, AP, what calls are worth", PATTERN, MODEL)
+def labels(pattern=None, model="encode-v1", *, options, run):
+    """Print on stdout the labels of ``model``, or those that ``pattern`` stands for, as a TSV: AP
+    on validation, and at the default cutoff of a scan the precision and recall of calls, and calls
+    a megabase. Raises TcnfastError where there is no such label."""
+    from .catalogue import show_labels
+
+    show_labels(model, pattern)
+
+
 @dataclass(frozen=True)
 class BenchOptions(Options):
     """What ``bench`` measures."""

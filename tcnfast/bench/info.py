@@ -8,9 +8,10 @@ from ..base.run_record import device_words, unused_gpu, versions
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
 from ..engines.cpu_engine import isas
 from ..engines.grid import stack_grid
+from ..model.cutoffs import choose_cutoffs
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
-from ..model.thresholds import choose_cutoffs, held_cutoffs
+from ..model.thresholds import held_cutoffs
 
 
 def show_system() -> None:
@@ -52,5 +53,5 @@ def show_model(name: str) -> None:
     for label in model.labels:
         cells = []
         for cutoffs in chosen:
-            cells += astuple(cutoffs[label]) if cutoffs[label] else ["NA"] * len(names)
+            cells += astuple(cutoffs[label])[:3] if cutoffs[label] else ["NA"] * len(names)
         print(label, *cells, sep="\t")

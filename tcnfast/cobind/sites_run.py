@@ -80,8 +80,7 @@ def site_windows(
     Without ``targets``: the labels of the model that have sites. Raises TcnfastError where a
     target, or every label, has fewer than ``min_sites``.
     """
-    targets = options.targets
-    chosen_labels(scorer.labels, targets or ["all"])
+    targets = options.targets and chosen_labels(scorer.labels, options.targets)
     windows: dict[str, np.ndarray] = {}
     few = []
     present = set(sites.label.tolist())

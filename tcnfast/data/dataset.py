@@ -89,11 +89,15 @@ class Dataset:
         """
         centres = self.centres(region, receptive_field, stride)
         targets = self.targets(region.chrom, centres)
-        codes = self.genome.codes(*region)
-        known = np.concatenate([[0], np.cumsum(codes < 4, dtype=np.int64)])
-        start = centres - self.label_bin // 2 - region.start
-        targets[known[start + self.label_bin] == known[start]] = AMBIGUOUS
+        targets[~self.known_bins(region, centres)] = AMBIGUOUS
         return centres, targets
+
+    def known_bins(self, region: Region, centres: np.ndarray) -> np.ndarray:
+        """Whether the label bins around ``centres`` of the region hold a base that is no N: bool
+        (n,)."""
+        known = np.concatenate([[0], np.cumsum(self.genome.codes(*region) < 4, dtype=np.int64)])
+        start = centres - self.label_bin // 2 - region.start
+        return known[start + self.label_bin] > known[start]
 
     def count_peaks(self, regions: list[Region]) -> np.ndarray:
         """Peaks of each label whose middle lies in ``regions`` -> int64 (labels,)."""

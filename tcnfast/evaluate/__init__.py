@@ -6,7 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..base.options import Run, option, seed_option, stride_option
+from ..base.errors import TcnfastError
+from ..base.options import Run, names, option, seed_option, setting, stride_option
 from ..base.verb import MODEL, OUT, verb
 from ..data.data_options import DATA, DataOptions
 from ..model.thresholds import parse_cutoff
@@ -21,8 +22,8 @@ class EvaluateOptions(DataOptions):
 
     part: str = option("valid", "part of the split to score", choices=("train", "valid", "test"))
     cutoff: str = option(
-        "f1",
-        "cutoff for precision and recall: f1, precision=P, fdr=P or a probability",
+        "best",
+        "cutoff for precision and recall: as that of tcnfast scan",
         kind=parse_cutoff,
         unit="RULE",
     )
@@ -30,6 +31,18 @@ class EvaluateOptions(DataOptions):
         None,
         "another model: differences on the same windows, with intervals and p values",
         unit="MODEL",
+    )
+    within: str | None = option(
+        None, "count calls only inside these regions, e.g. open chromatin", unit="BED"
+    )
+    grade: bool = option(
+        False, "measure calls on validation, and write what scans expect into the model folder"
+    )
+    within_targets: tuple[str, ...] | None = option(
+        None,
+        "with grade and within: labels that the regions are of (default: all)",
+        kind=names,
+        unit="LABELS",
     )
     motifs: str | None = option(
         None,
@@ -44,6 +57,19 @@ class EvaluateOptions(DataOptions):
         "both", "score +, -, or both strands: the mean of their logits", choices=("+", "-", "both")
     )
     stride: int = stride_option()
+
+    def check(self) -> None:
+        super().check()
+        if self.grade and self.part != "valid":
+            raise TcnfastError(
+                f"{setting('grade', True)}: grades are measured on validation regions, not on "
+                f"{self.part}"
+            )
+        if self.within_targets and not (self.grade and self.within):
+            raise TcnfastError(
+                f"{setting('within_targets')} needs {setting('grade', True)} and "
+                f"{setting('within')}"
+            )
 
 
 def _print_table(evaluation: Evaluation) -> None:
@@ -65,8 +91,9 @@ def evaluate(
     """Score every label of ``model`` on one part of the split.
 
     ``data``: folder of ``tcnfast prepare``; None where ``genome``, ``peaks`` and ``split`` name
-    files. With ``out`` a folder is written: scores.tsv, summary.json, plots and run.json. Raises
-    TcnfastError for bad input.
+    files. With ``out`` a folder is written: scores.tsv, summary.json, plots and run.json. ``grade``
+    writes calls.tsv, grades.tsv and genome.json, what a scan expects of its calls and where, into
+    the model folder; with ``within`` also calls.within.tsv. Raises TcnfastError for bad input.
     """
     from .evaluate_run import evaluate_model
 

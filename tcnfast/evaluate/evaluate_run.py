@@ -20,12 +20,14 @@ from ..data.dataset import Dataset
 from ..data.source import Source, open_source
 from ..engines.plan import Plan
 from ..genome.genome import Region
+from ..genome.intervals import read_bed
+from ..model.cutoffs import choose_cutoffs
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
-from ..model.thresholds import choose_cutoffs
 from ..pwm.meme import read_meme
 from . import EvaluateOptions
 from .assessment import Assessment, Windows, assess
+from .call_report import grade_model, report_calls
 from .evaluation_report import Evaluation
 from .floors import Floors, measure_floors
 from .predict import describe_windows, predict
@@ -52,12 +54,16 @@ class Contender:
         if self.plan.symmetric:
             words = "model %s is symmetric: both strands score the same, one pass gives both"
             log.info(words, name)
-        self.cutoffs = np.full(len(self.network.labels), np.nan)
-        if self.network.thresholds is None and options.cutoff == "f1":
+        network, self.folder = self.network, folder
+        self.cutoffs = np.full(len(network.labels), np.nan)
+        self.rules = [None] * len(network.labels)
+        if network.thresholds is None and options.cutoff in ("best", "f1"):
             log.warning("WARNING: model %s has no thresholds.tsv: no precision at a cutoff", name)
             return
-        rules = choose_cutoffs(self.network.thresholds, self.network.labels, options.cutoff)
-        thresholds = [rule.threshold if rule else np.nan for rule in rules.values()]
+        about = network.calls, options.within is not None
+        rules = choose_cutoffs(network.thresholds, network.labels, options.cutoff, *about)
+        self.rules = list(rules.values())
+        thresholds = [rule.threshold if rule else np.nan for rule in self.rules]
         self.cutoffs = logit(np.array(thresholds))
 
 
@@ -115,7 +121,14 @@ def _evaluate(
     floors = _floors(dataset, regions, targets, motifs, reach, options) if motifs else None
     against = rival.name if rival else None
     about = (contender.name, options.part, options.cutoff)
-    return Evaluation(*about, assessment, against, other, floors)
+    within = read_bed(options.within, dataset.genome.sizes) if options.within else None
+    known = contender.network.calls is not None
+    place = (source, contender.rules, known, logits, contender.cutoffs, reach, within, options)
+    calls = report_calls(*place)
+    if options.grade:
+        aps = assessment.values["ap"], floors.best_ap if floors else None
+        grade_model(contender.folder, source, logits, reach, within, options, *aps)
+    return Evaluation(*about, assessment, against, other, floors, calls)
 
 
 def _assess_rival(
@@ -169,6 +182,7 @@ def _key(
         "against": rival.hash if rival else None,
         "inputs": source.inputs,
         "motifs": file_hash(options.motifs) if options.motifs else None,
+        "within": file_hash(options.within) if options.within else None,
         **{name: getattr(options, name) for name in asked},
         "device": plan.device.type,
         "backend": plan.backend,

@@ -14,6 +14,7 @@ from ..base import figure
 from ..model.metrics import MIN_POSITIVES
 from .assessment import WITH_REPLICATES, Assessment, Difference, compare, left_out
 from .bootstrap import BLOCK, LEVEL, MIN_BLOCKS
+from .call_report import CallReport
 from .floors import Floors
 
 NAMES = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}  # as a table spells them; others as they are
@@ -38,6 +39,7 @@ class Evaluation:
     against: str | None = None
     other: Assessment | None = None
     floors: Floors | None = None
+    calls: CallReport | None = None
     path: Path | None = None  # of the folder, where one was written
 
     @cached_property
@@ -69,6 +71,9 @@ class Evaluation:
         columns["positives_island"] = [str(count) for count in a.positives_island]
         columns["AP_island"] = _cells(a.values["ap_island"])
         columns["AP_elsewhere"] = _cells(a.values["ap_elsewhere"])
+        if self.calls:
+            for name, values in self.calls.columns().items():
+                columns[name] = [*map(str, values)] if values.dtype.kind == "i" else _cells(values)
         if self.floors:
             columns["named_motif"] = self.floors.named_motif
             columns["named_motif_AP"] = _cells(self.floors.named_ap)
@@ -130,6 +135,8 @@ class Evaluation:
             "interval": LEVEL,
             "macro": macro,
         }
+        if self.calls:
+            summary["calls"] = int(self.calls.found.calls.sum())
         if self.floors:
             summary["floors"] = self._floor_summary()
         if self.other:
@@ -182,6 +189,7 @@ class Evaluation:
             lines.append(f"[95 % intervals: {drawn} of {BLOCK // 10**6} Mb]")
         elif a.n_blocks < MIN_BLOCKS:
             lines.append(f"no intervals: the windows lie in fewer than {MIN_BLOCKS} blocks of 1 Mb")
+        lines += self.calls.words() if self.calls else []
         uncalled = int(np.isnan(a.values["precision"][a.counted]).sum())
         if uncalled:
             lines.append(f"{uncalled} labels call nothing there: not in the mean of precision")

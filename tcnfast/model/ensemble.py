@@ -49,7 +49,7 @@ class Ensemble(Labelled):
         check_members([f"member {number}" for number in range(1, len(members) + 1)], members)
         self.members = nn.ModuleList(members)
         self.config = EnsembleConfig(tuple(member.config for member in members))
-        self.thresholds = None
+        self.thresholds = self.calls = self.home = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(N, labels)`` of the window around base ``L // 2``."""
@@ -65,7 +65,8 @@ class Ensemble(Labelled):
         for config in members:
             del config["labels"]
         state = self.state_dict()
-        ModelFolder.write(folder, state, {"members": members}, self.labels, self.thresholds)
+        about = self.thresholds, self.calls, self.home
+        ModelFolder.write(folder, state, {"members": members}, self.labels, *about)
 
 
 def check_members(names: Sequence[str], members: Sequence[TCN]) -> None:
@@ -124,5 +125,5 @@ def mean_weights(names: Sequence[str], models: Sequence[TCN]) -> TCN:
             mean[key] = stacked.amax(0)
     model = deepcopy(models[0])
     model.load_state_dict(mean)
-    model.thresholds = None
+    model.thresholds = model.calls = model.home = None
     return model.eval()

@@ -17,7 +17,7 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
     """
     folder = name if isinstance(name, ModelFolder) else ModelFolder(name)
     path, config, labels = folder.path / CONFIG, folder.config, folder.labels
-    state, thresholds = folder.state(), folder.thresholds
+    state, thresholds, calls = folder.state(), folder.thresholds, folder.calls
     try:
         model = _build(config, labels)
     except TypeError as error:
@@ -36,7 +36,7 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
             continue
         raise TcnfastError(f"{folder.path / WEIGHTS}: {problem} (by {CONFIG} and {LABELS})")
     model.load_state_dict(state)
-    model.thresholds = thresholds
+    model.thresholds, model.calls, model.home = thresholds, calls, folder.home
     return model.eval()
 
 

@@ -1,10 +1,11 @@
 """The model folder: the one room that writes and reads one.
 
 It holds model.safetensors, config.json and labels.tsv; thresholds.tsv and README.md (the card) once
-the model is calibrated and published; and run.json, train.tsv and scores.*.tsv where
-``tcnfast train`` wrote it. No pickle anywhere: opening a stranger's folder runs none of the
-stranger's code. An ensemble is one such folder: config.json lists the shapes of its members,
-model.safetensors holds the tensors of all.
+the model is calibrated and published, calls.tsv, grades.tsv and calls.within.tsv with them (what to
+expect of calls: grades.py) and genome.json (home_genome.py); and run.json, train.tsv and
+scores.*.tsv where ``tcnfast train`` wrote it. No pickle anywhere: opening a stranger's folder runs
+none of the stranger's code. An ensemble is one such folder: config.json lists the shapes of its
+members, model.safetensors holds the tensors of all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ..base.errors import TcnfastError
 from ..base.finite import check_finite
 from ..base.run_folder import RECORD, read_json
 from ..base.tables import read_bytes, read_frame, read_table, replace_file
+from .grades import CALLS, GRADED, WITHIN, Calls, read_calls, write_calls
+from .home_genome import GENOME, HomeGenome, read_home, write_home
 from .thresholds import Threshold, read_thresholds, write_thresholds
 
 FORMAT = 1
@@ -94,6 +97,16 @@ class ModelFolder:
         path = self.path / THRESHOLDS
         return read_thresholds(path, self.labels) if path.exists() else None
 
+    @cached_property
+    def calls(self) -> Calls | None:
+        """What to expect of calls; None for a model for which that was not measured."""
+        return read_calls(self.path, self.labels)
+
+    @cached_property
+    def home(self) -> HomeGenome | None:
+        """The genome that the model was trained on; None where it does not say."""
+        return read_home(self.path)
+
     @property
     def record(self) -> dict:
         """run.json: how the model was made; empty where it says nothing."""
@@ -106,6 +119,10 @@ class ModelFolder:
         for name in (WEIGHTS, CONFIG, LABELS, THRESHOLDS):
             path = self.path / name
             digest.update(name.encode() + (path.read_bytes() if path.exists() else b""))
+        for name in (CALLS, WITHIN, GRADED, GENOME):
+            path = self.path / name
+            if path.exists():
+                digest.update(name.encode() + path.read_bytes())
         return digest.hexdigest()
 
     def state(self) -> dict:
@@ -145,6 +162,8 @@ class ModelFolder:
         config: dict,
         labels: list[str],
         thresholds: dict[str, Threshold] | None = None,
+        calls: Calls | None = None,
+        home: HomeGenome | None = None,
     ) -> ModelFolder:
         """Write a model folder; each file under a temporary name first. Raises TcnfastError for
         weights that are not finite."""
@@ -164,6 +183,8 @@ class ModelFolder:
             (folder / THRESHOLDS).unlink(missing_ok=True)
         else:
             write_thresholds(folder / THRESHOLDS, labels, thresholds)
+        write_calls(folder, calls)
+        write_home(folder, home)
         return cls(folder)
 
 

@@ -112,16 +112,18 @@ class TCN(Labelled):
     ``(N, 4, L)`` (channel order ACGT, N all zeros) and return logits.
 
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
-    model. Training on codes runs on the C++ engine or the kernels where these can
-    (``training_pass.backend_of``); ``unfused()`` is the same network in plain modules throughout.
-    A symmetric network scores both strands of any sequence alike; its parameters are halves, of
-    which ``weight`` and ``bias`` of its convolutions and head are made whole.
+    model. ``calls`` is what is known of its calls (grades.py) and ``home`` the genome that it was
+    trained on (home_genome.py), or None. Training on codes runs on the C++ engine or the kernels
+    where these can (``training_pass.backend_of``); ``unfused()`` is the same network in plain
+    modules throughout. A symmetric network scores both strands of any sequence alike; its
+    parameters are halves, of which ``weight`` and ``bias`` of its convolutions and head are made
+    whole.
     """
 
     def __init__(self, config: TCNConfig) -> None:
         super().__init__()
         self.config = config
-        self.thresholds = None
+        self.thresholds = self.calls = self.home = None
         self.engine = True
         self.blocks = nn.ModuleList(
             Block(4 if index == 0 else config.channels, index, config)
@@ -201,7 +203,8 @@ class TCN(Labelled):
         """Write the model folder (see model_folder.py): safetensors, JSON and TSV, never pickle."""
         config = asdict(self.config)
         labels = config.pop("labels")
-        ModelFolder.write(folder, self.state_dict(), config, labels, self.thresholds)
+        about = self.thresholds, self.calls, self.home
+        ModelFolder.write(folder, self.state_dict(), config, labels, *about)
 
 
 def network_input(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -23,11 +23,20 @@ COLUMNS = ("label", "threshold", "precision", "recall", "positives")
 @dataclass(frozen=True)
 class Cutoff:
     """A probability at or above which a label is called; ``precision`` and ``recall`` were
-    measured there on held-out regions that chose nothing (NaN: nothing to measure them by)."""
+    measured there on held-out regions (NaN: nothing to measure them by).
+
+    Of a row of thresholds.tsv they are those of windows. Of a ladder (ladder.py) they are those of
+    calls, with the ends of the interval of the precision, the precision against relaxed peaks too,
+    and the calls a megabase.
+    """
 
     threshold: float
     precision: float
     recall: float
+    low: float = math.nan
+    high: float = math.nan
+    relaxed: float = math.nan
+    per_mb: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,10 @@ class Threshold:
 
 
 def parse_cutoff(rule: str | float) -> str:
-    """One spelling of ``f1``, ``precision=P``, ``fdr=Q`` (which is precision=1-Q) or a probability;
-    TcnfastError for anything else."""
+    """One spelling of ``best``, ``f1``, ``precision=P``, ``fdr=Q`` (which is precision=1-Q),
+    ``recall=R`` or a probability; TcnfastError for anything else."""
     text = str(rule).strip().lower()
-    if text == "f1":
+    if text in ("best", "f1"):
         return text
     kind, equals, number = text.rpartition("=")
     try:
@@ -64,37 +73,14 @@ def parse_cutoff(rule: str | float) -> str:
     except ValueError:
         value = math.nan
     value = round(1 - value if kind == "fdr" else value, 6)
-    if kind not in (("precision", "fdr") if equals else ("",)) or not 0 < value < 1:
+    kinds = ("precision", "fdr", "recall") if equals else ("",)
+    if kind not in kinds or not 0 < value < 1:
         raise TcnfastError(
-            f"{setting('cutoff', rule)}: give f1, precision=P, fdr=P, or a probability P; 0 < P < 1"
+            f"{setting('cutoff', rule)}: give best, f1, precision=P, fdr=P, recall=P, or a "
+            "probability P; 0 < P < 1"
         )
-    return f"precision={value:g}" if kind else f"{value:g}"
-
-
-def choose_cutoffs(
-    thresholds: dict[str, Threshold] | None, labels: list[str], rule: str
-) -> dict[str, Cutoff | None]:
-    """The cutoff of each label by a rule as :func:`parse_cutoff` spells it. None where validation
-    never reached the precision; at a given probability precision and recall are NaN.
-
-    Raises TcnfastError where the model holds no such cutoffs.
-    """
-    if rule != "f1" and not rule.startswith("precision="):
-        return dict.fromkeys(labels, Cutoff(float(rule), math.nan, math.nan))
-    if thresholds is None:
-        raise TcnfastError(
-            f"cutoff {rule}: the model has no thresholds.tsv; give a probability, as 0.5"
-        )
-    rows = {label: thresholds[label] for label in labels}
-    if rule == "f1":
-        return {label: row.best for label, row in rows.items()}
-    precision = float(rule.partition("=")[2])
-    if rule not in held_cutoffs(thresholds):
-        raise TcnfastError(
-            f"cutoff {rule} (fdr={1 - precision:g}): the model's thresholds.tsv holds only "
-            f"{', '.join(held_cutoffs(thresholds))}; give one of these, or a probability, as 0.5"
-        )
-    return {label: row.at_precision[precision] for label, row in rows.items()}
+    kind = "precision" if kind == "fdr" else kind
+    return f"{kind}={value:g}" if kind else f"{value:g}"
 
 
 def held_cutoffs(thresholds: dict[str, Threshold]) -> list[str]:

@@ -57,7 +57,8 @@ class ScanOptions(Options):
     """What a scan's result depends on, beside genome, model and device."""
 
     targets: tuple[str, ...] | None = targets_option(
-        "labels to report, or motifs by id or name (default: all)"
+        "labels to report, by name, factor, @cell or pattern; or motifs by id or name "
+        "(default: labels of grade A to C, all motifs)"
     )
     chroms: tuple[str, ...] | None = option(
         None,
@@ -72,8 +73,9 @@ class ScanOptions(Options):
     stride: int = stride_option()
     strand: str = strand_option()
     cutoff: str = option(
-        "f1",
-        "call at f1 (the best F1), precision=P, fdr=P or a probability P",
+        "best",
+        "call at best (the best F1 of calls with half of them right), precision=P, fdr=P, "
+        "recall=P, f1 (of windows) or a probability P",
         kind=parse_cutoff,
         unit="RULE",
     )
@@ -151,9 +153,10 @@ class ScanOptions(Options):
 
 
 def _say_how_many(scan: ScanFolder) -> None:
-    what = "hits" if scan.of_motifs else "calls"
-    total = scan.summary[what][scan.summary["chrom"] == "all"].sum()
-    logging.info("%d %s in %s", total, what, scan.path)
+    from .announce import last_words
+
+    for line in last_words(scan):
+        logging.info("%s", line)
     if (scan.path / PAGE).exists():
         logging.info("to see them, open %s in a browser", scan.path / PAGE)
 
@@ -183,11 +186,17 @@ def scan(
     contigs. ``within``: BED file; only steps whose centre lies in it are called.
 
     Calls are runs of steps at or above the label's cutoff, joined by ``max_gap`` and filtered by
-    ``min_length`` as in MACS3 bdgpeakcall. ``cutoff``: "f1" is the best F1; "precision=0.5" has
-    that share of the calls right, "fdr=0.1" that share wrong, both chosen for each label on
-    validation; a probability is the same for all labels, and no expected precision is known for it.
-    A label that never reached the precision is not called: it gets no narrowPeak file, and a
-    warning names it.
+    ``min_length`` as in MACS3 bdgpeakcall. ``cutoff``: "best" is the best F1 of calls with at
+    least half of them right; "precision=0.5" has that share of the calls right, "fdr=0.1" that
+    share wrong, "recall=0.3" finds that share of the peaks, all read off what calls of each label
+    were worth on validation; "f1" is the best F1 of windows; a probability is the same for all
+    labels. A label that never reached the precision is not called: it gets no narrowPeak file, and
+    a warning names it. Labels of grade D, of which no cutoff has half of the calls right, are
+    called where ``targets`` names them, and where they reach a precision that is asked for.
+
+    ``summary.tsv`` has the expected precision of calls with its 95 % interval: the share that
+    touches a peak of the label. It is blank where nothing was measured, and in a genome that is not
+    like the one that the model was trained on.
 
     ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor``, or at or
     above the label's threshold where that is lower; "zarr" (8 bits) and "zarr-fp16" hold every

@@ -23,6 +23,7 @@ def announce(job, pipeline: Pipeline | None) -> None:
     plan = job.scorer.plan
     labels = len(job.model.labels)
     log.info("model %s: %d labels, a score sees %d bp", job.name, labels, plan.receptive_field)
+    _announce_genome(job)
     backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
     where = "device " + run_record.device_words(plan.device)
     if len(job.devices) > 1:
@@ -71,12 +72,53 @@ def _announce_skipped(job) -> None:
         log.info(words, len(job.skipped), some(job.skipped), setting("chroms", "all"))
 
 
+def _announce_genome(job) -> None:
+    home, verdict = job.model.home, job.verdict
+    if home is None:
+        log.info("what the model was trained on is not known: no genome.json in its folder")
+        return
+    log.info("trained on %s (%s)", home.name, ", ".join(home.contigs))
+    for warning in job.warnings:
+        log.warning("WARNING: %s", warning)
+    if verdict.words and not verdict.foreign:
+        log.info("%s", verdict.words)
+
+
+def last_words(scan) -> list[str]:
+    """What a reader should know of the calls, or hits, of a :class:`ScanFolder`."""
+    whole = scan.summary[scan.summary["chrom"] == "all"]
+    if scan.of_motifs:
+        return [f"{whole['hits'].sum()} hits in {scan.path}"]
+    total = int(whole["calls"].sum())
+    lines = [f"{total} calls in {scan.path}"]
+    left_out, warnings = scan.record.get("left_out_labels", []), scan.record.get("warnings", [])
+    called = whole[whole["calls"] > 0]
+    known = called[called["expected_precision"].notna()]
+    if len(known):
+        right = (known["calls"] * known["expected_precision"]).sum()
+        of = scan.record["expected_precision_of"]
+        share = right / known["calls"].sum()
+        some = "" if len(known) == len(called) else f" {known['calls'].sum()} of these calls,"
+        lines.append(f"about {right:.0f} ({share:.0%}) are expected to be right:{some} {of}")
+        within = "" if scan.record["key"]["within"] else f"{setting('within')} open chromatin, "
+        lines.append(f"what raises that: {within}{setting('cutoff', 'precision=0.7')} or higher")
+    elif total:
+        why = f": {warnings[0].partition(':')[0]}" if warnings else ""
+        lines.append(f"how many of them are right is not known{why}")
+    if left_out:
+        lines.append(
+            f"{len(left_out)} labels of grade D were left out: not half of their calls would be "
+            f"right; {setting('targets')} calls those that it names"
+        )
+    return lines
+
+
 def _announce_cutoffs(job) -> None:
     if job.uncalled:
         words = "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s"
         uncalled, cutoff = ", ".join(job.uncalled), job.options.cutoff
         log.warning(words, len(job.uncalled), len(job.labels), cutoff, uncalled)
-    elif all(np.isnan(job.rules[label].precision) for label in job.labels):
+    elif not job.foreign and all(np.isnan(job.expected(label)[0]) for label in job.labels):
         log.info("cutoff %s: no expected precision is known for it", job.options.cutoff)
 
 

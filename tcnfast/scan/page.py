@@ -162,6 +162,8 @@ def _sentences(
         f"{key['backend']}, {key['precision']}). It reads DNA alone: it does not know which of "
         "these places are open in a cell.",
     ]
+    if record.get("expected_precision_of"):
+        words.append(f"What is expected to be right: {record['expected_precision_of']}.")
     if key["within"]:
         words.append("Only regions of a BED file were called.")
     if record["skipped_contigs"]:

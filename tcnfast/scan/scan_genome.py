@@ -3,6 +3,7 @@ one device or several, their calls written beside; and the output published."""
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,11 +22,11 @@ from ..base.run_folder import RunFolder
 from ..base.tables import write_rows
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
+from ..model.cutoffs import choose_cutoffs
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
-from ..model.thresholds import choose_cutoffs
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
 from .browser_files import write_browser_files
@@ -40,7 +41,9 @@ from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 
-COLUMNS = ("label", "chrom", "threshold", "expected_precision", "calls", "bases")  # of the summary
+BLANK = "nothing is known of its calls here, expected precision is left blank"
+EXPECTED = ("expected_precision", "precision_low", "precision_high", "relaxed_precision")
+COLUMNS = ("label", "chrom", "threshold", *EXPECTED, "calls", "bases", "grade")  # of the summary
 BIGWIG_BASES = 2**32 - 1  # of a contig
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
@@ -76,7 +79,7 @@ def _open_model(model: TCN | Ensemble | str | Path, cutoff: str) -> tuple[TCN | 
     if not isinstance(model, (TCN, Ensemble)):
         folder = ModelFolder(model)
         model, name = load_model(folder), folder.name
-    if model.thresholds is None and cutoff == "f1":
+    if model.thresholds is None and cutoff in ("best", "f1"):
         raise TcnfastError(
             f"model {folder.path if folder else ''}: has no thresholds.tsv, so it cannot call peaks"
         )
@@ -115,9 +118,15 @@ class ScanJob(Job):
             backend=run.backend,
         )
         self.device = self.scorer.plan.device
-        self.labels, self.tracks = list(model.labels), []
+        self.labels, self.tracks = self._asked(model.labels), []
+        self.left_out = [label for label in model.labels if label not in self.labels]
         if options.targets is not None:
-            self.labels = chosen_labels(model.labels, options.targets, "targets")
+            self.labels, self.left_out = chosen_labels(model.labels, options.targets, "targets"), []
+        if not self.labels:
+            raise TcnfastError(
+                f"model {name}: has no label of grade A to C, and others are called where they are "
+                f"named: {setting('targets', 'all')} calls all"
+            )
         if options.tracks is not None:
             self.tracks = chosen_labels(model.labels, options.tracks, "tracks")
         self.page_labels = []
@@ -126,7 +135,11 @@ class ScanJob(Job):
         self.names = file_names(self.labels)
         if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
-        self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff)
+        self.verdict = None
+        if model.home is not None:
+            self.verdict = model.home.judge(self.sizes, genome.codes)
+        about = model.calls, self.within is not None
+        self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff, *about)
         self.uncalled = [label for label in self.labels if self.rules[label] is None]
         if len(self.uncalled) == len(self.labels):
             raise TcnfastError(
@@ -134,6 +147,40 @@ class ScanJob(Job):
                 "another"
             )
         self.cutoffs, self.floors = self._logits()
+
+    def _asked(self, labels: list[str]) -> list[str]:
+        """Labels that are called unasked: those of grade A to C, unless a precision decides."""
+        calls = self.model.calls
+        if calls is None or self.options.cutoff.startswith("precision="):
+            return list(labels)
+        return [label for label in labels if calls.trusted(label)]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the genome is not like the model's, so that nothing is expected of calls."""
+        return self.verdict is not None and self.verdict.foreign
+
+    def expected(self, label: str) -> tuple[float, float, float, float]:
+        """Precision of the label's calls, the ends of its interval, and the precision with relaxed
+        peaks: NaN where nothing was measured."""
+        rule = self.rules[label]
+        if rule is None or self.foreign or self.model.calls is None:
+            return (math.nan,) * 4
+        return rule.precision, rule.low, rule.high, rule.relaxed
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the calls should be warned of."""
+        return [f"{self.verdict.words}: {BLANK}"] if self.foreign else []
+
+    @property
+    def expectation(self) -> str:
+        """What the expected precision is of, in words; "" where none is known."""
+        if self.model.calls is None or self.foreign:
+            return ""
+        where = self.model.home.measured_on if self.model.home else "validation regions"
+        inside = " in open chromatin" if self.within is not None else ""
+        return f"calls that touch a peak of their label, measured on {where}{inside}"
 
     def _logits(self) -> tuple[np.ndarray, np.ndarray]:
         """Cutoffs and floors over all labels of the model, NaN where not asked for: nothing is
@@ -305,7 +352,8 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
         dense.rename(result / ZARR_FOLDER)
     record = {"devices": job.devices, "threads": torch.get_num_threads()}
     record["one_pass"] = job.scorer.plan.symmetric
-    record |= {"model": job.name, "uncalled_labels": job.uncalled}
+    record |= {"model": job.name, "uncalled_labels": job.uncalled, "left_out_labels": job.left_out}
+    record |= {"expected_precision_of": job.expectation, "warnings": job.warnings}
 
     def finish(result: Path) -> None:
         scan = ScanFolder(result)
@@ -334,8 +382,10 @@ def _summary_rows(job: ScanJob, counts: np.ndarray) -> list[tuple]:
     """Of each label in all and on each contig."""
     rows = []
     for label, per_chrom in zip(job.labels, counts, strict=True):
-        rule = job.rules[label]
-        at = (rule.threshold, rule.precision) if rule else (np.nan, np.nan)
+        rule, calls = job.rules[label], job.model.calls
+        grade = calls.grades[label].grade if calls else None
+        at = rule.threshold if rule else np.nan
+        expected = [round(x, 4) for x in job.expected(label)]
         for chrom, n in [("all", per_chrom.sum(0)), *zip(job.chroms, per_chrom, strict=True)]:
-            rows.append((label, chrom, *at, *n.tolist()))
+            rows.append((label, chrom, at, *expected, *n.tolist(), grade))
     return rows

@@ -31,7 +31,7 @@ MOST_EXPLAINED = 200  # alleles of a page
 
 _VARIANTS = "VCF, or a table chrom pos ref alt [id]; plain or gzip"
 _MODE = "the window centred on the variant, or every step that sees it"
-_CUTOFF = "what a call is: f1 (the best F1), precision=P, fdr=P or a probability P"
+_CUTOFF = "what a call is: f1 (the best F1), best, precision=P, fdr=P, recall=P or a probability P"
 _FORMAT = "table, table of columns, or the VCF with INFO fields"
 _COLUMNS = (
     "of each label in a table: delta_logit, delta_prob, ref_prob, alt_prob; in mode full "

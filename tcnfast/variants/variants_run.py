@@ -23,11 +23,11 @@ from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import replace_file
 from ..genome.codes import encode
 from ..genome.genome import Genome, match_chroms, renamed
+from ..model.cutoffs import choose_cutoffs
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
-from ..model.thresholds import choose_cutoffs
 from . import VariantOptions
 from .effect_rows import make_rows
 from .effects import EffectScorer
@@ -167,10 +167,10 @@ class VariantJob:
     def _cutoffs(self) -> np.ndarray:
         """Logits at which labels are called, NaN where they are not."""
         thresholds, rule = self.model.thresholds, self.options.cutoff
-        if thresholds is None and rule == "f1":
+        if thresholds is None and rule in ("best", "f1"):
             log.warning("WARNING: the model has no thresholds: no calls are gained or lost")
             return np.full(len(self.keep), np.nan)
-        cutoffs = choose_cutoffs(thresholds, self.labels, rule)
+        cutoffs = choose_cutoffs(thresholds, self.labels, rule, self.model.calls)
         kept = [cutoffs[self.labels[index]] for index in self.keep]
         return logit(np.array([np.nan if x is None else x.threshold for x in kept]))
 

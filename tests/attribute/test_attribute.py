@@ -227,7 +227,7 @@ def test_a_planted_repressor_takes_away(planted):
 
 MISTAKES = {
     "no regions": (["-t", "REST"], 2, "give --bed or --scan"),
-    "label": (["-b", "ok.bed", "-t", "NOPE"], 1, "the model has no label 'NOPE'; it has CTCF@K562"),
+    "label": (["-b", "ok.bed", "-t", "NOPE"], 1, "the model has no label 'NOPE'; tcnfast labels"),
     "beyond": (["-b", "beyond.bed"], 1, "beyond.bed:1: end 100900 lies beyond chr20"),
     "contig": (["-b", "contig.bed"], 1, "contig '20' is called 'chr20' in the genome"),
     "empty": (["-b", "empty.bed"], 1, "empty.bed:1: no intervals"),

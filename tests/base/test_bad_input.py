@@ -164,7 +164,7 @@ def test_no_such_model(run, home, tmp_path):
         (["-c", "20"], "contig '20' is called 'chr20'"),
         (["-c", "chr20,chr77"], "no contig 'chr77'"),
         (["-c", ","], "--chroms"),
-        (["-t", "GATA1"], "the model has no label 'GATA1'; see tcnfast info"),
+        (["-t", "GATA1"], "the model has no label 'GATA1'; tcnfast labels lists them"),
         (["-t", ","], "--targets"),
         (["--stride", "33"], "stride 33: must be a power of two"),
         (["--device", "abacus"], "device 'abacus': must be auto, cpu"),

@@ -19,6 +19,7 @@ PACKAGE = Path(tcnfast.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples" / "data"
 SCORES = ["scores.test.tsv", "scores.valid.tsv"]
 MODEL_FILES = [names.WEIGHTS, names.CONFIG, names.LABELS, names.THRESHOLDS]
+MEASURED = [names.CALLS, names.GRADED, names.GENOME]
 SCRIPT = Path(sys.executable).with_name("tcnfast")
 
 
@@ -56,8 +57,10 @@ def test_three_ways_give_the_same_bytes_and_no_warnings(home, tmp_path):
         assert all(line.startswith("tcnfast: ") for line in lines)
         assert "warning" not in process.stderr.lower()
         assert lines[0].startswith("tcnfast: model model: 3 labels, a score sees 61 bp")
-        assert lines[1].startswith("tcnfast: device ") and "precision fp32" in lines[1]
-        assert " Mb/s about " in process.stderr and " calls in " in lines[-1]
+        assert "what the model was trained on is not known" in lines[1]
+        assert lines[2].startswith("tcnfast: device ") and "precision fp32" in lines[2]
+        assert " Mb/s about " in process.stderr and " calls in " in lines[-2]
+        assert lines[-1] == "tcnfast: how many of them are right is not known"
     tcnfast.scan(home / "genome.fa", home / "model", tmp_path / "p", tracks="REST",
                  precision="fp32")  # fmt: skip
     files = files_in(tmp_path / "p")
@@ -188,7 +191,7 @@ def test_train_makes_a_model_that_scans_and_evaluates(run, lesson, tmp_path):
     assert "3 labels, 1 dropped for want of peaks" in err and "validation macro-AP" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == sorted(
-        ["README.md", "run.json", "train.tsv", *SCORES, *MODEL_FILES]
+        ["README.md", "run.json", "train.tsv", *SCORES, *MODEL_FILES, *MEASURED]
     )
     card = (tmp_path / "made" / "README.md").read_text()
     assert card.startswith("# made\n") and "rare (1)" in card and "chr1:60001-90000" in card
@@ -197,7 +200,7 @@ def test_train_makes_a_model_that_scans_and_evaluates(run, lesson, tmp_path):
     key = run_record_of(tmp_path / "made")["key"]
     assert {name for name, _ in key["inputs"]} == {"g.fa", "peaks.bed", "split.json"}
 
-    code, out, err = run("scan", lesson / "g.fa", "-m", "made", "-o", "scan", "-q")
+    code, out, err = run("scan", lesson / "g.fa", "-m", "made", "-o", "scan", "-t", "all", "-q")
     assert (code, out, err) == (0, "", "")
     assert [path.stem for path in sorted((tmp_path / "scan" / "peaks").iterdir())] == [
         "CTCF@here",

@@ -114,7 +114,7 @@ def test_the_folder(run, lesson, models, small_blocks, tmp_path):
     assert summary["macro"]["ap"]["low"] < summary["macro"]["ap"]["high"]
     assert (summary["blocks"], summary["resamples"], summary["left_out"]) == (10, 20, [])
     key = run_record_of(made)["key"]
-    assert key["command"] == "evaluate" and (key["part"], key["cutoff"]) == ("valid", "f1")
+    assert key["command"] == "evaluate" and (key["part"], key["cutoff"]) == ("valid", "best")
     assert {name for name, _ in key["inputs"]} == {"g.fa", "peaks.bed", "split.json"}
 
     before = files_in(made)
@@ -271,7 +271,7 @@ def test_what_cannot_be_asked_leaves_nothing(run, lesson, models, tmp_path, more
     [
         (("--strand", "max"), "--strand 'max': must be one of +, -, both"),
         (("--resamples", "-1"), "--resamples -1: must be at least 0"),
-        (("--cutoff", "f2"), "--cutoff f2: give f1"),
+        (("--cutoff", "f2"), "--cutoff f2: give best, f1"),
     ],
 )
 def test_usage(run, more, complaint):

@@ -362,9 +362,13 @@ def test_with_data_it_is_calibrated_and_goes_everywhere(run, lesson, models, tmp
     assert code == 0 and out.startswith("label\tAP")
     code, out, _ = run("info", "-m", "mean")
     assert code == 0 and ("ensemble of 2" in out.splitlines()[0]) == (how == "logits")
-    code, _, err = run("scan", lesson / "g.fa", "-m", "mean", *fp32, "-q")
+    assert model.calls.counts()["D"] == len(model.labels), "few peaks: nothing is called unasked"
+    complaint = "mean: has no label of grade A to C"
+    fails(run("scan", lesson / "g.fa", "-m", "mean", *fp32, "-q"), complaint)
+    code, _, err = run("scan", lesson / "g.fa", "-m", "mean", "-t", "all", *fp32, "-q")
     assert code == 0
-    result = tcnfast.scan(lesson / "g.fa", load_model("mean"), tmp_path / "again", **FP32)
+    mean = load_model("mean")
+    result = tcnfast.scan(lesson / "g.fa", mean, tmp_path / "again", targets="all", **FP32)
     assert files_in("scan") == files_in(result.path)
     assert len(read_rows(tmp_path / "scan" / "summary.tsv")) > len(model.labels)
     fails(run("average", *models, *words), "mean: exists")

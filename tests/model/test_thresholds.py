@@ -5,11 +5,11 @@ import math
 import pytest
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.model.cutoffs import choose_cutoffs
 from tcnfast.model.model_folder import ModelFolder
 from tcnfast.model.thresholds import (
     Cutoff,
     Threshold,
-    choose_cutoffs,
     parse_cutoff,
     read_thresholds,
     write_thresholds,
@@ -72,7 +72,9 @@ def test_a_table_that_is_wrong_is_named(tmp_path, old, new, complaint):
 @pytest.mark.parametrize(
     "rule, spelling",
     [
+        ("best", "best"),
         ("f1", "f1"),
+        ("Recall=.30", "recall=0.3"),
         (" F1 ", "f1"),
         ("precision=0.5", "precision=0.5"),
         ("precision=.50", "precision=0.5"),
@@ -88,11 +90,13 @@ def test_rules_have_one_spelling(rule, spelling):
 
 
 @pytest.mark.parametrize(
-    "rule", ["", "f2", "0", "1", "1.5", "-0.1", "nan", "fdr=0", "precision=1", "fdr", "recall=0.5",
+    "rule", ["", "f2", "0", "1", "1.5", "-0.1", "nan", "fdr=0", "precision=1", "fdr", "recall=1.5",
              "precision=", "0.3=", "=0.3"]
 )  # fmt: skip
 def test_what_is_no_rule_raises(rule):
-    with pytest.raises(TcnfastError, match="give f1, precision=P, fdr=P, or a probability P"):
+    with pytest.raises(
+        TcnfastError, match="give best, f1, precision=P, fdr=P, recall=P, or a probability P"
+    ):
         parse_cutoff(rule)
 
 
