@@ -100,7 +100,7 @@ def _label(row: dict, bases: int) -> dict:
         "name": row["label"],
         "factor": factor,
         "cell": cell,
-        "grade": row.get("grade") or None,
+        "grade": grade if isinstance(grade := row.get("grade"), str) else None,
         "threshold": _number(row["threshold"]),
         "calls": int(row["calls"]),
         "per_mb": round(1e6 * row["calls"] / max(bases, 1), 2),
