@@ -12,6 +12,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 import triton
@@ -32,7 +33,9 @@ def launches(target):
     seen = []
     with recorded(target, lambda *launch: seen.append(launch[:3])):
         for symmetric in (False, True):
-            infer(symmetric)
+            for in_registers in (True, False):
+                with mock.patch.object(triton_engine, "IN_REGISTERS", in_registers):
+                    infer(symmetric)
             train(symmetric)
     return seen
 

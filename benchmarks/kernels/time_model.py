@@ -66,6 +66,8 @@ def _chunk(a: dict) -> list[float]:
 TRIPS: dict[str, Callable[[dict], list[float]]] = {
     "block": _steps,
     "halved_block": _steps,
+    "wgmma_block": _steps,
+    "wgmma_halved_block": _steps,
     "first_block": _first_steps,
     "halved_first_block": _first_steps,
     "batch_statistics": lambda a: [math.ceil(a["tiles"] / a["B"])] * 2,

@@ -79,8 +79,7 @@ def block(side: str, model: TCN, index: int, stride: int, precision: str, device
         return compiled(plain.eval().requires_grad_(False), side)
     chip = triton_engine.Chip.of(device)
     layout = triton_layout.Layout(model.config.channels)
-    reason = triton_engine.why_not_fused(geometry, layout, precision, chip)
-    kind = triton_engine.TwoConvolutions if reason else triton_engine.FusedBlock
+    kind = triton_engine.kind_of(geometry, layout, precision, chip)
     return kind(weights, geometry, layout, precision, chip)
 
 

@@ -22,11 +22,16 @@ from .reference import DTYPES
 from .triton_first import FirstInParts
 from .triton_head import Head
 from .triton_layout import FUSION, INPUTS, Layout, layout_of, padded_channels
+from .triton_wgmma import InRegisters, why_not_in_registers
 
 MAX_LETTERS = 20  # taps of a convolution of codes: ten in each half of a one-hot tile's integer
 MAX_FIRST = 21  # codes of the first block's window: three bits each of an integer of 64
 H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
 WIDE_TILE = 64  # rows of a tile of a convolution that is a kernel of its own
+LEAST_STEPS = 32  # outputs of a row at least: warm-up takes an eighth
+# whether blocks keep their tiles in registers where they can: faster by the model of time, and
+# right as the executor of PTX runs them; `make gpu-check` times both forms
+IN_REGISTERS = True
 INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
 
 
@@ -172,12 +177,18 @@ class Tiling:
         return cls(chip.tile_rows, reload=geometry.kernel_sizes[1] > 3)
 
 
-def row_steps(outputs: int, dilation: int, sequences: int, chip: Chip, tiling: Tiling) -> int:
-    """Outputs of a row: as many as leave every multiprocessor its tiles, and at least 32, of which
-    warm-up takes an eighth."""
+def row_steps(
+    outputs: int,
+    dilation: int,
+    sequences: int,
+    chip: Chip,
+    tiling: Tiling,
+    least: int = LEAST_STEPS,
+) -> int:
+    """Outputs of a row: as many as leave every multiprocessor its tiles, and ``least``."""
     rows = tiling.tiles * chip.multiprocessors * tiling.rows
     wanted = max(1, rows // (sequences * dilation))
-    return max(32, -(-outputs // (dilation * wanted)))
+    return max(least, -(-outputs // (dilation * wanted)))
 
 
 def prepare(
@@ -192,8 +203,7 @@ def prepare(
     first = kind(weights.blocks[0], grid.blocks[0], layout, precision, chip)
     blocks = []
     for block, geometry in zip(weights.blocks[1:], grid.blocks[1:], strict=True):
-        fits = why_not_fused(geometry, layout, precision, chip) is None
-        kind = FusedBlock if fits else TwoConvolutions
+        kind = kind_of(geometry, layout, precision, chip)
         blocks.append(kind(block, geometry, layout, precision, chip))
     head = Head(weights, grid.sample, layout, precision)
 
@@ -205,6 +215,15 @@ def prepare(
             return head(x, grid.n_scores(codes.shape[1]))
 
     return run
+
+
+def kind_of(geometry: BlockGrid, layout: Layout, precision: str, chip: Chip) -> type[_Block]:
+    """How a block above the first runs."""
+    if why_not_fused(geometry, layout, precision, chip) is not None:
+        return TwoConvolutions
+    wgmma = IN_REGISTERS and chip.wgmma and not interpreted()
+    reason = why_not_in_registers(geometry.kernel_sizes[1], layout, precision, wgmma)
+    return FusedBlock if reason else BlockInRegisters
 
 
 class _Block:
@@ -291,34 +310,44 @@ class FirstBlock(_Block):
 class FusedBlock(_Block):
     """Rows (N, L, C') to rows (N, L', C'), both convolutions in one kernel."""
 
+    least_steps = LEAST_STEPS
+
     def __init__(self, weights, geometry, layout, precision, chip, tiling=None) -> None:
         super().__init__(weights, geometry, layout, precision, chip, tiling)
         self.weight1 = layout.taps(weights.weight1).to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        from ..kernels.block import block
-        from ..kernels.halved_block import halved_block
-
         n, length = x.shape[:2]
         dilation = self.geometry.dilation
         outputs = self.outputs(length)
         y = self.empty(x, outputs)
         cut = self.tiling
-        steps = row_steps(outputs, dilation, n, self.chip, cut)
+        steps = row_steps(outputs, dilation, n, self.chip, cut, self.least_steps)
         rows = -(-outputs // (dilation * steps)) * dilation
-        kernel, more = block, {"RELOAD": cut.reload}
-        if self.layout.symmetric:
-            kernel, more = halved_block, {}
-        kernel[(-(-rows // cut.rows) * n,)](
+        self.kernel[(-(-rows // cut.rows) * n,)](
             x=x,
             rows=rows,
             steps=steps,
             dilation=dilation,
             K=self.geometry.kernel_sizes[1],
-            **more,
             **self.arguments(y, length),
         )
         return y
+
+    @property
+    def kernel(self):
+        from ..kernels.block import block
+        from ..kernels.halved_block import halved_block
+
+        return halved_block if self.layout.symmetric else block
+
+    def arguments(self, y: Tensor, length: int) -> dict:
+        more = {} if self.layout.symmetric else {"RELOAD": self.tiling.reload}
+        return super().arguments(y, length) | more
+
+
+class BlockInRegisters(InRegisters, FusedBlock):
+    """The same with its tiles in registers."""
 
 
 class TwoConvolutions(FusedBlock):

@@ -23,6 +23,20 @@ def padded_channels(channels: int) -> int:
     return max(16, 1 << (channels - 1).bit_length())
 
 
+def columns(channels: int) -> list[int]:
+    """The channel of each column of a tile in registers, kernels/wgmma_tiles.py: of thread q of a
+    row's four, columns 2 q, 2 q + 1 of every eight."""
+    run = min(8, channels // 4)  # channels that a thread loads at once
+    runs, pairs_of = range(channels // (4 * run)), range(run // 2)
+    return [
+        4 * run * part + run * q + 2 * pair + e
+        for part in runs
+        for pair in pairs_of
+        for q in range(4)
+        for e in range(2)
+    ]
+
+
 @dataclass(frozen=True)
 class Layout:
     """Rows of ``channels`` in natural order, padded with zeros to ``padded``."""

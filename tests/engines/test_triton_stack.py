@@ -10,7 +10,8 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import reference, triton_engine
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
-from tcnfast.engines.triton_layout import Layout
+from tcnfast.engines.triton_layout import Layout, columns
+from tcnfast.engines.triton_wgmma import why_not_in_registers
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
@@ -164,6 +165,48 @@ def test_which_blocks_are_one_kernel(channels, k, precision, chip, reason):
     block = stack_grid(k, 4, 4).blocks[1]
     found = triton_engine.why_not_fused(block, Layout(channels), precision, chip)
     assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(
+    "channels, k, precision, reason",
+    [
+        (64, 3, "bf16", None),
+        (64, 2, "fp16", None),
+        (33, 3, "bf16", None),
+        (32, 6, "bf16", None),
+        (64, 3, "tf32", "not tf32"),
+        (64, 4, "bf16", "overflow the registers"),
+        (128, 2, "bf16", "overflow the registers"),
+    ],
+)
+def test_which_blocks_keep_their_tiles_in_registers(monkeypatch, channels, k, precision, reason):
+    def found(wgmma):
+        return why_not_in_registers(k, Layout(channels), precision, wgmma)
+
+    assert (found(True) is None) if reason is None else (reason in found(True))
+    assert "no wgmma" in found(False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    kinds = {True: triton_engine.BlockInRegisters, False: triton_engine.FusedBlock}
+    chip, block = triton_engine.Chip(132, 232_448, True), stack_grid(k, 4, 4).blocks[1]
+    if triton_engine.why_not_fused(block, Layout(channels), precision, chip) is None:
+        kind = triton_engine.kind_of(block, Layout(channels), precision, chip)
+        assert kind is kinds[reason is None]
+        monkeypatch.setattr(triton_engine, "IN_REGISTERS", False)
+        kind = triton_engine.kind_of(block, Layout(channels), precision, chip)
+        assert kind is triton_engine.FusedBlock
+
+
+@pytest.mark.parametrize("channels", [16, 32, 64, 128])
+def test_a_thread_holds_channels_that_lie_together(channels):
+    order = columns(channels)
+    assert sorted(order) == list(range(channels))
+    run = min(8, channels // 4)
+    for q in range(4):  # of a row's four threads: columns 2 q, 2 q + 1 of every eight
+        mine = [order[at] for at in range(channels) if at % 8 // 2 == q]
+        for first in range(0, len(mine), run):
+            together = mine[first : first + run]
+            assert together == list(range(together[0], together[0] + run))
+            assert together[0] % run == 0
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,13 @@ def run(check, target, planted=None, cut=True):
     return dict(wrong=wrong, fault=fault, findings=findings, kernels=sorted(set(executor.kernels)))
 
 
-def scores(case, precision, target, strand="+", planted=None, cut=True, symmetric=False):
-    """A row of ``stack.TABLE``, or of ``stack.SYMMETRIC``."""
+def scores(
+    case, precision, target, strand="+", planted=None, cut=True, symmetric=False, in_registers=True
+):
+    """A row of ``stack.TABLE``, or of ``stack.SYMMETRIC``. ``in_registers``: as the engine has
+    it."""
     triton_engine.row_steps = lambda *_: stack.ROW_STEPS
+    triton_engine.IN_REGISTERS = in_registers
 
     def check():
         stack.check_scores(case, precision, strand, make_codes, CPU, symmetric=symmetric)
@@ -63,9 +67,9 @@ def scores(case, precision, target, strand="+", planted=None, cut=True, symmetri
     return run(check, target, planted, cut)
 
 
-def symmetric_scores(case, precision, target, planted=None):
+def symmetric_scores(case, precision, target, **options):
     """A row of ``stack.SYMMETRIC``."""
-    return scores(case, precision, target, planted=planted, symmetric=True)
+    return scores(case, precision, target, symmetric=True, **options)
 
 
 def training(case, precision, target, planted=None, cut=True):

@@ -46,8 +46,7 @@ ALL = [
 ]
 
 
-def passes(worker, kind, row, precision, target, strand=None):
-    options = {"strand": strand} if strand else {}
+def passes(worker, kind, row, precision, target, **options):
     case = TABLES[kind][row]
     result = worker(kind, case=case, precision=precision, target=target, **options)
     assert result["kernels"]
@@ -66,6 +65,18 @@ def test_the_minus_strand_as_compiled_is_right(worker, row, target):
     passes(worker, "scores", row, "bf16", target, strand="-")
 
 
+@pytest.mark.parametrize(
+    "kind, row",
+    [
+        pytest.param(kind, row, marks=[] if row == 0 else pytest.mark.slow)
+        for kind in ("scores", "symmetric_scores")
+        for row in range(len(TABLES[kind]))
+    ],
+)
+def test_blocks_whose_tiles_are_not_in_registers_are_right(worker, kind, row):
+    passes(worker, kind, row, "bf16", "sm_90", in_registers=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
@@ -79,6 +90,8 @@ BARRIER, FENCE = r"bar\.sync[^;]*;", r"fence\.proxy[^;]*;"
 UNMASKED_LOAD, UNMASKED_STORE = (rf"@%p\d+ ({access}\.global)" for access in ("ld", "st"))
 SWIZZLE = r"xor\.b32 "
 BOUND = r"setp\.lt\.s64"
+READY = r"wgmma\.fence[^;]*;"
+ALL_READY = rf"(?s){READY}(.*?){READY}(.*?){READY}"  # of the three taps of a convolution
 WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
 
 
@@ -99,10 +112,25 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
         ("sm_80", "block", BOUND, "setp.le.s64", 0, "outside of every tensor"),
         ("sm_90", "head", SWIZZLE, "or.b32 ", 0, "out["),
         ("sm_80", "block", SWIZZLE, "or.b32 ", 0, "out["),
+        ("sm_90", "wgmma_block", BARRIER, "", -1, "race: read after write"),
+        ("sm_90", "wgmma_block", FENCE, "", -1, "without fence.proxy.async"),
+        ("sm_90", "wgmma_block", WAIT, r"wgmma.wait_group.sync.aligned 1", 0, "a wgmma under way"),
+        ("sm_90", "wgmma_block", WAIT, r"wgmma.wait_group.sync.aligned 1", -1, "a wgmma under way"),
+        ("sm_90", "wgmma_block", ALL_READY, r"\1\2", 1, "changed since wgmma.fence"),
+        ("sm_90", "wgmma_block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
+        ("sm_90", "wgmma_block", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
+        ("sm_90", "wgmma_block", BOUND, "setp.le.s64", 2, "outside of every tensor"),
     ],
 )
 def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):
     planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=which)
-    result = worker("scores", case=stack.TABLE[0], precision="bf16", target=target, planted=planted)
+    result = worker(
+        "scores",
+        case=stack.TABLE[0],
+        precision="bf16",
+        target=target,
+        planted=planted,
+        in_registers=kernel.startswith("wgmma"),
+    )
     said = [what for _, what, *_ in result["findings"]]
     assert any(found in what for what in [*said, result["fault"] or "", result["wrong"] or ""])

@@ -10,6 +10,7 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, make_backend
+from triton.experimental.gluon._runtime import GluonASTSource
 from triton.runtime.jit import JITFunction
 
 from tcnfast.engines import triton_engine
@@ -75,7 +76,8 @@ def source_of(kernel, arguments, aligned=lambda tensor: True):
             divisible = value % ALIGNMENT == 0
         if divisible:
             attributes[(index,)] = [["tt.divisibility", ALIGNMENT]]
-    return ASTSource(kernel, signature, constants, attributes)
+    kind = GluonASTSource if kernel.is_gluon() else ASTSource
+    return kind(kernel, signature, constants, attributes)
 
 
 def gpu(target):
