@@ -19,6 +19,7 @@ from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 from .reference import DTYPES
+from .triton_chip import Chip
 from .triton_first import FirstInParts
 from .triton_head import Head
 from .triton_layout import FUSION, INPUTS, Layout, layout_of, padded_channels
@@ -26,13 +27,11 @@ from .triton_wgmma import InRegisters, why_not_in_registers
 
 MAX_LETTERS = 20  # taps of a convolution of codes: ten in each half of a one-hot tile's integer
 MAX_FIRST = 21  # codes of the first block's window: three bits each of an integer of 64
-H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
 WIDE_TILE = 64  # rows of a tile of a convolution that is a kernel of its own
 LEAST_STEPS = 32  # outputs of a row at least: warm-up takes an eighth
 # whether blocks keep their tiles in registers where they can: faster by the model of time, and
 # right as the executor of PTX runs them; `make gpu-check` times both forms
 IN_REGISTERS = True
-INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
 
 
 def interpreted() -> bool:
@@ -91,29 +90,6 @@ def why_not_wide(device: torch.device, precision: str, channels: int) -> str | N
             f"{shared >> 10} are there"
         )
     return None
-
-
-@dataclass(frozen=True)
-class Chip:
-    """What the shapes of tiles depend on."""
-
-    multiprocessors: int
-    shared: int  # bytes a program may have
-    wgmma: bool  # matrix instructions of 64 rows by four warps; else of 16 rows by one
-
-    @classmethod
-    def of(cls, device: torch.device) -> Chip:
-        if device.type != "cuda":
-            return cls(INTERPRETED, H100_SHARED, True)
-        properties = torch.cuda.get_device_properties(device)
-        shared = properties.shared_memory_per_block_optin
-        return cls(properties.multi_processor_count, shared, properties.major == 9)
-
-    @property
-    def tile_rows(self) -> int:
-        """Rows of a tile by four warps: with 64 rows the registers of other chips overflow
-        (tests/kernel_resources.tsv)."""
-        return 64 if self.wgmma else 32
 
 
 def why_not_fused(geometry: BlockGrid, layout: Layout, precision: str, chip: Chip) -> str | None:
