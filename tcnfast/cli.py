@@ -19,6 +19,7 @@ from importlib import import_module
 from .base.command import add_command, call, with_config
 from .base.errors import TcnfastError, Terminated
 from .base.options import speaking_of_flags
+from .base.talk import Talk
 from .base.verb import VERBS
 
 # commands in the order of the help, and the room that declares each
@@ -61,9 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         args = with_config(args)
         level = logging.WARNING if getattr(args, "quiet", False) else logging.INFO
-        logging.basicConfig(
-            level=level, format="tcnfast: %(message)s", stream=sys.stderr, force=True
-        )
+        logging.basicConfig(level=level, handlers=[Talk()], force=True)
         _set_threads(args)
         return call(args)
     except Terminated:

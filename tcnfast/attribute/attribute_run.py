@@ -18,6 +18,7 @@ from ..base.file_names import file_names
 from ..base.options import Run, chosen_labels
 from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
+from ..base.talk import count
 from ..engines import cpu_engine
 from ..engines.backend import choose_device
 from ..genome.genome import Genome
@@ -140,7 +141,7 @@ class AttributeJob:
             folder.mkdir(exist_ok=True)
         todo = [label for label in self.sites if not self._rows(label).exists()]
         if len(todo) < len(self.sites):
-            log.info("%d labels are there already", len(self.sites) - len(todo))
+            log.info("%s there already", count(len(self.sites) - len(todo), "label"))
         total, started = sum(len(self.sites[label]) for label in todo), time.monotonic()
         with Progress(total, "window", progress) as bar:
             for group in self._groups(todo):

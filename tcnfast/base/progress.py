@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, total: int, unit: str, enabled: bool = True, scale: bool = False) -> None:
         self.total, self.unit, self.enabled = total, unit, enabled
         self.done, self.started, self.spoken = 0, time.monotonic(), time.monotonic()
-        self.bar = None
+        self.bar, self._earlier = None, 0
         if enabled and sys.stderr.isatty():
             self.bar = tqdm(total=total, unit=unit, unit_scale=scale, file=sys.stderr)
 
@@ -30,6 +30,15 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
+    def begin_at(self, done: int) -> None:
+        """Count what an earlier run has done: it takes no part in the time that is left."""
+        self.done += done
+        self._earlier += done
+        if self.bar is not None:
+            self.bar.initial += done
+            self.bar.n += done
+            self.bar.refresh()
+
     def update(self, amount: int, note: str = "") -> None:
         self.done += amount
         if self.bar is not None:
@@ -37,7 +46,8 @@ class Progress:
             self.bar.update(amount)
         elif self.enabled and time.monotonic() - self.spoken > PLAIN_SECONDS:
             self.spoken = time.monotonic()
-            left = (self.spoken - self.started) * (self.total - self.done) / max(1, self.done)
+            here = max(1, self.done - self._earlier)
+            left = (self.spoken - self.started) * (self.total - self.done) / here
             share = 100 * self.done / max(1, self.total)
             log.info("%3.0f %%, about %s left%s", share, _clock(left), note and f", {note}")
 

@@ -13,6 +13,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import write_rows
+from ..base.talk import count
 from ..genome.genome import Genome, Region
 from .assembly_check import contrasts
 from .data_options import LabelRule, PrepareOptions
@@ -54,7 +55,7 @@ def prepare_dataset(
         if options.report:
             text = _report(folder.result, dataset, regions, options.min_peaks)
         folder.publish()
-    log.info("dataset of %d labels in %s", len(dataset.labels), folder.path)
+    log.info("dataset of %s in %s", count(len(dataset.labels), "label"), folder.path)
     return DatasetFolder(folder.path, text)
 
 

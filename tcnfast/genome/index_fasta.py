@@ -11,6 +11,7 @@ import numpy as np
 
 from ..base.options import Run, setting
 from ..base.progress import Progress
+from ..base.talk import count
 from .fasta_text import FastaText, look_at
 from .sequence_files import GenomeError
 from .twobit import TwoBitFile, is_twobit
@@ -53,7 +54,7 @@ def _index(fasta: Path, out: Path, run: Run) -> Path:
             return out
     with Progress(fasta.stat().st_size, "B", run.progress, scale=True) as bar:
         written = write_twobit(fasta, out, bar.update)
-    contigs = "1 contig" if written.contigs == 1 else f"{written.contigs} contigs"
+    contigs = count(written.contigs, "contig")
     log.info("%s: %s, %.1f Mb", out, contigs, written.bases / 1e6)
     if written.others:
         letters = ", ".join(f"{letter} {n:,}" for letter, n in sorted(written.others.items()))

@@ -15,6 +15,7 @@ from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.run_record import versions
 from ..base.tables import write_rows
+from ..base.talk import count
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.hits import HitFinder
@@ -57,8 +58,9 @@ def find_motifs(
                     "failed": failed | poor,
                 }
             )
-            count = sum(len(one.patterns) for one in found.values())
-            log.info("%d motifs of %d labels in %s", count, len(found), folder.path)
+            total = sum(len(one.patterns) for one in found.values())
+            words = count(total, "motif"), count(len(found), "label")
+            log.info("%s of %s in %s", *words, folder.path)
     return MotifFolder(folder.path)
 
 

@@ -86,7 +86,7 @@ class Job:
         for stretch in self.stretches:
             if stretch.finished(work):
                 bases = stretch.bases(self.stride, self.sizes[stretch.chrom])
-                bar.update(bases, f"{stretch.chrom} done before")
+                bar.begin_at(bases)
                 skip(stretch)
             else:
                 left.append(stretch)

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ..base.pages import TEMPLATES, render_page
 from ..base.tables import replace_file
+from ..base.talk import count
 from . import PAGE
 from .call_columns import read_call_columns
 from .page_calls import PageCalls, Shown, best_first, encoded
@@ -109,10 +110,6 @@ def _label(row: dict, bases: int) -> dict:
     }
 
 
-def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' if n != 1 else ''}"
-
-
 def _number(value: float) -> float | None:
     return None if value != value else float(value)
 
@@ -158,7 +155,7 @@ def _sentences(
     strand = strands.get(key["strand"], f"the {key['strand']} strand")
     words = [
         f"The model {model} scored a position every {key['stride']} bp of "
-        f"{sum(sizes.values()):,} bases in {_many(len(sizes), 'contig')} ({strand}; backend "
+        f"{sum(sizes.values()):,} bases in {count(len(sizes), 'contig')} ({strand}; backend "
         f"{key['backend']}, {key['precision']}). It reads DNA alone: it does not know which of "
         "these places are open in a cell.",
     ]
@@ -167,7 +164,7 @@ def _sentences(
     if key["within"]:
         words.append("Only regions of a BED file were called.")
     if record["skipped_contigs"]:
-        words.append(f"{_many(len(record['skipped_contigs']), 'contig')} left out: see run.json.")
+        words.append(f"{count(len(record['skipped_contigs']), 'contig')} left out: see run.json.")
     if len(shown.sizes) < len(sizes):
         words.append(f"This page draws the {len(shown.sizes)} longest contigs.")
     return words

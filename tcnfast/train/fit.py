@@ -82,7 +82,8 @@ def fit(
     cpu_engine.keep_freed_memory()
     gc.freeze()  # what start-up left behind is not looked through again at every collection
     try:
-        with Progress(config.steps - training.step, "step", progress) as bar:
+        with Progress(config.steps, "step", progress) as bar:
+            bar.begin_at(training.step)
             while not training.finished():
                 is_best = training.run_epoch(bar)
                 if on_epoch is not None:

@@ -13,6 +13,7 @@ import torch
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
+from ..base.talk import count
 from ..data.data_options import DataOptions
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
@@ -86,7 +87,7 @@ class _Job:
         model = TCN(self.options.shape(dataset.labels, label_bin=dataset.label_bin))
         if self.options.motifs:
             used = set_motif_filters(model, read_meme(self.options.motifs))
-            log.info("first filters start at %d motifs: %s", len(used), ", ".join(used))
+            log.info("first filters start at %s: %s", count(len(used), "motif"), ", ".join(used))
         _check_regions(dataset, self.source.split, model.receptive_field, self.config.stride)
         return model
 
@@ -132,11 +133,14 @@ class _Job:
         """Train, calibrate and publish; a training that has a checkpoint goes on from it."""
         model, config, split = self.model, self.config, self.source.split
         dataset, dropped = self._kept
-        log.info("%d labels, %d dropped for want of peaks", len(dataset.labels), len(dropped))
+        labels = count(len(dataset.labels), "label")
+        log.info("%s, %d dropped for want of peaks", labels, len(dropped))
         if model.config.symmetric:
             log.info("symmetric network: both strands score the same, one pass gives both")
         if self.teachers:
-            log.info("it learns from the labels and from %d networks", self.teachers.networks)
+            log.info(
+                "learning from the labels and from %s", count(self.teachers.networks, "network")
+            )
         epochs = EpochLog(folder.result, self.options.tensorboard)
 
         def on_epoch(judged: TCN, epoch: Epoch, is_best: bool) -> None:

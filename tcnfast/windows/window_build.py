@@ -12,6 +12,7 @@ import numpy as np
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
+from ..base.talk import count
 from ..data.dataset import Dataset
 from ..data.peak_sets import PeakSets, listed_files, paths_of, read_blacklist, read_peaks
 from ..data.prepare import contigs_in_use, input_hashes
@@ -67,7 +68,7 @@ def prepare_windows(
         windows.save(folder.result)
         text = write_report(folder.result, windows, windows.about["notes"])
         folder.publish()
-    log.info("%d windows in %s", len(windows), folder.path)
+    log.info("%s in %s", count(len(windows), "window"), folder.path)
     return PreparedWindows(folder.path, text if options.report else None)
 
 

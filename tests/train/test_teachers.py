@@ -189,7 +189,7 @@ def test_two_teachers_one_student_and_the_card_says_so(run, lesson, two, tmp_pat
     words = ["train", *data_words(lesson), *QUICK, "--symmetric", "--teacher", *two]
     code, _, err = run(*words, "--teacher-share", 0.7, "--unlabelled", more, "-o", "m")
     assert code == 0, err
-    assert "learns from the labels and from 2 networks" in err
+    assert "learning from the labels and from 2 networks" in err
     card = (tmp_path / "m" / "README.md").read_text()
     assert "## Teachers" in card and "have 0.7 of the loss" in card and "more.fa" in card
     for name in ("- `a` (SHA-256", "- `b` (SHA-256"):

@@ -1,0 +1,99 @@
+"""What is said on stderr: lines on a terminal and elsewhere, progress of a run that goes on."""
+
+import fcntl
+import io
+import logging
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from tcnfast.base import progress
+from tcnfast.base.progress import Progress
+from tcnfast.base.talk import count, wrapped
+
+LOOP = """
+import logging, sys
+from tcnfast.base.progress import Progress
+from tcnfast.base.talk import Talk
+logging.basicConfig(level=logging.INFO, handlers=[Talk()])
+with Progress(4, "step") as bar:
+    bar.begin_at(2)
+    for step in range(2):
+        bar.update(1)
+        logging.info("a line that is longer than the terminal is wide, by several words, %d", step)
+"""
+
+
+def on_a_terminal(code, columns):
+    """What ``code`` writes to a terminal of this width."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = os.environ | {"COLUMNS": str(columns), "LINES": "24"}
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env=environment)
+    os.close(slave)
+    text = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        text += part
+    os.close(master)
+    assert child.wait() == 0
+    return text.decode()
+
+
+@pytest.mark.parametrize("columns", [70, 50])
+def test_lines_wrap_at_words_and_stay_away_from_bars(columns):
+    text = on_a_terminal(LOOP, columns)
+    said = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+    said = [line.replace("\x1b[A", "") for line in said if line.strip() and "%|" not in line]
+    for step in range(2):
+        first = next(i for i, line in enumerate(said) if line.startswith("tcnfast: a line"))
+        message = said[first : first + 2]
+        assert " ".join(x.strip() for x in message) == (
+            f"tcnfast: a line that is longer than the terminal is wide, by several words, {step}"
+        )
+        assert all(len(line) < columns for line in message) and message[1].startswith("  ")
+        del said[first : first + 2]
+    bars = [line for line in text.split("\r") if "%|" in line]
+    assert bars[0].startswith(("  0%", " 50%")) and any("| 2/4 [" in bar for bar in bars)
+    assert "| 4/4 [" in bars[-1] and not any("tcnfast:" in bar.split("]")[0] for bar in bars)
+
+
+def test_a_path_stays_whole():
+    path = "/a/very/long/path/" + "x" * 70
+    assert path in wrapped(f"tcnfast: {path}: cannot be read", 60).split()[1]
+
+
+def test_elsewhere_a_message_is_one_line(capfd):
+    code = LOOP.replace("Progress(4,", "Progress(4, enabled=False, unit=").replace(
+        "unit= ", "unit="
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 2 and "by several words, 1\n" in done.stderr
+
+
+def test_time_left_is_that_of_this_run(monkeypatch, caplog):
+    """Three quarters were done before: the rest takes as long as it takes now."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with caplog.at_level(logging.INFO), Progress(400, "step") as bar:
+        bar.begin_at(300)
+        now[0] += 50.0
+        bar.update(50)
+    assert " 88 %, about 50 s left" in caplog.text
+
+
+@pytest.mark.parametrize("n, words", [(0, "0 calls"), (1, "1 call"), (2, "2 calls")])
+def test_numbers_have_their_plural(n, words):
+    assert count(n, "call") == words
