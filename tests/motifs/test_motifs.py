@@ -150,7 +150,7 @@ def test_the_command_says_by_its_exit_code_that_a_label_failed(run, planted_fold
         words.append(f"--{field.name.replace('_', '-')}={getattr(QUICK, field.name)}")
     code, out, err = run(*words, "-t", "TWO@x,NONE@x")
     assert code == 1 and out == "" and "NONE@x: no attributions of it" in err
-    assert "1 motifs of 1 labels in" in err
+    assert "1 motif of 1 label in" in err
     code, _, err = run(*words, "-t", "TWO@x", "--force")
     assert code == 0
     fails(run(*words, "-t", "NONE@x", "--force"), "none of these labels", "ONE@x")
