@@ -10,6 +10,7 @@ import numpy as np
 from ..base import run_record
 from ..base.errors import some
 from ..base.options import setting
+from ..base.talk import count
 from .pieces import Batch
 from .pipeline import Pipeline
 
@@ -21,8 +22,8 @@ PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 def announce(job, pipeline: Pipeline | None) -> None:
     """Say what a :class:`tcnfast.scan.scan_genome.ScanJob` will do."""
     plan = job.scorer.plan
-    labels = len(job.model.labels)
-    log.info("model %s: %d labels, a score sees %d bp", job.name, labels, plan.receptive_field)
+    labels = count(len(job.model.labels), "label")
+    log.info("model %s: %s, a score sees %d bp", job.name, labels, plan.receptive_field)
     _announce_genome(job)
     backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
     where = "device " + run_record.device_words(plan.device)
@@ -39,7 +40,7 @@ def announce(job, pipeline: Pipeline | None) -> None:
         log.warning("WARNING: %s", unused)
     _announce_cutoffs(job)
     _announce_skipped(job)
-    words = f"{job.bases / 1e6:.1f} Mb in {len(job.chroms)} contigs"
+    words = f"{job.bases / 1e6:.1f} Mb in {count(len(job.chroms), 'contig')}"
     if pipeline is None and plan.device.type == "cpu":  # several that share its threads
         pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.run.batch_size)
     if pipeline is None:
