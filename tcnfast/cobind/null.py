@@ -141,9 +141,9 @@ def _replicate(
         for at in range(labels):
             mine = slice(first[at], first[at + 1])
             if order.size == 0:
-                _shift(bins[mine], edges, rng, moved[mine])
+                turn_contigs(bins[mine], edges, rng, moved[mine])
             else:
-                _trade(bins[mine], block, edges, order, strata, rng, moved[mine])
+                trade_blocks(bins[mine], block, edges, order, strata, rng, moved[mine])
         counts[:] = 0
         _count(label, moved, n_bins, counts)
         for a in range(labels):
@@ -156,7 +156,7 @@ def _replicate(
 
 
 @jit
-def _shift(bins, edges, rng, moved):
+def turn_contigs(bins, edges, rng, moved):
     """Turn the bins of one label around each contig [edges[c], edges[c + 1])."""
     i = 0
     for contig in range(edges.size - 1):
@@ -168,7 +168,7 @@ def _shift(bins, edges, rng, moved):
 
 
 @jit
-def _trade(bins, block, edges, order, strata, rng, moved):
+def trade_blocks(bins, block, edges, order, strata, rng, moved):
     """Put each block that holds bins of one label in the place of another of its stratum, no two in
     one. ``order`` is shuffled on the way, which does no harm: any order is as good."""
     drawn = np.zeros(edges.size - 1, np.int64)

@@ -20,7 +20,7 @@ from .splits import SPLIT_PARTS
 REPORT, LABELS, TOGETHER = "report.json", "report.labels.tsv", "report.cooccurrence.tsv"
 _PAIRS = 20  # in report.json; half of them in the text
 _FEWEST_SHARED = 50  # bins, for a pair to be named
-_CHUNK = 20_000  # bins at a time: 14 MB of labels where there are 700
+CHUNK = 20_000  # bins at a time: 14 MB of labels where there are 700
 
 GC, CPG, KNOWN = 0, 1, 2
 
@@ -202,8 +202,8 @@ def count_labels(dataset: Dataset, split: dict[str, list[Region]]) -> LabelCount
     for part, regions in split.items():
         counts, number = np.zeros((3, n), np.int64), 0
         for region in regions:
-            for first in range(region.start, region.end, _CHUNK * dataset.label_bin):
-                last = min(first + _CHUNK * dataset.label_bin, region.end)
+            for first in range(region.start, region.end, CHUNK * dataset.label_bin):
+                last = min(first + CHUNK * dataset.label_bin, region.end)
                 matrix, content = _chunk(dataset, Region(region.chrom, first, last))
                 _tally(matrix, content, counts, bases, both)
                 number += len(matrix)

@@ -25,7 +25,7 @@ from .sequence_files import GenomeError, SequenceFile, read_at
 log = logging.getLogger(__name__)
 
 # bases read and decoded at a time: the three buffers stay in the L2 cache
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 
 
 class FastaFile(SequenceFile):
@@ -59,12 +59,12 @@ class FastaFile(SequenceFile):
             read_at(self._fd, self.path, contig.byte(start), codes)
             return
         # of the part with the most line ends in it
-        bases = min(codes.size, _CHUNK)
+        bases = min(codes.size, CHUNK)
         ends = min(bases // contig.line_bases + 1, (contig.size - 1) // contig.line_bases)
         room = bases + ends * (contig.line_bytes - contig.line_bases)
         buffers = np.empty((2, room), np.uint8)
-        for done in range(0, codes.size, _CHUNK):
-            self._decode(name, start + done, buffers, codes[done : done + _CHUNK])
+        for done in range(0, codes.size, CHUNK):
+            self._decode(name, start + done, buffers, codes[done : done + CHUNK])
 
     def _decode(self, name: str, start: int, buffers: np.ndarray, codes: np.ndarray) -> None:
         contig = self.contigs[name]
@@ -87,7 +87,7 @@ class FastaFile(SequenceFile):
             raise illegal_letter(self.path, name, start + illegal, letters[illegal])
 
     def _check_first_letters(self) -> None:
-        left = _CHUNK
+        left = CHUNK
         for name, contig in self.contigs.items():
             try:
                 self.read_into(name, 0, np.empty(min(contig.size, left), np.uint8))

@@ -22,7 +22,7 @@ from ..base.jit import jit
 log = logging.getLogger(__name__)
 
 # bytes scanned at a time: stays in the L2 cache
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 
 # no header is longer: a wider gap between two contigs is a stale index
 _LONGEST_HEADER = 1 << 20
@@ -66,9 +66,9 @@ def load_index(path: Path) -> dict[str, Contig] | None:
 
 def build_index(path: Path) -> dict[str, Contig] | None:
     """Contigs of a plain FASTA file by a pass over its lines; None as in ``load_index``."""
-    raw, heads = np.empty(_CHUNK, np.uint8), np.empty(_CHUNK, np.uint8)
+    raw, heads = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     # the contig at hand, then those that begin in this chunk, each with 2 bytes or more
-    rows = np.zeros((_CHUNK // 2 + 2, 4), np.int64)
+    rows = np.zeros((CHUNK // 2 + 2, 4), np.int64)
     line = np.zeros(4, np.int64)
     done, names = [], []
     with open(path, "rb", buffering=0) as file:

@@ -17,7 +17,7 @@ from .codes import encode_into, first_illegal
 from .sequence_files import GenomeError, check_is_file
 
 # bytes read and decoded at a time: all buffers stay in the L2 cache
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 
 _FOREIGN = {
     b"BZh": "is bzip2-compressed; decompress it, or use gzip",
@@ -136,7 +136,7 @@ class FastaText:
 
     def __iter__(self) -> Iterator[Piece]:
         header, line_start = b"", True
-        letters, codes = np.empty(_CHUNK, np.uint8), np.empty(_CHUNK, np.uint8)
+        letters, codes = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
         for raw in self._chunks():
             bytes_, i = np.frombuffer(raw, np.uint8), 0
             while i < len(raw):
@@ -164,7 +164,7 @@ class FastaText:
             text = gzip.GzipFile(fileobj=file) if self._zipped else file
             first = True
             try:
-                while raw := text.read(_CHUNK):
+                while raw := text.read(CHUNK):
                     if first:
                         _check_text(self.path, raw)
                         raw, first = raw.removeprefix(_BOM), False

@@ -23,7 +23,7 @@ from .sequence_files import GenomeError, SequenceFile, check_is_file, read_at
 SIGNATURE = 0x1A412743
 
 # bytes read and unpacked at a time: they stay in the L2 cache, what they become need not
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 
 
 class TwoBitContig(NamedTuple):
@@ -82,10 +82,10 @@ class TwoBitFile(SequenceFile):
         contig = self.contigs[name]
         end = start + codes.size
         block = int(np.searchsorted(contig.n_ends, start, "right"))
-        packed = np.empty(min(_CHUNK, codes.size // 4 + 2), np.uint8)
+        packed = np.empty(min(CHUNK, codes.size // 4 + 2), np.uint8)
         at = start
         while at < end:
-            stop = min(end, (at // 4 + _CHUNK) * 4)
+            stop = min(end, (at // 4 + CHUNK) * 4)
             first, last = at // 4, (stop - 1) // 4
             part, raw = codes[at - start : stop - start], packed[: last + 1 - first]
             read_at(self._fd, self.path, contig.offset + first, raw)

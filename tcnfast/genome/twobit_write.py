@@ -25,8 +25,8 @@ from .sequence_files import GenomeError
 from .twobit import SIGNATURE
 
 _WORD = np.dtype("<u4")
-_LARGEST_SIZE = 2**32 - 1  # bases of a contig
-_LARGEST_OFFSET = 2**32 - 1  # in version 0
+LARGEST_SIZE = 2**32 - 1  # bases of a contig
+LARGEST_OFFSET = 2**32 - 1  # in version 0
 _LONGEST_NAME = 255
 _COPIED = 1 << 20  # bytes at a time
 
@@ -130,9 +130,9 @@ class _Packer:
             self._begin(piece.name)
             return
         self._size = piece.start + piece.codes.size
-        if self._size > _LARGEST_SIZE:
+        if self._size > LARGEST_SIZE:
             raise GenomeError(
-                f"{self.path}: {piece.name} has over {_LARGEST_SIZE:,} bases, too many for .2bit"
+                f"{self.path}: {piece.name} has over {LARGEST_SIZE:,} bases, too many for .2bit"
             )
         self._unknown.add(piece.start, piece.codes == N)
         # nucleotides in lower case are the only letters up there
@@ -216,7 +216,7 @@ def _assemble(records: list[_Record], body: BinaryIO, file: BinaryIO) -> int:
 def _layout(records: list[_Record]) -> tuple[int, list[int]]:
     """Version, and the offset of each record: 64 bits only where 32 do not reach."""
     offsets = _offsets(records, 4)
-    return (0, offsets) if offsets[-1] <= _LARGEST_OFFSET else (1, _offsets(records, 8))
+    return (0, offsets) if offsets[-1] <= LARGEST_OFFSET else (1, _offsets(records, 8))
 
 
 def _offsets(records: list[_Record], width: int) -> list[int]:

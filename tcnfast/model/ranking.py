@@ -18,7 +18,7 @@ FDRS = (0.1, 0.5)  # recall is told at these false discovery rates
 METRICS = ("ap", "auroc", "f1", *(f"recall_fdr{100 * fdr:.0f}" for fdr in FDRS))
 # replicates of one walk. With 14 blocks 512 is a third faster (0.06 s for 437,000 windows and 1,000
 # replicates, one core of an AMD EPYC, 2026-11-21), but a genome's 3,000 blocks would then leave L2
-_TILE = 256
+TILE = 256
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Ranking:
         that share of the calls is wrong (0 if there is none). NaN where either class is missing.
         """
         out = np.empty((len(METRICS), weights.shape[1]))
-        for first in range(0, weights.shape[1], _TILE):
-            tile = np.s_[:, first : first + _TILE]
+        for first in range(0, weights.shape[1], TILE):
+            tile = np.s_[:, first : first + TILE]
             part = np.ascontiguousarray(weights[tile], np.int32)
             _walk(self.score, self.truth, self.cell, part, np.array(FDRS), out[tile])
         return dict(zip(METRICS, out, strict=True))

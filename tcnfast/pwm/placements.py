@@ -15,7 +15,7 @@ from .log_odds import LARGEST, UNITS_PER_BIT, in_units
 
 MAX_WIDTH = 100  # columns; as many N, each minus twice LARGEST, still fit in 32 bits
 _WORD = 5  # bases looked up at once: 5^5 rows of 8 bytes, so that one table stays in L1
-_SPAN = 1 << 14  # bases scored at once: words, sums and scores stay in L2
+SPAN = 1 << 14  # bases scored at once: words, sums and scores stay in L2
 
 
 def placement_scores(codes: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def _best_in_bins(codes, tables, width, starts, bin_width, best):
         while (
             last + 1 < starts.size
             and starts[last + 1] <= starts[last] + bin_width
-            and starts[last + 1] <= origin + _SPAN
+            and starts[last + 1] <= origin + SPAN
         ):
             last += 1
         scores = _placement_scores(codes[origin : starts[last] + bin_width], tables, width)

@@ -19,7 +19,7 @@ from ..base.errors import TcnfastError
 from ..genome.codes import N
 from .packed_hits import LACK_BITS, MAX_MOTIFS, MOTIF_SHIFT, START_SHIFT
 
-_SCORES = 2**26  # at once: 256 MiB, and as many flags
+SCORES = 2**26  # at once: 256 MiB, and as many flags
 _WIDTHS = (8, 12, 16, 24)  # motifs are filled up to the next of these, or to the widest
 
 
@@ -75,7 +75,7 @@ class _Group:
 
     def hits(self, one_hot: Tensor, free: Tensor) -> Tensor:
         """Packed hits int64 of the starts of ``free``, each with as many known bases from it on."""
-        size, found = max(1, _SCORES // len(self.rows)), []
+        size, found = max(1, SCORES // len(self.rows)), []
         for first in range(0, len(free), size):
             here = free[first : first + size]
             windows = one_hot[first : first + len(here) + self.width - 1]

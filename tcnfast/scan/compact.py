@@ -40,11 +40,21 @@ class CompactDevice:
     """``scorer`` has ``plan.device``, and ``scores(codes)``: uint8 (B, T) there to float32 logits
     (B, steps, labels) there.
 
+    ``lane`` makes the three streams.
+
     Memory that runs out makes the next batches go in pieces, half as long as before, and changes no
     score. Raises TcnfastError where the device fails or even a small piece does not fit.
     """
 
-    def __init__(self, scorer, wanted: Wanted, window: Window, stages: Stages) -> None:
+    def __init__(
+        self,
+        scorer,
+        wanted: Wanted,
+        window: Window,
+        stages: Stages,
+        lane: Callable[[torch.device], Lane] | None = None,
+    ) -> None:
+        lane = lane or Lane
         self.device = scorer.plan.device
         self._scorer, self._window, self._stages = scorer, window, stages
         with self._failures():
@@ -52,7 +62,7 @@ class CompactDevice:
             self._columns = _tensor(wanted.columns, np.int64, self.device)
             self._floors = _tensor(wanted.floors, np.float32, self.device)
             self._begins = _tensor(BEGINS[:-1], np.float32, self.device)
-            self._up, self._compute, self._down = (_Lane(self.device) for _ in range(3))
+            self._up, self._compute, self._down = (lane(self.device) for _ in range(3))
             if self.device.type == "cuda":
                 torch.cuda.synchronize()  # weights are made ready on a fourth stream
         self._levels = wanted.levels
@@ -66,11 +76,11 @@ class CompactDevice:
         most = min(wish, stride * max(1, MOST_LOGITS // labels))
         if self.device.type == "cuda":
             with self._failures():
-                bases = _free_bytes(self.device) * SHARE / self._bytes_per_base()
+                bases = _free_bytes(self.device) * SHARE / self.bytes_per_base()
                 most = min(most, int(bases / batch_size))
         return max(1 << (max(most, 1).bit_length() - 1), stride)
 
-    def _bytes_per_base(self) -> float:
+    def bytes_per_base(self) -> float:
         """Of device memory, at the peak: measured, as it is for every shape of network."""
         steps = max(1, PROBE_BASES // self._window.stride)
         codes, unknown, slot = self.buffers(1, self._window.length(steps), steps)
@@ -254,13 +264,13 @@ class _Slot:
         return codes.view(n, length), unknown.view(torch.bool).view(n, steps)
 
 
-class _Lane:
+class Lane:
     """A CUDA stream; on another device nothing, as work is done there when it is called."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def __enter__(self) -> _Lane:
+    def __enter__(self) -> Lane:
         self._context = torch.cuda.stream(self._stream) if self._stream else nullcontext()
         self._context.__enter__()
         return self

@@ -21,8 +21,8 @@ from .scan_folder import SUMMARY, hits_file
 if TYPE_CHECKING:
     from .motif_run import MotifJob
 
-_GROUP = 1 << 24  # hits in memory at once: 128 MiB
-_ROWS = 1 << 18  # hits that become text at once
+GROUP = 1 << 24  # hits in memory at once: 128 MiB
+ROWS = 1 << 18  # hits that become text at once
 _LEVEL = 1  # of gzip: three times as fast as the default, a tenth larger
 _PLUS, _MINUS, _POINT, _TAB, _NEWLINE = b"+-.\t\n"
 _E_MINUS = text_bytes("e-")
@@ -54,7 +54,7 @@ def _groups(hits: np.ndarray) -> Iterator[tuple[int, int]]:
     """Ranges of motifs whose hits are read together; one motif at least."""
     first, total = 0, 0
     for motif, n in enumerate(hits.tolist()):
-        if motif > first and total + n > _GROUP:
+        if motif > first and total + n > GROUP:
             yield first, motif
             first, total = motif, 0
         total += n
@@ -84,10 +84,10 @@ def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
     ):
         for chrom, begin, hits in parts:
             bounds = motif_bounds(hits, motif + 1)
-            for row in range(bounds[motif], bounds[motif + 1], _ROWS):
+            for row in range(bounds[motif], bounds[motif + 1], ROWS):
                 if chances is None:
                     chances = job.finder.tail(motif).chances
-                some = hits[row : min(row + _ROWS, bounds[motif + 1])]
+                some = hits[row : min(row + ROWS, bounds[motif + 1])]
                 _, start, strand, lacks = unpack(some)
                 columns = begin + start, width, highest - lacks, strand, chances[lacks]
                 file.write(_lines(f"{chrom}\t", middle, *columns))

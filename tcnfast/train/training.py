@@ -195,7 +195,7 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
             some = [next(batches) for _ in range(config.accumulate)]
-            loss = _step(self._network, self.optimiser, some, config, self.probe)
+            loss = take_step(self._network, self.optimiser, some, config, self.probe)
             if self.average is not None:
                 self.average.update(self.model)
             self.step += 1
@@ -234,7 +234,7 @@ def _one_late(items: Iterator[T]) -> Iterator[T]:
     yield before
 
 
-def _step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -> torch.Tensor:
+def take_step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -> torch.Tensor:
     """One optimiser step on the mean loss of the batches, which is returned, on the device."""
     network.train()
     amp = probe.precision == "bf16"

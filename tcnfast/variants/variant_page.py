@@ -123,7 +123,7 @@ def _show(top: Top, model, genome: Genome, mutagenesis, finder) -> Shown:
         logo = draw_logo(drawn, words, height=60, top=top_edge, bottom=bottom_edge)
         logos.append((f"{name}, logit {logit:.2f}", logo))
     lengths = len(allele.ref), len(allele.alt)
-    ref, alt = (_motifs_at(x, REACH, n, finder) for x, n in zip(codes, lengths, strict=True))
+    ref, alt = (motifs_at(x, REACH, n, finder) for x, n in zip(codes, lengths, strict=True))
     return Shown(top, logos, _stronger(alt, ref), _stronger(ref, alt))
 
 
@@ -133,7 +133,7 @@ def _stronger(here: dict[str, float], there: dict[str, float]) -> list[str]:
     return sorted(found, key=here.get)[:NAMED]
 
 
-def _motifs_at(codes: np.ndarray, at: int, length: int, finder: HitFinder) -> dict[str, float]:
+def motifs_at(codes: np.ndarray, at: int, length: int, finder: HitFinder) -> dict[str, float]:
     """p-values of the best hit of each known motif over bases ``at`` to ``at + length``."""
     import pandas as pd
 

@@ -104,7 +104,7 @@ class WaveletNetwork(nn.Module):
         rows = np.sort(rng.permutation(len(train))[:_START_WINDOWS])
         codes = torch.from_numpy(train.codes[rows]).to(self.values.device)
         if not self.faithful:
-            found = self._moduli(codes).flatten().cpu().numpy()
+            found = self.moduli(codes).flatten().cpu().numpy()
             high = max(float(np.quantile(found, _RANGE_SHARE)), 1e-6)
             self.colour_range.copy_(torch.tensor([0.0, high]))
         if self.weights is not None:
@@ -172,7 +172,7 @@ class WaveletNetwork(nn.Module):
     def _frozen_parts(self) -> list[nn.Module]:
         return [getattr(self.trunk, name) for name in (*STEM, *self.frozen)]
 
-    def _moduli(self, codes: Tensor) -> Tensor:
+    def moduli(self, codes: Tensor) -> Tensor:
         return modulus(self.values[codes.int()], self.wavelet, self.voices)
 
     def _draw(self, codes: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class WaveletNetwork(nn.Module):
         low, high = self.colour_range.view(2, 1, 1, 1)
         # their moduli are some 50,000 numbers a window: a few windows at a time
         parts = codes.split(AT_ONCE)
-        drawn = [pictures(colour_levels(self._moduli(x), low, high), self.size) for x in parts]
+        drawn = [pictures(colour_levels(self.moduli(x), low, high), self.size) for x in parts]
         return torch.cat(drawn)
 
     def _draw_stretched(self, codes: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class WaveletNetwork(nn.Module):
         for length in sorted(set(lengths)):
             rows = [row for row, found in enumerate(lengths) if found == length]
             here = torch.stack([codes[row, slice(*bounds[row])] for row in rows])
-            moduli = self._moduli(here)
+            moduli = self.moduli(here)
             out[rows] = pictures(colour_levels(moduli, *own_ranges(moduli)), self.size)
         return out
 

@@ -102,7 +102,7 @@ def test_a_shift_turns_each_contig_by_itself():
     moved = np.empty_like(bins)
     turns = set()
     for _ in range(50):
-        null._shift(bins, edges, rng, moved)
+        null.turn_contigs(bins, edges, rng, moved)
         for begin, end in ((0, 70), (70, 170)):
             here = (bins >= begin) & (bins < end)
             turn = (moved[here] - bins[here]) % (end - begin)
@@ -120,7 +120,7 @@ def test_blocks_trade_places_within_their_stratum_and_keep_what_they_hold():
     bins = np.sort(rng.choice(240, 70, replace=False)).astype(np.int32)
     moved, reached = np.empty_like(bins), set()
     for _ in range(200):
-        null._trade(bins, 4, edges, order, strata, rng, moved)
+        null.trade_blocks(bins, 4, edges, order, strata, rng, moved)
         assert len(set(moved.tolist())) == len(bins)
         np.testing.assert_array_equal(strata[moved // 4], strata[bins // 4])
         np.testing.assert_array_equal(moved % 4, bins % 4)

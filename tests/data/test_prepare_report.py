@@ -20,7 +20,7 @@ def folder(run, lab, monkeypatch):
     text = path.read_text()
     at = text.index("\n") + 1
     path.write_text(text[: at + 30_000] + "N" * 900 + text[at + 30_900 :])
-    monkeypatch.setattr("tcnfast.data.data_report._CHUNK", 17)
+    monkeypatch.setattr("tcnfast.data.data_report.CHUNK", 17)
     words = ["--peaks", lab.folder / "peaks.bed", "--ambiguous", lab.folder / "relaxed.bed",
              "--blacklist", lab.folder / "blacklist.bed", "--min-peaks", 25]  # fmt: skip
     code, out, err = run(*lab.words("-o", "data", *words, "--report"))

@@ -88,7 +88,7 @@ def test_read_only_folder(write, monkeypatch, caplog, module, call):
     ],
 )
 def test_index_is_that_of_pyfaidx_and_pyfaidx_reads_it(write, monkeypatch, how, chunk):
-    monkeypatch.setattr(fasta_index, "_CHUNK", chunk)
+    monkeypatch.setattr(fasta_index, "CHUNK", chunk)
     rng = random.Random(chunk)
     seqs = {f"c{i}": sequence(rng, n) for i, n in enumerate([500, 1, 0, 60, 61, 377])}
     path = write(wrap(seqs, **how))
@@ -134,7 +134,7 @@ def test_index_of_random_layouts(write, monkeypatch):
         path, want = write(data), lines_of(data)
         found = []
         for chunk in (3, 64):
-            monkeypatch.setattr(fasta_index, "_CHUNK", chunk)
+            monkeypatch.setattr(fasta_index, "CHUNK", chunk)
             found.append(build_index(path))
         assert found[0] == found[1]
         kinds[want is not None] += 1

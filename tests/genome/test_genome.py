@@ -170,7 +170,7 @@ def layouts():
 )
 def test_every_layout_reads_alike(request, write, monkeypatch, how, pack, indexed, chunk):
     for module in (fasta, fasta_index, fasta_text):
-        monkeypatch.setattr(module, "_CHUNK", chunk)
+        monkeypatch.setattr(module, "CHUNK", chunk)
     rng = random.Random(1)
     seqs = {f"c{i}": sequence(rng, n) for i, n in enumerate([1000, 1, 0, 60, 61, 377])}
     path = write(pack(wrap(seqs, **how)))
@@ -267,7 +267,7 @@ def test_bgzip_cut_between_blocks(write):
 
 
 def test_illegal_letter_far_inside_a_regular_file(write, monkeypatch):
-    monkeypatch.setattr(fasta, "_CHUNK", 100)
+    monkeypatch.setattr(fasta, "CHUNK", 100)
     path = write(wrap({"a": "ACGT" * 100, "b": "A" * 250 + "q" + "A" * 50}))
     genome = Genome(path)
     assert genome.codes("b", 0, 250).size == 250

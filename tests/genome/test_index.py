@@ -68,7 +68,7 @@ def test_what_it_refuses(run, fasta, tmp_path):
 
 
 def test_a_file_of_more_than_4_gib_is_announced(run, fasta, monkeypatch, tmp_path):
-    monkeypatch.setattr("tcnfast.genome.twobit_write._LARGEST_OFFSET", 50)
+    monkeypatch.setattr("tcnfast.genome.twobit_write.LARGEST_OFFSET", 50)
     code, _, err = run("index", fasta, "-q")
     assert code == 0 and "x.2bit passes 4 GiB, so it is of version 1" in err
     assert (tmp_path / "x.2bit").read_bytes() == twobit(SEQS, version=1)

@@ -20,7 +20,7 @@ from tcnfast.genome.genome import Genome
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_reads_what_was_packed(write, seqs, monkeypatch, order, version, chunk):
-    monkeypatch.setattr(twobit_module, "_CHUNK", chunk)
+    monkeypatch.setattr(twobit_module, "CHUNK", chunk)
     rng = random.Random(chunk)
     path = write(twobit(seqs, order, version), "x.2bit")
     with Genome(path) as genome:

@@ -83,7 +83,7 @@ def test_one_of_another_sequence_is_refused(write, seqs, pack, name, change, wor
 
 @pytest.mark.parametrize("chunk", [64, 1 << 18])
 def test_small_differences_are_seen(write, monkeypatch, chunk):
-    monkeypatch.setattr(fasta_text, "_CHUNK", chunk)
+    monkeypatch.setattr(fasta_text, "CHUNK", chunk)
     rng = random.Random(4)
     seqs = {f"c{i}": sequence(rng, 20_000, "ACGT") for i in range(15)}
     for name in ("c3", "c7"):

@@ -29,7 +29,7 @@ CHR20 = Path(__file__).resolve().parents[3] / "shared/data/genome/hg19.chr20.fa.
     ],
 )
 def test_writes_the_format(write, seqs, monkeypatch, tmp_path, how, pack, chunk):
-    monkeypatch.setattr(fasta_text, "_CHUNK", chunk)
+    monkeypatch.setattr(fasta_text, "CHUNK", chunk)
     fasta, out, read = write(pack(wrap(seqs, **how))), tmp_path / "x.2bit", []
     written = write_twobit(fasta, out, read.append)
     assert out.read_bytes() == twobit(seqs)
@@ -39,7 +39,7 @@ def test_writes_the_format(write, seqs, monkeypatch, tmp_path, how, pack, chunk)
 
 
 def test_offsets_of_64_bits_where_32_do_not_reach(write, seqs, monkeypatch, tmp_path):
-    monkeypatch.setattr(twobit_write, "_LARGEST_OFFSET", 1000)
+    monkeypatch.setattr(twobit_write, "LARGEST_OFFSET", 1000)
     assert write_twobit(write(wrap(seqs)), tmp_path / "y.2bit").version == 1
     assert (tmp_path / "y.2bit").read_bytes() == twobit(seqs, version=1)
     assert write_twobit(write(b">a\n" + b"A" * 9000), tmp_path / "y.2bit").version == 0
@@ -84,7 +84,7 @@ def test_what_cannot_be_written(write, tmp_path, data, word):
 
 
 def test_a_contig_too_long_for_the_format(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(twobit_write, "_LARGEST_SIZE", 8)
+    monkeypatch.setattr(twobit_write, "LARGEST_SIZE", 8)
     assert write_twobit(write(b">a\nACGTACGT\n"), tmp_path / "x.2bit").bases == 8
     message = error_of(write_twobit, write(b">a\nACGTACGTA\n"), tmp_path / "x.2bit")
     assert "a has over 8 bases, too many for .2bit" in message

@@ -38,7 +38,7 @@ def brute(score, truth):
 @pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
 @pytest.mark.parametrize("seed", range(4))
 def test_every_weighting_scores_as_scikit_learn_does(seed, ties, monkeypatch):
-    monkeypatch.setattr(ranking, "_TILE", 4)  # three walks, the last of one column
+    monkeypatch.setattr(ranking, "TILE", 4)  # three walks, the last of one column
     score, truth, cell, weights = random_case(seed, ties=ties)
     got = Ranking.of(score, truth, cell).scores(weights)
     assert list(got) == list(METRICS)

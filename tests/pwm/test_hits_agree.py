@@ -104,7 +104,7 @@ def test_a_page_of_variants(lab, expected):
     for at in (5, 405, 1_005, 1_508, 2_000, 3_050):
         first = max(at - variant_page.REACH, 0)
         piece = codes[first : at + variant_page.REACH + 1]
-        found = variant_page._motifs_at(piece, at - first, 1, finder)
+        found = variant_page.motifs_at(piece, at - first, 1, finder)
         widths = {motif.id: len(motif.probabilities) for motif in motifs}
         names = {motif.id: motif.name for motif in motifs}
         inside = {

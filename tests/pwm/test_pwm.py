@@ -70,7 +70,7 @@ def test_bin_scores_equal_brute_force(width):
 
 def test_spans_do_not_show():
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 4, 3 * placements._SPAN).astype(np.uint8)
+    codes = rng.integers(0, 4, 3 * placements.SPAN).astype(np.uint8)
     matrix = log_odds(random_motif(rng, 7))
     starts = np.arange(0, codes.size - 20, 5)
     starts = starts[(starts < 2000) | (starts > 9000)]

@@ -15,10 +15,11 @@ from support.scanner import Contigs, contig, scan_contig
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import compact, pipeline
-from tcnfast.scan.compact import CompactDevice
-from tcnfast.scan.pieces import Stretch, Wanted
+from tcnfast.scan import pipeline
+from tcnfast.scan.compact import CompactDevice, Lane
+from tcnfast.scan.pieces import Batch, Stretch, Wanted, Window
 from tcnfast.scan.pipeline import Pipeline, Scorer
+from tcnfast.scan.stages import Stages
 from tcnfast.scan.track_bigwig import NOTHING
 from tcnfast.scan.track_shards import BEGINS
 
@@ -78,17 +79,30 @@ def test_hits_and_tracks_are_those_of_the_dense_logits(scorer, batch_size, level
             assert hits.levels is None
 
 
-def test_levels_are_exact_at_their_edges(scorer, monkeypatch):
+class Given:
+    """A scorer whose scores are given."""
+
+    def __init__(self, plan, logits):
+        self.plan, self.logits = plan, logits
+
+    def scores(self, codes):
+        return self.logits.clone()
+
+
+def device_of(scorer, **options):
+    return CompactDevice(scorer, wanted_of(), Window(8, 61, 200), Stages(), **options)
+
+
+def test_levels_are_exact_at_their_edges(scorer):
     """On the device they are found by a search, on the host in cells."""
-    device = hits_of(scorer, wanted_of())[1].device
     edges = BEGINS[:-1]
     near = [np.nextafter(edges, np.float32(-99)), edges, np.nextafter(edges, np.float32(99))]
     near = np.concatenate([*near, np.float32([-np.inf, np.inf, np.nan])])
     logits = torch.from_numpy(np.stack([near] * 3, 1))[None]
-    monkeypatch.setattr(scorer, "scores", lambda codes: logits.clone())
+    device = device_of(Given(scorer.plan, logits))
     codes, unknown, slot = device.buffers(1, 61 + 8 * (len(near) - 1), len(near))
     codes[:], unknown[:] = 0, False
-    levels = device.submit(compact.Batch([0], codes, unknown, slot)).result()[0].levels
+    levels = device.submit(Batch([0], codes, unknown, slot)).result()[0].levels
     want = np.searchsorted(edges, near, side="right").astype(np.uint8)
     want[-1] = NOTHING
     np.testing.assert_array_equal(levels[:, 0], want)
@@ -123,16 +137,19 @@ def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, mon
 # memory
 
 
-def test_page_locked_memory_is_used_again(scorer, monkeypatch):
-    made, new = [], compact._Slot
+def test_page_locked_memory_is_used_again_once_its_hits_are_there(scorer):
+    device = device_of(scorer)
 
-    def count(device):
-        made.append(device)
-        return new(device)
+    def batch():
+        codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
+        codes[:], unknown[:] = 1, False
+        return Batch([0], codes, unknown, slot)
 
-    monkeypatch.setattr(compact, "_Slot", count)
-    found, pipeline = hits_of(scorer, wanted_of(), segment_bases=64)
-    assert len(found) == 141 and len(made) <= pipeline.readers + 3
+    first = batch()
+    pending = device.submit(first)
+    assert not np.shares_memory(batch().codes, first.codes), "it is in use"
+    pending.result()
+    assert np.shares_memory(batch().codes, first.codes)
 
 
 def short_of_memory(monkeypatch, most):
@@ -230,55 +247,45 @@ def test_a_mistake_of_the_user_is_not_called_a_failing_device(scorer):
 # the order of things on three streams
 
 
-class Watched(compact._Lane):
+class Watched(Lane):
     """A lane that writes down what a stream would be told."""
 
-    seen = []
-
-    def __init__(self, device):
+    def __init__(self, device, seen):
         super().__init__(device)
-        self.name = "up compute down".split()[len([x for x in self.seen if x[0] == "new"])]
-        self.seen.append(("new", self.name))
+        self.name, self.seen = ("up", "compute", "down")[len(seen)], seen
+        seen.append((self.name, "new", None))
 
     def mark(self):
         mark = super().mark()
-        self.seen.append(("mark", self.name, mark))
+        self.seen.append((self.name, "mark", mark))
         return mark
 
     def wait(self, mark):
-        self.seen.append(("wait", self.name, mark))
+        self.seen.append((self.name, "wait", mark))
 
     def uses(self, tensor):
-        self.seen.append(("uses", self.name, tuple(tensor.shape)))
+        self.seen.append((self.name, "uses", tuple(tensor.shape)))
+
+    def to_host(self, tensor):
+        self.seen.append((self.name, "copy", tuple(tensor.shape)))
+        return super().to_host(tensor)
 
     def finish(self):
-        self.seen.append(("finish", self.name))
+        self.seen.append((self.name, "finish", None))
 
 
-def test_each_stream_waits_for_the_one_before(scorer, monkeypatch):
-    monkeypatch.setattr(compact, "_Lane", Watched)
-    monkeypatch.setattr(Watched, "seen", seen := [])
-    device = CompactDevice(scorer, wanted_of(), pipeline.Window(8, 61, 200), pipeline.Stages())
+def test_each_stream_waits_for_the_one_before(scorer):
+    seen = []
+    device = device_of(scorer, lane=lambda where: Watched(where, seen))
     codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
     codes[:], unknown[:] = 1, False
-    pending = device.submit(compact.Batch([0], codes, unknown, slot))
-    assert device._free == [], "its memory is in use until the hits are there"
+    pending = device.submit(Batch([0], codes, unknown, slot))
+    assert not any(name == "down" for name, act, _ in seen if act != "new")
     pending.result()
-    assert device._free == [slot]
-    told = [entry[:2] for entry in seen if entry[0] != "new"]
-    assert told == [
-        ("mark", "up"),
-        ("mark", "up"),
-        ("wait", "compute"),
-        ("mark", "compute"),
-        ("mark", "compute"),
-        ("wait", "down"),
-        ("mark", "down"),
-        ("uses", "down"),
-        ("mark", "down"),
-        ("mark", "down"),
-        ("finish", "down"),
-    ]
-    marks = [entry[2] for entry in seen if entry[0] == "mark"]
-    waits = [entry[2] for entry in seen if entry[0] == "wait"]
-    assert waits == [marks[1], marks[3]]  # for the copy, for the scores
+    marks = {name: [m for n, act, m in seen if (n, act) == (name, "mark")] for name, _, _ in seen}
+    waits = {name: mark for name, act, mark in seen if act == "wait"}
+    # for what was copied up, and for the scores
+    assert waits == {"compute": marks["up"][-1], "down": marks["compute"][-1]}
+    down = [act for name, act, _ in seen if name == "down" and act != "mark"]
+    assert down[:3] == ["new", "wait", "uses"], "the logits are kept before they are read"
+    assert down[3:-1] == ["copy"] * (len(down) - 4) and down[-1] == "finish"

@@ -10,7 +10,7 @@ import pytest
 from full_disk import FullDisk
 from support.scan import TRACKS, files_in, partial, random_letters, write_fasta
 
-from tcnfast.scan import track_bigwig, track_shards
+from tcnfast.scan import track_shards
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -27,9 +27,9 @@ def assert_failed(code, lines, out):
     return errors[0]
 
 
-@pytest.mark.parametrize("where", ["add", "_flush"])
-def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, where):
-    monkeypatch.setattr(track_shards.TrackShard, where, full_disk)
+@pytest.mark.parametrize("room", [0, 300])
+def test_a_full_disk_under_a_shard(fasta, model, out, cli, monkeypatch, room):
+    monkeypatch.setattr(track_shards, "open", lambda *x: FullDisk(open(*x), room), raising=False)
     code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", "all")
     assert "No space left on device" in assert_failed(code, lines, out)
     assert not partial(out).exists() and len(lines) == 1
@@ -52,10 +52,9 @@ def test_a_shard_written_in_part_is_an_error(tmp_path, monkeypatch, room):
         shard.finish()
 
 
-@pytest.mark.parametrize("where", ["_hold", "_trim"])
-def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch, where):
+def test_a_full_disk_under_a_bigwig(scanned, fasta, model, out, cli, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(track_bigwig, where, full_disk)
+        patch.setattr(os, "posix_fallocate", full_disk)
         code, lines = cli(fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     assert "No space left on device" in assert_failed(code, lines, out)
     assert len(lines) == 2 and "go on with --resume" in lines[0]

@@ -63,8 +63,8 @@ def cuts(monkeypatch):
     monkeypatch.setattr(pieces, "STRETCH_BASES", 2**15)
     monkeypatch.setattr(pieces, "LEAST_STEPS", 1)
     monkeypatch.setattr(motif_run, "SEGMENT_BASES", 2**14)
-    monkeypatch.setattr(motif_files, "_GROUP", 300)
-    monkeypatch.setattr(motif_files, "_ROWS", 7)
+    monkeypatch.setattr(motif_files, "GROUP", 300)
+    monkeypatch.setattr(motif_files, "ROWS", 7)
 
 
 def brute(lab, background, p=P, chroms=SCANNED):
@@ -177,8 +177,8 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
     for module, name, value in (
         (pieces, "STRETCH_BASES", 2**24),
         (motif_run, "SEGMENT_BASES", 999),
-        (motif_files, "_GROUP", 1 << 20),
-        (motif_files, "_ROWS", 1 << 18),
+        (motif_files, "GROUP", 1 << 20),
+        (motif_files, "ROWS", 1 << 18),
         (seed_hits, "SEEDS", (9,)),
     ):
         monkeypatch.setattr(module, name, value)
@@ -395,7 +395,7 @@ def test_strands_are_mirrored():
 @pytest.mark.parametrize("scores", [1000, 2**26])
 def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkeypatch):
     """It is the code of the GPU, whatever runs it."""
-    monkeypatch.setattr(product_hits, "_SCORES", scores)
+    monkeypatch.setattr(product_hits, "SCORES", scores)
     with Genome(lab / "g.fa") as genome:
         codes = genome.codes("chr2", 16_000, 21_000)
         first = genome.codes("chr2", 0, 4_000)

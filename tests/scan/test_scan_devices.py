@@ -1,6 +1,7 @@
 """Several devices on one list of stretches: the same bytes, and one clear line where one fails."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -186,12 +187,19 @@ def test_devices_that_cannot_work_together(device, given, words):
         chosen_devices(Run(device=device, devices=given))
 
 
-def test_devices_that_would_score_differently_are_refused():
-    runs = ("cpu", "bf16", "amx")
-    device_pool._check_alike("device a", runs, runs)
-    with pytest.raises(TcnfastError, match="device cuda:1: runs triton fp16, the first one triton"):
-        here, there = ("triton", "fp16", None), ("triton", "bf16", None)
-        device_pool._check_alike("device cuda:1", here, there)
+def test_devices_that_would_score_differently_are_refused(
+    fasta, model, out, cli, children, monkeypatch
+):
+    real = device_pool.scan_on_devices
+
+    def as_if_the_first_ran_otherwise(starts, runs, *rest):
+        return real(starts, ("triton", "bf16", None), *rest)
+
+    monkeypatch.setattr(scan_genome, "scan_on_devices", as_if_the_first_ran_otherwise)
+    code, lines = cli(fasta, "-m", model, "-o", out, "--devices", "cpu,cpu")
+    assert code == 1 and not out.exists()
+    words = r"tcnfast: error: device cpu \(. of 2\): runs \S+ fp32.*, the first one triton bf16; "
+    assert re.match(words, lines[-1]) and "name --backend and --precision" in lines[-1]
 
 
 FAILS = """

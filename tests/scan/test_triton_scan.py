@@ -106,7 +106,7 @@ def test_memory_that_runs_out_halves_segments_and_changes_nothing(caplog, monkey
 def test_segments_fit_the_memory_that_is_free(monkeypatch):
     scorer = Scorer(random_model(channels=64), stride=32, **GPU)
     pipeline = Pipeline(scorer, Contigs(chr=contig(10)), WANTED)
-    per_base = pipeline.device._bytes_per_base()
+    per_base = pipeline.device.bytes_per_base()
     assert 1 < per_base < 10_000
     torch.cuda.empty_cache()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(per_base * 2**21), 0))

@@ -3,7 +3,11 @@
 A test file gets the dataset by importing it.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.predict import evaluate
@@ -26,3 +30,13 @@ def new_model(seed=0, **change):
 def score(model, dataset):
     plan = Plan(model.eval(), device="cpu", precision="fp32", stride=32)
     return evaluate(plan, dataset, VALID)
+
+
+@contextmanager
+def before_each_step(act: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
+    """Calls ``act`` before every optimiser step of a training in this process."""
+    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: act(optimiser))
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -176,21 +176,30 @@ def test_accumulated_batches_are_one_step_on_their_mean(dataset):
         model = new_model(norm="weight")
         optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
         probe = Plan(model, device="cpu", precision="fp32")
-        loss = train._step(model, optimiser, tensors, TrainConfig(clip=1e9), probe)
+        loss = train.take_step(model, optimiser, tensors, TrainConfig(clip=1e9), probe)
         gradients.append([loss, *(p.grad for p in model.parameters())])
     for apart, joined in zip(*gradients, strict=True):
         torch.testing.assert_close(apart, joined, rtol=1e-3, atol=1e-6)
 
 
-def test_a_step_draws_its_own_batches(dataset, monkeypatch):
-    drawn, steps = [], []
-    batch = TileSampler.batch
-    monkeypatch.setattr(TileSampler, "batch", lambda s, i: drawn.append(i) or batch(s, i))
-    step = train._step
-    monkeypatch.setattr(train, "_step", lambda *a: steps.append(len(a[2])) or step(*a))
-    config = TrainConfig(**SHORT | dict(steps=4, epoch_steps=2, accumulate=3))
-    fit(new_model(), dataset, TRAIN, VALID, config, "cpu", progress=False)
-    assert steps == [3] * 4 and drawn[16:] == list(range(12)), "16 were for the label rates"
+def test_a_step_draws_its_own_batches(dataset):
+    """A training is its steps, one by one, each on the batches that follow those before."""
+    config = TrainConfig(**SHORT | dict(steps=4, epoch_steps=4, accumulate=3))
+    whole = new_model()
+    fit(whole, dataset, TRAIN, VALID, config, "cpu", progress=False)
+    by_hand = new_model()
+    sampler = TileSampler(dataset, TRAIN, by_hand.receptive_field, config, 12)
+    by_hand.set_label_rates(train.label_rates(sampler))
+    optimiser = train.make_optimiser(by_hand, config, torch.device("cpu"))
+    probe = Plan(by_hand, device="cpu", precision="fp32")
+    for step in range(4):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * train.learning_rate_at(step, config)
+        batches = [sampler.batch(3 * step + i) for i in range(3)]
+        tensors = [[x if x is None else torch.from_numpy(x) for x in batch] for batch in batches]
+        train.take_step(by_hand, optimiser, tensors, config, probe)
+    for name, weight in by_hand.state_dict().items():
+        torch.testing.assert_close(whole.state_dict()[name], weight, rtol=0, atol=0)
 
 
 # averaged weights
@@ -218,26 +227,22 @@ def test_the_average_is_the_decayed_sum(norm):
     assert not any(p.requires_grad for p in average.model.parameters())
 
 
-def test_the_averaged_model_is_validated_and_kept(dataset, monkeypatch):
-    states = []
-    update = WeightAverage.update
+def test_the_averaged_model_is_validated_and_kept(dataset):
+    model, seen, raw = new_model(), [], []
 
-    def spy(self, model):
-        update(self, model)
-        states.append({k: v.clone() for k, v in self.model.state_dict().items()})
+    def judge(judged, epoch, is_best):
+        state = {name: tensor.clone() for name, tensor in judged.state_dict().items()}
+        raw.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        seen.append((score(judged, dataset).macro("ap"), state))
 
-    monkeypatch.setattr(WeightAverage, "update", spy)
-    model, judged = new_model(), []
     config = TrainConfig(**SHORT | dict(ema=0.9, learning_rate=0.02))
-    epochs = fit(
-        model, dataset, TRAIN, VALID, config, "cpu",
-        lambda model, epoch, is_best: judged.append(score(model, dataset).macro("ap")),
-        progress=False,
-    )  # fmt: skip
+    epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", judge, progress=False)
     aps = [epoch.scores.macro("ap") for epoch in epochs]
-    assert judged == pytest.approx(aps) and len(states) == 6
-    best = states[epochs[int(np.argmax(aps))].step - 1]
+    assert [ap for ap, _ in seen] == pytest.approx(aps) and len(seen) == 2
+    best = seen[int(np.argmax(aps))][1]
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
+    for (_, averaged), last in zip(seen, raw, strict=True):
+        assert not torch.equal(averaged["head.weight"], last["head.weight"])
     assert all(p.requires_grad for p in model.parameters())
 
 
@@ -299,14 +304,14 @@ def test_a_share_of_tiles_lies_over_hard_places(dataset):
     np.testing.assert_array_equal(sampler.batch(0).codes, before)
 
 
-def test_hard_places_come_from_the_epoch_before(dataset, monkeypatch):
-    seeds = []
-    monkeypatch.setattr(
-        train, "find_hard", lambda *a: seeds.append(a[-1]) or find_hard(*a, scanned=1)
-    )
-    config = TrainConfig(**SHORT | dict(hard=0.3, enriched=0.5))
-    fit(new_model(), dataset, TRAIN, VALID, config, "cpu", progress=False)
-    assert seeds == [[0, 1, 1]], "once, between the two epochs"
+def test_hard_places_come_from_the_epoch_before(dataset):
+    """The first epoch has none yet; what they are worth shows from the second on."""
+    losses = {}
+    for share in (0.0, 0.3):
+        config = TrainConfig(**SHORT | dict(hard=share, enriched=0.5))
+        epochs = fit(new_model(), dataset, TRAIN, VALID, config, "cpu", progress=False)
+        losses[share] = [epoch.loss for epoch in epochs]
+    assert losses[0.0][0] == losses[0.3][0] and losses[0.0][1] != losses[0.3][1]
 
 
 # all of them train

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.cli import QUICK, data_words, fails, refused
 from support.scan import files_in
-from support.train import SHORT, TRAIN, VALID, new_model
+from support.train import SHORT, TRAIN, VALID, before_each_step, new_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.train import checkpoint
@@ -35,16 +35,14 @@ class Killed(BaseException):
 def trained(dataset, saved, config, stop_after=None, **shape):
     """State and epochs of a training; one that is killed after so many optimiser steps is None."""
     model = new_model(2, dropout=0.2, **shape)
-    step, taken = train._step, []
+    taken = []
 
-    def killed(*args):
+    def killed(_):
         if len(taken) == stop_after:
             raise Killed
         taken.append(1)
-        return step(*args)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_step", killed)
+    with before_each_step(killed):
         try:
             epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", None, False, saved)
         except Killed:
@@ -151,7 +149,9 @@ def test_another_backend_is_said(dataset, tmp_path, monkeypatch, caplog):
     assert "goes on on cuda reference bf16: the weights will differ" in caplog.text
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_checkpoint_before(dataset, tmp_path, monkeypatch):
+    training = Training(new_model(), dataset, TRAIN, VALID, TrainConfig(**SHORT), "cpu")
+    training.best_state = new_model().state_dict()
     path = tmp_path / "s"
     path.write_bytes(b"before")
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TcnfastError, match=r"s: cannot be written \(No space left on device\)"):
-        checkpoint._replace(path, b"after")
+        checkpoint.save(path, training)
     assert files_in(tmp_path) == {"s": b"before"}
 
 

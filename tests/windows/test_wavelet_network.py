@@ -125,7 +125,7 @@ def test_a_random_start_knows_its_colours_and_passes_on_what_is_normalised(caplo
     model.start(windows, 0)
     assert "random weights" in caplog.text and "stay random unless" in caplog.text
     codes = torch.from_numpy(windows.codes)
-    moduli = model._moduli(codes)
+    moduli = model.moduli(codes)
     low, high = model.colour_range.tolist()
     assert low == 0 and (moduli < high).float().mean() == pytest.approx(0.999, abs=1e-4)
     seen = []
