@@ -126,8 +126,9 @@ class VariantFile:
         if not self.is_vcf:
             self._order = (0, 1, 4 if columns.count(b"\t") == 4 else None, 2, 3)
 
-    def chunks(self, alleles: int = CHUNK_ALLELES) -> Iterator[Chunk]:
-        """Chunks of about ``alleles`` alleles, in file order, once."""
+    def chunks(self, alleles: int | None = None) -> Iterator[Chunk]:
+        """Chunks of about ``alleles`` alleles, by default CHUNK_ALLELES, in file order, once."""
+        alleles = alleles or CHUNK_ALLELES
         chunk = Chunk(first_line=len(self.header) + 1)
         for number, line in enumerate(self._records, len(self.header) + 1):
             self._take(chunk, number, line)

@@ -1,6 +1,7 @@
 """``tcnfast scan`` where the world changes under it: inputs, and the process that writes calls."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from support.scan import FP32, TRACKS, files_in, partial, run_record_of, small_g
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import RunFolder
-from tcnfast.scan import ScanOptions, inputs, narrowpeak, pipeline, scan_genome
-from tcnfast.scan.child import Child
+from tcnfast.scan import ScanOptions, inputs, pipeline, scan_genome
 from tcnfast.scan.inputs import InputFiles
 from tcnfast.scan.narrowpeak import PeakFiles, PeakProcess
 from tcnfast.scan.peaks import RUN
@@ -196,15 +196,21 @@ def test_a_failure_in_the_process_is_raised_here(tmp_path):
     files.close()
 
 
+def processes_below():
+    """Those that this one started and that have not ended."""
+    return {
+        int(p) for x in Path("/proc/self/task").glob("*/children") for p in x.read_text().split()
+    }
+
+
 @pytest.mark.parametrize("moment", ["add", "finish"])
-def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, monkeypatch, moment):
-    started = []
-    monkeypatch.setattr(narrowpeak, "Child", lambda *x: started.append(Child(*x)) or started[0])
+def test_a_killed_process_is_an_error_that_says_what_it_was(tmp_path, moment):
+    before = processes_below()
     form, contigs = two_contigs(tmp_path)
     files = PeakProcess(*form)
-    (child,) = started
-    child.process.kill()
-    child.process.wait()
+    (pid,) = processes_below() - before
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(TcnfastError, match=r"narrowPeak files: its process was killed \(SIGKILL"):
         files.add(*contigs[0]) if moment == "add" else files.finish()
     files.close()

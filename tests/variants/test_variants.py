@@ -12,7 +12,6 @@ from support.variant import random_alleles
 from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
-from tcnfast.variants.records import VariantFile
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -81,7 +80,6 @@ def test_chunks_change_no_byte(score, letters, monkeypatch):
     found = rows_of(random_alleles(letters, 50))
     _, whole = score(found, "whole")
     monkeypatch.setattr(records, "CHUNK_ALLELES", 7)
-    monkeypatch.setattr(VariantFile.chunks, "__defaults__", (7,))
     _, chunked = score(found, "chunked")
     assert files_in(whole) == files_in(chunked)
 
@@ -328,7 +326,7 @@ def test_parquet(letters, fasta, saved, tmp_path):
 def test_a_killed_run_goes_on(score, letters, fasta, saved, tmp_path, monkeypatch):
     """The second chunk fails; with resume the first is not scored again, and no byte differs."""
     found = rows_of(random_alleles(letters, 30))
-    monkeypatch.setattr(VariantFile.chunks, "__defaults__", (10,))
+    monkeypatch.setattr(records, "CHUNK_ALLELES", 10)
     _, whole = score(found, "whole")
     path, scored = vcf(tmp_path / "v.vcf", found), []
     real = EffectScorer.__call__
