@@ -187,7 +187,7 @@ def test_a_short_list_may_hold_some_wrong_alleles(score, letters, caplog):
 
 
 def test_a_whole_genome_file_with_a_part_of_the_genome(score, letters, monkeypatch, caplog):
-    monkeypatch.setattr(VariantFile.chunks, "__defaults__", (7,))
+    monkeypatch.setattr(records, "CHUNK_ALLELES", 7)
     found = rows_of(random_alleles(letters, 9))
     others = [(f"chr{name}", 5, "A", "C") for name in [*range(5, 23), "X"]]
     with caplog.at_level("WARNING"):
