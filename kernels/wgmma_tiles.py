@@ -134,6 +134,12 @@ def share_bias(b, C: gl.constexpr):
 
 
 @gluon.jit
+def bias_of(bias, C: gl.constexpr):
+    """(1, C) beside results."""
+    return bias.load(gl.SliceLayout(0, result_layout(C)))[None, :]
+
+
+@gluon.jit
 def convolve(tiles, taps, bias, K: gl.constexpr):
     """relu(bias + sum of ``tiles[m] @ taps[m]``), float32 (64, C). All taps are under way at a
     time, and waited for once."""
@@ -141,6 +147,6 @@ def convolve(tiles, taps, bias, K: gl.constexpr):
     total = gl.zeros((64, C), gl.float32, layout=result_layout(C))
     for m in gl.static_range(K):
         total = warpgroup_mma(tiles[m], taps.index(m), total, use_acc=m > 0, is_async=True)
-    offset = bias.load(gl.SliceLayout(0, result_layout(C)))
+    offset = bias_of(bias, C)
     total = warpgroup_mma_wait(0, deps=(total,))
-    return relu(total + offset[None, :])
+    return relu(total + offset)

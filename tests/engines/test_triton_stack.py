@@ -10,7 +10,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import reference, triton_engine
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
-from tcnfast.engines.triton_layout import Layout, columns
+from tcnfast.engines.triton_layout import Layout, PairLayout, columns
 from tcnfast.engines.triton_wgmma import why_not_in_registers
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
@@ -194,6 +194,12 @@ def test_which_blocks_keep_their_tiles_in_registers(monkeypatch, channels, k, pr
         monkeypatch.setattr(triton_engine, "IN_REGISTERS", False)
         kind = triton_engine.kind_of(block, Layout(channels), precision, chip)
         assert kind is triton_engine.FusedBlock
+
+
+@pytest.mark.parametrize("channels, k, most", [(64, 3, 3), (32, 3, 7), (64, 4, 3), (32, 8, 7)])
+def test_which_pairs_of_channels_keep_their_tiles_in_registers(channels, k, most):
+    reason = why_not_in_registers(k, PairLayout(channels), "bf16", True)
+    assert (reason is None) == (k <= most)
 
 
 @pytest.mark.parametrize("channels", [16, 32, 64, 128])

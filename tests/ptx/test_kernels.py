@@ -89,6 +89,8 @@ def test_kernels_as_another_triton_compiles_them_are_right(other_worker, kind, r
 BARRIER, FENCE = r"bar\.sync[^;]*;", r"fence\.proxy[^;]*;"
 UNMASKED_LOAD, UNMASKED_STORE = (rf"@%p\d+ ({access}\.global)" for access in ("ld", "st"))
 SWIZZLE = r"xor\.b32 "
+ADDED = r"add(?=[.\w]*\.bf16)"
+NO_WAIT = "wgmma.wait_group.sync.aligned 1"
 BOUND = r"setp\.lt\.s64"
 READY = r"wgmma\.fence[^;]*;"
 ALL_READY = rf"(?s){READY}(.*?){READY}(.*?){READY}"  # of the three taps of a convolution
@@ -104,7 +106,7 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
         ("sm_80", "block", BARRIER, "", 0, "race: write after read"),
         ("sm_80", "block", BARRIER, "", 1, "race: read after write"),
         ("sm_90", "block", FENCE, "", 1, "without fence.proxy.async"),
-        ("sm_90", "block", WAIT, r"wgmma.wait_group.sync.aligned 1", -1, "a wgmma under way"),
+        ("sm_90", "block", WAIT, NO_WAIT, -1, "a wgmma under way"),
         ("sm_90", "block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
         ("sm_80", "block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
         ("sm_90", "block", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
@@ -114,19 +116,25 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
         ("sm_80", "block", SWIZZLE, "or.b32 ", 0, "out["),
         ("sm_90", "wgmma_block", BARRIER, "", -1, "race: read after write"),
         ("sm_90", "wgmma_block", FENCE, "", -1, "without fence.proxy.async"),
-        ("sm_90", "wgmma_block", WAIT, r"wgmma.wait_group.sync.aligned 1", 0, "a wgmma under way"),
-        ("sm_90", "wgmma_block", WAIT, r"wgmma.wait_group.sync.aligned 1", -1, "a wgmma under way"),
+        ("sm_90", "wgmma_block", WAIT, NO_WAIT, 0, "a wgmma under way"),
+        ("sm_90", "wgmma_block", WAIT, NO_WAIT, -1, "a wgmma under way"),
         ("sm_90", "wgmma_block", ALL_READY, r"\1\2", 1, "changed since wgmma.fence"),
         ("sm_90", "wgmma_block", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
         ("sm_90", "wgmma_block", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
         ("sm_90", "wgmma_block", BOUND, "setp.le.s64", 2, "outside of every tensor"),
+        ("sm_90", "wgmma_halved_block", BARRIER, "", -1, "race: read after write"),
+        ("sm_90", "wgmma_halved_block", FENCE, "", -1, "without fence.proxy.async"),
+        ("sm_90", "wgmma_halved_block", WAIT, NO_WAIT, -1, "a wgmma under way"),
+        ("sm_90", "wgmma_halved_block", ADDED, "sub", 0, "out["),
+        ("sm_90", "wgmma_halved_block", BOUND, "setp.le.s64", -1, "outside of every tensor"),
     ],
 )
 def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):
     planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=which)
+    kind = "symmetric_scores" if "halved" in kernel else "scores"
     result = worker(
-        "scores",
-        case=stack.TABLE[0],
+        kind,
+        case=TABLES[kind][0],
         precision="bf16",
         target=target,
         planted=planted,
