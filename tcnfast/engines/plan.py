@@ -90,6 +90,8 @@ class Plan:
         backend: str = "auto",
         strand: str = "+",
     ) -> None:
+        if not hasattr(model, "members"):
+            raise TcnfastError(f"plan of {model!r}: give a model, as tcnfast.load_model gives one")
         if strand not in STRANDS:
             raise TcnfastError(f"strand {strand!r}: must be one of {', '.join(STRANDS)}")
         self.labels = list(model.labels)
@@ -116,6 +118,8 @@ class Plan:
         """uint8 codes (T,) or (B, T) -> float32 logits ((T - RF) // stride + 1, labels), batched
         alike, on ``self.device``. Raises TcnfastError where T is under the receptive field, and
         for a code over 4 in host memory; one that lies on a GPU counts as N."""
+        if isinstance(codes, (str, bytes)):
+            raise TcnfastError("plan input: give codes, tcnfast.encode(sequence)")
         if isinstance(codes, np.ndarray):
             # tensors know neither read-only memory nor negative strides
             codes = torch.from_numpy(np.require(codes, requirements=["C", "W"]))

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -155,9 +156,10 @@ class TCN(Labelled):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(N, labels)`` of the window around base ``L // 2``.
 
-        ``x`` is cropped, or filled with N, evenly to the receptive field.
+        ``x``: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array. It is
+        cropped, or filled with N, evenly to the receptive field.
         """
-        rf = self.receptive_field
+        x, rf = self._on_its_device(x), self.receptive_field
         start = x.shape[-1] // 2 - rf // 2
         x = x[..., max(0, start) : max(0, start) + rf]
         left = max(0, -start)
@@ -171,7 +173,7 @@ class TCN(Labelled):
 
         Raises TcnfastError where L is under the receptive field or stride is no power of two.
         """
-        grid = self.config.grid(stride)
+        x, grid = self._on_its_device(x), self.config.grid(stride)
         if x.shape[-1] < self.receptive_field:
             raise TcnfastError(
                 f"dense: {x.shape[-1]} bases are under the receptive field of "
@@ -184,6 +186,10 @@ class TCN(Labelled):
             h = block(h, block_grid)
         features = h[..., :: grid.sample].squeeze(2).transpose(1, 2)
         return self.head(features).transpose(1, 2)
+
+    def _on_its_device(self, x: Tensor | np.ndarray) -> Tensor:
+        """A numpy array as a tensor beside the weights; a tensor as it is."""
+        return torch.as_tensor(x, device=self.head.bias.device) if isinstance(x, np.ndarray) else x
 
     def folded(self) -> reference.StackWeights:
         """The weights with norms folded into the convolutions, in the model's dtype."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numerics import assert_close
+from support.models import random_model
 from truth import DTYPES, in_precision, truth
 
 from tcnfast.base.errors import TcnfastError
@@ -242,3 +243,10 @@ def test_every_reason_is_given(stubs, make_model, monkeypatch):
     monkeypatch.setattr(backends, "SCAN", backends.Task("scan", ways))
     with pytest.raises(TcnfastError, match="a cannot run: it rains; backend b cannot run: it snow"):
         Plan(make_model(), device="cpu")
+
+
+def test_what_is_no_model_and_no_codes_says_what_to_give():
+    with pytest.raises(TcnfastError, match="plan of 'encode-v1': give a model, as tcnfast.load_mo"):
+        Plan("encode-v1")
+    with pytest.raises(TcnfastError, match="plan input: give codes, tcnfast.encode"):
+        Plan(random_model(), device="cpu")("ACGT" * 100)

@@ -2,10 +2,14 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from support.models import random_model
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
+from tcnfast.model.ensemble import Ensemble
 from tcnfast.model.tcn import TCN, TCNConfig
 
 N = 4
@@ -273,3 +277,12 @@ def test_config_defaults_are_the_design():
     assert config.labels == ["a"] and config.first_kernel == config.kernel_size == 3
     assert config.receptive_field == 1021
     assert TCNConfig(labels=["a"], first_kernel=15).receptive_field == 1033
+
+
+def test_numpy_is_taken_where_tensors_are():
+    model = random_model().eval()
+    codes = np.random.default_rng(0).integers(0, 5, (2, 200), np.uint8)
+    for call in (model, model.dense, Ensemble([model, model])):
+        want = call(torch.from_numpy(codes))
+        torch.testing.assert_close(call(codes), want)
+        torch.testing.assert_close(call(tcnfast.one_hot(codes)), want)
