@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..base import run_record
+from ..base.disk import new_array
 from ..base.file_names import file_names
 from ..base.options import Run, chosen_labels
 from ..base.progress import Progress
@@ -168,9 +169,9 @@ class AttributeJob:
     def _run_group(self, labels: list[str], bar: Progress, started: float) -> None:
         sites, width = self.sites[labels[0]], self.explainer.receptive_field
         n = len(sites)
-        codes = _on_disk(self.parts / "codes.npy", np.uint8, (n, width))
+        codes = new_array(self.parts / "codes.npy", np.uint8, (n, width))
         paths = [self.parts / f"{self.names[label]}.npy" for label in labels]
-        stores = [_on_disk(path, np.float32, (n, 4, width)) for path in paths]
+        stores = [new_array(path, np.float32, (n, 4, width)) for path in paths]
         logits, gaps = np.empty((2, n, len(labels)), np.float32)
         wanted = [self.explainer.labels.index(label) for label in labels]
         batch = self.explainer.batch
@@ -212,10 +213,6 @@ class AttributeJob:
         temporary = self._rows(label).with_suffix(".tmp")
         temporary.write_text("".join(lines))
         temporary.rename(self._rows(label))
-
-
-def _on_disk(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
 def _rate(bar: Progress, started: float) -> str:

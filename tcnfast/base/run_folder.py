@@ -21,13 +21,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
+from .disk import FULL, named
 from .errors import TcnfastError
 from .input_files import open_input
 from .options import Run, setting
+from .tables import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ RECORD = "run.json"  # in every finished output folder
 KEY = "key.json"  # in every unfinished one: what the result depends on
 PARTIAL = ".partial"  # name, or end of the name, of an unfinished one
 LOCK = "lock"
+_TRIES = 100  # to lock a folder that other runs make and delete
 
 
 class RunFolder:
@@ -76,23 +80,29 @@ class RunFolder:
         if run.resume and not resumable:
             raise TcnfastError(f"{setting('resume')}: tcnfast {command} cannot be resumed")
         inside = self.path.is_dir() and _is_vacant(self.path) or os.path.ismount(self.path)
-        beside = self.path.with_name(self.path.name + PARTIAL)
-        self.work = self.path / PARTIAL if inside else beside
+        places = self.path.with_name(self.path.name + PARTIAL), self.path / PARTIAL
+        self.work, elsewhere = reversed(places) if inside else places
         self._check_existing()
         if self.complete:
             return
-        left_over = self._look_at_work()
+        self._check_nobody_writes(elsewhere)
+        if self.work.exists() and not (self.work / LOCK).exists():
+            self._left_over()  # refuses what is not ours before a lock is put there
         self._take_lock()
+        left_over = True
         try:
+            left_over = self._left_over()
+            self._check_existing()  # again: another run may have ended until the lock was ours
+            if self.complete:
+                self._let_go(clear=not left_over)
+                return
             if left_over:
                 self._check_unfinished()
             if not (self.work / KEY).exists():
                 self._write_key({"command": command} if callable(key) else self._key)
-        except BaseException:
-            if not left_over:
-                shutil.rmtree(self.work, ignore_errors=True)
-            self._lock.close()
-            raise
+        except BaseException as error:
+            self._let_go(clear=not left_over)
+            raise self._explained(error) from None
 
     # what is known of the run
 
@@ -142,9 +152,10 @@ class RunFolder:
             raise TcnfastError(f"{self.path}: is the result of another run; {self._mend}")
         self.complete = True
 
-    def _look_at_work(self) -> bool:
+    def _left_over(self) -> bool:
         """Whether an unfinished run of ours left something."""
-        entries = set(os.listdir(self.work)) - {LOCK} if self.work.is_dir() else set()
+        entries = _names(self.work) if self.work.is_dir() else set()
+        entries -= {LOCK, f"{KEY}.tmp"}  # a disk that was full at the very start leaves the latter
         if (self.work.exists() and not self.work.is_dir()) or (entries and KEY not in entries):
             raise TcnfastError(
                 f"{self.work}: is in the way and is no unfinished output of tcnfast; move it"
@@ -152,24 +163,65 @@ class RunFolder:
         return bool(entries)
 
     def _take_lock(self) -> None:
+        """Lock the work. The system lets go of the lock when its process ends, however it does."""
+        path, tries = self.work / LOCK, 0
+        while True:
+            try:
+                self.work.mkdir(parents=True, exist_ok=True)
+                self._lock = open(path, "a+")
+            except OSError as error:
+                tries += 1
+                if isinstance(error, FileNotFoundError) and tries < _TRIES:
+                    continue  # another run ended between the two lines
+                raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
+            if not _locked(self._lock):
+                self._refuse(self._lock)
+            if _is_open_file(path, self._lock):
+                break
+            self._lock.close()  # another run ended, and took the file with it
+        with suppress(OSError):  # on a full disk nobody is told who writes
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()}\n")
+            self._lock.flush()
+
+    def _check_nobody_writes(self, work: Path) -> None:
+        """Raise TcnfastError where another run works in the other of the two places."""
+        with suppress(FileNotFoundError, NotADirectoryError), open(work / LOCK) as lock:
+            if not _locked(lock):
+                self._refuse(lock)
+
+    def _refuse(self, lock: TextIO) -> NoReturn:
+        with lock:
+            lock.seek(0)
+            writer = lock.read().strip() or "unknown"
+        raise TcnfastError(
+            f"{self.path}: another run is writing to it (process {writer}); wait for it, or "
+            f"choose another {setting('out')}"
+        )
+
+    def _let_go(self, clear: bool) -> None:
+        """Unlock the work; with ``clear`` it is deleted before."""
         try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.work / LOCK, "a+")
-        except OSError as error:
-            raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            writer = self._lock.read().strip() or "unknown"
+            if clear:
+                with suppress(OSError):
+                    self._empty_work()
+                    (self.work / LOCK).unlink()
+                    self.work.rmdir()  # fails where another run has begun there
+        finally:
             self._lock.close()
-            raise TcnfastError(
-                f"{self.path}: another run is writing to it (process {writer}); wait for it, or "
-                f"choose another {setting('out')}"
-            ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+            self._lock = None
+
+    def _empty_work(self) -> None:
+        """Delete all but the lock; the key last, for without it the rest is not known as ours."""
+        for entry in sorted(self.work.iterdir(), key=lambda entry: entry.name == KEY):
+            if entry.name != LOCK:
+                _remove(entry)
+
+    def _explained(self, error: BaseException) -> BaseException:
+        """The error; of a full disk that names no file: with the place, and what is free there."""
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            return named(error, self.work)
+        return error
 
     def _check_unfinished(self) -> None:
         if not (self._run.force or self._run.resume):
@@ -179,9 +231,7 @@ class RunFolder:
                 f"{setting('force', True)} to begin anew"
             )
         if self._run.force or not self.settled:
-            for entry in self.work.iterdir():
-                if entry.name != LOCK:
-                    _remove(entry)
+            self._empty_work()
         elif read_json(self.work / KEY) != self._key:
             raise TcnfastError(
                 f"{self.work}: was left by a run with other inputs or settings; {self._mend}"
@@ -192,9 +242,7 @@ class RunFolder:
         return f"choose another {setting('out')}, or {setting('force', True)} to begin anew"
 
     def _write_key(self, key: dict) -> None:
-        temporary = self.work / f"{KEY}.tmp"
-        temporary.write_text(json.dumps(key, indent=2) + "\n")
-        temporary.rename(self.work / KEY)
+        replace_file(self.work / KEY, (json.dumps(key, indent=2) + "\n").encode())
 
     # during and after it
 
@@ -225,7 +273,7 @@ class RunFolder:
                 self.path.rename(self.work / "replaced")
             result.rename(self.path)
         self._published = True
-        shutil.rmtree(self.work, ignore_errors=True)
+        self._let_go(clear=True)
         return self.path
 
     def __enter__(self) -> RunFolder:
@@ -233,14 +281,13 @@ class RunFolder:
             log.info("%s is complete already", self.path)
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, *_: object) -> None:
         if self._lock is None:
             return
-        try:
-            if not self._published:
-                self._keep_or_discard()
-        finally:
-            self._lock.close()
+        explained = self._explained(error)
+        self._keep_or_discard()
+        if explained is not error:
+            raise explained from None
 
     def _keep_or_discard(self) -> None:
         kept = self.resumable and self._worth_keeping()
@@ -252,13 +299,37 @@ class RunFolder:
         if kept:
             words = "%s: what is finished is kept in %s; go on with %s"
             log.warning(words, self.command, self.work, setting("resume", True))
-        else:
-            shutil.rmtree(self.work, ignore_errors=True)
+        self._let_go(clear=not kept)
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether an open file could be locked, or is by us."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_open_file(path: Path, file: TextIO) -> bool:
+    """Whether the path still leads to an open file."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _is_vacant(folder: Path) -> bool:
     """Whether nothing lies in a folder, but what an unfinished run left."""
-    return all(entry.name in (PARTIAL, "lost+found") for entry in folder.iterdir())
+    return _names(folder) <= {PARTIAL, "lost+found"}
+
+
+def _names(folder: Path) -> set[str]:
+    """What lies in a folder; nothing where another run has just moved it away."""
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
 
 
 def _fill(folder: Path, result: Path) -> None:

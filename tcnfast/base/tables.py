@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .disk import named
 from .errors import TcnfastError
 from .input_files import open_input, read_input_text
 
@@ -131,4 +132,5 @@ def replace_file(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TcnfastError(f"{path}: cannot be written ({error.strerror})") from None
+        words = named(error, path, len(data)).strerror
+        raise TcnfastError(f"{path}: cannot be written ({words})") from None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import new_array
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..base.tables import read_description
@@ -227,7 +228,7 @@ def _write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
     """Write codes.npy of these contigs of a Genome; returns where each begins."""
     sizes = [genome.sizes[chrom] for chrom in chroms]
     firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()
-    out = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.uint8, (firsts[-1],))
+    out = new_array(folder / "codes.npy", np.uint8, (firsts[-1],))
     for chrom, first, size in zip(chroms, firsts, sizes, strict=False):
         out[first : first + size] = genome.codes(chrom)
     out.flush()

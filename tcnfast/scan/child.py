@@ -20,7 +20,17 @@ from multiprocessing.connection import Connection
 
 from ..base.errors import TcnfastError
 
-START = "import sys; sys.path[:] = {path!r}; from {module} import main; main({socket})"
+# before anything is imported a thread waits for the end of the socket, which is that of the parent:
+# imports, and a child that computes, do not look at the socket for long
+START = """
+import os, select, sys, threading
+watched = select.poll()
+watched.register({socket}, 0)  # for the end alone
+threading.Thread(target=lambda: (watched.poll(), os._exit(1)), daemon=True).start()
+sys.path[:] = {path!r}
+from {module} import main
+main({socket})
+"""
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # else numpy starts as many as there are cores
 
 

@@ -81,6 +81,9 @@ class PeakFiles:
         self._counts.append(counts)
         self.seconds += time.perf_counter() - started
 
+    def check(self) -> None:
+        """Raise what went wrong meanwhile."""
+
     def finish(self) -> np.ndarray:
         """Calls and their bases, int64 (labels, contigs, 2)."""
         return np.stack(self._counts, 1)
@@ -99,9 +102,12 @@ class PeakProcess:
         self._child.send((files, options))
 
     def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
+        self.check()
+        self._child.send((chrom, size, list(shards)))
+
+    def check(self) -> None:
         if self._child.connection.poll():
             self._child.receive()
-        self._child.send((chrom, size, list(shards)))
 
     def finish(self) -> np.ndarray:
         self._child.send(None)

@@ -290,12 +290,16 @@ def run_stretches(
                 job.settle(folder)
                 queue.finished(stretch)
 
+            def report(bases: int, chrom: str) -> None:
+                peaks.check()  # nothing is scanned for a writer that is gone
+                bar.update(bases, chrom)
+
             spec = job.spec(folder.work)
             if pipeline is not None:
-                scan_stretches(pipeline, spec, todo, bar.update, finished)
+                scan_stretches(pipeline, spec, todo, report, finished)
             else:
                 starts, runs = _starts(job, spec), job.runs
-                scan_on_devices(starts, runs, todo, bar.update, finished, stages)
+                scan_on_devices(starts, runs, todo, report, finished, stages)
         counts = peaks.finish()
         stages.add("write", peaks.seconds)
         return counts

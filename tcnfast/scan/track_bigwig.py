@@ -16,6 +16,7 @@ from threading import Event
 
 import numpy as np
 
+from ..base.disk import hold as _hold
 from .child import ONE_THREAD, Child, Parent, serve
 
 # what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
@@ -136,22 +137,6 @@ def _most_bytes(n_intervals: int, sizes: dict[str, int], stride: int) -> int:
     contig_bytes = CONTIG_BYTES + max(map(len, sizes), default=0)
     body = INTERVAL_BYTES * n_intervals + BIN_BYTES * int(bins) + contig_bytes * len(sizes)
     return 2**16 + body
-
-
-def _hold(path: str, n_bytes: int, mode: str) -> None:
-    """Make a file so long, with room on the disk."""
-    try:
-        with open(path, mode) as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-                # a disk that cannot promise room can be filled
-                for at in range(0, n_bytes, 2**20):
-                    file.write(bytes(min(2**20, n_bytes - at)))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _trim(path: str) -> None:

@@ -23,7 +23,7 @@ from .study_config import Cell, Study, Tuning
 log = logging.getLogger(__name__)
 
 TUNING, LEDGER = "tuning.csv", "tests.tsv"
-_TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch,cpu_seconds"
+_TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch"
 
 
 class StudyFolder:
@@ -53,7 +53,7 @@ class StudyFolder:
             records = self._try_rates(model.name, self.study.tuning)
             found[model.name] = max(records, key=lambda rate: _best_ap(records[rate]))
             rows += [
-                f"{model.name},{rate:g},{_best_ap(r):.4f},{r['best_epoch']},{r['cpu_seconds']:.0f}"
+                f"{model.name},{rate:g},{_best_ap(r):.4f},{r['best_epoch']}"
                 for rate, r in records.items()
             ]
             log.info("%s: learning rate %g", model.name, found[model.name])

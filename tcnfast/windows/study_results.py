@@ -28,15 +28,17 @@ from .window_set import WindowSet
 log = logging.getLogger(__name__)
 
 RESULTS, STATISTICS, CURVES = "results.csv", "statistics.csv", "curves.csv"
+TIMES = "times.csv"  # all that differs between two runs of one study
 ABOUT = "about.json"
 COLUMNS = {
     RESULTS: ("set", "model", "seed", "label", "metric", "value"),
     STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
     CURVES: ("set", "model", "recall", "precision"),
+    TIMES: ("set", "model", "seed", "label", "metric", "value"),
 }
 TEXTS = ("set", "model", "against", "seed", "label", "metric")
-COSTS = ("parameters", "train_windows", "cpu_seconds", "train_seconds", "step_cpu_seconds")
-COSTS += ("windows_per_cpu_second", "best_epoch")
+COSTS = ("parameters", "train_windows", "best_epoch")
+SECONDS = ("cpu_seconds", "train_seconds", "step_cpu_seconds", "windows_per_cpu_second")
 
 
 def write_validation(folder: StudyFolder) -> None:
@@ -48,6 +50,17 @@ def write_validation(folder: StudyFolder) -> None:
             valid = _part(folder, cell, VALID)
             rows += _cell_rows(folder, cell, valid, valid)
     write_rows(folder.folder / "validation.csv", COLUMNS[RESULTS], rows)
+    _write_times(folder)
+
+
+def _write_times(folder: StudyFolder) -> None:
+    """times.csv: seconds of each cell, apart from what is the same in every run."""
+    rows = []
+    for cell in folder.study.cells:
+        if (record := folder.job(cell).record()) is not None:
+            head = {"set": cell.set_name, "model": cell.model, "seed": cell.seed, "label": ""}
+            rows += [head | {"metric": name, "value": record[name]} for name in SECONDS]
+    write_rows(folder.folder / TIMES, COLUMNS[TIMES], rows)
 
 
 def write_results(folder: StudyFolder) -> None:
@@ -68,6 +81,7 @@ def write_results(folder: StudyFolder) -> None:
     write_rows(folder.folder / RESULTS, COLUMNS[RESULTS], results)
     write_rows(folder.folder / STATISTICS, COLUMNS[STATISTICS], statistics)
     write_rows(folder.folder / CURVES, COLUMNS[CURVES], curves)
+    _write_times(folder)
     _write_about(folder)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .statistics import METRICS, holm
-from .study_results import RESULTS, STATISTICS, read_rows
+from .study_results import RESULTS, STATISTICS, TIMES, read_rows
 
 WORDS = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}
 PARTS = ("train", "valid", "test")
@@ -23,6 +23,8 @@ class Results:
 
     def __init__(self, folder: str | Path) -> None:
         rows, self.statistics = (read_rows(Path(folder) / name) for name in (RESULTS, STATISTICS))
+        if (times := Path(folder) / TIMES).exists():  # older folders have them among the results
+            rows = pd.concat([rows, read_rows(times)], ignore_index=True)
         keys = ["set", "model", "label", "metric"]
         self.values: dict[tuple, list[float]] = rows.groupby(keys)["value"].agg(list).to_dict()
         self.sets = rows["set"].unique().tolist()

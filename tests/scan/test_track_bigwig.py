@@ -13,6 +13,7 @@ import pytest
 from full_disk import FullDisk
 from support.track import rounded, shard_of
 
+from tcnfast.base import disk
 from tcnfast.scan import track_bigwig, track_shards
 from tcnfast.scan.track_bigwig import Track, TrackReader, write_bigwig
 
@@ -176,7 +177,7 @@ def test_a_disk_that_cannot_hold_room_is_filled_with_zeros(tmp_path, monkeypatch
     monkeypatch.setattr(os, "posix_fallocate", cannot)
     assert bigwig(tmp_path, {"a": 640}, {"a": [1] * 20}).read_bytes() == want
     room = lambda *args: FullDisk(open(*args), 1000)  # noqa: E731
-    monkeypatch.setattr(track_bigwig, "open", room, raising=False)
+    monkeypatch.setattr(disk, "open", room, raising=False)
     with pytest.raises(OSError, match="No space left"):
         bigwig(tmp_path, {"a": 640}, {"a": [1] * 20})
 

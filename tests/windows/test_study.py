@@ -15,7 +15,7 @@ from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
 from tcnfast.windows.runner import LEDGER, StudyFolder
 from tcnfast.windows.study_config import Cell, read_study
-from tcnfast.windows.study_results import read_rows
+from tcnfast.windows.study_results import SECONDS, read_rows, write_results, write_validation
 from tcnfast.windows.study_tables import Results
 
 SIZES = {"train": 256, "valid": 160, "test": 200}
@@ -156,6 +156,29 @@ def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine):
     assert made() == new
 
 
+def test_time_is_told_in_a_file_of_its_own(mine):
+    """All other files of a study are the same when a part of it was trained again."""
+    out, make = mine
+    folder = make().tuned()
+    write_validation(folder)
+    names = ("validation.csv", "tuning.csv", "results.csv")
+    before = [(out / name).read_bytes() for name in names]
+    for path in out.rglob(RECORD):
+        record = json.loads(path.read_text())
+        for name in SECONDS:
+            record[name] = 12345.0
+        path.write_text(json.dumps(record))
+    folder = make().tuned()
+    write_validation(folder)
+    write_results(folder)
+    assert [(out / name).read_bytes() for name in names] == before
+    times = read_rows(out / "times.csv")
+    assert set(times["metric"]) == set(SECONDS) and set(times["value"]) == {12345.0}
+    cells = times.groupby(["set", "model", "seed"]).ngroups
+    assert cells == len(folder.study.cells)
+    assert Results(out).mean("many", "tcn", "", "cpu_seconds") == 12345.0
+
+
 def test_a_cell_of_other_settings_is_not_taken_for_this_one(mine):
     _, make = mine
     with pytest.raises(TcnfastError, match="0.001: was trained with another config; delete it"):
@@ -192,7 +215,7 @@ def test_nothing_is_tested_before_all_is_trained(mine):
 
 
 def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
-    names = ("results.csv", "statistics.csv", "curves.csv")
+    names = ("results.csv", "statistics.csv", "curves.csv", "times.csv")
     for name in names:
         shutil.copy(done / "out" / name, tmp_path / name)
     code, out, err = run("windows", "study", "--tables", tmp_path)

@@ -1,0 +1,59 @@
+"""Room on a disk, held before it is written to. Needs neither PyTorch nor numba."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors of a disk without room
+
+
+def hold(path: str | Path, n_bytes: int, mode: str = "wb") -> None:
+    """Make a file so long, with room on the disk. Raises OSError that tells how much is missing."""
+    try:
+        with open(path, mode) as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+                # a disk that cannot promise room can be filled
+                for at in range(0, n_bytes, 2**20):
+                    file.write(bytes(min(2**20, n_bytes - at)))
+    except OSError as error:
+        raise named(error, path, n_bytes) from None
+
+
+def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A new .npy file of zeros as a map to write to. Its room is held first: to write to a map of a
+    file with holes, on a full disk, kills the process (SIGBUS). Raises OSError as :func:`hold`."""
+    dtype, head = np.dtype(dtype), io.BytesIO()
+    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, about)
+    hold(path, head.tell() + dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
+    with open(path, "r+b") as file:
+        file.write(head.getvalue())
+    return np.lib.format.open_memmap(path, "r+")
+
+
+def named(error: OSError, path: str | Path, needed: int | None = None) -> OSError:
+    """The same error with the file, or folder, that it is about. Of a disk without room: with the
+    bytes that are free, and those that are ``needed``."""
+    words = error.strerror
+    if error.errno in FULL:
+        need = "" if needed is None else f"{needed:,} bytes are needed, "
+        words += f" ({need}{_free(path):,} bytes are free)"
+    return OSError(error.errno, words, str(path))
+
+
+def _free(path: str | Path) -> int:
+    """Bytes that may be written to the disk of a file or folder."""
+    place = Path(path).absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
