@@ -9,6 +9,7 @@ import numpy as np
 import pyBigWig
 
 from ..genome.codes import N
+from ..scan.track_bigwig import header_sizes
 from .attributions import Attributions, projected
 
 SEQLET_WINDOWS = 5_000  # windows that seqlets are called in together
@@ -20,6 +21,7 @@ def write_bigwig(path: Path, attributions: Attributions, sizes: Mapping[str, int
     overlap, their mean; no value at N and beyond a contig. Genome browsers draw it as letters
     ("dynseq")."""
     with pyBigWig.open(str(path), "w") as bigwig:
+        sizes = header_sizes(sizes)
         bigwig.addHeader(list(sizes.items()))
         for chrom in sizes:
             for start, values in _stretches(attributions, chrom, sizes[chrom]):

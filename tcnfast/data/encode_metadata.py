@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _NEEDED = (
 )
 
 
+_OLD_NAMES = {"Assembly": "File assembly"}  # what ENCODE called a column before
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """A row of the metadata that is not used."""
@@ -46,8 +50,10 @@ class _Row:
 
     @property
     def label(self) -> str:
-        """``TF@CELL``; the target ends in its species, as in CTCF-human."""
-        return f"{self['Experiment target'].rpartition('-')[0]}@{self['Biosample term name']}"
+        """``TF@CELL``; the target ends in its species, as in CTCF-human. Commas, as of the cell
+        "CD4-positive, alpha-beta T cell", are left out, for they separate labels."""
+        target, cell = self["Experiment target"].rpartition("-")[0], self["Biosample term name"]
+        return f"{target}@{cell}".replace(",", "")
 
 
 def read_encode(
@@ -93,6 +99,7 @@ def read_encode(
 def _rows(path: Path) -> list[_Row]:
     lines = read_tsv(path)
     names = [name.strip() for name in lines[0][1]] if lines else []
+    names = [_OLD_NAMES.get(x, x) if _OLD_NAMES.get(x) not in names else x for x in names]
     missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise TcnfastError(
@@ -152,9 +159,14 @@ def _rank(row: _Row) -> tuple:
         -OUTPUT_TYPES.index(row["Output type"]),
         len(replicates),
         row["File analysis status"] == "released",
-        row["File analysis title"],
+        _numbered(row["File analysis title"]),
         row["File accession"],
     )
+
+
+def _numbered(text: str) -> list[str | int]:
+    """What sorts a text by its numbers: version 1.10.0 comes after 1.9.0."""
+    return [int(x) if x.isdigit() else x for x in re.split("([0-9]+)", text)]
 
 
 def _file(folder: Path, accession: str) -> Path | None:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.file_names import check_labels
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import write_rows
@@ -45,6 +46,7 @@ def prepare_dataset(
             "split": {part: [list(r) for r in areas] for part, areas in regions.items()},
         }
         peaks = read_peaks(options, rows, opened.sizes)
+        check_labels(peaks.labels)
         dataset = _dataset(opened, peaks, options.blacklist, chroms, rule)
         record = write_arrays(folder.result, dataset, regions, chroms) | key
         record["split_source"] = split if split in SPLIT_NAMES else Path(split).name

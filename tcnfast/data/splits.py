@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, some
 from ..base.input_files import read_input_text
 from ..genome.genome import Region, match_chroms, parse_region
 
@@ -75,7 +75,9 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
     """Read ``{"train": [...], "valid": [...], "test": [...]}``.
 
     Entries are chromosome names or 1-based inclusive ``chr:start-end`` strings; the regions that
-    come back are 0-based half-open. Raises TcnfastError where parts are missing or overlap.
+    come back are 0-based half-open. Those on contigs that the genome lacks are left out with a
+    warning. Raises TcnfastError where parts are missing or overlap, where a part has no contig
+    left, and where the genome writes 20 for chr20, or chr20 for 20.
     """
     try:
         parts = json.loads(read_input_text(path))
@@ -94,7 +96,11 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
         or not all(isinstance(part, list) for part in parts.values())
     ):
         raise TcnfastError(f'{path}: must hold lists called "train", "valid" and "test"')
-    split = {part: [_region(text, sizes, path) for text in parts[part]] for part in SPLIT_PARTS}
+    named = {part: [_region(text, path) for text in parts[part]] for part in SPLIT_PARTS}
+    split = {part: _in_genome(named[part], sizes, path) for part in SPLIT_PARTS}
+    chroms = dict.fromkeys(region.chrom for part in SPLIT_PARTS for region in named[part])
+    if missing := [chrom for chrom in chroms if chrom not in sizes]:
+        log.warning("split %s: the genome lacks %s", path, some(missing))
     ordered = sorted((region, part) for part in SPLIT_PARTS for region in split[part])
     for (a, part_a), (b, part_b) in zip(ordered, ordered[1:], strict=False):
         if a.chrom == b.chrom and b.start < a.end:
@@ -102,17 +108,27 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
     return split
 
 
-def _region(text: str, sizes: dict[str, int], path: str | Path) -> Region:
+def _region(text: str, path: str | Path) -> Region:
     if not isinstance(text, str):
         raise TcnfastError(f'{path}: region {text!r} must be a string, as in "train": ["chr20"]')
     try:
-        region = parse_region(text)
+        return parse_region(text)
     except TcnfastError as error:
         raise TcnfastError(f"{path}: {error}") from None
-    match_chroms([region.chrom], sizes, str(path))
-    end = sizes[region.chrom] if region.end is None else region.end
-    if end > sizes[region.chrom]:
-        raise TcnfastError(
-            f"{path}: {text} ends beyond {region.chrom}, which has {sizes[region.chrom]} bases"
-        )
-    return Region(region.chrom, region.start, end)
+
+
+def _in_genome(regions: list[Region], sizes: dict[str, int], path: str | Path) -> list[Region]:
+    """The regions on contigs of the genome, with their ends."""
+    missing = [region.chrom for region in regions if region.chrom not in sizes]
+    renamed = [x for x in missing if f"chr{x}" in sizes or x.removeprefix("chr") in sizes]
+    match_chroms(missing if len(missing) == len(regions) else renamed, sizes, str(path))
+    kept = []
+    for chrom, start, end in regions:
+        size = sizes.get(chrom)
+        if size is not None and end is not None and end > size:
+            raise TcnfastError(
+                f"{path}: {chrom}:{start + 1}-{end} ends beyond {chrom}, which has {size} bases"
+            )
+        if size is not None:
+            kept.append(Region(chrom, start, size if end is None else end))
+    return kept

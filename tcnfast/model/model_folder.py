@@ -31,6 +31,7 @@ WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
     "labels.tsv",
     "thresholds.tsv",
 )
+LABELS_HASH = "labels_sha256"  # in config.json
 CARD, EPOCHS = "README.md", "train.tsv"
 
 
@@ -65,9 +66,13 @@ class ModelFolder:
         """Whether a folder looks like one of a model."""
         return (Path(folder) / CONFIG).exists()
 
-    @cached_property
+    @property
     def config(self) -> dict:
-        """config.json: the shape of a network, or those of the members of an ensemble."""
+        """Of config.json: the shape of a network, or those of the members of an ensemble."""
+        return {name: x for name, x in self._config.items() if name != LABELS_HASH}
+
+    @cached_property
+    def _config(self) -> dict:
         path = self.path / CONFIG
         try:
             config = json.loads(read_bytes(path))
@@ -89,6 +94,11 @@ class ModelFolder:
         for number, label in enumerate(labels, 2):
             if not label or label in labels[: number - 2]:
                 raise TcnfastError(f"{path}:{number}: label {label!r} is empty or there twice")
+        if self._config.get(LABELS_HASH) not in (None, labels_hash(labels)):  # older: None
+            raise TcnfastError(
+                f"{path}: its labels are not those, in their order, that the model was saved with "
+                f"({LABELS_HASH} of {CONFIG}); put the rows back, or fetch the folder again"
+            )
         return labels
 
     @cached_property
@@ -174,7 +184,8 @@ class ModelFolder:
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         replace_file(folder / WEIGHTS, save(contiguous))
-        text = json.dumps({"format": FORMAT, **config}, indent=2) + "\n"
+        bound = {"format": FORMAT, LABELS_HASH: labels_hash(labels)}
+        text = json.dumps(bound | config, indent=2) + "\n"
         replace_file(folder / CONFIG, text.encode())
         parts = [(label, *label.partition("@")) for label in labels]
         rows = ["label\ttf\tcell", *(f"{label}\t{tf}\t{cell}" for label, tf, _, cell in parts)]
@@ -186,6 +197,11 @@ class ModelFolder:
         write_calls(folder, calls)
         write_home(folder, home)
         return cls(folder)
+
+
+def labels_hash(labels: list[str]) -> str:
+    """SHA-256 that binds names to the outputs of a head: of the labels in their order."""
+    return hashlib.sha256("\n".join(labels).encode()).hexdigest()
 
 
 def _bundled_root():

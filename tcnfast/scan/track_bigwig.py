@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ NOTHING = 255  # the level of a step without a value; the others are places in V
 
 # more than libBigWig writes of random values and gaps (measured: 7.1, 19, 79)
 INTERVAL_BYTES, BIN_BYTES, CONTIG_BYTES = 9, 24, 160
+
+INDEX_BLOCK = 2**15 - 1  # contigs to a block of a bigWig's index of names
 
 # of shards for each process, 8 an interval: with less, starting them (0.2 s each) costs more than
 # they save
@@ -110,15 +112,16 @@ def write_bigwig(track: Track) -> None:
     """
     import pyBigWig  # here, for nothing else of a scan needs it
 
-    readers = [TrackReader(shards, track.labels) for shards in track.shards]
+    shards, sizes = dict(zip(track.sizes, track.shards, strict=True)), header_sizes(track.sizes)
+    readers = [TrackReader(shards[chrom], track.labels) for chrom in sizes]
     n_intervals = sum(reader.changes(track.label) for reader in readers)
     room = _most_bytes(n_intervals, track.sizes, track.stride)
     _hold(track.path, room, "wb")  # so that no full disk is met once libBigWig has begun
     try:
         with pyBigWig.open(track.path, "w") as bigwig:
             _hold(track.path, room, "r+b")  # as pyBigWig has emptied the file
-            bigwig.addHeader(list(track.sizes.items()))
-            for (chrom, size), reader in zip(track.sizes.items(), readers, strict=True):
+            bigwig.addHeader(list(sizes.items()))
+            for (chrom, size), reader in zip(sizes.items(), readers, strict=True):
                 for first, end, value in reader.runs(track.label):
                     if len(first):
                         start = (first * track.stride).astype(np.uint32)
@@ -127,6 +130,15 @@ def write_bigwig(track: Track) -> None:
     except SystemError:  # all that pyBigWig makes of libBigWig's errors
         raise _not_whole(track.path) from None
     _trim(track.path)
+
+
+def header_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Contigs and lengths in the order of a bigWig: as they are where its index is one block, else
+    by the bytes of their names. Of several blocks readers look into the one whose first name comes
+    before theirs (libBigWig keeps what order it is given)."""
+    if len(sizes) <= INDEX_BLOCK:
+        return dict(sizes)
+    return {name: sizes[name] for name in sorted(sizes, key=str.encode)}
 
 
 def _most_bytes(n_intervals: int, sizes: dict[str, int], stride: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ..base.errors import TcnfastError
+from ..base.file_names import check_labels
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
 from ..base.talk import count
@@ -77,7 +78,10 @@ class _Job:
 
     @cached_property
     def _kept(self) -> tuple[Dataset, list[tuple[str, int]]]:
-        return self.source.dataset.drop_rare(self.source.split["train"], self.options.min_peaks)
+        dataset, train = self.source.dataset, self.source.split["train"]
+        kept, rare = dataset.drop_rare(train, self.options.min_peaks)
+        check_labels(kept.labels)
+        return kept, rare
 
     @cached_property
     def model(self) -> TCN:

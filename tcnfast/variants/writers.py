@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,11 @@ INFO = (
 WIDTH = 24  # bytes of a number at most, its separator too
 _TAB, _MINUS, _POINT = b"\t-."
 _N, _A = b"NA"
+_COLUMNS = b"#CHROM POS ID REF ALT QUAL FILTER INFO".split()
+_ALLELE_COLUMNS = 5  # of them, which every record has
+_OUR_KEYS = {name.encode() for name, *_ in INFO}
+_OUR_LINE = re.compile(b"##INFO=<ID=(" + b"|".join(sorted(_OUR_KEYS)) + b")[,>]")
+_NOT_SCORED = (".",) * 5, False
 _ESCAPES = str.maketrans({x: f"%{ord(x):02X}" for x in ":;=%,|\t\r\n "})
 
 
@@ -62,17 +68,16 @@ class VcfWriter:
             f'##INFO=<ID={name},Number={number},Type={type_},Description="tcnfast: {words}">'
             for name, number, type_, words in INFO
         ]
-        lines = [*header[:-1], *(line.encode() for line in own), header[-1]]
+        others = [line for line in header[:-1] if not _OUR_LINE.match(line)]
+        lines = [*others, *(line.encode() for line in own), _padded(header[-1], _COLUMNS)]
         self.head = b"".join(line + b"\n" for line in lines)
 
     def write_part(self, path: Path, chunk: Chunk, rows: Rows) -> None:
         told: dict[int, dict[bytes, tuple]] = {}
-        for allele, row in zip(rows.alleles, _head_rows(rows), strict=True):
-            told.setdefault(allele.record, {})[allele.alt] = row
-        lines = [
-            _annotated(line, told[index]) if index in told else line
-            for index, line in enumerate(chunk.lines)
-        ]
+        for index, (allele, row) in enumerate(zip(rows.alleles, _head_rows(rows), strict=True)):
+            info = _info(row, *(rows.named(index, call) for call in (1, -1)))
+            told.setdefault(allele.record, {})[allele.alt] = info
+        lines = [_annotated(line, told.get(index)) for index, line in enumerate(chunk.lines)]
         path.write_bytes(b"".join(line + b"\n" for line in lines))
 
     def join(self, parts: list[Path], out: Path) -> None:
@@ -127,36 +132,55 @@ def _head_rows(rows: Rows) -> list[tuple]:
             label = rows.labels[top[index]]
             effect = f"{rows.effect[index, top[index]]:.4f}"
             change = f"{rows.change[index, top[index]]:.4f}"
-        calls = [",".join(rows.named(index, call)) or "." for call in (1, -1)]
+        calls = [_listed(rows.named(index, call)) for call in (1, -1)]
         place = (allele.chrom, allele.pos + 1, allele.id, allele.ref.decode(), allele.alt.decode())
         match = "yes" if rows.matches[index] else "no"
         out.append((*place, allele.kind, match, label, effect, change, *calls))
     return out
 
 
-def _annotated(line: bytes, told: dict[bytes, tuple]) -> bytes:
-    """A VCF record with our INFO fields; one without an INFO column stays as it is."""
+def _listed(labels: Sequence[str]) -> str:
+    """Names in one column, with commas between them alone."""
+    return ",".join(label.replace(",", "%2C") for label in labels) or "."
+
+
+def _annotated(line: bytes, told: dict[bytes, tuple] | None) -> bytes:
+    """A VCF record with our INFO fields in place of older ones of ours; ``told``: those of its
+    alleles that were looked at, None where none was. Columns that it lacks up to INFO are added."""
     fields = line.split(b"\t")
-    if len(fields) < 8:
-        return line
-    alts = [told.get(alt.upper()) for alt in fields[4].split(b",")]
-    mismatch = any(row is not None and row[6] == "no" for row in alts)
-    columns = zip(*(_info(row) for row in alts), strict=True)
-    names = [name for name, number, *_ in INFO if number == "A"]
-    info = [f"{name}={','.join(values)}" for name, values in zip(names, columns, strict=True)]
-    info += ["TCN_REF_MISMATCH"] if mismatch else []
-    old = [] if fields[7] in (b".", b"") else [fields[7]]
-    fields[7] = b";".join([*old, ";".join(info).encode()])
+    if len(fields) < len(_COLUMNS):
+        if len(fields) < _ALLELE_COLUMNS:  # no record
+            return line
+        fields = _padded(line, [b"."] * len(_COLUMNS)).split(b"\t")
+    place = len(_COLUMNS) - 1
+    old = [x for x in fields[place].split(b";") if x.partition(b"=")[0] not in _OUR_KEYS]
+    info = [x for x in old if x not in (b".", b"")]
+    if told is not None:
+        found = [told.get(alt.upper(), _NOT_SCORED) for alt in fields[4].split(b",")]
+        names = [name for name, number, *_ in INFO if number == "A"]
+        columns = zip(*(values for values, _ in found), strict=True)
+        info += [_field(*x).encode() for x in zip(names, columns, strict=True)]
+        info += [b"TCN_REF_MISMATCH"] if any(mismatch for _, mismatch in found) else []
+    fields[place] = b";".join(info) or b"."
     return b"\t".join(fields)
 
 
-def _info(row: tuple | None) -> tuple[str, ...]:
-    """Values of one allele."""
-    if row is None or row[6] == "no":
-        return (".",) * 5
-    label, effect, change, gained, lost = row[7:]
-    calls = ["." if x == "." else "|".join(map(_escaped, x.split(","))) for x in (gained, lost)]
-    return _escaped(label), effect, change, *calls
+def _field(name: str, values: Sequence[str]) -> str:
+    return f"{name}={','.join(values)}"
+
+
+def _padded(line: bytes, columns: Sequence[bytes]) -> bytes:
+    """A line with the last of these columns where it has fewer."""
+    return b"\t".join([line, *columns[line.count(b"\t") + 1 :]])
+
+
+def _info(row: tuple, gained: Sequence[str], lost: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Values of one allele, and whether its REF is not in the genome; ``row`` of HEAD."""
+    if row[6] == "no":
+        return _NOT_SCORED[0], True
+    label, effect, change = row[7:10]
+    calls = ["|".join(map(_escaped, x)) or "." for x in (gained, lost)]
+    return (_escaped(label), effect, change, *calls), False
 
 
 def _escaped(text: str) -> str:

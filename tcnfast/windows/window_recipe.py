@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.file_names import check_labels
 from ..base.tables import read_object
 from .window_set import KINDS
 
@@ -57,6 +58,10 @@ class Recipe:
             twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
             if twice:
                 return f"{what} {twice!r} is listed twice"
+        try:
+            check_labels(self.labels)
+        except TcnfastError as error:
+            return str(error)
         for name, least in (("core", 1), ("merge", 0), ("min_peaks", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 return f"{name} {getattr(self, name)}: must be at least {least}"

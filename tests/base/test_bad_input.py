@@ -98,6 +98,18 @@ def rewrite(name, old, new):
     return damage
 
 
+def older(damage):
+    """The damage done to a folder whose labels are not yet bound to its head."""
+
+    def both(folder):
+        config = json.loads((folder / names.CONFIG).read_text())
+        del config[names.LABELS_HASH]
+        (folder / names.CONFIG).write_text(json.dumps(config))
+        damage(folder)
+
+    return both
+
+
 MODELS = {
     "no weights": (lambda f: (f / names.WEIGHTS).unlink(), "model.safetensors is missing"),
     "no config": (lambda f: (f / names.CONFIG).unlink(), "config.json is missing"),
@@ -124,8 +136,16 @@ MODELS = {
     ),
     "unknown field": (rewrite(names.CONFIG, '"blocks"', '"layers"'), "config.json: "),
     "bad field": (rewrite(names.CONFIG, '"blocks": 4', '"blocks": "4"'), "config.json: "),
-    "a label less": (rewrite(names.LABELS, "REST\tREST\t\n", ""), "model.safetensors: tensor head"),
-    "another label": (rewrite(names.LABELS, "REST\t", "RXRA\t"), "no threshold for label 'RXRA'"),
+    "a label less": (rewrite(names.LABELS, "REST\tREST\t\n", ""), "labels.tsv: its labels are not"),
+    "another label": (rewrite(names.LABELS, "REST\t", "RXRA\t"), "labels.tsv: its labels are not"),
+    "a label less in an older folder": (
+        older(rewrite(names.LABELS, "REST\tREST\t\n", "")),
+        "model.safetensors: tensor head",
+    ),
+    "another label in an older folder": (
+        older(rewrite(names.LABELS, "REST\t", "RXRA\t")),
+        "no threshold for label 'RXRA'",
+    ),
     "impossible threshold": (
         lambda f: (f / names.THRESHOLDS).write_text(
             "label\tthreshold\tprecision\trecall\tpositives\nREST\t1.5\t0\t0\t1\n"

@@ -181,3 +181,26 @@ def test_prepare_takes_metadata_and_says_what_it_left_out(run, lab):
     (lab.folder / "ENCFF001AAA.bed.gz").unlink()
     words = lab.words("-o", "other", "--encode", path, "-q")
     fails(run(*words), "none of its 3 rows can be used", "not downloaded")
+
+
+def test_versions_of_an_analysis_are_numbers(tmp_path):
+    """As text, v1.9.0 came after v1.10.0."""
+    path = metadata(
+        tmp_path,
+        row("A9", File_analysis_title="ENCODE4 v1.9.0 GRCh38"),
+        row("A10", File_analysis_title="ENCODE4 v1.10.0 GRCh38"),
+        row("A2", File_analysis_title="ENCODE4 v1.2.0 GRCh38"),
+        row("A0", File_analysis_title=""),
+    )
+    assert taken(path)[0] == {"A10": "CTCF@K562"}
+
+
+def test_the_old_name_of_the_assembly(tmp_path):
+    path = metadata(tmp_path, row("A"), row("B", File_assembly="hg19"))
+    path.write_text(path.read_text().replace("\tFile assembly\t", "\tAssembly\t", 1))
+    assert taken(path, assembly="hg38")[0] == {"A": "CTCF@K562"}
+
+
+def test_commas_of_cells_are_left_out(tmp_path):
+    path = metadata(tmp_path, row("A", Biosample_term_name="CD4-positive, alpha-beta T cell"))
+    assert taken(path)[0] == {"A": "CTCF@CD4-positive alpha-beta T cell"}

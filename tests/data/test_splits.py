@@ -138,3 +138,19 @@ def test_named_splits_of_a_part_of_the_genome(caplog):
 def test_a_name_that_is_none(tmp_path):
     with pytest.raises(TcnfastError, match="no such file; nor is it a split by name: hg19, GRCh38"):
         open_split(tmp_path / "hg99", HUMAN)
+
+
+def test_contigs_that_the_genome_lacks_are_left_out_as_of_a_split_by_name(split, caplog):
+    """A fold of the whole genome, and a FASTA of a part of it."""
+    path = split(train=["chr20", "chr1", "chr2:5-9"], valid=["chr8"], test=["chrX", "chr3"])
+    with pytest.raises(TcnfastError, match="no contig 'chr8'"):
+        read_split(path, SIZES)
+    path = split(train=["chr20:1-9", "chr1", "chr2:5-9"], valid=["chr20:10-19", "chr8"])
+    assert read_split(path, SIZES) == {
+        "train": [("chr20", 0, 9)],
+        "valid": [("chr20", 9, 19)],
+        "test": [],
+    }
+    assert f"split {path}: the genome lacks chr1, chr2, chr8" in caplog.text
+    with pytest.raises(TcnfastError, match="contig 'X' is called 'chrX'"):
+        read_split(split(train=["chr20", "X"]), SIZES)

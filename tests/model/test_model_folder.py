@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -151,6 +152,14 @@ BROKEN = {
     ),
     "label-more": (
         edit("labels.tsv", lambda text: text + "X\tX\t\n"),
+        "labels.tsv",
+        "not those, in their order",
+    ),
+    "label-more-in-an-older-folder": (
+        lambda folder: (
+            edit("config.json", lambda text: re.sub('"labels_sha256": "[^"]*",', "", text))(folder),
+            edit("labels.tsv", lambda text: text + "X\tX\t\n")(folder),
+        ),
         "thresholds.tsv",
         "no threshold for label 'X'",
     ),
@@ -265,3 +274,25 @@ def test_tables_that_are_not_there_are_named(saved):
     (path / "scores.test.tsv").write_text("")
     with pytest.raises(TcnfastError, match="scores.test.tsv: not a table"):
         ModelFolder(path).scores("test")
+
+
+def test_labels_are_bound_to_the_head(saved, make_codes):
+    """Rows that changed places gave each output the name of another."""
+    model, folder = saved
+    table = folder / "labels.tsv"
+    text = table.read_text()
+    head, *rows = text.splitlines(keepends=True)
+    table.write_text(head + "".join(rows[::-1]))
+    with pytest.raises(TcnfastError, match="labels.tsv: its labels are not those, in their order"):
+        load_model(folder)
+    with pytest.raises(TcnfastError, match="put the rows back"):
+        ModelFolder(folder).labels  # noqa: B018
+    table.write_text(text.replace("\tcell", "\tcell\tnote").replace("K562\n", "K562\tmine\n"))
+    table.write_text(table.read_text().replace("REST\tREST\t\n", "REST\tREST\t\tno cell\n"))
+    assert load_model(folder).labels == model.labels
+    # as older versions wrote it
+    config = json.loads((folder / "config.json").read_text())
+    assert len(config.pop("labels_sha256")) == 64
+    (folder / "config.json").write_text(json.dumps(config))
+    table.write_text(head + "".join(rows[::-1]))
+    assert load_model(folder).labels == model.labels[::-1]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -216,3 +217,44 @@ def test_the_program_starts_without_the_heavy_modules():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not {"torch", "numba", "pandas", "scipy"} & set(done.stdout.split())
+
+
+def found_in_index(data, name):
+    """(id, bases) of a contig as genome browsers look it up: down the tree of names, at each node
+    into the last child whose first name is not above; None where it is not there."""
+    (at,) = struct.unpack_from("<Q", data, 8)
+    _, _, key_size, _, items = struct.unpack_from("<IIIIQ", data, at)
+    at += 32
+    while True:
+        leaf, _, count = struct.unpack_from("<BBH", data, at)
+        step = key_size + 8
+        places = [at + 4 + i * step for i in range(count)]
+        keys = [data[x : x + key_size].rstrip(b"\0") for x in places]
+        if leaf:
+            if name not in keys:
+                return None
+            return struct.unpack_from("<II", data, places[keys.index(name)] + key_size)
+        below = [i for i, key in enumerate(keys) if key <= name]
+        (at,) = struct.unpack_from("<Q", data, places[below[-1] if below else 0] + key_size)
+
+
+def test_names_of_many_contigs_are_found(tmp_path, monkeypatch):
+    """libBigWig keeps the order it is given, and readers look for a name by its place."""
+    count = track_bigwig.INDEX_BLOCK + 1
+    sizes = {f"scaffold{i}": 64 + i for i in range(count, 0, -1)}
+    names = ["scaffold1", "scaffold9", "scaffold32768", "scaffold10000", "scaffold2", "scaffold999"]
+    shards = [[] for _ in sizes]
+    for label, name in enumerate(names):
+        value = np.float32([[label - 2.0]])
+        shards[list(sizes).index(name)] = [str(shard_of(tmp_path / name, value, [-9]))]
+    path = tmp_path / "x.bw"
+    write_bigwig(Track(str(path), sizes, shards, 1, 0, 32))
+    data = path.read_bytes()
+    for label, name in enumerate(names):
+        number, size = found_in_index(data, name.encode())
+        assert size == sizes[name]
+        assert sorted(sizes)[number] == name
+        assert values_of(path, name)[0] == rounded(np.float32(label - 2.0))
+    assert found_in_index(data, b"scaffold") is None
+    few = {"chr2": 5, "chr10": 6, "chr1": 7}
+    assert list(track_bigwig.header_sizes(few)) == list(few)
