@@ -1,4 +1,4 @@
-"""Room on a disk, held before it is written to. Needs neither PyTorch nor numba."""
+"""Room on a disk, held before it is written to. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import io
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors of a disk without room
 
@@ -32,6 +34,8 @@ def hold(path: str | Path, n_bytes: int, mode: str = "wb") -> None:
 def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """A new .npy file of zeros as a map to write to. Its room is held first: to write to a map of a
     file with holes, on a full disk, kills the process (SIGBUS). Raises OSError as :func:`hold`."""
+    import numpy as np
+
     dtype, head = np.dtype(dtype), io.BytesIO()
     about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(head, about)

@@ -249,7 +249,7 @@ def test_other_bad_input(run, fasta, saved, tmp_path):
     fails(run(*words, "-t", "nobody"), "--targets", "'nobody'")
     for flag, value, told in (
         ("--columns", "delta", "no column 'delta'; mode centre has delta_logit"),
-        ("--cutoff", "high", "give f1, precision=P"),
+        ("--cutoff", "high", "give best, f1, precision=P"),
         ("--explain", "201", "must be below 201"),
     ):
         code, out, err = run(*words, flag, value)
