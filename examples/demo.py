@@ -68,7 +68,7 @@ def print_table(scan: ScanFolder, model_name: str) -> None:
         f"\n{'label':16}{'calls':>7}{'peaks':>7}{'found':>8}{'precision':>11}{'AP':>8}{'chance':>9}"
     )
     rows = []
-    for label in model.labels:
+    for label in scan.labels:
         real = peaks.take(peaks.label == label)
         if len(real) >= MIN_PEAKS:
             calls = scan.intervals(label)

@@ -16,7 +16,7 @@ import torch
 from ..base import run_record
 from ..base.disk import new_array
 from ..base.file_names import file_names
-from ..base.options import Run, chosen_labels
+from ..base.options import Run, labels_in_turn
 from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.talk import count
@@ -53,7 +53,7 @@ def explain_sites(
     Raises TcnfastError for bad input.
     """
     folder = ModelFolder(model)
-    labels = _chosen(folder.labels, options.targets)
+    labels = labels_in_turn(folder.labels, options.targets)
     paths = [genome] if isinstance(genome, (str, os.PathLike)) else list(genome)
 
     def key() -> dict:
@@ -97,14 +97,6 @@ def explain_sites(
                 }
             )
     return AttributionFolder(output.path)
-
-
-def _chosen(known: list[str], targets: tuple[str, ...] | None) -> list[str]:
-    """The labels that are asked for, in the order in which they are."""
-    if targets is None:
-        return known
-    each = (chosen_labels(known, [name]) for name in targets)
-    return list(dict.fromkeys(label for labels in each for label in labels))
 
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:

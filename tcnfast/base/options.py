@@ -201,6 +201,14 @@ def chosen_labels(
     return [label for label in labels if label in chosen]
 
 
+def labels_in_turn(labels: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The labels of :func:`chosen_labels`, in the order they are asked for; all for None."""
+    if wanted is None:
+        return list(labels)
+    each = (chosen_labels(labels, [name]) for name in wanted)
+    return list(dict.fromkeys(label for found in each for label in found))
+
+
 def matching_labels(labels: Sequence[str], name: str) -> list[str]:
     """The labels that a name, a factor, a cell or a pattern stands for; see chosen_labels."""
     if name in labels:

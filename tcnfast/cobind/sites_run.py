@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.figure import can_draw
-from ..base.options import Run, chosen_labels, setting
+from ..base.options import Run, labels_in_turn, setting
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import device_words
 from ..base.tables import write_frame
@@ -80,7 +80,7 @@ def site_windows(
     Without ``targets``: the labels of the model that have sites. Raises TcnfastError where a
     target, or every label, has fewer than ``min_sites``.
     """
-    targets = options.targets and chosen_labels(scorer.labels, options.targets)
+    targets = options.targets and labels_in_turn(scorer.labels, options.targets)
     windows: dict[str, np.ndarray] = {}
     few = []
     present = set(sites.label.tolist())

@@ -21,9 +21,9 @@ RUNGS = 32
 FEWEST_STEPS = 10  # steps at or above the highest rung
 MOST_STEPS = 0.05  # share of steps at or above the lowest
 RESAMPLES = 200
-# benchmarks/results/encode-v1.calls.txt: calls that a label is lent at the precision that all
-# labels have at the cutoff. Of two halves of validation, the precision of a cutoff chosen on one
-# is .027 too high on the other with 0 lent calls, .020 with 20, .004 with 80
+# calls that a label is lent at the precision that all labels have at the cutoff. Of random halves
+# of encode-v1's validation blocks, the precision of the best F1's cutoff that one half chooses and
+# expects is .027 higher than the other finds with 0 lent calls, .020 with 20, .004 with 80
 LENT = 20
 MIN_LENGTH, MAX_GAP = 64, 64  # of calls: the defaults of a scan
 

@@ -78,15 +78,8 @@ class Ladder:
         return self.at(max(at, half.threshold) if half else float(at))
 
     def percentile(self, probability: np.ndarray) -> np.ndarray:
-        """The share of steps, in per cent, whose score is below these probabilities: float64 of
-        their shape. Between rungs and beyond them the logarithm of the share above is straight
-        in the logit; below the lowest rung the share is NaN."""
-        x, rungs, above = logit(probability), logit(self.threshold), np.log(self.share)
-        found = np.interp(x, rungs, above)
-        if len(rungs) > 1:
-            slope = (above[-1] - above[-2]) / max(rungs[-1] - rungs[-2], 1e-9)
-            found = np.where(x > rungs[-1], above[-1] + slope * (x - rungs[-1]), found)
-        return np.where(x < rungs[0], np.nan, 100 * (1 - np.exp(found)))
+        """Percentiles of probabilities: see :func:`percentile`."""
+        return percentile(probability, self.threshold, self.share)
 
     def _crossing(self, rising: np.ndarray, value: float, last: bool = False) -> float:
         """The probability at which ``rising``, straight between rungs, reaches ``value``: the
@@ -101,6 +94,21 @@ class Ladder:
 
 
 NUMBERS = tuple(field.name for field in fields(Ladder) if field.name != "label")
+
+
+def percentile(probability: np.ndarray, rungs: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The share of steps, in per cent, whose score is below these probabilities: float64 of their
+    shape, NaN below the lowest of ``rungs``.
+
+    ``share`` (rungs,) of the steps are at or above each. Between rungs and beyond the highest the
+    logarithm of the share is straight in the logit.
+    """
+    x, at, above = logit(probability), logit(rungs), np.log(share)
+    found = np.interp(x, at, above)
+    if len(at) > 1:
+        slope = (above[-1] - above[-2]) / max(at[-1] - at[-2], 1e-9)
+        found = np.where(x > at[-1], above[-1] + slope * (x - at[-1]), found)
+    return np.where(x < at[0], np.nan, 100 * (1 - np.exp(found)))
 
 
 def rounded(probability: float) -> float:

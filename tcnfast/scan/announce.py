@@ -74,12 +74,12 @@ def _announce_skipped(job) -> None:
 
 
 def _announce_genome(job) -> None:
-    home, verdict = job.model.home, job.verdict
+    home, verdict = job.model.home, job.expectation.verdict
     if home is None:
         log.info("what the model was trained on is not known: no genome.json in its folder")
         return
     log.info("trained on %s (%s)", home.name, ", ".join(home.contigs))
-    for warning in job.warnings:
+    for warning in job.expectation.warnings:
         log.warning("WARNING: %s", warning)
     if verdict.words and not verdict.foreign:
         log.info("%s", verdict.words)
@@ -119,7 +119,12 @@ def _announce_cutoffs(job) -> None:
         words = "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s"
         uncalled, cutoff = ", ".join(job.uncalled), job.options.cutoff
         log.warning(words, len(job.uncalled), len(job.labels), cutoff, uncalled)
-    elif not job.foreign and all(np.isnan(job.expected(label)[0]) for label in job.labels):
+    elif job.expectation.changed and not job.expectation.foreign:
+        words = "no expected precision: it was measured with the default %s"
+        log.info(words, setting(job.expectation.changed))
+    elif not job.expectation.foreign and all(
+        np.isnan(job.expectation.of(label)[0]) for label in job.labels
+    ):
         log.info("cutoff %s: no expected precision is known for it", job.options.cutoff)
 
 

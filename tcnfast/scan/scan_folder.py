@@ -19,13 +19,14 @@ from ..base.options import setting
 from ..base.run_folder import read_record
 from ..base.tables import read_frame
 from ..genome.intervals import Intervals, read_bed
+from ..model.ladder import percentile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .zarr_tracks import ZarrTracks
 
-SUMMARY = "summary.tsv"
+SUMMARY, PERCENTILES = "summary.tsv", "percentiles.tsv"
 ZARR_FOLDER = "tracks.zarr"
 BED6 = ("chrom", "start", "end", "name", "score", "strand")
 NARROWPEAK = (*BED6, "probability", "p_value", "q_value", "summit")
@@ -97,11 +98,25 @@ class ScanFolder:
 
     def calls(self, label: str) -> pd.DataFrame:
         """Calls of a label by contig and start: chrom, start, end (0-based half-open), probability
-        (the largest in the call) and summit (a position on the contig)."""
+        (the largest in the call), summit (a position on the contig) and percentile: the per cent
+        of steps of the model's validation regions that score less in this label, which compares
+        calls of several labels (NaN where that is not known)."""
         path = self.peaks_of(label)
         table = _read_table(path if _holds_rows(path) else io.StringIO(), NARROWPEAK)
         table["summit"] += table["start"]
-        return table[["chrom", "start", "end", "probability", "summit"]]
+        table["percentile"] = self._percentiles(label, table["probability"].to_numpy())
+        return table[["chrom", "start", "end", "probability", "summit", "percentile"]]
+
+    def _percentiles(self, label: str, probabilities: np.ndarray) -> np.ndarray:
+        path = self.path / PERCENTILES
+        if not path.exists():
+            return np.full(len(probabilities), np.nan)
+        rows = read_frame(path)
+        rows = rows[rows["label"] == label]
+        share = 1 - rows["percentile"].to_numpy() / 100
+        # narrowPeak files hold four decimals
+        inside = np.clip(probabilities, rows["probability"].min(), 1 - 1e-4)
+        return percentile(inside, rows["probability"].to_numpy(), share)
 
     def intervals(
         self, labels: str | Sequence[str] | None = None, sizes: Mapping[str, int] | None = None

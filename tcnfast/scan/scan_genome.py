@@ -3,7 +3,6 @@ one device or several, their calls written beside; and the output published."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -31,19 +30,17 @@ from . import ZARR_KINDS, ScanOptions
 from .announce import announce
 from .browser_files import write_browser_files
 from .device_pool import Start, scan_on_devices
+from .expectation import COLUMNS, Expectation
 from .job import Job, run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .page import write_page
 from .pieces import Stretch, Wanted
 from .pipeline import Pipeline, Scorer
-from .scan_folder import SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
+from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
 from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 
-BLANK = "nothing is known of its calls here, expected precision is left blank"
-EXPECTED = ("expected_precision", "precision_low", "precision_high", "relaxed_precision")
-COLUMNS = ("label", "chrom", "threshold", *EXPECTED, "calls", "bases", "grade")  # of the summary
 BIGWIG_BASES = 2**32 - 1  # of a contig
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
@@ -135,9 +132,6 @@ class ScanJob(Job):
         self.names = file_names(self.labels)
         if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
-        self.verdict = None
-        if model.home is not None:
-            self.verdict = model.home.judge(self.sizes, genome.codes)
         about = model.calls, self.within is not None
         self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff, *about)
         self.uncalled = [label for label in self.labels if self.rules[label] is None]
@@ -147,6 +141,8 @@ class ScanJob(Job):
                 "another"
             )
         self.cutoffs, self.floors = self._logits()
+        verdict = model.home.judge(self.sizes, genome.codes) if model.home else None
+        self.expectation = Expectation(model, self.rules, options, verdict)
 
     def _asked(self, labels: list[str]) -> list[str]:
         """Labels that are called unasked: those of grade A to C, unless a precision decides."""
@@ -154,33 +150,6 @@ class ScanJob(Job):
         if calls is None or self.options.cutoff.startswith("precision="):
             return list(labels)
         return [label for label in labels if calls.trusted(label)]
-
-    @property
-    def foreign(self) -> bool:
-        """Whether the genome is not like the model's, so that nothing is expected of calls."""
-        return self.verdict is not None and self.verdict.foreign
-
-    def expected(self, label: str) -> tuple[float, float, float, float]:
-        """Precision of the label's calls, the ends of its interval, and the precision with relaxed
-        peaks: NaN where nothing was measured."""
-        rule = self.rules[label]
-        if rule is None or self.foreign or self.model.calls is None:
-            return (math.nan,) * 4
-        return rule.precision, rule.low, rule.high, rule.relaxed
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader of the calls should be warned of."""
-        return [f"{self.verdict.words}: {BLANK}"] if self.foreign else []
-
-    @property
-    def expectation(self) -> str:
-        """What the expected precision is of, in words; "" where none is known."""
-        if self.model.calls is None or self.foreign:
-            return ""
-        where = self.model.home.measured_on if self.model.home else "validation regions"
-        inside = " in open chromatin" if self.within is not None else ""
-        return f"calls that touch a peak of their label, measured on {where}{inside}"
 
     def _logits(self) -> tuple[np.ndarray, np.ndarray]:
         """Cutoffs and floors over all labels of the model, NaN where not asked for: nothing is
@@ -351,13 +320,15 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
         if job.tracks and not dense.exists():
             _write_bigwigs(job, folder)
         write_rows(result / SUMMARY, COLUMNS, _summary_rows(job, counts))
+        job.expectation.write_percentiles(result / PERCENTILES, job.labels)
     job.inputs.check()
     if dense.exists():
         dense.rename(result / ZARR_FOLDER)
     record = {"devices": job.devices, "threads": torch.get_num_threads()}
     record["one_pass"] = job.scorer.plan.symmetric
     record |= {"model": job.name, "uncalled_labels": job.uncalled, "left_out_labels": job.left_out}
-    record |= {"expected_precision_of": job.expectation, "warnings": job.warnings}
+    expectation = job.expectation
+    record |= {"expected_precision_of": expectation.words, "warnings": expectation.warnings}
 
     def finish(result: Path) -> None:
         scan = ScanFolder(result)
@@ -386,10 +357,6 @@ def _summary_rows(job: ScanJob, counts: np.ndarray) -> list[tuple]:
     """Of each label in all and on each contig."""
     rows = []
     for label, per_chrom in zip(job.labels, counts, strict=True):
-        rule, calls = job.rules[label], job.model.calls
-        grade = calls.grades[label].grade if calls else None
-        at = rule.threshold if rule else np.nan
-        expected = [round(x, 4) for x in job.expected(label)]
-        for chrom, n in [("all", per_chrom.sum(0)), *zip(job.chroms, per_chrom, strict=True)]:
-            rows.append((label, chrom, at, *expected, *n.tolist(), grade))
+        each = dict(zip(job.chroms, per_chrom.tolist(), strict=True))
+        rows += job.expectation.rows(label, [("all", per_chrom.sum(0).tolist()), *each.items()])
     return rows

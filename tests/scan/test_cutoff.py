@@ -87,7 +87,7 @@ def test_a_label_that_never_got_there_is_named_loudly(fasta, model, cli, out):
     ]
     assert run_record_of(out)["uncalled_labels"] == [SILENT]
     rows = [row for row in read_rows(out / "summary.tsv") if row[0] == SILENT]
-    assert [row[2:] for row in rows] == [[*["nan"] * 5, "0", "0", "NA"]] * 2
+    assert [row[2:] for row in rows] == [[*["nan"] * 5, "0", "0", "NA", "nan"]] * 2
     again = tcnfast.scan(
         fasta, model, out, resume=True, cutoff="fdr=0.1", chroms="chrM", tracks="all", **FP32
     )

@@ -86,18 +86,18 @@ def test_the_summary_counts_what_is_in_the_narrowpeak_files(scanned, model):
     header, *rows = read_rows(scanned.path / "summary.tsv")
     assert header == [
         *("label", "chrom", "threshold", "expected_precision", "precision_low", "precision_high"),
-        *("relaxed_precision", "calls", "bases", "grade"),
+        *("relaxed_precision", "calls", "bases", "grade", "percentile"),
     ]
     assert [row[:2] for row in rows] == [[x, c] for x in LABELS for c in ["all", *SCANNED]]
     thresholds = tcnfast.load_model(model).thresholds
-    for label, chrom, threshold, *expected, calls, bases, grade in rows:
+    for label, chrom, threshold, *expected, calls, bases, grade, percentile in rows:
         found = calls_of(scanned.path / "peaks" / f"{label}.narrowPeak")
         found = [row for row in found if chrom in ("all", row[0])]
         assert int(calls) == len(found)
         assert int(bases) == sum(end - start for _, start, end in found)
         assert float(threshold) == thresholds[label].threshold
         # what calls of this model are worth was never measured
-        assert expected == ["nan"] * 4 and grade == "NA"
+        assert expected == ["nan"] * 4 and (grade, percentile) == ("NA", "nan")
 
 
 def test_the_result_holds_the_summary(scanned):

@@ -35,7 +35,7 @@ def test_a_scan_is_its_folder(scanned):
 def test_calls_as_a_table_and_as_intervals(scanned, label):
     rows = read_rows(scanned.path / "peaks" / f"{label}.narrowPeak")
     calls, intervals = scanned.calls(label), scanned.intervals(label)
-    assert list(calls) == ["chrom", "start", "end", "probability", "summit"]
+    assert list(calls) == ["chrom", "start", "end", "probability", "summit", "percentile"]
     places = calls_of(scanned.path / "peaks" / f"{label}.narrowPeak")
     assert list(calls[["chrom", "start", "end"]].itertuples(index=False, name=None)) == places
     assert calls["probability"].tolist() == [float(row[6]) for row in rows]
