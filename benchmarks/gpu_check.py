@@ -5,7 +5,8 @@ Stages, each with a limit of its own, its result written before the next begins:
 1. numbers: all tests that use a GPU, bf16 first, then fp16, fp32, tf32, and those of no precision;
 2. compute-sanitizer on small cases, where the machine has it;
 3. the first call after a kernel is compiled gives the bits of later calls;
-4. figures, kernels/device.py, bf16 first; 5. kernels/tune.py; 6. the C++ engine, built and tested.
+4. figures, kernels/device.py, bf16 first; 5. both forms of a block, kernels/block_forms.py;
+6. kernels/tune.py; 7. the C++ engine, built and tested.
 
 What is red in one precision withholds the figures of that precision; what is red in none by name,
 all figures. OUT has <gpu>-<date>.csv (figures, as they come), .md (the report, after each stage),
@@ -168,6 +169,8 @@ def stages(args, out: Path, name: str) -> list[Stage]:
         command += ["--precision", precision, "--seconds", str(limit - 15)]
         judge = gpu_stages.judge_code
         planned.append(Stage(f"figures {precision}", command, limit, 30, precision, judge=judge))
+    command = [*runner, "benchmarks.kernels.block_forms", "--out", str(out / f"{name}.forms.csv")]
+    planned.append(Stage("forms of a block", command, 60, 20, "bf16", judge=gpu_stages.judge_code))
     command = [*runner, "benchmarks.kernels.tune", "--out", str(out / f"{name}.tune.csv")]
     planned.append(Stage("tuning", command, 240, 60, "bf16", judge=gpu_stages.judge_code))
     if not args.rehearse:

@@ -182,7 +182,9 @@ def test_the_whole_way_with_toys(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "gpu_check.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    (table,) = (path for path in tmp_path.glob("*.csv") if "tune" not in path.name)
+    (table,) = (path for path in tmp_path.glob("*.csv") if path.name.count(".") == 1)
+    (forms,) = tmp_path.glob("*.forms.csv")
+    assert "through shared memory" in forms.read_text()
     with open(table, newline="") as file:
         rows = list(csv.DictReader(file))
     timed = {(row["case"].split(" C=")[0], row["side"]) for row in rows if row["median_s"]}

@@ -37,6 +37,17 @@ def test_scores_are_those_of_the_reference(
     check_scores(case, precision, strand, make_codes, DEVICE)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("case", TABLE, ids=words)
+def test_blocks_whose_tiles_are_not_in_registers_are_right(
+    nan_filled_memory, make_codes, monkeypatch, case, precision
+):
+    monkeypatch.setattr(triton_engine, "row_steps", lambda *_: ROW_STEPS)
+    monkeypatch.setattr(triton_engine, "IN_REGISTERS", False)
+    check_scores(case, precision, "+", make_codes, DEVICE)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_scores_depend_on_their_window_alone(make_codes, monkeypatch, precision):
     """Not on how long rows are, nor on what else is scored with them: to the bit on a GPU. In the
