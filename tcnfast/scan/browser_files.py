@@ -51,7 +51,7 @@ def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]
 
 
 def igv_session(scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path]) -> bytes:
-    """A session of IGV desktop and of igv.js."""
+    """A session of IGV desktop."""
     root = ElementTree.Element("Session", genome=genome[0].as_posix(), version="8")
     resources = ElementTree.SubElement(root, "Resources")
     panel = ElementTree.SubElement(root, "Panel", name="DataPanel")

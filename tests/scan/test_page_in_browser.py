@@ -44,6 +44,17 @@ def test_it_opens_without_asking_for_anything(chrome, scanned, size):
     assert width <= SIZES[size][0]
 
 
+def test_a_word_in_the_search_box_is_looked_up_nowhere(chrome, scanned):
+    open_page(chrome, scanned.path / "index.html", "desktop", ready=True)
+    chrome.execute_async_script(
+        """
+        const done = arguments[0], { browser } = document.getElementById("igv");
+        browser.search("TP53").then(() => done(), () => done());
+        """
+    )
+    assert complaints(chrome) == []
+
+
 def test_the_planted_call_is_in_the_browser_at_its_place(chrome, scanned):
     label = scanned.labels[0]
     call = scanned.calls(label).sort_values("probability").iloc[-1]

@@ -53,12 +53,13 @@
 
   // The browser.
   const COLOURS = ["#1f62a8", "#0f6b3a", "#a34d00", "#7a3fa0", "#a11d4a", "#4a5a1a"];
-  let browser = null, added = new Set();
-  const colour = (label) => COLOURS[label % COLOURS.length];
+  let browser = null;
+  const added = new Map(); // label: how many came before it
+  const colour = (label) => COLOURS[(added.get(label) ?? added.size) % COLOURS.length];
 
   async function addLabel(label) {
     if (!browser || added.has(label)) return;
-    added.add(label);
+    added.set(label, added.size);
     const { name } = facts.labels[label];
     await browser.loadTrack({
       name: inert(`${name} calls`), type: "annotation", displayMode: "COLLAPSED", height: 40,
@@ -76,7 +77,7 @@
   async function addFile(file, name, label) {
     const signal = /\.(bw|bigwig)$/i.test(file.name);
     await browser.loadTrack({
-      name: inert(name || file.name), url: file, color: colour(label || 0), height: signal ? 60 : 40,
+      name: inert(name || file.name), url: file, color: colour(label), height: signal ? 60 : 40,
       // the mean of a bin hides peaks
       ...(signal ? { type: "wig", format: "bigwig", windowFunction: "max", min: 0, max: 1 } : {}),
     });
@@ -91,6 +92,8 @@
     const best = facts.best.find((calls) => calls.length);
     browser = await igv.createBrowser(find("igv"), {
       reference: { id: inert(facts.title), name: inert(facts.title), format: "chromsizes", fastaURL: new File([sizes], "sizes.tsv"), wholeGenomeView: false },
+      // a word that is no place would be looked up at igv.org
+      search: { type: "plain", url: "data:text/plain," },
       loadDefaultGenomes: false, showSVGButton: false, queryParametersSupported: false,
       locus: best ? place(best[0], 20_000) : inert(facts.contigs[0][0]),
     });
