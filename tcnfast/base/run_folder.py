@@ -13,7 +13,6 @@ ever taken for a result::
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -29,6 +28,7 @@ from typing import Any, NoReturn, TextIO
 from .disk import FULL, named
 from .errors import TcnfastError
 from .input_files import open_input
+from .lock_file import is_open_file, link_in, locked, not_through_links
 from .options import Run, setting
 from .tables import replace_file
 
@@ -156,6 +156,12 @@ class RunFolder:
         """Whether an unfinished run of ours left something."""
         entries = _names(self.work) if self.work.is_dir() else set()
         entries -= {LOCK, f"{KEY}.tmp"}  # a disk that was full at the very start leaves the latter
+        link = link_in(self.work)
+        if link:
+            raise TcnfastError(
+                f"{link}: is a symbolic link, which tcnfast makes none of; delete it, or move "
+                f"{self.work}"
+            )
         if (self.work.exists() and not self.work.is_dir()) or (entries and KEY not in entries):
             raise TcnfastError(
                 f"{self.work}: is in the way and is no unfinished output of tcnfast; move it"
@@ -168,15 +174,15 @@ class RunFolder:
         while True:
             try:
                 self.work.mkdir(parents=True, exist_ok=True)
-                self._lock = open(path, "a+")
+                self._lock = open(path, "a+", opener=not_through_links)
             except OSError as error:
                 tries += 1
                 if isinstance(error, FileNotFoundError) and tries < _TRIES:
                     continue  # another run ended between the two lines
                 raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
-            if not _locked(self._lock):
+            if not locked(self._lock):
                 self._refuse(self._lock)
-            if _is_open_file(path, self._lock):
+            if is_open_file(path, self._lock):
                 break
             self._lock.close()  # another run ended, and took the file with it
         with suppress(OSError):  # on a full disk nobody is told who writes
@@ -187,7 +193,7 @@ class RunFolder:
     def _check_nobody_writes(self, work: Path) -> None:
         """Raise TcnfastError where another run works in the other of the two places."""
         with suppress(FileNotFoundError, NotADirectoryError), open(work / LOCK) as lock:
-            if not _locked(lock):
+            if not locked(lock):
                 self._refuse(lock)
 
     def _refuse(self, lock: TextIO) -> NoReturn:
@@ -300,23 +306,6 @@ class RunFolder:
             words = "%s: what is finished is kept in %s; go on with %s"
             log.warning(words, self.command, self.work, setting("resume", True))
         self._let_go(clear=not kept)
-
-
-def _locked(file: TextIO) -> bool:
-    """Whether an open file could be locked, or is by us."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _is_open_file(path: Path, file: TextIO) -> bool:
-    """Whether the path still leads to an open file."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
 
 
 def _is_vacant(folder: Path) -> bool:

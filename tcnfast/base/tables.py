@@ -125,9 +125,12 @@ def write_frame(path: Path, table, numbers: str = "%.6g") -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name, then rename: a reader never sees half a file."""
+    """Write ``data`` under a temporary name, then rename: a reader never sees half a file. A
+    symbolic link in either place is replaced, and what it leads to stays as it is."""
     temporary = path.with_name(path.name + ".tmp")
     try:
+        if temporary.is_symlink():
+            temporary.unlink()
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
