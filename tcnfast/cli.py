@@ -43,7 +43,7 @@ ROOMS = {
 }
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
-    "windows": "sets of windows, other networks on them, and their comparison",
+    "windows": "window sets: make them, train other networks on them, compare networks",
 }
 
 

@@ -10,7 +10,7 @@ from ..base.verb import MODEL, Input, verb
 SHOWN = Input("model", "show this model's labels and thresholds", ("-m", "--model"), unit="MODEL")
 
 
-@verb("what is here: devices, backends, models", SHOWN)
+@verb("show which devices, backends and models are here", SHOWN)
 def info(model=None, *, options, run):
     """Print on stdout what this machine has and can run; with ``model``, that model's labels."""
     from .info import show_model, show_system
@@ -47,7 +47,7 @@ class BenchOptions(Options):
 
 
 @verb(
-    "how fast this machine scans, against PyTorch",
+    "measure how fast this machine scans, beside PyTorch",
     MODEL,
     options=BenchOptions,
     run=("device",),

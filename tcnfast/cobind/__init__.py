@@ -53,7 +53,7 @@ class PairsOptions(DataOptions):
     )
     block: int = option(
         1000,
-        "blocks that change places under the nulls that keep GC; a multiple of the bin",
+        "length of the blocks that the nulls that keep GC shuffle; a multiple of the bin",
         unit="BP",
         least=1,
     )
@@ -206,7 +206,7 @@ class InfluenceOptions(Options):
 
 
 @verb(
-    "at real sites: how far does a label fall when a motif there is scrambled?",
+    "at real sites: how much does a label's score fall when a motif is scrambled?",
     GENOME,
     MODEL,
     OUT,

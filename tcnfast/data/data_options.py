@@ -112,7 +112,7 @@ class LabelRule(Options):
     )
     summits: int | None = option(
         None,
-        "replace each peak by so many bases around its summit (default: whole peaks)",
+        "replace each peak by this many bases around its summit (default: whole peaks)",
         kind=int,
         unit="BP",
         least=1,
@@ -131,7 +131,7 @@ class PrepareOptions(PeakOptions, LabelRule):
     """Of ``tcnfast prepare``."""
 
     min_peaks: int = option(
-        200, "name labels with fewer training peaks: train drops them", unit="N", least=1
+        200, "list labels with fewer training peaks, which train drops", unit="N", least=1
     )
     report: bool = option(
         False, "count labels, bases and pairs of labels: tables in the folder, text on stdout"

@@ -12,16 +12,16 @@ STRANDS = ("one", "both", "mean")
 TILES = "tiles"  # heading of the help
 
 _EDGE = (
-    "bound bins that no peak covers whole: hard, bound like any other; soft, target is the share "
-    "that the best peak covers; mask, left out if that share is under 3/4"
+    "how a bound bin counts that its peak covers in part. hard: as bound; soft: the target is the "
+    "covered share; mask: left out where that share is under 3/4"
 )
 _STRANDS = (
-    "one, a random strand of each tile; both strands of half as many tiles, each with its loss; or "
-    "mean, the loss of the mean of their logits"
+    "one: a random strand of each tile; both: half as many tiles, each on both strands, with a "
+    "loss for each strand; mean: the same, with one loss for the mean of the two logits"
 )
-_ENRICHED = "share of tiles laid over a bound peak"
-_HARD = "share of tiles laid over the worst false positives of the last epoch"
-_MUTATE = "share of a tile's bases drawn anew at random at first; falls to none"
+_ENRICHED = "share of tiles placed over a bound peak"
+_HARD = "share of tiles placed over the worst false positives of the last epoch"
+_MUTATE = "share of a tile's bases replaced at random at the start; it falls to 0"
 _UNLABELLED_SHARE = "share of tiles taken from sequence without labels, where there is some"
 
 
@@ -43,7 +43,9 @@ class TileOptions(Options):
     batch_size: int = count(64, "tiles of a batch", TILES)
     tile_steps: int = count(16, "scores of a tile", TILES)
     enriched: float = _share(0.7, _ENRICHED)
-    label_power: float = option(0.5, "1 draws peaks evenly, 0 labels", unit="P", group=TILES)
+    label_power: float = option(
+        0.5, "0 draws all labels equally often, 1 all peaks", unit="P", group=TILES
+    )
     hard: float = _share(0.0, _HARD)
     mutate: float = _share(0.05, _MUTATE)
     unlabelled_share: float = _share(0.25, _UNLABELLED_SHARE)

@@ -23,7 +23,7 @@ class EvaluateOptions(DataOptions):
     part: str = option("valid", "part of the split to score", choices=("train", "valid", "test"))
     cutoff: str = option(
         "best",
-        "cutoff for precision and recall: as that of tcnfast scan",
+        "cutoff for precision and recall, a rule as in tcnfast scan",
         kind=parse_cutoff,
         unit="RULE",
     )
@@ -40,7 +40,7 @@ class EvaluateOptions(DataOptions):
     )
     within_targets: tuple[str, ...] | None = option(
         None,
-        "with grade and within: labels that the regions are of (default: all)",
+        "with grade and within: labels that the regions belong to (default: all)",
         kind=names,
         unit="LABELS",
     )
@@ -77,7 +77,7 @@ def _print_table(evaluation: Evaluation) -> None:
 
 
 @verb(
-    "scores of a model: TSV on stdout, with an output folder plots too",
+    "score a model on held-out regions: a table on stdout; with an output folder, plots",
     DATA,
     MODEL,
     OUT,

@@ -12,8 +12,8 @@ NORMS = ("batch", "weight")
 ALIGNMENTS = ("centred", "causal")
 SHAPE = "network"
 _SYMMETRIC = (
-    "channels in pairs that the reverse complement exchanges: both strands score the same, and one "
-    "pass gives both"
+    "a network whose scores are the same on both strands, so that one pass gives both; its "
+    "channels are pairs that the reverse complement exchanges"
 )
 FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
 
@@ -30,7 +30,10 @@ class TCNShape:
     first_kernel: int | None = option(None, FIRST_KERNEL, kind=int, unit="N", group=SHAPE)
     norm: str = option("batch", "normalisation: batch or weight", unit="NAME", group=SHAPE)
     alignment: str = option(
-        "centred", "which input the residual takes: centred or causal", unit="NAME", group=SHAPE
+        "centred",
+        "position of its input that a residual adds: centred, or causal (the last)",
+        unit="NAME",
+        group=SHAPE,
     )
     dropout: float = option(0.0, "share of channels dropped in training", unit="P", group=SHAPE)
     symmetric: bool = option(False, _SYMMETRIC, group=SHAPE)

@@ -32,16 +32,22 @@ class ModiscoOptions(Options):
     min_passing_windows_frac: float = _parameter(0.03, "least share of places that pass")
     max_passing_windows_frac: float = _parameter(0.2, "largest share of places that pass")
     weak_threshold_for_counting_sign: float = _parameter(0.8, "quantile from which signs count")
-    min_metacluster_size: int = _parameter(100, "seqlets of one sign that it takes to go on")
+    min_metacluster_size: int = _parameter(100, "fewest seqlets of one sign that are clustered")
     max_seqlets_per_metacluster: int = _parameter(20000, "most seqlets of one sign")
     n_leiden_runs: int = _parameter(2, "clusterings, of which the best is kept", least=1)
     n_leiden_iterations: int = _parameter(-1, "iterations of a clustering; -1: until it is stable")
     min_overlap_while_sliding: float = _parameter(0.7, "least overlap of two seqlets, aligned")
     nearest_neighbors_to_compute: int = _parameter(500, "neighbours computed for a seqlet")
-    affmat_correlation_threshold: float = _parameter(0.15, "least, of coarse and fine similarity")
+    affmat_correlation_threshold: float = _parameter(
+        0.15, "least correlation of a seqlet's coarse and fine similarities"
+    )
     tsne_perplexity: float = _parameter(10.0, "perplexity of the density adaptation")
-    frac_support_to_trim_to: float = _parameter(0.2, "share of seqlets at the ends of a pattern")
-    min_num_to_trim_to: int = _parameter(30, "least seqlets at the ends of a pattern")
+    frac_support_to_trim_to: float = _parameter(
+        0.2, "share of the seqlets that must reach both ends of a pattern"
+    )
+    min_num_to_trim_to: int = _parameter(
+        30, "fewest seqlets that must reach both ends of a pattern"
+    )
     trim_to_window_size: int = _parameter(30, "bases that a pattern is cut to")
     initial_flank_to_add: int = _parameter(10, "bases then added on each side")
     final_flank_to_add: int = _parameter(0, "bases added at the end")

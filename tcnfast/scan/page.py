@@ -67,8 +67,8 @@ def write_page(
         igv=Markup(encoded(IGV.read_bytes())),
         script=Markup((TEMPLATES / "scan.js").read_text()),
         looks=Markup((TEMPLATES / "scan.css").read_text()),
-        tiles=_tiles(scan, ranked, sizes),
-        sentences=_sentences(scan, ranked, sizes, shown),
+        tiles=_tiles(ranked, sizes),
+        sentences=_sentences(scan, sizes, shown),
         warnings=scan.record.get("warnings", []),
         rows=facts["labels"],
         files=FILES if tracks else FILES[1:],
@@ -130,7 +130,7 @@ def _tracks(scan: ScanFolder, ranked: list[str]) -> list[dict]:
     return tracks
 
 
-def _tiles(scan: ScanFolder, ranked: list[dict], sizes: dict[str, int]) -> list[tuple[str, str]]:
+def _tiles(ranked: list[dict], sizes: dict[str, int]) -> list[tuple[str, str]]:
     calls = sum(row["calls"] for row in ranked)
     tiles = [
         ("bases scanned", f"{sum(sizes.values()):,}"),
@@ -145,9 +145,7 @@ def _tiles(scan: ScanFolder, ranked: list[dict], sizes: dict[str, int]) -> list[
     return tiles
 
 
-def _sentences(
-    scan: ScanFolder, ranked: list[dict], sizes: dict[str, int], shown: Shown
-) -> list[str]:
+def _sentences(scan: ScanFolder, sizes: dict[str, int], shown: Shown) -> list[str]:
     """What ran on what, in plain words."""
     record, key = scan.record, scan.record["key"]
     model = record.get("model", "a model")

@@ -51,7 +51,7 @@ class AverageOptions(DataOptions):
 
 
 @verb(
-    "several models as one; with data, calibrated again",
+    "combine several models into one; with data, calibrate it",
     MODELS,
     DATA,
     OUT,

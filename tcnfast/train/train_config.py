@@ -14,13 +14,13 @@ LOSSES = ("bce", "focal", "asymmetric")
 PRECISIONS = ("auto", "fp32", "bf16")
 SCHEDULE, LOSS, TEACHERS = "schedule", "loss", "teachers"  # headings of the help
 
-_ACCUMULATE = "batches for one step; batch norm takes its statistics from each alone"
-_PATIENCE = "stop after so many epochs without a better one; 0: never"
+_ACCUMULATE = "batches whose gradients make one step; batch norm sees each batch alone"
+_PATIENCE = "stop after this many epochs without a better one; 0: never"
 _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
 _TEACHER = "models whose mean logits are learned beside the labels"
-_TEACHER_SHARE = "weight of the teachers where a label is known, else they have all (default 0.5)"
+_TEACHER_SHARE = "weight of the teachers where a label is known; elsewhere it is 1 (default 0.5)"
 _TEMPERATURE = "divides the teachers' and the student's logits (default 1)"
 _UNLABELLED = "more sequence, FASTA or .2bit; validation and test regions in it are left out"
 
@@ -97,7 +97,7 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
     first_kernel: int = option(15, FIRST_KERNEL, unit="N", group=SHAPE)
     motifs: str | None = option(
         None,
-        "MEME file: first filters start at the motifs named for the labels' factors",
+        "MEME file: its motifs of the labels' factors become the first filters",
         unit="MEME",
         group=SHAPE,
     )

@@ -30,14 +30,14 @@ COLUMNS = {  # by mode; the first is written unless others are asked for
 MOST_EXPLAINED = 200  # alleles of a page
 
 _VARIANTS = "VCF, or a table chrom pos ref alt [id]; plain or gzip"
-_MODE = "the window centred on the variant, or every step that sees it"
+_MODE = "centre: score the window centred on the variant; full: every window that holds it"
 _CUTOFF = "what a call is: f1 (the best F1), best, precision=P, fdr=P, recall=P or a probability P"
-_FORMAT = "table, table of columns, or the VCF with INFO fields"
+_FORMAT = "tsv, parquet, or vcf: the input with INFO fields"
 _COLUMNS = (
     "of each label in a table: delta_logit, delta_prob, ref_prob, alt_prob; in mode full "
     "max_delta_logit and sum_delta_logit (default: the first)"
 )
-_EXPLAIN = "also a page of the N alleles that change a probability most, with logos"
+_EXPLAIN = "also write a page, with logos, of the N alleles that change a probability most"
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class WindowPrepareOptions(PeakOptions):
     """Of ``windows prepare``: where the peaks are, and what replaces the recipe's own values."""
 
     length: int | None = _instead("bases of a window", unit="BP", least=1)
-    max_windows: int | None = _instead("at most so many windows", unit="N", least=1)
+    max_windows: int | None = _instead("at most this many windows", unit="N", least=1)
     min_peaks: int | None = _instead("refuse labels with fewer training peaks", unit="N", least=1)
     seed: int | None = _instead("seed of random draws", unit="N")
     report: bool = option(False, "print the report too; it is always in the folder")
@@ -46,7 +46,7 @@ def _print_report(found: PreparedWindows) -> None:
 
 
 @verb(
-    "make a set of windows, with negatives and without leaks",
+    "make a set of windows with negatives, and no sequence in two parts",
     Input("recipe", "what the set holds (docs/study.md)", unit="RECIPE.json"),
     GENOME,
     OUT,

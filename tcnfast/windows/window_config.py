@@ -34,12 +34,12 @@ class WindowConfig(Options):
     batch_size: int = option(128, "windows of a batch", unit="N", least=1)
     learning_rate: float = option(3e-3, "highest learning rate", unit="R")
     weight_decay: float = option(0.05, "weight decay of AdamW", unit="R")
-    shift: int = option(20, "move windows by up to so many bases", unit="BP", least=0)
+    shift: int = option(20, "move windows by up to this many bases", unit="BP", least=0)
     mutate: float = option(0.05, _MUTATE, unit="SHARE")
     ema: float = option(0.0, _EMA, unit="DECAY")
-    patience: int = option(0, "stop after so many epochs without a better one; 0: never", unit="N")
+    patience: int = option(0, "stop after this many epochs with no better one; 0: never", unit="N")
     max_windows: int = option(
-        0, "train on so many windows at most, drawn at random; 0: all", unit="N", least=0
+        0, "train on this many windows at most, drawn at random; 0: all", unit="N", least=0
     )
     seed: int = seed_option("weights, batches and draws")
     warmup: float = 0.1
