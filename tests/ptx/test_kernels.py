@@ -59,6 +59,12 @@ def test_kernels_as_compiled_are_right(worker, kind, row, precision, target):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind, row", [("scores", 2), ("scores", 3), ("symmetric_scores", 2)])
+def test_tiles_in_registers_are_right_in_fp16(worker, kind, row):
+    passes(worker, kind, row, "fp16", "sm_90")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("row", range(len(stack.TABLE)))
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_minus_strand_as_compiled_is_right(worker, row, target):
