@@ -55,7 +55,17 @@ TRAINED = [
     (2, 4, 5, 5, 1, "weight", "causal", 1, 700),
     (3, 33, 2, 2, 1, "weight", "centred", 1, 9),
 ]
+# Of pairs: odd halves, even kernels, one span and several
+PAIRS = [
+    (0, 34, 7, 19, 4, "batch", "centred", 2, 21),
+    (0, 6, 3, 15, 1, "weight", "centred", 2, 600, 0, 0.3),
+    (1, 6, 4, 4, 2, "batch", "centred", 2, 41, 1, 0.3),
+    (2, 10, 5, 5, 8, "weight", "centred", 7, 17, 1),
+    (2, 34, 2, 2, 4, "batch", "centred", 2, 60, 0, 0.3),
+    (3, 4, 3, 3, 1, "batch", "centred", 1, 600),
+]
 COMPARED = (2, 17, 3, 3, 4, "batch", "causal", 7, 60, 1, 0.3)  # numbers enough to compare
+COMPARED_PAIRS = (1, 18, 3, 3, 4, "batch", "centred", 2, 60, 1, 0.3)
 
 
 def runs(isa, shape):
@@ -100,12 +110,13 @@ def main(build):
                 assert same, "bits depend on lists"
             except AssertionError as error:
                 raise SystemExit(f"{isa} {precision} {shape}: {error}") from None
-        try:
-            compare(Case(*COMPARED), precision)
-        except AssertionError as error:
-            raise SystemExit(f"{isa} {precision} {COMPARED}: {error}") from None
-        for case in TRAINED:
-            train_once(Case(*case), precision)
+        for case in (Case(*COMPARED), Case(*COMPARED_PAIRS)._replace(symmetric=True)):
+            try:
+                compare(case, precision)
+            except AssertionError as error:
+                raise SystemExit(f"{isa} {precision} {case}: {error}") from None
+        for case in (*TRAINED, *PAIRS):
+            train_once(Case(*case)._replace(symmetric=case in PAIRS), precision)
         for shape in SHAPES if precision == "fp32" else ():
             check(shape, n=12)
             check(shape, active=3.0, n=6)

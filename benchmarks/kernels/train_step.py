@@ -99,7 +99,7 @@ class Step:
         self.codes = torch.randint(0, 4, (tiles, length), dtype=torch.uint8)
         self.targets = (torch.rand(tiles, steps, labels) < 0.1).to(torch.uint8) * BOUND
         self.forward = make_forward(side, self.model)
-        self.optimiser = torch.optim.AdamW(decay_groups(self.model, 0.05), lr=1e-3)
+        self.optimiser = torch.optim.AdamW(decay_groups(self.model, 0.05), lr=1e-3, fused=True)
         self.bases, self.windows = tiles * length, tiles * steps
 
     def __call__(self) -> float:

@@ -71,8 +71,9 @@ class ConvGradients {
   }
 
  private:
-  // rows whose sums and differences stay in the cache
-  long chunk() const { return 64 / kernels_.halved->row_block * kernels_.halved->row_block; }
+  // Rows whose sums and differences stay in the cache, enough for what Outer adds up to be loaded
+  // and stored rarely.
+  long chunk() const { return 128 / kernels_.halved->row_block * kernels_.halved->row_block; }
   size_t kept_bytes() const { return halved_kept_bytes(kernels_, at_.padded, taps_, chunk()); }
   size_t pairs_bytes(int taps) const { return size_t(chunk() + 1) * taps * at_.padded * 4; }
   size_t inputs_bytes(long rows) const { return (rows * stride_ + reach_ + 1) * at_.row; }

@@ -7,8 +7,9 @@ TCNFAST_CPU_ISA makes the engine take the processor for a lesser one: ``amx``, `
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,12 @@ BF16_ISAS = ("amx", "avx512_bf16")
 
 def isas() -> dict[str, str | None]:
     """Instruction sets the engine knows, best first, with the reason why one cannot run here."""
-    return {} if _C is None else {name: reason or None for name, reason in _C.isas()}
+    return {} if _C is None else _isas_of(_C.isas)
+
+
+@cache
+def _isas_of(asked: Callable) -> dict[str, str | None]:
+    return {name: reason or None for name, reason in asked()}
 
 
 def isa() -> str:

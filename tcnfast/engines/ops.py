@@ -11,6 +11,7 @@ tests/engines/test_ops.py and test_triton_blocks.py compare them, element by ele
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 
 import torch
@@ -92,12 +93,13 @@ def block(*arguments, **named) -> BlockOutputs:
     return BlockOutputs(*_Block.apply(*arguments))
 
 
-def _forward(call: BlockCall) -> tuple[Tensor, ...]:
+def _forward(call: BlockCall) -> tuple[ModuleType, tuple[Tensor, ...]]:
+    """What has run the block, and what it gave."""
     run, padded = _chosen(call)
     check_block(call, padded)
     outputs = outputs_of(call, padded)
     run.forward(call, outputs)
-    return tuple(outputs)
+    return run, tuple(outputs)
 
 
 @torch.library.custom_op(
@@ -107,7 +109,7 @@ def _forward(call: BlockCall) -> tuple[Tensor, ...]:
 )
 def operator(*arguments) -> tuple[Tensor, ...]:
     """``block`` as PyTorch's compilers see it."""
-    return _forward(BlockCall(*arguments))
+    return _forward(BlockCall(*arguments))[1]
 
 
 @operator.register_fake
@@ -127,14 +129,14 @@ def block_backward(dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
     ``saved``: what ``block`` returned; then the arguments that it had. Where there is nothing to
     differentiate (codes, a missing gain) the gradient is an empty tensor.
     """
-    return _gradients(dy, saved, *arguments)
+    return _gradients(_chosen(BlockCall(*arguments))[0], dy, saved, *arguments)
 
 
-def _gradients(dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
+def _gradients(run: ModuleType, dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
     call = BlockCall(*arguments)
     gradients = empty_gradients(call)
     wanted = BlockGradients(*(gradient if gradient.numel() else None for gradient in gradients))
-    _chosen(call)[0].backward(dy, call, BlockOutputs(*saved), wanted)
+    run.backward(dy, call, BlockOutputs(*saved), wanted)
     return gradients
 
 
@@ -195,14 +197,14 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, *arguments):
-        outputs = _forward(BlockCall(*arguments))
+        ctx.run, outputs = _forward(BlockCall(*arguments))
         _setup_context(ctx, arguments, outputs)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):
-        return _backward(ctx, *gradients, run=_gradients)
+        return _backward(ctx, *gradients, run=partial(_gradients, ctx.run))
 
 
 def outputs_of(call: BlockCall, padded: int) -> BlockOutputs:
@@ -212,10 +214,10 @@ def outputs_of(call: BlockCall, padded: int) -> BlockOutputs:
     rows = dict(dtype=ROWS[call.precision], device=call.x.device)
     y, a2 = (torch.empty(call.sequences, length2, padded, **rows) for _ in range(2))
     size = call.channels if call.batch_norm else 0
-    statistics = torch.empty(4, size, device=call.x.device)
+    statistics = [torch.empty(size, device=call.x.device) for _ in range(4)]
     # look-ups of codes are not kept: the backward pass looks them up again
     a1 = torch.empty(call.sequences, 0 if call.codes else call.length1, padded, **rows)
-    return BlockOutputs(y, a1, a2, *(row.clone() for row in statistics))
+    return BlockOutputs(y, a1, a2, *statistics)
 
 
 def empty_gradients(call: BlockCall) -> list[Tensor]:

@@ -39,9 +39,10 @@ def backend_of(model: nn.Module, x: Tensor) -> str:
 
 def _plain_only(model: nn.Module) -> str | None:
     """Why only plain modules can train the model as it is now."""
-    if not all(module.training for module in model.modules()):
+    modules = list(model.modules())
+    if not all(module.training for module in modules):
         return "a part of the network is not in training"
-    if any(_has_hooks(module) for module in model.modules()):
+    if any(_has_hooks(module) for module in modules):
         return "the network has hooks, which only plain modules call"
     if not all(parameter.dtype == torch.float32 for parameter in model.parameters()):
         return "the network's parameters are not float32"
@@ -57,8 +58,12 @@ def _chosen(
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    kinds = ("forward", "forward_pre", "backward", "backward_pre")
-    return any(getattr(module, f"_{kind}_hooks") for kind in kinds)
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
