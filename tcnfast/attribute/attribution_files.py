@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pyBigWig
 
 from ..genome.codes import N
-from ..scan.track_bigwig import header_sizes
+from ..scan.track_bigwig import header_sizes, most_bytes_of_bases, whole_bigwig
 from .attributions import Attributions, projected
 
 SEQLET_WINDOWS = 5_000  # windows that seqlets are called in together
@@ -20,7 +19,8 @@ def write_bigwig(path: Path, attributions: Attributions, sizes: Mapping[str, int
     """Write one value for each base of the windows: what it adds to the logit. Where windows
     overlap, their mean; no value at N and beyond a contig. Genome browsers draw it as letters
     ("dynseq")."""
-    with pyBigWig.open(str(path), "w") as bigwig:
+    room = most_bytes_of_bases(attributions.codes.size, len(attributions.codes), sizes)
+    with whole_bigwig(str(path), room) as bigwig:
         sizes = header_sizes(sizes)
         bigwig.addHeader(list(sizes.items()))
         for chrom in sizes:

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -105,6 +106,25 @@ def _runs(changes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write_bigwig(track: Track) -> None:
     """One interval for each run of equal value; gaps, and what no run covers, have no value.
+    Raises OSError as :func:`whole_bigwig`."""
+    shards, sizes = dict(zip(track.sizes, track.shards, strict=True)), header_sizes(track.sizes)
+    readers = [TrackReader(shards[chrom], track.labels) for chrom in sizes]
+    n_intervals = sum(reader.changes(track.label) for reader in readers)
+    room = _most_bytes(n_intervals, track.sizes, track.stride)
+    with whole_bigwig(track.path, room) as bigwig:
+        bigwig.addHeader(list(sizes.items()))
+        for (chrom, size), reader in zip(sizes.items(), readers, strict=True):
+            for first, end, value in reader.runs(track.label):
+                if len(first):
+                    start = (first * track.stride).astype(np.uint32)
+                    end = np.minimum(end * track.stride, size).astype(np.uint32)
+                    bigwig.addEntries([chrom] * len(start), start, ends=end, values=value)
+
+
+@contextmanager
+def whole_bigwig(path: str, room: int) -> Iterator:
+    """A bigWig to write, which is whole when the block has ended. ``room``: the most bytes that it
+    may take.
 
     libBigWig reports no failed write, and may crash over one, so room for the file is held before
     anything is written, and its end is looked for after. Raises OSError where the disk is full or
@@ -112,24 +132,21 @@ def write_bigwig(track: Track) -> None:
     """
     import pyBigWig  # here, for nothing else of a scan needs it
 
-    shards, sizes = dict(zip(track.sizes, track.shards, strict=True)), header_sizes(track.sizes)
-    readers = [TrackReader(shards[chrom], track.labels) for chrom in sizes]
-    n_intervals = sum(reader.changes(track.label) for reader in readers)
-    room = _most_bytes(n_intervals, track.sizes, track.stride)
-    _hold(track.path, room, "wb")  # so that no full disk is met once libBigWig has begun
+    _hold(path, room, "wb")  # so that no full disk is met once libBigWig has begun
     try:
-        with pyBigWig.open(track.path, "w") as bigwig:
-            _hold(track.path, room, "r+b")  # as pyBigWig has emptied the file
-            bigwig.addHeader(list(sizes.items()))
-            for (chrom, size), reader in zip(sizes.items(), readers, strict=True):
-                for first, end, value in reader.runs(track.label):
-                    if len(first):
-                        start = (first * track.stride).astype(np.uint32)
-                        end = np.minimum(end * track.stride, size).astype(np.uint32)
-                        bigwig.addEntries([chrom] * len(start), start, ends=end, values=value)
+        with pyBigWig.open(path, "w") as bigwig:
+            _hold(path, room, "r+b")  # as pyBigWig has emptied the file
+            yield bigwig
     except SystemError:  # all that pyBigWig makes of libBigWig's errors
-        raise _not_whole(track.path) from None
-    _trim(track.path)
+        raise _not_whole(path) from None
+    _trim(path)
+
+
+def most_bytes_of_bases(bases: int, stretches: int, sizes: Mapping[str, int]) -> int:
+    """More than a bigWig of a value at each of ``bases``, in ``stretches``, takes."""
+    bins = sum(bases / width + 2 * stretches for width in 16 * 4.0 ** np.arange(10))
+    contig_bytes = CONTIG_BYTES + max(map(len, sizes), default=0)
+    return 2**16 + INTERVAL_BYTES * bases + int(BIN_BYTES * bins) + contig_bytes * len(sizes)
 
 
 def header_sizes(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -170,7 +170,7 @@ def test_a_run_that_was_stopped_goes_on(home, run, bed, tmp_path, monkeypatch):
     assert code == 1 and "go on with --resume" in err and not (tmp_path / "out").exists()
     monkeypatch.setattr(methods.TCNExplainer, "path_gradients", method)
     code, _, err = run(*words(home, *more, "--resume"))
-    assert code == 0 and "1 labels are there already" in err
+    assert code == 0 and "1 label there already" in err
     whole, resumed = (files_in(tmp_path / name) for name in ("whole", "out"))
     assert whole.keys() == resumed.keys()
     table = "attributions.tsv"

@@ -8,6 +8,7 @@ import pytest
 from support.cli import data_words, fails
 
 from tcnfast.base.disk import hold, new_array
+from tcnfast.scan import track_bigwig
 
 
 def no_room(*_):
@@ -40,6 +41,15 @@ def test_no_room_tells_how_much_is_missing(tmp_path, monkeypatch):
     ) as e:
         hold(tmp_path / "a", 1_000_000)
     assert e.value.filename == str(tmp_path / "a")
+
+
+def test_a_full_disk_under_the_track_of_attributions(run, home, tmp_path, monkeypatch):
+    """libBigWig may crash over a write that failed: room is held before it begins."""
+    (tmp_path / "r.bed").write_text("chr20\t50000\t50001\n")
+    words = ["attribute", "-g", home / "genome.fa", "-m", home / "model", "-b", "r.bed", "-q"]
+    monkeypatch.setattr(track_bigwig, "_hold", no_room)
+    fails(run(*words, "-o", "out"), "No space left on device", "bytes are free")
+    assert not (tmp_path / "out").exists()
 
 
 def test_prepare_and_attribute_on_a_full_disk(run, lesson, home, tmp_path, monkeypatch):
