@@ -1,6 +1,7 @@
 """``tcnfast evaluate`` from files to its table and its folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -310,3 +311,22 @@ def test_make_thresholds_and_evaluate_agree(run, lesson, models, expected, tmp_p
         threshold = model.thresholds[label]
         assert float(row["precision"]) == pytest.approx(threshold.precision, abs=6e-5)
         assert float(row["recall"]) == pytest.approx(threshold.recall, abs=6e-5)
+
+
+def test_grade_writes_what_a_scan_expects_into_the_model_folder(run, lesson, models, tmp_path):
+    shutil.copytree(models / "small", tmp_path / "mine")
+    words = words_for(lesson, tmp_path, "--grade", "--resamples", 0, model="mine")
+    assert load_model(tmp_path / "mine").calls is None
+    (tmp_path / "open.bed").write_text("chr1\t60000\t80000\n")
+    label = load_model(tmp_path / "mine").labels[0]
+    code, out, err = run(*words, "--within", "open.bed", "--within-targets", label)
+    assert code == 0 and "grades of 3 labels written into" in err, err
+    model = load_model(tmp_path / "mine")
+    assert list(model.calls.ladders) == model.labels and list(model.calls.within) == [label]
+    assert model.home.contigs and model.home.validated
+    for row in table_of(out).values():
+        assert int(row["calls"]) >= 0 and int(row["peaks"]) > 0
+    bad = "--grade: grades are measured on validation regions, not on test"
+    assert bad in run(*words, "--part", "test")[2]
+    words = words_for(lesson, tmp_path, "--within-targets", label, model="mine")
+    assert "--within-targets needs --grade and --within" in run(*words)[2]
