@@ -200,9 +200,9 @@ def test_a_scan_launches_its_kernels_on_both_strands():
 @pytest.mark.build
 def test_what_was_compiled_is_read():
     lines = compiling("-m", "benchmarks.kernels.time_model", "sparse", "--launches").splitlines()
-    row = next(line for line in lines if line.startswith("| block | "))
+    row = next(line for line in lines if line.startswith("| wgmma_block | "))
     steps, limits, time = row.split(" | ")[3:6]
     assert all(300 < int(step) < 1500 for step in steps.split("-"))
     assert limits and 10 < int(time.rstrip(" |")) < 100_000
     assert lines[-1].startswith("| hg38, both strands, stride 32, plain | ")
-    assert any(line.startswith("block ") and " tensor " in line for line in lines)
+    assert any(line.startswith("wgmma_block ") and " tensor " in line for line in lines)
