@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo explain test test-all lint aot bench gpu-check model grades clean
+.PHONY: demo explain test test-all fuzz lint aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,11 @@ test: $(INSTALLED)
 # what is slow too, what is built, and on a machine with a GPU what needs one
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "" $(PYTEST)
+
+# broken files for every parser, ten minutes each; make fuzz SECONDS=60
+SECONDS ?= 600
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/campaigns/fuzz.py $(SECONDS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

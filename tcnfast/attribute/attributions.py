@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.arrays import read_arrays
 from ..base.errors import TcnfastError
-from ..base.tables import read_arrays
 from ..genome.codes import N
 
 
@@ -63,7 +63,7 @@ class Attributions:
         if missing:
             raise TcnfastError(f"{path}: no attributions of tcnfast ({missing[0]!r} is missing)")
         arrays = {name: stored[name] for name in names}
-        n, width = len(arrays["start"]), arrays["codes"].shape[-1]
+        n, width = arrays["start"].size, (*arrays["codes"].shape, 0)[-2]
         shapes = dict(label=(), method=(), chrom=(n,), start=(n,), codes=(n, width))
         shapes |= dict(hypothetical=(n, 4, width), logit=(n,))
         for name, shape in shapes.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from .errors import TcnfastError
 from .options import Run, Spec, option_fields
+from .tables import parse_json
 from .verb import Input, Verb
 
 TALK = ("verbose", "quiet", "no_progress", "threads", "config")
@@ -77,7 +77,7 @@ def with_config(args: argparse.Namespace) -> argparse.Namespace:
         return args
     verb: Verb = args.verb
     try:
-        values = json.loads(Path(path).read_text())
+        values = parse_json(Path(path).read_text())
     except ValueError as error:
         raise TcnfastError(f"{path}: not JSON ({error})") from None
     if not isinstance(values, dict):

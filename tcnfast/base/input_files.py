@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -47,12 +48,22 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
 
     Raises OSError as ``open`` does, and TcnfastError for a device or a socket.
     """
-    about = os.stat(path)
+    try:
+        about = os.stat(path)
+    except FileNotFoundError:
+        check_no_url(path)
+        raise
     if stat.S_ISFIFO(about.st_mode):
         return _open_pipe(path, (about.st_dev, about.st_ino))
     if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode) or _is_empty(path)):
         raise TcnfastError(f"{path}: is no file but a device or a socket; give a file or a pipe")
     return open(path, "rb")  # of a folder: IsADirectoryError
+
+
+def check_no_url(path: str | os.PathLike[str]) -> None:
+    """Raise TcnfastError where a URL stands for a file; a Path has one slash of the two."""
+    if re.match(r"(https?|ftp|s3|gs):/", str(path)):
+        raise TcnfastError(f"{path}: is a URL; download it first")
 
 
 def read_input(path: str | os.PathLike[str]) -> bytes:

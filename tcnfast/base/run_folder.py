@@ -30,7 +30,7 @@ from .errors import TcnfastError
 from .input_files import open_input
 from .lock_file import is_open_file, link_in, locked, not_through_links
 from .options import Run, setting
-from .tables import replace_file
+from .tables import parse_json, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -357,7 +357,7 @@ def output_file(out: str | Path, force: bool) -> Path:
 def read_json(path: Path) -> dict:
     """The object in a JSON file; empty if there is none."""
     try:
-        value = json.loads(path.read_text())
+        value = parse_json(path.read_text())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

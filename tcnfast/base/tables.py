@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .disk import named
 from .errors import TcnfastError
-from .input_files import open_input, read_input_text
+from .input_files import read_input_text
 
 
 def read_bytes(path: Path) -> bytes:
@@ -40,10 +39,18 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
+def parse_json(text: str | bytes) -> object:
+    """The value of a JSON text. Raises ValueError where it is none, or nested beyond reason."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_object(path: str | Path) -> dict:
     """The object in a JSON file; TcnfastError where it cannot be read or is none."""
     try:
-        value = json.loads(read_input_text(path))
+        value = parse_json(read_input_text(path))
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -94,20 +101,6 @@ def read_frame(path: Path, text: Sequence[str] = ("label",), names: Sequence[str
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise TcnfastError(f"{path}: not a table ({error})") from None
     return table.rename(columns={"#chrom": "chrom"})
-
-
-def read_arrays(path: str | Path, what: str, command: str) -> dict:
-    """The arrays of an npz file by name, without pickles. ``what`` they are and the ``command``
-    that writes them, for TcnfastError where the file is missing or is none."""
-    import numpy as np
-
-    try:
-        with open_input(path) as file, np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        raise TcnfastError(f"{path}: no such file; tcnfast {command} writes it") from None
-    except (TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise TcnfastError(f"{path}: no {what} of tcnfast ({error})") from None
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +165,11 @@ def _rank(row: _Row) -> tuple:
     )
 
 
-def _numbered(text: str) -> list[str | int]:
+def _numbered(text: str) -> list[str]:
     """What sorts a text by its numbers: version 1.10.0 comes after 1.9.0."""
-    return [int(x) if x.isdigit() else x for x in re.split("([0-9]+)", text)]
+    return [part.zfill(20) if part.isdigit() else part for part in re.split("([0-9]+)", text)]
 
 
 def _file(folder: Path, accession: str) -> Path | None:
     names = (f"{accession}.bed.gz", f"{accession}.bed")
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if os.path.isfile(folder / name)), None)

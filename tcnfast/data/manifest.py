@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def _peak_file(path: Path, number: int, names: Sequence[str], fields: list[str])
         path.parent / values[name] if values[name] else None for name in ("path", "ambiguous_path")
     )
     for file in (peaks, ambiguous):
-        if file is not None and not file.is_file():
+        if file is not None and not os.path.isfile(file):
             raise TcnfastError(f"{where}: no file {file}; paths are relative to {path.parent}")
     return PeakFile(label, peaks, ambiguous, where)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 from ..base.errors import TcnfastError, some
 from ..base.input_files import read_input_text
+from ..base.tables import parse_json
 from ..genome.genome import Region, match_chroms, parse_region
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
     left, and where the genome writes 20 for chr20, or chr20 for 20.
     """
     try:
-        parts = json.loads(read_input_text(path))
+        parts = parse_json(read_input_text(path))
     except FileNotFoundError:
         names = ", ".join(SPLIT_NAMES)
         raise TcnfastError(

@@ -57,7 +57,7 @@ def is_gzip(head: bytes) -> bool:
 
 def _check_end(path: Path, file: BinaryIO, head: bytes) -> None:
     # a bgzip file cut between two blocks is a whole gzip file: only its end mark tells
-    if head[3] & 4 and head[12:14] == b"BC":
+    if len(head) > 14 and head[3] & 4 and head[12:14] == b"BC":
         file.seek(-min(len(_BGZF_END), os.fstat(file.fileno()).st_size), os.SEEK_END)
         if file.read() != _BGZF_END:
             raise GenomeError(f"{path}: truncated (no bgzip end mark); fetch or compress it again")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base.errors import some
+from ..base.errors import shown, some
 from .codes import N
 from .fasta import FastaFile
 from .sequence_files import GenomeError
@@ -44,7 +44,10 @@ def parse_region(text: str) -> Region:
         if not text.strip() or (":" in text and "*" not in text):
             raise GenomeError(f"region {text!r}: write chrom or chrom:start-end, as chr20:1-5,000")
         return Region(text.strip())
-    start, end = (int(number.replace(",", "") or 0) for number in match.groups()[1:])
+    numbers = [number.replace(",", "") or "0" for number in match.groups()[1:]]
+    if max(map(len, numbers)) > 18:
+        raise GenomeError(f"region {shown(text, 60)!r}: lies beyond every contig")
+    start, end = map(int, numbers)
     if not 1 <= start <= end:
         raise GenomeError(f"region {text!r}: needs 1 <= start <= end")
     return Region(match[1], start - 1, end)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.input_files import check_no_url
 
 
 class GenomeError(TcnfastError):
@@ -31,7 +32,9 @@ class SequenceFile:
 
 def check_is_file(path: Path) -> None:
     """Raise GenomeError for what is no regular file."""
-    if not path.exists():
+    # of os.path, which know no names that are too long
+    if not os.path.exists(path):
+        check_no_url(path)
         raise GenomeError(f"{path}: no such file")
     if path.is_dir():
         raise GenomeError(f"{path}: is a folder; name the FASTA or .2bit file in it")

@@ -41,7 +41,7 @@ def is_twobit(path: Path) -> bool:
     if path.suffix.lower() == ".2bit":
         return True
     # a pipe would wait for someone to write to it
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     try:
         with open(path, "rb") as file:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from ..base.errors import TcnfastError
 from .ensemble import Ensemble
 from .model_folder import CONFIG, LABELS, WEIGHTS, ModelFolder
@@ -19,12 +21,13 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
     path, config, labels = folder.path / CONFIG, folder.config, folder.labels
     state, thresholds, calls = folder.state(), folder.thresholds, folder.calls
     try:
-        model = _build(config, labels)
+        # without memory: a stranger's shapes may ask for more than there is
+        with torch.device("meta"):
+            expected = _build(config, labels).state_dict()
     except TypeError as error:
         raise TcnfastError(f"{path}: {str(error).split('() ')[-1]}") from None
     except TcnfastError as error:
         raise TcnfastError(f"{path}: {error}") from None
-    expected = model.state_dict()
     for key in dict.fromkeys([*expected, *state]):  # in the model's order: one folder, one message
         if key not in state:
             problem = f"tensor {key} is missing"
@@ -35,6 +38,7 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
         else:
             continue
         raise TcnfastError(f"{folder.path / WEIGHTS}: {problem} (by {CONFIG} and {LABELS})")
+    model = _build(config, labels)
     model.load_state_dict(state)
     model.thresholds, model.calls, model.home = thresholds, calls, folder.home
     return model.eval()

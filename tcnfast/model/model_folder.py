@@ -19,7 +19,7 @@ from pathlib import Path
 from ..base.errors import TcnfastError
 from ..base.finite import check_finite
 from ..base.run_folder import RECORD, read_json
-from ..base.tables import read_bytes, read_frame, read_table, replace_file
+from ..base.tables import parse_json, read_bytes, read_frame, read_table, replace_file
 from .grades import CALLS, GRADED, WITHIN, Calls, read_calls, write_calls
 from .home_genome import GENOME, HomeGenome, read_home, write_home
 from .thresholds import Threshold, read_thresholds, write_thresholds
@@ -75,7 +75,7 @@ class ModelFolder:
     def _config(self) -> dict:
         path = self.path / CONFIG
         try:
-            config = json.loads(read_bytes(path))
+            config = parse_json(read_bytes(path))
         except ValueError as error:
             raise TcnfastError(f"{path}: not JSON ({error})") from None
         if not isinstance(config, dict) or "format" not in config:

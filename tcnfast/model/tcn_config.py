@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, shown
 from ..base.options import option
 from ..engines.grid import StackGrid, stack_grid
 
@@ -60,11 +60,16 @@ class TCNConfig(TCNShape):
         for name in counts:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                return f"{name} {value!r} must be a positive integer"
+                return f"{name} {shown(repr(value))} must be a positive integer"
         if self.kernel_size < 2:
             return "kernel_size must be 2 or more"
         if self.blocks > 20:
-            return f"blocks {self.blocks}: a receptive field of more than a megabase is a slip"
+            return f"blocks {shown(str(self.blocks))}: more than a megabase of context is a slip"
+        for name, most in (("channels", 2**16), ("label_bin", 2**24), ("first_kernel", 2**20)):
+            if getattr(self, name) > most:
+                return f"{name} {shown(str(getattr(self, name)))}: more than {most} is a slip"
+        if self.kernel_size << self.blocks > 2**26:
+            return f"kernel_size {self.kernel_size}: so wide a receptive field is a slip"
         if self.first_kernel < self.kernel_size or (self.first_kernel - self.kernel_size) % 2:
             return (
                 f"first_kernel {self.first_kernel} must exceed kernel_size {self.kernel_size} by "

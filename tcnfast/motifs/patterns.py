@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.arrays import read_arrays
 from ..base.errors import TcnfastError
-from ..base.tables import read_arrays
 from ..pwm.meme import Motif, information
 
 TRIM = 0.1  # a motif ends at the outermost columns of at least this share of the best one

@@ -285,7 +285,7 @@ def _create_array(group, chrom: str, shape: tuple[int, int], kind: str, stride: 
 
 def _check_name(chrom: str) -> None:
     reserved = chrom == NAMES_OF_LABELS or chrom.startswith("__") or not chrom.strip(".")
-    if reserved or "/" in chrom or chrom == "zarr.json":
+    if reserved or "/" in chrom or chrom == "zarr.json" or len(chrom.encode()) > 255:
         raise TcnfastError(
             f"contig {chrom!r}: no name for an array of zarr tracks; leave it out with --chroms, "
             "or write bigWig tracks"

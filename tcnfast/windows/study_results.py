@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..base.arrays import read_array
 from ..base.errors import TcnfastError
 from ..base.tables import replace_file
 from ..evaluate.assessment import RECALLS
@@ -107,7 +108,7 @@ def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.nd
     job = folder.job(cell)
     part = "test" if name == TEST else job.config.choosing_part
     windows = folder.open_set(cell.set_name).select(part)
-    return np.load(job.folder / name), windows.labels
+    return read_array(job.folder / name), windows.labels
 
 
 def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
@@ -163,7 +164,7 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
 
 
 def _replicates(folder: StudyFolder, cells: list[Cell], test: WindowSet):
-    logits = [np.load(folder.job(cell).folder / TEST) for cell in cells]
+    logits = [read_array(folder.job(cell).folder / TEST) for cell in cells]
     cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
     return replicates(test, logits, cutoffs)
 
@@ -175,7 +176,7 @@ def _curves(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
     for model, own in _by_model(cells).items():
         total = []
         for cell in own:
-            logits = np.load(folder.job(cell).folder / TEST)
+            logits = read_array(folder.job(cell).folder / TEST)
             for i in counted:
                 known = test.labels[:, i] != AMBIGUOUS
                 truth = test.labels[known, i] == BOUND

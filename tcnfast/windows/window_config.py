@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, option, seed_option, setting
+from ..base.tables import parse_json
 
 if TYPE_CHECKING:
     from ..train.train_config import TrainConfig
@@ -91,7 +91,7 @@ FAITHFUL_OPTIONS = ("epochs", "max_windows", "seed")  # those a faithful trainin
 def network_shape(value: str | dict) -> dict:
     """Settings of a network, given as JSON or as they are; ValueError for what is neither."""
     try:
-        shape = json.loads(value) if isinstance(value, str) else value
+        shape = parse_json(value) if isinstance(value, str) else value
     except ValueError as error:
         raise ValueError(f"not JSON ({error})") from None
     if not isinstance(shape, dict):

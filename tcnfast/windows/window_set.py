@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.arrays import read_arrays
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..base.tables import read_description
@@ -153,8 +154,8 @@ class WindowSet:
         try:
             if file_hash(folder / WINDOWS) != about["files"][WINDOWS]:
                 raise TcnfastError(f"{folder / WINDOWS}: is not what {ABOUT} was written for")
-            with np.load(folder / WINDOWS, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in _DTYPES}
+            stored = read_arrays(folder / WINDOWS, "windows", "windows prepare")
+            arrays = {name: stored[name] for name in _DTYPES}
             words = {name: about[name] for name in ("name", "chroms", "about")}
             return cls(names=about["labels"], **words, **arrays)
         except OSError as error:
