@@ -74,8 +74,16 @@ class Intervals:
 
     def on(self, chrom: str) -> Intervals:
         """Intervals of one contig, sorted by start; empty if it has none."""
-        index = np.flatnonzero(self.chrom == chrom)
-        return self.take(index[np.argsort(self.start[index], kind="stable")])
+        return self.take(self._by_contig.get(chrom, np.empty(0, np.int64)))
+
+    @cached_property
+    def _by_contig(self) -> dict[str, np.ndarray]:
+        """Rows of each contig, sorted by start: there may be very many contigs."""
+        numbers: dict[str, int] = {}
+        contig = [numbers.setdefault(name, len(numbers)) for name in self.chrom.tolist()]
+        order = np.lexsort((self.start, np.array(contig, np.int64)))
+        bounds = np.searchsorted(np.sort(contig), np.arange(1, len(numbers))) if numbers else []
+        return dict(zip(numbers, np.split(order, bounds), strict=bool(numbers)))
 
 
 def concatenate(parts: Sequence[Intervals]) -> Intervals:

@@ -35,7 +35,7 @@ MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
 PAGE = "index.html"
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
 OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
-OF_BOTH = ("targets", "chroms", "within")
+OF_BOTH = ("per_contig", "targets", "chroms", "within")
 
 
 def shares(value: str | Sequence[float]) -> tuple[float, ...]:
@@ -101,6 +101,9 @@ class ScanOptions(Options):
         "labels that the page opens with, all of whose calls it holds (default: the best)",
         kind=names,
         unit="LABELS",
+    )
+    per_contig: bool = option(
+        False, "rows of each contig in summary.tsv, also of more than a thousand contigs"
     )
     motifs: str | None = option(
         None,

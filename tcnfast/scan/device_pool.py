@@ -19,9 +19,9 @@ from .pieces import Stretch
 from .stages import Stages
 
 if TYPE_CHECKING:
-    from ..genome.genome import Genome
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
+    from .shelves import Laid
     from .stretch_writer import ScanSpec
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Start:
     """What a device's process is told first."""
 
     spec: ScanSpec
-    genome: Genome
+    genome: Laid
     model: TCN | Ensemble
     run: Run
     threads: int

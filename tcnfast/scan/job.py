@@ -22,6 +22,7 @@ from . import ScanOptions
 from .inputs import InputFiles
 from .pieces import Stretch, stretches
 from .scan_folder import ScanFolder
+from .shelves import MANY, Laid
 from .stages import Stages
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 class Job:
     """A genome, the contigs to scan in stretches of steps of ``stride`` bases, and the options.
 
+    ``gap``: bases of N that keep small contigs apart where they are scanned as one; 0: none are.
     ``others``: files that are read beside the genome. A kind of job says on which ``device`` it
     runs, in ``own_key`` what its result depends on beside the genome, and calls its input files
     ``input_name`` there.
@@ -45,6 +47,7 @@ class Job:
         options: ScanOptions,
         run: Run,
         stride: int,
+        gap: int,
         others: Sequence[Path] = (),
     ) -> None:
         self.genome, self.options, self.run, self.stride = genome, options, run, stride
@@ -52,7 +55,9 @@ class Job:
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.bases = sum(self.sizes.values())
-        self.stretches = stretches(self.sizes, stride)
+        self.laid = Laid(genome, self.sizes, stride, gap)
+        self.stretches = stretches(self.laid.sizes, stride)
+        self.per_contig = options.per_contig or len(self.sizes) <= MANY  # rows of the summary
         self.within = None
         if options.within:
             self.within = read_bed(options.within, genome.sizes, allow_missing=True)
@@ -85,7 +90,7 @@ class Job:
         left = []
         for stretch in self.stretches:
             if stretch.finished(work):
-                bases = stretch.bases(self.stride, self.sizes[stretch.chrom])
+                bases = stretch.bases(self.stride, self.laid.sizes[stretch.chrom])
                 bar.begin_at(bases)
                 skip(stretch)
             else:
@@ -122,7 +127,8 @@ def chosen_chroms(genome: Genome, wanted: Sequence[str] | None) -> tuple[list[st
         raise TcnfastError(f"{setting('chroms')}: names no contig")
     wanted = whole_names(wanted, genome.sizes)
     match_chroms(wanted, genome.sizes, setting("chroms"))
-    return [chrom for chrom in genome.sizes if chrom in set(wanted)], []
+    chosen = set(wanted)
+    return [chrom for chrom in genome.sizes if chrom in chosen], []
 
 
 def whole_names(words: Sequence[str], sizes: Mapping[str, int]) -> list[str]:

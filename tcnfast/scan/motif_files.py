@@ -15,7 +15,7 @@ from ..base.jit import jit
 from ..base.tables import write_rows
 from ..pwm.log_odds import UNITS_PER_BIT
 from ..pwm.packed_hits import motif_bounds, unpack
-from .narrowpeak import NUMBER_BYTES, put, put_number, text_bytes
+from .narrowpeak import NUMBER_BYTES, heads_of, put, put_number, text_bytes
 from .scan_folder import SUMMARY, hits_file
 
 if TYPE_CHECKING:
@@ -32,15 +32,24 @@ COLUMNS = ("motif", "name", "width", "threshold", "chrom", "hits")
 
 def write_hits(job: MotifJob, work: Path, result: Path) -> np.ndarray:
     """Write ``result``/hits/<motif>.bed.gz from the finished stretches; returns the number of hits,
-    int64 (motifs, contigs).
+    int64 (motifs, contigs), or (motifs, 1) of all contigs.
 
     BED6+1: chrom, start, end, motif id, score in bits, strand, p-value, by contig as in the genome
     and then by start; the same hits give the same bytes. Motifs without a hit have an empty file.
     """
-    counts = np.zeros((len(job.motifs), len(job.chroms)), np.int64)
+    counts = np.zeros((len(job.motifs), len(job.chroms) if job.per_contig else 1), np.int64)
+    places = {chrom: index for index, chrom in enumerate(job.chroms)}
     for stretch in job.stretches:
         hits = np.load(stretch.calls_file(work), mmap_mode="r")
-        counts[:, stretch.contig] += np.diff(motif_bounds(hits, len(job.motifs)))
+        shelf = job.laid.shelves.get(stretch.chrom)
+        if not job.per_contig:
+            counts[:, 0] += np.diff(motif_bounds(hits, len(job.motifs)))
+        elif shelf is None:
+            counts[:, places[stretch.chrom]] += np.diff(motif_bounds(hits, len(job.motifs)))
+        else:
+            motif, start, _, _ = unpack(hits)
+            of = shelf.contig_of(start) + places[shelf.names[0]]
+            np.add.at(counts, (motif, of), 1)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for first, last in _groups(counts.sum(1)):
             parts = _read_group(job, work, first, last)
@@ -62,7 +71,7 @@ def _groups(hits: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _read_group(job: MotifJob, work: Path, first: int, last: int) -> list:
-    """(chrom, where the stretch begins, hits) of motifs [first, last) in every stretch."""
+    """(sequence, where the stretch begins, hits) of motifs [first, last) in every stretch."""
     parts = []
     for stretch in job.stretches:
         hits = np.load(stretch.calls_file(work), mmap_mode="r")
@@ -89,29 +98,39 @@ def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
                     chances = job.finder.tail(motif).chances
                 some = hits[row : min(row + ROWS, bounds[motif + 1])]
                 _, start, strand, lacks = unpack(some)
+                names, of = [chrom], np.zeros(len(start), np.int64)
+                shelf = job.laid.shelves.get(chrom)
+                if shelf is not None:
+                    names, of = shelf.names, shelf.contig_of(start)
+                    start -= shelf.firsts[of]
                 columns = begin + start, width, highest - lacks, strand, chances[lacks]
-                file.write(_lines(f"{chrom}\t", middle, *columns))
+                file.write(_lines(names, of, middle, *columns))
 
 
-def _lines(head, middle, start, width, score, strand, p) -> bytes:
-    head, middle = text_bytes(head), text_bytes(middle)
-    longest = len(head) + len(middle) + 6 * NUMBER_BYTES
+def _lines(names, contig, middle, start, width, score, strand, p) -> bytes:
+    heads, begins, which = heads_of(names, contig)
+    middle = text_bytes(middle)
+    longest = int(np.diff(begins).max(initial=0)) + len(middle) + 6 * NUMBER_BYTES
     out = np.empty(len(start) * longest, np.uint8)
     hundredths = np.rint(score * (100 / UNITS_PER_BIT)).astype(np.int64)
     exponent = np.floor(np.log10(p)).astype(np.int64)
     mantissa = np.rint(p * 10.0 ** (2 - exponent)).astype(np.int64)
     exponent[mantissa == 1000] += 1
     mantissa[mantissa == 1000] = 100
-    n = _format(out, head, middle, start, width, hundredths, strand, mantissa, -exponent)
+    n = _format(
+        out, heads, begins, which, middle, start, width, hundredths, strand, mantissa, -exponent
+    )
     return out[:n].tobytes()
 
 
 @jit
-def _format(out, head, middle, start, width, hundredths, strand, mantissa, minus_exponent):
+def _format(
+    out, heads, begins, which, middle, start, width, hundredths, strand, mantissa, minus_exponent
+):
     """Write the lines into ``out``; returns their length."""
     at = 0
     for row in range(len(start)):
-        at = put(out, at, head)
+        at = put(out, at, heads[begins[which[row]] : begins[which[row] + 1]])
         at = put_number(out, at, start[row], 1)
         out[at] = _TAB
         at = put_number(out, at + 1, start[row] + width, 1)
@@ -141,6 +160,7 @@ def write_summary(job: MotifJob, counts: np.ndarray, result: Path) -> None:
     thresholds, widths = job.finder.thresholds.tolist(), job.finder.widths.tolist()
     for motif, width, threshold, hits in zip(job.motifs, widths, thresholds, counts, strict=True):
         about = motif.id, motif.name, width, round(threshold, 3)
-        for chrom, n in [("all", hits.sum()), *zip(job.chroms, hits, strict=True)]:
+        chroms = zip(job.chroms, hits, strict=True) if job.per_contig else ()
+        for chrom, n in [("all", hits.sum()), *chroms]:
             rows.append((*about, chrom, int(n)))
     write_rows(result / SUMMARY, COLUMNS, rows)

@@ -31,6 +31,7 @@ from .motif_files import write_hits, write_summary
 from .pieces import Stretch, segment_spans, touches
 from .pipeline import read_ahead
 from .scan_folder import ScanFolder, hits_file, motif_file_names
+from .shelves import Laid
 from .stages import Stages
 
 SEGMENT_BASES = 2**20  # scanned at once by one thread
@@ -53,12 +54,14 @@ class MotifJob(Job):
         self.meme = Path(options.motifs)
         self.device = choose_device(run.device)
         self.backend = choose(MOTIF_HITS, run.backend, self.device, "fp32").backend
-        super().__init__(genome, options, run, 1, [self.meme])
-        self.p_value = P_VALUE if options.p_value is None else options.p_value
         self.motifs = _chosen_motifs(self.meme, options.targets)
+        widest = max(len(motif.probabilities) for motif in self.motifs)
+        super().__init__(genome, options, run, 1, widest, [self.meme])
+        self.within = self.laid.within(self.within, cover=False)
+        self.p_value = P_VALUE if options.p_value is None else options.p_value
         self.names = motif_file_names([(motif.id, motif.name) for motif in self.motifs])
         given = options.background
-        background = composition(genome, self.sizes) if given is None else given
+        background = composition(self.laid, self.laid.sizes) if given is None else given
         self.finder = HitFinder(self.motifs, background, self.p_value)
 
     @property
@@ -81,7 +84,7 @@ class MotifJob(Job):
         }
 
 
-def composition(genome: Genome, sizes: dict[str, int]) -> np.ndarray:
+def composition(genome: Genome | Laid, sizes: dict[str, int]) -> np.ndarray:
     """Shares of A, C, G and T in contigs: float64 (4,). TcnfastError where one is not there."""
     spans = {chrom: segment_spans(0, size, _COUNTED_BASES) for chrom, size in sizes.items()}
     pieces = [(chrom, *span) for chrom, found in spans.items() for span in found]
@@ -137,16 +140,16 @@ def find_in_stretches(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
         if span is None:
             return np.zeros(0, np.uint64)
         first, last = span
-        size = job.sizes[stretch.chrom]
+        size = job.laid.sizes[stretch.chrom]
         with stages.timed("read"):
-            codes = job.genome.codes(stretch.chrom, first, min(last + widest - 1, size))
+            codes = job.laid.codes(stretch.chrom, first, min(last + widest - 1, size))
         if codes.min() == N:
             return np.zeros(0, np.uint64)
         with stages.timed("compute"):
             found = moved(find(codes, last - first), first - stretch.first)
         return found
 
-    with Progress(job.bases, "b", job.run.progress, scale=True) as bar:
+    with Progress(job.laid.bases, "b", job.run.progress, scale=True) as bar:
         kept: list[np.ndarray] = []
         todo = job.unfinished(folder.work, bar)
         with closing(read_ahead(_pieces(job, todo), scan, threads)) as stream:

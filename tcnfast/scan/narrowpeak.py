@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from . import ScanOptions
 from .child import ONE_THREAD, Child, Parent, serve
 from .peaks import join_runs, run_bases
 from .pieces import Stretch
+
+if TYPE_CHECKING:
+    from .shelves import Laid, Shelf
 
 NUMBER_BYTES = 20  # the longest int64
 LabelFiles = list[tuple[str, int, Path | None]]
@@ -32,10 +36,10 @@ class ContigQueue:
         self,
         peaks: PeakFiles | PeakProcess,
         every: Sequence[Stretch],
-        sizes: dict[str, int],
+        laid: Laid,
         work: Path,
     ) -> None:
-        self._peaks, self._sizes = peaks, list(sizes.items())
+        self._peaks, self._sizes, self._shelves = peaks, list(laid.sizes.items()), laid.shelves
         self._left = Counter(stretch.contig for stretch in every)
         self._shards: dict[int, list[Path]] = {}
         for stretch in every:
@@ -45,7 +49,9 @@ class ContigQueue:
     def finished(self, stretch: Stretch) -> None:
         self._left[stretch.contig] -= 1
         while self._next < len(self._sizes) and not self._left[self._next]:
-            self._peaks.add(*self._sizes[self._next], self._shards.pop(self._next))
+            chrom, size = self._sizes[self._next]
+            shelf = self._shelves.get(chrom)
+            self._peaks.add(chrom, size, self._shards.pop(self._next), shelf)
             self._next += 1
 
 
@@ -55,38 +61,49 @@ class PeakFiles:
     ``files``: of each label its name, its number in RUN, and its file, None if it has none.
     """
 
-    def __init__(self, files: LabelFiles, options: ScanOptions) -> None:
-        self._files, self._options = files, options
+    def __init__(self, files: LabelFiles, options: ScanOptions, per_contig: bool = True) -> None:
+        self._files, self._options, self._per_contig = files, options, per_contig
         self._counts, self.seconds = [], 0.0
         for _, _, path in files:
             if path is not None:
                 path.touch()
 
-    def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
-        """Append the calls of a contig of ``size`` bases, of the shards of its stretches."""
+    def add(
+        self, chrom: str, size: int, shards: Sequence[Path], shelf: Shelf | None = None
+    ) -> None:
+        """Append the calls of a contig of ``size`` bases, or of those on a shelf, of the shards of
+        its stretches."""
         started, stride = time.perf_counter(), self._options.stride
         parts = [np.load(shard) for shard in shards]
         calls = join_runs(parts, stride, size, self._options.min_length, self._options.max_gap)
+        names, sizes, contig = [chrom], np.array([size]), np.zeros(len(calls), np.int64)
+        if shelf is not None:
+            names, sizes = shelf.names, shelf.sizes
+            calls, contig = _off_shelf(calls, shelf, stride, self._options.min_length)
         columns = [column for _, column, _ in self._files]
         firsts = np.searchsorted(calls["label"], columns)
         ends = np.searchsorted(calls["label"], columns, side="right")
-        counts = np.zeros((len(columns), 2), np.int64)
+        counts = np.zeros((len(columns), len(names) if self._per_contig else 1, 2), np.int64)
         for row in np.flatnonzero(ends > firsts):
             label, _, path = self._files[row]
-            part = calls[firsts[row] : ends[row]]
-            start, end = run_bases(part, stride, size)
-            counts[row] = len(part), (end - start).sum()
+            part, of = calls[firsts[row] : ends[row]], contig[firsts[row] : ends[row]]
+            start, end = run_bases(part, stride, sizes[of])
+            place = of if self._per_contig else np.zeros_like(of)
+            np.add.at(counts[row], place, np.stack([np.ones_like(start), end - start], 1))
             with open(path, "ab") as file:
-                file.write(narrowpeak_lines(chrom, label, part, stride, size))
-        self._counts.append(counts)
+                file.write(narrowpeak_lines(names, label, part, stride, sizes, of))
+        if self._per_contig or not self._counts:
+            self._counts.append(counts)
+        else:
+            self._counts[0] += counts
         self.seconds += time.perf_counter() - started
 
     def check(self) -> None:
         """Raise what went wrong meanwhile."""
 
     def finish(self) -> np.ndarray:
-        """Calls and their bases, int64 (labels, contigs, 2)."""
-        return np.stack(self._counts, 1)
+        """Calls and their bases, int64 (labels, contigs, 2), or (labels, 1, 2) of all contigs."""
+        return np.concatenate(self._counts, 1)
 
     def close(self) -> None:
         """Stop, however far it is."""
@@ -95,15 +112,17 @@ class PeakFiles:
 class PeakProcess:
     """The same in a process; what went wrong there is raised by what is called next."""
 
-    def __init__(self, files: LabelFiles, options: ScanOptions) -> None:
+    def __init__(self, files: LabelFiles, options: ScanOptions, per_contig: bool = True) -> None:
         self.seconds = 0.0
         go_on = f"go on with {setting('resume', True)}"
         self._child = Child(__name__, "narrowPeak files", go_on, ONE_THREAD)
-        self._child.send((files, options))
+        self._child.send((files, options, per_contig))
 
-    def add(self, chrom: str, size: int, shards: Sequence[Path]) -> None:
+    def add(
+        self, chrom: str, size: int, shards: Sequence[Path], shelf: Shelf | None = None
+    ) -> None:
         self.check()
-        self._child.send((chrom, size, list(shards)))
+        self._child.send((chrom, size, list(shards), shelf))
 
     def check(self) -> None:
         if self._child.connection.poll():
@@ -118,22 +137,62 @@ class PeakProcess:
         self._child.end()
 
 
-def narrowpeak_lines(chrom: str, label: str, calls: np.ndarray, stride: int, size: int) -> bytes:
-    """Calls of one label on one contig of ``size`` bases, RUN (calls,), as narrowPeak lines.
+def _off_shelf(
+    calls: np.ndarray, shelf: Shelf, stride: int, min_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calls on a shelf as calls on its contigs, and which contig, int64, each is on."""
+    contig = shelf.contig_of(calls["first"])
+    for name in ("first", "last", "best_at"):
+        calls[name] -= shelf.firsts[contig]
+    start, end = run_bases(calls, stride, shelf.sizes[contig])
+    kept = end - start >= min_length
+    return calls[kept], contig[kept]
+
+
+def narrowpeak_lines(
+    chrom: str | list[str],
+    label: str,
+    calls: np.ndarray,
+    stride: int,
+    size: int | np.ndarray,
+    contig: np.ndarray | None = None,
+) -> bytes:
+    """Calls of one label on one contig of ``size`` bases, RUN (calls,), as narrowPeak lines; or on
+    several, named ``chrom``, of ``size`` int64 (contigs,), each on the one at its ``contig`` int64.
 
     score = round(1000 p), signalValue = p, p the largest probability in the call; p- and q-value
     are -1 (not given); the summit is the centre of the best step, as an offset from the start.
     """
+    names = [chrom] if isinstance(chrom, str) else chrom
+    contig = np.zeros(len(calls), np.int64) if contig is None else contig
+    size = np.atleast_1d(size)[contig]
+    heads, begins, which = heads_of(names, contig)
     start, end = run_bases(calls, stride, size)
     summit = np.minimum(calls["best_at"] * stride + stride // 2, end - 1) - start
     largest = probability(calls["best"])
     score = np.rint(1000 * largest).astype(np.int64)
     ten_thousandths = np.rint(10_000 * largest).astype(np.int64)
-    head, middle = text_bytes(f"{chrom}\t"), text_bytes(f"\t{label}\t")
-    longest = len(head) + len(middle) + len(_DOT) + len(_UNKNOWN) + len("\t.\n") + 6 * NUMBER_BYTES
+    middle = text_bytes(f"\t{label}\t")
+    longest = (
+        int(np.diff(begins).max(initial=0))
+        + len(middle)
+        + len(_DOT)
+        + len(_UNKNOWN)
+        + len("\t.\n")
+        + 6 * NUMBER_BYTES
+    )
     out = np.empty(len(calls) * longest, np.uint8)
-    n = _format(out, head, middle, start, end, score, ten_thousandths, summit)
+    n = _format(out, heads, begins, which, middle, start, end, score, ten_thousandths, summit)
     return out[:n].tobytes()
+
+
+def heads_of(names: Sequence[str], contig: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How lines of ``contig`` int64 (rows,), places among ``names``, begin: the texts of those that
+    occur, uint8, where each begins and the last ends, int64, and which is each row's, int64."""
+    used, which = np.unique(contig, return_inverse=True)
+    heads = [f"{names[index]}\t".encode() for index in used.tolist()]
+    begins = np.cumsum([0, *map(len, heads)], dtype=np.int64)
+    return np.frombuffer(b"".join(heads), np.uint8), begins, which
 
 
 def text_bytes(text: str) -> np.ndarray:
@@ -146,11 +205,11 @@ _DIGIT_0, _POINT, _TAB, _NEWLINE = b"0.\t\n"
 
 
 @jit
-def _format(out, head, middle, start, end, score, ten_thousandths, summit):
+def _format(out, heads, begins, which, middle, start, end, score, ten_thousandths, summit):
     """Write the lines into ``out``; returns their length."""
     at = 0
     for row in range(len(start)):
-        at = put(out, at, head)
+        at = put(out, at, heads[begins[which[row]] : begins[which[row] + 1]])
         at = put_number(out, at, start[row], 1)
         out[at] = _TAB
         at = put_number(out, at + 1, end[row], 1)

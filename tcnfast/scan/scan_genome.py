@@ -105,7 +105,7 @@ class ScanJob(Job):
         self.devices = chosen_devices(run)
         for device in self.devices:
             choose_device(device)  # raises where it is not here
-        super().__init__(genome, options, run, options.stride)
+        super().__init__(genome, options, run, options.stride, _gap(model, options))
         self.scorer = Scorer(
             model,
             options.strand,
@@ -193,10 +193,10 @@ class ScanJob(Job):
         return ScanSpec(
             options=self.options,
             batch_size=self.run.batch_size,
-            sizes=self.sizes,
+            sizes=self.laid.sizes,
             cutoffs=self.cutoffs,
             floors=self.floors,
-            within=self.within,
+            within=self.laid.within(self.within),
             work=work.absolute(),
             inputs=self.inputs,
         )
@@ -206,6 +206,15 @@ class ScanJob(Job):
         """Backend, precision and instructions."""
         plan = self.scorer.plan
         return plan.backend, plan.precision, plan.instructions
+
+
+def _gap(model: TCN | Ensemble, options: ScanOptions) -> int:
+    """Bases of N between small contigs: what a score sees on a side, and what joins no calls. With
+    tracks every contig is scanned by itself."""
+    if options.tracks is not None:
+        return 0
+    sees = max(member.config.receptive_field for member in model.members)
+    return max(sees // 2, model.config.label_bin // 2, options.max_gap) + options.stride
 
 
 def chosen_devices(run: Run) -> list[str]:
@@ -241,18 +250,18 @@ def _pipeline(job: ScanJob, stages: Stages) -> Pipeline | None:
     if len(job.devices) > 1:
         return None
     size = job.run.batch_size
-    return Pipeline(job.scorer, job.genome, job.wanted, batch_size=size, stages=stages)
+    return Pipeline(job.scorer, job.laid, job.wanted, batch_size=size, stages=stages)
 
 
 def run_stretches(
     job: ScanJob, folder: RunFolder, pipeline: Pipeline | None, stages: Stages
 ) -> np.ndarray:
     """Scan every stretch that is not finished, and write the calls of contigs as they become whole:
-    the number of calls and their bases, int64 (labels, contigs, 2)."""
+    the number of calls and their bases, int64 (labels, contigs, 2), or (labels, 1, 2) of all."""
     _begin_result(job, folder)
     with closing(_peaks(job, folder.result)) as peaks:
-        queue = ContigQueue(peaks, job.stretches, job.sizes, folder.work)
-        with Progress(job.bases, "b", job.run.progress, scale=True) as bar:
+        queue = ContigQueue(peaks, job.stretches, job.laid, folder.work)
+        with Progress(job.laid.bases, "b", job.run.progress, scale=True) as bar:
             todo = job.unfinished(folder.work, bar, queue.finished)
 
             def finished(stretch: Stretch) -> None:
@@ -297,7 +306,9 @@ def _peaks(job: ScanJob, result: Path) -> PeakFiles | PeakProcess:
     for label, name in zip(job.labels, job.names, strict=True):
         path = None if label in job.uncalled else peaks_file(result, name)
         files.append((label, job.model.labels.index(label), path))
-    return (PeakProcess if job.bases >= WORTH_A_PROCESS else PeakFiles)(files, job.options)
+    return (PeakProcess if job.bases >= WORTH_A_PROCESS else PeakFiles)(
+        files, job.options, job.per_contig
+    )
 
 
 def _starts(job: ScanJob, spec: ScanSpec) -> dict[str, Start]:
@@ -308,7 +319,7 @@ def _starts(job: ScanJob, spec: ScanSpec) -> dict[str, Start]:
         several = devices.count(device) > 1
         name = f"{device} ({index + 1} of {len(devices)})" if several else device
         run = Run(device=device, precision=plan.precision, backend=plan.backend)
-        starts[name] = Start(spec, job.genome, job.model, run, threads)
+        starts[name] = Start(spec, job.laid, job.model, run, threads)
     return starts
 
 
@@ -357,6 +368,8 @@ def _summary_rows(job: ScanJob, counts: np.ndarray) -> list[tuple]:
     """Of each label in all and on each contig."""
     rows = []
     for label, per_chrom in zip(job.labels, counts, strict=True):
-        each = dict(zip(job.chroms, per_chrom.tolist(), strict=True))
-        rows += job.expectation.rows(label, [("all", per_chrom.sum(0).tolist()), *each.items()])
+        each = []
+        if job.per_contig:
+            each = list(zip(job.chroms, per_chrom.tolist(), strict=True))
+        rows += job.expectation.rows(label, [("all", per_chrom.sum(0).tolist()), *each])
     return rows
