@@ -20,7 +20,7 @@ from ..base.jit import jit
 from .codes import first_illegal, mark_into, settle
 from .fasta_index import Contig, load_index
 from .fasta_text import FastaText, illegal_letter, is_gzip, look_at, needs_decoding
-from .sequence_files import GenomeError, SequenceFile, read_at
+from .sequence_files import GenomeError, SequenceFile
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class FastaFile(SequenceFile):
         head = look_at(self.path)
         contigs = index_of(self.path, head)
         self._holds_codes = contigs is None
+        self._can_be_opened_again = not self._holds_codes
         if contigs is None:
             self._fd, self.contigs = _decode_file(self.path, head)
         else:
@@ -56,7 +57,7 @@ class FastaFile(SequenceFile):
             return
         contig = self.contigs[name]
         if self._holds_codes:
-            read_at(self._fd, self.path, contig.byte(start), codes)
+            self.read_at(contig.byte(start), codes)
             return
         # of the part with the most line ends in it
         bases = min(codes.size, CHUNK)
@@ -70,7 +71,7 @@ class FastaFile(SequenceFile):
         contig = self.contigs[name]
         begin, last = contig.byte(start), contig.byte(start + codes.size - 1)
         raw, marks = buffers[:, : last + 1 - begin]
-        read_at(self._fd, self.path, begin, raw)
+        self.read_at(begin, raw)
         column = start % contig.line_bases
         line = column, contig.line_bases, contig.line_bytes
         regular, odd = _decode_lines(raw, marks, *line, codes)

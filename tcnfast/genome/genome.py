@@ -25,6 +25,9 @@ _MITOCHONDRIA = ("chrM", "MT", "M", "chrMT")
 _UNPLACED_ACCESSION = re.compile(r"(GL000|KI27)\d")
 
 
+MANY_FILES = 200  # with more, none stays open: a process may hold 1,024
+
+
 class Region(NamedTuple):
     """A stretch of a contig, 0-based half-open; ``end`` None is the end of the contig."""
 
@@ -71,6 +74,8 @@ class Genome:
         try:
             for path in paths:
                 self._add(_open(Path(path)))
+                if len(paths) > MANY_FILES:
+                    self._files[-1].open_for_each()
         except BaseException:
             self.close()
             raise

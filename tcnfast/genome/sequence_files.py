@@ -19,9 +19,31 @@ class SequenceFile:
     """A file of contigs that any number of threads may read, at the place ``_fd``."""
 
     _fd = -1
+    _can_be_opened_again = False  # what it reads lies at its path
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._opens_for_each = False
+
+    def open_for_each(self) -> None:
+        """From here on hold no descriptor: the file is opened for each reading, if that can be."""
+        if self._can_be_opened_again:
+            self.close()
+            self._opens_for_each = True
+
+    def read_at(self, offset: int, out: np.ndarray) -> None:
+        """Fill ``out``, uint8 (bytes,), from ``offset`` on; see :func:`read_at`."""
+        if not self._opens_for_each:
+            read_at(self._fd, self.path, offset, out)
+            return
+        try:
+            fd = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise GenomeError(f"{self.path}: cannot be read: {error.strerror}") from None
+        try:
+            read_at(fd, self.path, offset, out)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Release the file; harmless when done twice."""

@@ -10,6 +10,7 @@ https://genome.ucsc.edu/FAQ/FAQformat.html#format7.
 from __future__ import annotations
 
 import os
+import struct
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,12 +19,17 @@ import numpy as np
 
 from ..base.jit import jit
 from .codes import N
-from .sequence_files import GenomeError, SequenceFile, check_is_file, read_at
+from .sequence_files import GenomeError, SequenceFile, check_is_file
 
 SIGNATURE = 0x1A412743
 
 # bytes read and unpacked at a time: they stay in the L2 cache, what they become need not
 CHUNK = 1 << 18
+
+
+# bytes of headers read at a time
+_PIECE = 1 << 16
+_NO_BLOCKS = np.empty(0, np.int64)
 
 
 class TwoBitContig(NamedTuple):
@@ -66,6 +72,7 @@ class TwoBitFile(SequenceFile):
     """
 
     contigs: dict[str, TwoBitContig]
+    _can_be_opened_again = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -88,10 +95,31 @@ class TwoBitFile(SequenceFile):
             stop = min(end, (at // 4 + CHUNK) * 4)
             first, last = at // 4, (stop - 1) // 4
             part, raw = codes[at - start : stop - start], packed[: last + 1 - first]
-            read_at(self._fd, self.path, contig.offset + first, raw)
+            self.read_at(contig.offset + first, raw)
             _unpack(raw, at % 4, part)
             block = _fill_n(part, at, contig.n_starts, contig.n_ends, block)
             at = stop
+
+
+class _Window:
+    """Bytes of the front of a file, read a piece at a time."""
+
+    def __init__(self, header: _Header) -> None:
+        self._header, self._begin, self._data = header, 0, b""
+
+    def take(self, at: int, count: int) -> bytes:
+        """The ``count`` bytes from ``at`` on; GenomeError where the file ends before."""
+        first = at - self._begin
+        if first < 0 or first + count > len(self._data):
+            # looked at first: a damaged count would ask for gigabytes
+            if at + count > self._header.size:
+                raise self._header._truncated()
+            self._header.file.seek(at)
+            self._begin, first = at, 0
+            self._data = self._header.file.read(max(count, _PIECE))
+            if len(self._data) < count:
+                raise GenomeError(f"{self._header.path}: became shorter while it was read")
+        return self._data[first : first + count]
 
 
 class _Header:
@@ -112,16 +140,16 @@ class _Header:
         self.version, self.count = np.frombuffer(head, self.word, 2, 4).tolist()
         if self.version not in (0, 1):
             raise GenomeError(f"{path}: is of .2bit version {self.version}; 0 and 1 can be read")
+        self._three = struct.Struct(f"{order}3I")
         self.wide = np.dtype(f"{order}u8") if self.version else self.word
 
     def contigs(self) -> dict[str, TwoBitContig]:
-        offsets = self._index()
-        end_of_index = self.file.tell()
-        contigs, extents = {}, []
+        offsets, window = self._index(), _Window(self)
+        end_of_index, contigs, extents = self.end_of_index, {}, []
         for name, offset in offsets.items():
             if offset < end_of_index:
                 raise self._damaged(f"{name} overlaps the index")
-            contigs[name], end = self._record(name, offset)
+            contigs[name], end = self._record(name, offset, window)
             extents.append((offset, end, name))
         extents.sort()
         for (_, end, name), (offset, _, after) in pairwise(extents):
@@ -132,50 +160,47 @@ class _Header:
         return contigs
 
     def _index(self) -> dict[str, int]:
+        """Offsets of the records by name. The index is read in pieces, as the contigs are: one
+        system call for each of 200,000 contigs would take a second."""
         offsets: dict[str, int] = {}
+        window, width = _Window(self), self.wide.itemsize
+        order = "little" if self.word.str.startswith("<") else "big"
+        at = 16
         for _ in range(self.count):
-            length = self._take(1)[0]
+            length = window.take(at, 1)[0]
+            raw = window.take(at + 1, length + width)
             try:
-                name = self._take(length).decode()
+                name = raw[:length].decode()
             except UnicodeDecodeError:
                 raise self._damaged("a contig name is no text") from None
             if not name:
                 raise self._damaged("a contig has no name")
             if name in offsets:
                 raise GenomeError(f"{self.path}: second contig named {name!r}")
-            offsets[name] = int(np.frombuffer(self._take(self.wide.itemsize), self.wide)[0])
+            offsets[name] = int.from_bytes(raw[length:], order)
+            at += 1 + length + width
+        self.end_of_index = at
         return offsets
 
-    def _record(self, name: str, offset: int) -> tuple[TwoBitContig, int]:
+    def _record(self, name: str, offset: int, window: _Window) -> tuple[TwoBitContig, int]:
         """A contig and where its record ends."""
         if offset >= self.size:
             raise self._truncated()
-        self.file.seek(offset)
-        size, blocks = self._words(2)
-        starts = self._words(blocks)
-        ends = starts + self._words(blocks)
-        if np.any(starts[1:] < ends[:-1]) or np.any(ends > size):
-            raise self._damaged(f"the blocks of N of {name} overlap or pass its {size:,} bases")
-        masks = int(self._words(1)[0])
-        at = self.file.tell() + 8 * masks + self.word.itemsize
-        end = at + (int(size) + 3) // 4
+        word = self.word.itemsize
+        size, blocks, masks = self._three.unpack(window.take(offset, 3 * word))
+        starts = ends = _NO_BLOCKS
+        if blocks:
+            numbers = window.take(offset + 2 * word, (2 * blocks + 1) * word)
+            numbers = np.frombuffer(numbers, self.word).astype(np.int64)
+            starts, masks = numbers[:blocks], int(numbers[-1])
+            ends = starts + numbers[blocks:-1]
+            if np.any(starts[1:] < ends[:-1]) or np.any(ends > size):
+                raise self._damaged(f"the blocks of N of {name} overlap or pass its {size:,} bases")
+        at = offset + (2 + 2 * blocks + 1 + 2 * masks + 1) * word
+        end = at + (size + 3) // 4
         if end > self.size:
             raise self._truncated()
-        return TwoBitContig(int(size), at, starts, ends), end
-
-    def _words(self, count: int) -> np.ndarray:
-        """The next ``count`` numbers, int64 (count,)."""
-        raw = self._take(int(count) * self.word.itemsize)
-        return np.frombuffer(raw, self.word).astype(np.int64)
-
-    def _take(self, count: int) -> bytes:
-        # looked at first: a damaged count would ask for gigabytes
-        if count > self.size - self.file.tell():
-            raise self._truncated()
-        raw = self.file.read(count)
-        if len(raw) < count:
-            raise GenomeError(f"{self.path}: became shorter while it was read")
-        return raw
+        return TwoBitContig(size, at, starts, ends), end
 
     def _truncated(self) -> GenomeError:
         return GenomeError(f"{self.path}: truncated or damaged .2bit; fetch or index it again")

@@ -313,3 +313,24 @@ def test_real_chr20():
     with Genome(CHR20) as genome:
         assert genome.sizes == {"chr20": 63_025_520}
         assert int((genome.codes("chr20") == 4).sum()) == 3_520_000
+
+
+def test_more_files_than_descriptors(tmp_path):
+    """1,500 FASTA files are read where 1,024 may be open."""
+    import resource
+
+    paths = [tmp_path / f"{i}.fa" for i in range(1500)]
+    for i, path in enumerate(paths):
+        path.write_text(f">c{i}\nACGT{'ACGT'[i % 4]}\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1024), hard))
+    try:
+        with Genome(*paths) as genome:
+            for i in range(1500):
+                assert genome.codes(f"c{i}").tolist() == [0, 1, 2, 3, i % 4]
+            with pickle.loads(pickle.dumps(genome)) as again:
+                assert again.codes("c1499", 4).tolist() == [3]
+            paths[7].unlink()
+            assert "7.fa: cannot be read: No such file" in error_of(genome.codes, "c7")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
