@@ -53,7 +53,7 @@ def fixture_on_shelves(monkeypatch):
     [
         {},
         dict(max_gap=2_000),
-        dict(min_length=150, stride=64),
+        dict(min_length=150, stride=64, cutoff="0.1"),
         dict(within="within.bed"),
         dict(strand="max", batch_size=3),
         dict(device=None, devices="cpu,cpu"),
