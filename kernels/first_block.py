@@ -8,16 +8,25 @@ the first convolution.
 import triton
 import triton.language as tl
 
-from .letters import BITS, next_code, one_hot
-from .tiles import convolve, load_taps, relu, store_rows
+from .letters import (
+    BITS,
+    lying_as_products,
+    one_hot_fragments,
+    ones_where_equal,
+    read_codes,
+    shifted,
+)
+from .tiles import convolve, load_taps, relu, store_rows, tiles_of
 
 
 @triton.jit
-def residual_of(codes, table, C: tl.constexpr, INPUTS: tl.constexpr):
-    """Rows of ``table`` (16, C): of its rows c and c + 5 the sum, for codes c (M,)."""
-    i = tl.arange(0, 16)
-    match = (codes[:, None] == i[None, :]) | (codes[:, None] + 5 == i[None, :])
-    return tl.dot(match.to(table.dtype), table, input_precision=INPUTS)
+def residual_of(codes, zeros, table, INPUTS: tl.constexpr, PACKED: tl.constexpr):
+    """What ``codes`` (M,) int32 add: of ``table`` (16, C) the sum of two rows, as ``first_block``
+    has them; ``zeros`` (M, 16) of ``lying_as_products``."""
+    column = tl.arange(0, 16)
+    code = column % 8 // 2 + column // 8 * 4
+    match = ones_where_equal(codes[:, None] | zeros, code[None, :], table.dtype, PACKED)
+    return tl.dot(match, table, input_precision=INPUTS)
 
 
 @triton.jit
@@ -41,14 +50,18 @@ def first_block(
     C: tl.constexpr,
     M: tl.constexpr,
     INPUTS: tl.constexpr,
+    PACKED: tl.constexpr,
 ):
     """``codes`` uint8 (N, length) -> ``y`` (N, outputs, C).
 
-    ``w1`` (LETTERS, C): row 4 m + b is tap m, base b, and zeros from 4 K1 on; ``w2`` (K, C, C);
-    ``table`` (16, C): what each of the five codes adds as residual, and in rows 5 to 9 what
-    rounding took from it. ``AGE`` as in ``block``; the rows of a sequence lie one after the other.
+    ``w1`` (LETTERS, C): a row for each base of each tap, in the order of
+    ``triton_layout.fragment_order``, and zeros beyond tap K1; ``w2`` (K, C, C);
+    ``table`` (16, C): what each of the five codes adds as residual, row 2 c for code c, and in row
+    2 c + 1 what rounding took from it. ``AGE`` as in ``block``; the rows of a sequence lie one
+    after the other. PACKED: see ``ones_where_equal``.
     """
     dtype: tl.constexpr = y.dtype.element_ty
+    INTEGER: tl.constexpr = tl.int16 if dtype.primitive_bitwidth == 16 else tl.int32
     tiles = tl.cdiv(rows, M)
     row = tl.program_id(0) % tiles * M + tl.arange(0, M)
     n = (tl.program_id(0) // tiles).to(tl.int64)
@@ -63,24 +76,34 @@ def first_block(
     WINDOW: tl.constexpr = max(K1, AGE + 1)
     REACH: tl.constexpr = K1 + K - 2  # bases from the first input of an output to the last
     WARM: tl.constexpr = (K - 1) // S  # steps whose outputs lack inputs, and are not stored
-    hs = ()
+    hs = ()  # as integers: what a loop carries in a product's own type goes to shared memory
     for _i in tl.static_range(K - S):
-        hs = hs + (tl.zeros((M, C), dtype),)
+        hs = hs + (tl.zeros((M, C), INTEGER),)
+    of_letters = lying_as_products(M, LETTERS, dtype)
+    of_codes = lying_as_products(M, 16, dtype)
+    of_rows = tl.sum(of_codes, 1)
     out = row.to(tl.int64) * steps
     at = out * S
     window = tl.zeros((M,), tl.int64)
-    for _base in range(REACH + 1 - S - WARM * S):
-        window = next_code(window, codes, at, length, inside, WINDOW)
+    for _base in tl.static_range(REACH + 1 - S - WARM * S):
+        window = shifted(window, read_codes(codes, at, length, inside, 1) | of_rows, WINDOW)
         at += 1
     out -= WARM
+    ahead = read_codes(codes, at, length, inside, S)  # a step before they are needed
     for t in range(-WARM, steps):
-        for _s in tl.static_range(S):
-            window = next_code(window, codes, at, length, inside, WINDOW)
-            letter = one_hot(window >> (BITS * (WINDOW - K1)), LETTERS, dtype)
-            hs = hs + (convolve((letter,), letters, bias1, 1, INPUTS).to(dtype),)
-            at += 1
-        z = convolve(hs[-K:], taps2, bias2, K, INPUTS)
-        z += residual_of((window >> (BITS * (WINDOW - 1 - AGE))) & 7, added, C, INPUTS)
+        now = ahead | of_rows
+        at += S
+        ahead = read_codes(codes, at, length, inside, S)
+        for s in tl.static_range(S):
+            window = shifted(window, (now >> (8 * s)) & 7, WINDOW)
+            letter = one_hot_fragments(
+                window >> (BITS * (WINDOW - K1)), of_letters, LETTERS, dtype, PACKED
+            )
+            h = convolve((letter,), letters, bias1, 1, INPUTS).to(dtype)
+            hs = hs + (h.to(INTEGER, bitcast=True),)
+        z = convolve(tiles_of(hs[-K:], K, dtype), taps2, bias2, K, INPUTS)
+        code = ((window >> (BITS * (WINDOW - 1 - AGE))) & 7).to(tl.int32)
+        z += residual_of(code, of_codes, added, INPUTS, PACKED)
         store_rows(y, out, outputs, inside & (t >= 0), relu(z), C)
         hs = hs[S:]
         out += 1

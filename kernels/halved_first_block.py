@@ -7,8 +7,8 @@ import triton.language as tl
 
 from .first_block import residual_of
 from .halved import halved_convolve, load_halved_taps, store_pairs
-from .letters import BITS, next_code, one_hot
-from .tiles import convolve, load_taps, relu
+from .letters import BITS, lying_as_products, one_hot_fragments, read_codes, shifted
+from .tiles import convolve, load_taps, relu, tiles_of
 
 
 @triton.jit
@@ -32,6 +32,7 @@ def halved_first_block(
     H: tl.constexpr,
     M: tl.constexpr,
     INPUTS: tl.constexpr,
+    PACKED: tl.constexpr,
 ):
     """``codes`` uint8 (N, length) -> ``y`` (N, outputs, 2 H).
 
@@ -39,6 +40,7 @@ def halved_first_block(
     for their partners; ``w2`` (2 K, H, H) as in ``halved_block``; the first H of ``b1``, ``b2``.
     """
     dtype: tl.constexpr = y.dtype.element_ty
+    INTEGER: tl.constexpr = tl.int16 if dtype.primitive_bitwidth == 16 else tl.int32
     tiles = tl.cdiv(rows, M)
     row = tl.program_id(0) % tiles * M + tl.arange(0, M)
     n = (tl.program_id(0) // tiles).to(tl.int64)
@@ -53,30 +55,39 @@ def halved_first_block(
     WINDOW: tl.constexpr = max(K1, AGE + 1)
     REACH: tl.constexpr = K1 + K - 2  # bases from the first input of an output to the last
     WARM: tl.constexpr = (K - 1) // S  # steps whose outputs lack inputs, and are not stored
-    sums, differences = (), ()
+    sums, differences = (), ()  # as integers, as in ``first_block``
     for _i in tl.static_range(K - S):
-        zero = tl.zeros((M, H), dtype)
+        zero = tl.zeros((M, H), INTEGER)
         sums, differences = sums + (zero,), differences + (zero,)
+    of_letters = lying_as_products(M, LETTERS, dtype)
+    of_codes = lying_as_products(M, 16, dtype)
+    of_rows = tl.sum(of_codes, 1)
     out = row.to(tl.int64) * steps
     at = out * S
     window = tl.zeros((M,), tl.int64)
-    for _base in range(REACH + 1 - S - WARM * S):
-        window = next_code(window, codes, at, length, inside, WINDOW)
+    for _base in tl.static_range(REACH + 1 - S - WARM * S):
+        window = shifted(window, read_codes(codes, at, length, inside, 1) | of_rows, WINDOW)
         at += 1
     out -= WARM
+    ahead = read_codes(codes, at, length, inside, S)  # a step before they are needed
     for t in range(-WARM, steps):
-        for _s in tl.static_range(S):
-            window = next_code(window, codes, at, length, inside, WINDOW)
-            letter = one_hot(window >> (BITS * (WINDOW - K1)), LETTERS, dtype)
+        now = ahead | of_rows
+        at += S
+        ahead = read_codes(codes, at, length, inside, S)
+        for s in tl.static_range(S):
+            window = shifted(window, (now >> (8 * s)) & 7, WINDOW)
+            letter = one_hot_fragments(
+                window >> (BITS * (WINDOW - K1)), of_letters, LETTERS, dtype, PACKED
+            )
             u = convolve((letter,), letters[:1], bias1, 1, INPUTS)
             v = convolve((letter,), letters[1:], bias1, 1, INPUTS)
-            sums += ((u + v).to(dtype),)
-            differences += ((u - v).to(dtype),)
-            at += 1
-        u, v = halved_convolve(sums[-K:], differences[-K:], taps2, bias2, K, INPUTS)
-        code = (window >> (BITS * (WINDOW - 1 - AGE))) & 7
-        u = relu(u + residual_of(code, added[0], H, INPUTS))
-        v = relu(v + residual_of(code, added[1], H, INPUTS))
+            sums += ((u + v).to(dtype).to(INTEGER, bitcast=True),)
+            differences += ((u - v).to(dtype).to(INTEGER, bitcast=True),)
+        ss, ds = tiles_of(sums[-K:], K, dtype), tiles_of(differences[-K:], K, dtype)
+        u, v = halved_convolve(ss, ds, taps2, bias2, K, INPUTS)
+        code = ((window >> (BITS * (WINDOW - 1 - AGE))) & 7).to(tl.int32)
+        u = relu(u + residual_of(code, of_codes, added[0], INPUTS, PACKED))
+        v = relu(v + residual_of(code, of_codes, added[1], INPUTS, PACKED))
         store_pairs(y, out, outputs, inside & (t >= 0), u, v, H)
         sums, differences = sums[S:], differences[S:]
         out += 1

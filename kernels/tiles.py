@@ -43,6 +43,15 @@ def load_taps(w, K: tl.constexpr, C_IN: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
+def tiles_of(carried, K: tl.constexpr, dtype: tl.constexpr):
+    """K tiles of ``dtype`` that were carried from step to step as integers of their size."""
+    tiles = ()
+    for m in tl.static_range(K):
+        tiles = tiles + (carried[m].to(dtype, bitcast=True),)
+    return tiles
+
+
+@triton.jit
 def convolve(tiles, taps, bias, K: tl.constexpr, INPUTS: tl.constexpr):
     """relu(bias + sum of ``tiles[m] @ taps[m]``), float32 (M, C); taps in their order."""
     total = tl.dot(tiles[0], taps[0], input_precision=INPUTS)

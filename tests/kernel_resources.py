@@ -2,6 +2,7 @@
 and symmetric, compiled ahead of time: no GPU is needed.
 
     python tests/kernel_resources.py sm_80 sm_90 --write   # into tests/kernel_resources.tsv
+    python tests/kernel_resources.py sm_80 sm_90 --write --only '.*hits'   # of these kernels alone
     python tests/kernel_resources.py sm_89 sm_100 sm_120   # print only: `make aot`
 
 The launches are recorded, not listed: the model runs on tensors without memory ("meta"), and each
@@ -9,17 +10,20 @@ kernel is compiled with the types and constants that it would have been launched
 """
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
 import triton
 from support.ahead import SHARED, cubin_of, recorded, registers_of
 
 from tcnfast.engines import ops, triton_blocks, triton_engine
 from tcnfast.engines.block_call import BlockCall, BlockGradients
+from tcnfast.engines.triton_head import HitHead
 from tcnfast.model.tcn import TCN, TCNConfig
 
 VERSION = ".".join(triton.__version__.split(".")[:2])
@@ -46,8 +50,26 @@ def infer(symmetric):
     codes = torch.empty(2, LENGTH, dtype=torch.uint8, device="meta")
     for stride in (32, 1):
         grid = model.config.grid(stride)
-        weights = replace(model.folded(), symmetric=symmetric)
-        triton_engine.prepare(weights.to("meta", torch.float32), grid, "bf16", codes.device)(codes)
+        weights = replace(model.folded(), symmetric=symmetric).to("meta", torch.float32)
+        stack = triton_engine.prepare(weights, grid, "bf16", codes.device)
+        stack(codes)
+        find_hits(stack, codes, 1 if symmetric else 2)
+
+
+def find_hits(stack, codes, strands):
+    """Hits and one track, as a scan of both strands finds them."""
+    rows = [stack.rows(codes)] * strands
+    unknown = torch.empty(2, stack.grid.n_scores(codes.shape[1]), dtype=torch.bool, device="meta")
+    labels = stack.head.labels
+    heads, cutoffs, tracked = [stack.head] * strands, np.zeros(labels, np.float32), np.array([0])
+    hits = HitHead(heads, maximum=False, cutoffs=cutoffs, columns=tracked)
+    counted = hits.count(rows, unknown)
+    known = torch.Tensor.nonzero, torch.Tensor.item
+    torch.Tensor.nonzero, torch.Tensor.item = lambda x: x[:, None], lambda _: 1000
+    try:
+        hits.write(counted, 0, 0, unknown.shape[1])
+    finally:
+        torch.Tensor.nonzero, torch.Tensor.item = known
 
 
 def train(symmetric):
@@ -104,12 +126,12 @@ def variant(kernel, arguments):
     return " ".join(words)
 
 
-def rows(target):
-    """Rows of the table: one for each variant of each kernel."""
+def rows(target, only=".*"):
+    """Rows of the table: one for each variant of each kernel of a name."""
     found = {}
     for kernel, arguments, options in launches(target):
         key = kernel.__name__, variant(kernel, arguments)
-        if key not in found:
+        if key not in found and re.fullmatch(only, key[0]):
             found[key] = compile_for(target, kernel, arguments, options)
     head = VERSION, target
     return [(*head, *key, *map(str, usage)) for key, usage in sorted(found.items())]
@@ -125,10 +147,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="+", choices=list(SHARED))
     parser.add_argument("--write", action="store_true", help=f"to {TABLE.name}")
+    parser.add_argument("--only", default=".*", metavar="REGEX", help="names of kernels")
     args = parser.parse_args()
-    found = [row for target in args.targets for row in rows(target)]
+    found = [row for target in args.targets for row in rows(target, args.only)]
     if args.write:
-        kept = [row for row in read_table() if row[:2] not in {new[:2] for new in found}]
+        told = {(VERSION, target) for target in args.targets}
+        kept = [
+            row
+            for row in read_table()
+            if row[:2] not in told or not re.fullmatch(args.only, row[2])
+        ]
         TABLE.write_text(_text(sorted(kept + found)))
     sys.stdout.write(_text(found))
 

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from tcnfast.engines import backend, ops, training_pass, triton_engine
 from tcnfast.engines.plan import Plan
+from tcnfast.engines.triton_head import ROWS
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.scan.compact import CompactDevice
 from tcnfast.scan.pieces import Batch, Wanted, Window
@@ -37,6 +38,7 @@ CHANNELS, TAPS = 64, 15
 # operators that launch nothing, beside views
 FREE = ("empty", "detach", "alias", "lift_fresh", "_unsafe_view", "record_stream", "resize_")
 HITS = 2**-9  # of all logits: what a scan with cutoffs finds at most
+HIT_TILES = {1: 1 / 8, 32: 1 / 2}  # by stride: of tiles of 64 steps, how many have one
 
 
 @dataclass
@@ -73,9 +75,9 @@ class _Operators(TorchDispatchMode):
     """Notes operators; runs the block's operators by their kernels, not by their fakes, and gives
     results of known size where meta tensors have none."""
 
-    def __init__(self, seen: list) -> None:
+    def __init__(self, seen: list, hit_tiles: float) -> None:
         super().__init__()
-        self.seen = seen
+        self.seen, self.hit_tiles = seen, hit_tiles
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function._schema.name
@@ -84,9 +86,18 @@ class _Operators(TorchDispatchMode):
             with self:
                 return own[name]._init_fn(*args, **(kwargs or {}))
         if name == "aten::nonzero":
-            found = max(1, int(args[0].numel() * HITS))
+            found = max(1, int(args[0].numel() * self.hit_tiles))
             result = torch.empty(found, args[0].ndim, dtype=torch.int64, device=META)
+        elif name in (
+            "aten::item",
+            "aten::_local_scalar_dense",
+        ):  # the last sum of the counts of hits
+            result = self.hits
+        elif name == "aten::equal":  # heads of two strands
+            return True
         else:
+            if name == "aten::cumsum":
+                self.hits = max(1, int(args[0].numel() * ROWS * LABELS * HITS))
             result = function(*args, **(kwargs or {}))
         returned = function._schema.returns
         view = any(r.alias_info and not r.alias_info.is_write for r in returned)
@@ -113,8 +124,9 @@ def _bytes(values) -> int:
 
 
 @contextmanager
-def noted() -> Iterator[list[Kernel | Operator]]:
-    """The launches of what runs inside, in bf16."""
+def noted(hit_tiles: float = 1.0) -> Iterator[list[Kernel | Operator]]:
+    """The launches of what runs inside, in bf16. ``hit_tiles``: of tiles of steps, those with a
+    hit."""
     seen: list = []
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -123,7 +135,7 @@ def noted() -> Iterator[list[Kernel | Operator]]:
         enter(mock.patch.object(backend, "choose_device", lambda _: META))
         enter(mock.patch.object(training_pass, "precision_now", lambda _: "bf16"))
         enter(mock.patch.dict("os.environ", {backend.VARIABLE: "triton"}))
-        enter(_Operators(seen))
+        enter(_Operators(seen, hit_tiles))
         yield seen
 
 
@@ -152,7 +164,7 @@ class _Scorer:
     """As ``scan.pipeline.Scorer`` with both strands."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.label_bin = plan, 200
+        self.plan, self.plans, self.label_bin = plan, [plan], 200
 
     def scores(self, codes: Tensor) -> Tensor:
         return self.plan(codes)
@@ -165,7 +177,7 @@ def segment(stride: int, symmetric: bool) -> tuple[list[Kernel | Operator], int]
     nothing = np.empty(0)
     cutoffs = np.zeros(LABELS, np.float32)
     window = Window(stride, member.receptive_field, 200)
-    with noted() as seen, torch.inference_mode():
+    with noted(HIT_TILES[stride]) as seen, torch.inference_mode():
         scorer = _Scorer(Plan(member, precision="bf16", stride=stride, strand="both"))
         device = CompactDevice(scorer, Wanted(cutoffs, nothing, nothing), window, Stages())
         bases = device.segment_bases(scorer.plan.segment_bases, LABELS)

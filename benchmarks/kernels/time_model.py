@@ -70,6 +70,7 @@ TRIPS: dict[str, Callable[[dict], list[float]]] = {
     "wgmma_halved_block": _steps,
     "first_block": _first_steps,
     "halved_first_block": _first_steps,
+    "count_hits": lambda a: [min(a["walked"], math.ceil(a["outputs"] / a["M"]))],
     "batch_statistics": lambda a: [math.ceil(a["tiles"] / a["B"])] * 2,
     "norm_gradients": lambda a: [math.ceil(a["programs"] / a["B"])],
     "weight_gradient": _chunk,

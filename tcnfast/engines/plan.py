@@ -113,6 +113,12 @@ class Plan:
         ]
         self.sparsity = [getattr(run, "sparsity", []) for run, _ in self._runs]
 
+    @property
+    def stacks(self) -> list[Run]:
+        """What runs: the members' strands. Logits are the mean of theirs where these count alike,
+        which two do."""
+        return [run for run, _ in self._runs]
+
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:
         """uint8 codes (T,) or (B, T) -> float32 logits ((T - RF) // stride + 1, labels), batched

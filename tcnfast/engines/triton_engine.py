@@ -22,7 +22,14 @@ from .reference import DTYPES
 from .triton_chip import Chip
 from .triton_first import FirstInParts
 from .triton_head import Head
-from .triton_layout import FUSION, INPUTS, Layout, layout_of, padded_channels
+from .triton_layout import (
+    FUSION,
+    INPUTS,
+    Layout,
+    fragment_order,
+    layout_of,
+    padded_channels,
+)
 from .triton_wgmma import InRegisters, why_not_in_registers
 
 MAX_LETTERS = 20  # taps of a convolution of codes: ten in each half of a one-hot tile's integer
@@ -169,7 +176,7 @@ def row_steps(
 
 def prepare(
     weights: reference.StackWeights, grid: StackGrid, precision: str, device: torch.device
-) -> Callable[[Tensor], Tensor]:
+) -> Stack:
     """Pack the weights; the result maps uint8 codes (B, T) to float32 logits (B, P, labels)."""
     weights = weights.to(device, torch.float32)
     chip = Chip.of(device)
@@ -181,16 +188,28 @@ def prepare(
     for block, geometry in zip(weights.blocks[1:], grid.blocks[1:], strict=True):
         kind = kind_of(geometry, layout, precision, chip)
         blocks.append(kind(block, geometry, layout, precision, chip))
-    head = Head(weights, grid.sample, layout, precision)
+    return Stack((first, *blocks), Head(weights, grid.sample, layout, precision, chip), grid)
 
-    def run(codes: Tensor) -> Tensor:
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack ready to run: codes to logits, or to the features that its head reads."""
+
+    blocks: tuple[Callable[[Tensor], Tensor], ...]
+    head: Head
+    grid: StackGrid
+
+    def rows(self, codes: Tensor) -> Tensor:
+        """uint8 codes (B, T) -> features (B, L, C')."""
         with torch.cuda.device_of(codes):  # where Triton launches
-            x = first(codes.contiguous())
-            for block in blocks:
+            x = codes.contiguous()
+            for block in self.blocks:
                 x = block(x)
-            return head(x, grid.n_scores(codes.shape[1]))
+        return x
 
-    return run
+    def __call__(self, codes: Tensor) -> Tensor:
+        with torch.cuda.device_of(codes):
+            return self.head(self.rows(codes), self.grid.n_scores(codes.shape[1]))
 
 
 def kind_of(geometry: BlockGrid, layout: Layout, precision: str, chip: Chip) -> type[_Block]:
@@ -251,11 +270,13 @@ class FirstBlock(_Block):
     def __init__(self, weights, geometry, layout, precision, chip, tiling=None) -> None:
         super().__init__(weights, geometry, layout, precision, chip, tiling)
         letters = layout.letters(weights.weight1).to(self.dtype)
-        self.letters, self.weight1 = len(letters), layout.whole(letters)
+        self.letters = len(letters)
+        order = fragment_order(self.letters).to(letters.device)
+        self.weight1 = layout.whole(letters[order])
         exact = layout.pad(code_residual(weights.residual).to(letters.device))
         rounded = exact.to(self.dtype)
         table = torch.zeros(16, layout.padded, dtype=self.dtype, device=exact.device)
-        table[:5], table[5:10] = rounded, exact - rounded.float()
+        table[0:10:2], table[1:10:2] = rounded, exact - rounded.float()
         self.table = layout.whole(table)
 
     def __call__(self, codes: Tensor) -> Tensor:
@@ -278,6 +299,7 @@ class FirstBlock(_Block):
             K1=k1,
             K=k,
             LETTERS=self.letters,
+            PACKED=self.chip.wgmma and not interpreted(),  # inline PTX
             **self.arguments(y, length),
         )
         return y

@@ -37,6 +37,15 @@ def columns(channels: int) -> list[int]:
     ]
 
 
+def fragment_order(letters: int) -> Tensor:
+    """(letters,): the rows 4 m + b of ``Layout.letters`` in the order of a one-hot tile's columns.
+    Of 16 columns a thread of a matrix instruction holds 2 q, 2 q + 1, 2 q + 8 and 2 q + 9: here
+    they are the four bases of one tap."""
+    column = torch.arange(letters)
+    tap = column // 16 * 4 + column % 8 // 2
+    return 4 * tap + column % 2 + column // 8 % 2 * 2
+
+
 @dataclass(frozen=True)
 class Layout:
     """Rows of ``channels`` in natural order, padded with zeros to ``padded``."""

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
+from .device_scores import scores_of
 from .pieces import Batch, CompactSegment, Wanted, Window
 from .stages import Stages
-from .track_shards import BEGINS, NOTHING
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ LEAST_STEPS = 16  # of a piece: where even these do not fit nothing does
 
 
 class CompactDevice:
-    """``scorer`` has ``plan.device``, and ``scores(codes)``: uint8 (B, T) there to float32 logits
-    (B, steps, labels) there.
+    """``scorer`` has ``plan.device``, its ``plans``, and ``scores(codes)``: uint8 (B, T) there to
+    float32 logits (B, steps, labels) there.
 
     ``lane`` makes the three streams.
 
@@ -56,16 +56,13 @@ class CompactDevice:
     ) -> None:
         lane = lane or Lane
         self.device = scorer.plan.device
-        self._scorer, self._window, self._stages = scorer, window, stages
+        self._window, self._stages = window, stages
         with self._failures():
-            self._cutoffs = _tensor(wanted.cutoffs, np.float32, self.device)
-            self._columns = _tensor(wanted.columns, np.int64, self.device)
-            self._floors = _tensor(wanted.floors, np.float32, self.device)
-            self._begins = _tensor(BEGINS[:-1], np.float32, self.device)
+            self._scores = scores_of(scorer, wanted, window)
             self._up, self._compute, self._down = (lane(self.device) for _ in range(3))
             if self.device.type == "cuda":
                 torch.cuda.synchronize()  # weights are made ready on a fourth stream
-        self._levels = wanted.levels
+        self._levels, self._tracked = wanted.levels, len(wanted.columns)
         self._free: list[_Slot] = []  # page-locked memory is dear to make
         self._most_steps = ANY  # scored at once: fewer when memory ran out
 
@@ -73,7 +70,8 @@ class CompactDevice:
         """A power of two of bases, at most ``wish``, so that ``batch_size`` segments fit the memory
         that is free."""
         stride = self._window.stride
-        most = min(wish, stride * max(1, MOST_LOGITS // labels))
+        stored = self._scores.stored(labels, self._tracked)
+        most = min(wish, stride * max(1, MOST_LOGITS // stored))
         if self.device.type == "cuda":
             with self._failures():
                 bases = _free_bytes(self.device) * SHARE / self.bytes_per_base()
@@ -112,37 +110,26 @@ class CompactDevice:
                 compute.wait(there)
                 ready = compute.mark()
                 if batch.unknown.all():  # a gap costs nothing
-                    shape = (*unknown.shape, len(self._scorer.plan.labels))
-                    logits = torch.full(shape, torch.nan, device=unknown.device)
+                    scores = self._scores.gap(unknown)
                 else:
-                    score = lambda length: self._logits(codes, length)  # noqa: E731
-                    logits = self._fitting(unknown.shape, score)
-                logits.masked_fill_(unknown[..., None], torch.nan)
+                    score = lambda length: self._scores.score(codes, unknown, length)  # noqa: E731
+                    scores = self._fitting(unknown.shape, score)
                 scored = compute.mark()
-        return _Pending(self, batch, logits, begun, there, ready, scored)
-
-    def _logits(self, codes: Tensor, length: int) -> Tensor:
-        window = self._window
-        steps = (codes.shape[1] - window.receptive_field) // window.stride + 1
-        if length >= steps:
-            return self._scorer.scores(codes)
-        parts = [
-            self._scorer.scores(
-                codes[:, first * window.stride :][:, : window.length(last - first)].contiguous()
-            )
-            for first, last in _cut(steps, length)
-        ]
-        return torch.cat(parts, 1)
+        return _Pending(self, batch, scores, begun, there, ready, scored)
 
     @torch.inference_mode()
     def collect(self, pending: _Pending) -> list[CompactSegment]:
         with self._failures(), self._down as down:
             down.wait(pending.scored)
             begun = down.mark()
-            down.uses(pending.logits)
+            for tensor in self._scores.tensors(pending.scores):
+                down.uses(tensor)
+            sequences, steps = pending.batch.unknown.shape
             found = [
-                self._fitting((1, len(part)), lambda length, part=part: self._found(part, length))
-                for part in pending.logits
+                self._fitting(
+                    (1, steps), lambda length, n=n: self._scores.found(pending.scores, n, length)
+                )
+                for n in range(sequences)
             ]
             compacted = down.mark()
             there = [[down.to_host(tensor) for tensor in tensors] for tensors in found]
@@ -153,28 +140,10 @@ class CompactDevice:
         self._stages.add("compute", _seconds(pending.ready, pending.scored))
         self._stages.add("tail", _seconds(begun, compacted))
         self._free.append(pending.batch.slot)
-        steps = pending.logits.shape[1]
         return [
             self._segment(first, steps, tensors)
             for first, tensors in zip(pending.batch.first_steps, there, strict=True)
         ]
-
-    def _found(self, logits: Tensor, length: int) -> list[Tensor]:
-        """Places and values of the hits among (steps, labels), and the tracks if there are any."""
-        parts = []
-        for first, last in _cut(len(logits), length):
-            part = logits[first:last]
-            at = (part >= self._cutoffs).flatten().nonzero().squeeze(1)
-            found = [at + first * logits.shape[1], part.flatten()[at]]
-            if len(self._columns):
-                tracked = part[:, self._columns]
-                found.append(self._levels_of(tracked) if self._levels else tracked)
-            parts.append(found)
-        return [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-
-    def _levels_of(self, logits: Tensor) -> Tensor:
-        levels = torch.bucketize(logits, self._begins, out_int32=True, right=True)
-        return levels.to(torch.uint8).masked_fill_(~(logits >= self._floors), NOTHING)
 
     def _segment(self, first_step: int, steps: int, tensors: list[Tensor]) -> CompactSegment:
         at, values, *tracks = (tensor.numpy() for tensor in tensors)
@@ -226,7 +195,7 @@ class _Pending:
 
     device: CompactDevice
     batch: Batch
-    logits: Tensor  # (B, steps, labels)
+    scores: list  # of ``device_scores``
     begun: object
     there: object
     ready: object
@@ -310,15 +279,6 @@ def _seconds(begun, ended) -> float:
     if isinstance(begun, float):
         return ended - begun
     return begun.elapsed_time(ended) / 1000
-
-
-def _cut(steps: int, length: int) -> list[tuple[int, int]]:
-    """[first, last) of pieces of ``length`` steps; one empty piece of nothing."""
-    return [(at, min(at + length, steps)) for at in range(0, max(steps, 1), length)]
-
-
-def _tensor(values: np.ndarray, dtype: type, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype)).to(device)
 
 
 def _free_bytes(device: torch.device) -> int:

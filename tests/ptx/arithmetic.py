@@ -224,6 +224,13 @@ def bfe(registers, i, mask):
     registers.put(i.operands[0], field.astype(UNSIGNED[bits]), mask)
 
 
+@operation("popc")
+def popc(registers, i, mask):
+    bits = registers.get(i.operands[1], bits_of(i.type))
+    count = np.unpackbits(bits.view(np.uint8).reshape(len(bits), -1), axis=1).sum(1)
+    registers.put(i.operands[0], count.astype(np.uint32), mask)
+
+
 @operation("prmt")
 def prmt(registers, i, mask):
     low, high, selector = (registers.get(o, 32).astype(np.uint64) for o in i.operands[1:4])
@@ -283,6 +290,15 @@ def setp(registers, i, mask):
         raise Fault(f"unknown instruction {i.text}")
     for register, value in zip(to, found, strict=True):
         registers.put(register, value, mask)
+
+
+@operation("set")
+def set_(registers, i, mask):
+    """1.0 or 0.0 of each number, in the type of what is compared."""
+    if i.modifiers[1:] != (i.type, i.type) or not i.type.endswith("x2"):
+        raise Fault(f"unknown instruction {i.text}")
+    compare = COMPARE[i.modifiers[0]]
+    _float_operation(registers, i, mask, lambda a, b: compare(a, b).astype(np.float32))
 
 
 @operation("selp")

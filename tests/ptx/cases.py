@@ -6,8 +6,9 @@ import re
 import numpy as np
 import torch
 from support import block, stack
+from support.models import random_model
 
-from tcnfast.engines import triton_engine
+from tcnfast.engines import triton_engine, triton_head
 
 from .on_triton import executed
 from .program import Fault
@@ -79,3 +80,40 @@ def training(case, precision, target, planted=None, cut=True):
 
 
 symmetric_training = training  # of cases that say so
+
+
+def hits(labels, precision, target, stacks=2, maximum=False, symmetric=False, planted=None):
+    """Hits and tracks of made-up features, against those of the logits that the head gives."""
+    channels, steps = 34, 200
+
+    def check():
+        model = random_model(
+            [str(i) for i in range(labels)], channels=channels, symmetric=symmetric
+        )
+        weights, grid = model.folded(), model.config.grid(4)
+        run = triton_engine.prepare(weights, grid, precision, CPU)
+        head, dtype = run.head, run.head.matrix.dtype
+        width = len(head.matrix) * (1 + head.pairs)
+        size = 2, (steps - 1) * head.sample + 1, width
+        rows = [torch.randn(size).relu_().to(dtype) for _ in range(stacks)]
+        logits = head(rows[0], steps)
+        if stacks == 2:
+            other = head(rows[1], steps)
+            logits = torch.maximum(logits, other) if maximum else logits.add_(other).div_(2)
+        unknown = torch.zeros(2, steps, dtype=torch.bool)
+        unknown[0, 60:130] = unknown[1, ::7] = True
+        logits = logits.masked_fill_(unknown[..., None], torch.nan)
+        cutoffs = logits.flatten(0, 1).nan_to_num(-9).sort(0).values[steps * 9 // 5].numpy()  # ties
+        cutoffs[1::2] = np.nextafter(cutoffs[1::2], np.float32(np.inf))
+        columns = np.array([labels - 1])
+        finder = triton_head.HitHead([head] * stacks, maximum, cutoffs, columns)
+        counted = finder.count(rows, unknown)
+        assert torch.equal(counted.tracks[..., 0].nan_to_num(99), logits[..., -1].nan_to_num(99))
+        for n, one in enumerate(logits):
+            parts = [finder.write(counted, n, *part) for part in ((0, 64), (64, steps))]
+            places, values = (torch.cat(part) for part in zip(*parts, strict=True))
+            want = (one >= torch.from_numpy(cutoffs)).flatten().nonzero()[:, 0]
+            assert len(want) and torch.equal(places, want), "places differ"
+            assert torch.equal(values, one.flatten()[want]), "values differ"
+
+    return run(check, target, planted)

@@ -113,3 +113,25 @@ def shfl(registers, i, mask):
         registers.put(to[1], there, mask)
         to = to[0]
     registers.put(to, value[thread // LANES * LANES + source], mask)
+
+
+REDUCE = {
+    "add": np.add,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+}
+
+
+@operation("redux")
+def redux(registers, i, mask):
+    """Of whole warps."""
+    members = registers.get(i.operands[2], 32)
+    if mask is not None or np.any(members != np.uint32(0xFFFFFFFF)):
+        raise Fault(f"threads of a warp are missing: {i.text}")
+    read = registers.signed if i.type[0] == "s" else registers.get
+    value = read(i.operands[1], 32).reshape(-1, LANES)
+    found = REDUCE[i.modifiers[1]].reduce(value, axis=1).astype(value.dtype)
+    registers.put(i.operands[0], np.repeat(found, LANES), mask)

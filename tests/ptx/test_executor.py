@@ -98,7 +98,7 @@ def test_warps_that_write_one_byte_are_a_race(words):
         ("[%r6]", "[%r6+1024]", "outside of shared memory"),
         ("[%r6]", "[%r6+2]", "misaligned access to shared"),
         ("%r7, [%r6]", "%r7, [%r9]", "read before it was written"),
-        ("xor.b32", "popc.b32", "unknown instruction"),
+        ("xor.b32", "brev.b32", "unknown instruction"),
     ],
 )
 def test_faults_stop_it(words, old, new, message):
@@ -170,6 +170,10 @@ def pack(x):
     return half | half << 16
 
 
+def by_warp(x, reduce):
+    return np.repeat(reduce(x.reshape(-1, 32), axis=1).astype(x.dtype), 32)
+
+
 @pytest.mark.parametrize(
     "code, expected",
     [
@@ -181,6 +185,9 @@ def pack(x):
         ("bfe.u32 %r6, %r5, 3, 7;", lambda x: x >> 3 & 127),
         ("prmt.b32 %r6, %r5, 0, 0x0123;", lambda x: x.byteswap()),
         ("shf.l.wrap.b32 %r6, %r5, %r5, 8;", lambda x: (x << 8) | (x >> 24)),
+        ("popc.b32 %r6, %r5;", lambda x: np.array([int(n).bit_count() for n in x])),
+        ("redux.sync.add.s32 %r6, %r5, -1;", lambda x: by_warp(x, np.sum)),
+        ("redux.sync.max.s32 %r6, %r5, -1;", lambda x: by_warp(x.view(np.int32), np.max)),
         ("rem.s32 %r6, %r5, 7;", lambda x: np.fmod(x.view(np.int32), 7)),
         ("div.s32 %r6, %r5, 7;", lambda x: np.trunc(x.view(np.int32) / 7).astype(np.int32)),
         ("cvt.rn.bf16x2.f32 %r6, %r5, %r5;", pack),
@@ -191,6 +198,14 @@ def pack(x):
         (
             "setp.gt.f32 %p1, %r5, 0f3F800000; selp.b32 %r6, 1, 2, %p1;",
             lambda x: 2 - (x.view("f4") > 1),
+        ),
+        (
+            "xor.b32 %r6, %r1, 0x3F803F80; set.eq.bf16x2.bf16x2 %r6, %r6, 0x3F803F81;",
+            lambda x: np.where(THREAD == 1, 0x3F803F80, 0x3F800000),
+        ),
+        (
+            "and.b32 %r6, %r1, 1; or.b32 %r6, %r6, 0x3C003C00; set.eq.f16x2.f16x2 %r6, %r6, %r6;",
+            lambda x: np.full(64, 0x3C003C00),
         ),
     ],
     ids=lambda value: value.split()[0] if isinstance(value, str) else "",

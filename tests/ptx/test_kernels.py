@@ -58,6 +58,28 @@ def test_kernels_as_compiled_are_right(worker, kind, row, precision, target):
     passes(worker, kind, row, precision, target)
 
 
+# labels, precision, target, stacks, maximum, symmetric
+HITS = [
+    (3, "bf16", "sm_90", 2, False, False),
+    (112, "bf16", "sm_80", 2, True, False),
+    (65, "bf16", "sm_90", 1, False, True),
+    (257, "fp16", "sm_90", 2, True, False),
+    (257, "bf16", "sm_80", 1, False, False),
+    (112, "fp32", "sm_90", 2, False, False),
+    (112, "tf32", "sm_80", 2, False, False),
+]
+
+
+@pytest.mark.parametrize(
+    "case", HITS[:2] + [pytest.param(case, marks=pytest.mark.slow) for case in HITS[2:]], ids=str
+)
+def test_hits_as_compiled_are_those_of_the_logits(worker, case):
+    names = "labels", "precision", "target", "stacks", "maximum", "symmetric"
+    result = worker("hits", **dict(zip(names, case, strict=True)))
+    assert set(result["kernels"]) == {"head", "count_hits", "write_hits"}
+    assert (result["wrong"], result["fault"], result["findings"]) == (None, None, [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind, row", [("scores", 2), ("scores", 3), ("symmetric_scores", 2)])
 def test_tiles_in_registers_are_right_in_fp16(worker, kind, row):

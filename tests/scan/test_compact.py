@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 import torch
 from support.engine import needs_engine
+from support.models import random_model
 from support.scan import FP32, TRACKS, files_in, partial
 from support.scanner import Contigs, contig, scan_contig
+from support.triton import needs_triton
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
-from tcnfast.scan import pipeline
+from tcnfast.engines import triton_engine
+from tcnfast.engines.hit_finder import HitFinder
+from tcnfast.scan import device_scores, pipeline
 from tcnfast.scan.compact import CompactDevice, Lane
 from tcnfast.scan.pieces import Batch, Stretch, Wanted, Window
 from tcnfast.scan.pipeline import Pipeline, Scorer
@@ -83,7 +87,7 @@ class Given:
     """A scorer whose scores are given."""
 
     def __init__(self, plan, logits):
-        self.plan, self.logits = plan, logits
+        self.plan, self.plans, self.logits = plan, [plan], logits
 
     def scores(self, codes):
         return self.logits.clone()
@@ -132,6 +136,57 @@ def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, mon
     monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
     tcnfast.scan(fasta, model, tmp_path / "dense", within=bed, **FP32)
     assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+
+
+# hits that kernels find without logits
+
+
+def found_in(scorer, codes, wanted, batch_size=1, most_steps=None):
+    pipeline = Pipeline(
+        scorer, Contigs(chr=codes), wanted, batch_size=batch_size, segment_bases=256
+    )
+    if most_steps:
+        pipeline.device._most_steps = most_steps
+    steps = -(-len(codes) // 8)
+    works = pipeline.groups(Stretch(0, "chr", 0, steps, steps))
+    found = [x for _, result in pipeline.scored(works) for x in result()]
+    rows = np.concatenate([x.first_step * 3 + x.at for x in found])
+    tracks = np.concatenate([x.logits if x.levels is None else x.levels for x in found])
+    kind = type(pipeline.device._scores)
+    return kind, found, rows, np.concatenate([x.values for x in found]), tracks
+
+
+def features(stack, codes):
+    """In the place of a stack's blocks, which the interpreter takes long for: what is made up of
+    two codes of each row."""
+    head, steps = stack.head, stack.grid.n_scores(codes.shape[1])
+    at = torch.arange((steps - 1) * head.sample + 1) * (stack.grid.stride // head.sample)
+    mixed = codes[:, at].float()[..., None] + 5 * codes[:, at + 9][..., None]
+    angles = mixed * torch.arange(1, 1 + len(head.matrix)) + stack.blocks[0].tap
+    return angles.sin().to(head.matrix.dtype)
+
+
+@needs_triton
+@pytest.mark.parametrize("strand, levels, batch_size", [("both", True, 2), ("max", False, 1)])
+def test_hits_without_logits_are_those_of_logits(monkeypatch, strand, levels, batch_size):
+    """On the Triton kernels, in their interpreter; a gap, and segments of nothing but it."""
+    monkeypatch.setattr(triton_engine.Stack, "rows", features)
+    model = random_model(blocks=2, first_kernel=3)
+    scorer = Scorer(model, strand, stride=8, backend="triton", **FP32)
+    codes = contig(1_450, gaps=[(200, 1_000), (1_440, 1_450)])
+    wanted = wanted_of(levels=levels)
+    kind, found, *got = found_in(scorer, codes, wanted, batch_size)
+    assert kind is device_scores.Counts and sum(len(x.at) for x in found) > 30
+    assert {x.at.dtype for x in found} == {np.dtype(np.int64)}
+    assert len(found[2].at) == 0  # a gap
+    _, _, rows, values, _ = found_in(scorer, codes, wanted, batch_size, most_steps=20)
+    np.testing.assert_array_equal(rows, got[0])
+    np.testing.assert_allclose(values, got[1], rtol=1e-5)  # numpy's products depend on tiles
+    monkeypatch.setattr(HitFinder, "why_not", lambda plans: "not today")
+    kind, _, *want = found_in(scorer, codes, wanted, batch_size)
+    assert kind is device_scores.Logits
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # memory

@@ -31,7 +31,8 @@ SHARED = {
     "sm_100": 232_448,
     "sm_120": 101_376,
 }
-OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")  # of a launch, not of the kernel
+# of a launch, not of the kernel
+OPTIONS = ("num_warps", "num_stages", "maxnreg", "enable_fp_fusion")
 MULTIPROCESSORS = 132  # of an H100 and an H200
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"  # that Triton brings along
 ALIGNMENT = 16  # bytes: what Triton looks for in addresses, and a divisor in numbers
