@@ -50,7 +50,8 @@ def test_an_existing_output_is_refused_before_anything_is_read(fasta, model, out
 def test_force_replaces_an_output_of_ours(fasta, model, out):
     tcnfast.scan(fasta, model, out, chroms="chrM", tracks="all", **FP32)
     tcnfast.scan(fasta, model, out, chroms="chr1_alt", targets="REST", force=True, **FP32)
-    assert sorted(files_in(out, but=())) == ["peaks/REST.narrowPeak", "run.json", "summary.tsv"]
+    calls = [name for name in files_in(out) if name.startswith(("peaks/", "tracks/"))]
+    assert calls == ["peaks/REST.narrowPeak"]
     assert run_record_of(out)["key"]["chroms"] == ["chr1_alt"]
     assert not partial(out).exists()
 
@@ -345,7 +346,7 @@ def test_a_real_interrupt(model, tmp_path, out, number, code, last):
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if "1 contigs" in line:
+            if "1 contig" in line:
                 break
         time.sleep(0.3)
         assert partial(out).exists()
