@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo explain test test-all fuzz lint aot bench gpu-check model grades clean
+.PHONY: demo explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,10 @@ test-all: $(INSTALLED)
 SECONDS ?= 600
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/campaigns/fuzz.py $(SECONDS)
+
+# the engine's tests against builds with AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m build -k memory_is_safe tests/engines
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
