@@ -13,19 +13,46 @@ from .tiles import relu
 
 @triton.jit
 def positions(outputs, total, M: tl.constexpr):
-    """Sequence and output (M,) int64 each of this program's tile, and which of them exist."""
-    index = tl.program_id(0).to(tl.int64) * M + tl.arange(0, M)
-    return index // outputs, index % outputs, index < total
+    """Sequence and output (M,) int64 each of this program's tile, and which of them exist.
+
+    One division of 64 bits, of the tile's first row. The others are of 32, for 2^32 outputs of a
+    sequence are 128 GiB of rows, which with what they are made of no chip holds."""
+    start = tl.program_id(0).to(tl.int64) * M
+    n = start // outputs
+    out = (start - n * outputs).to(tl.uint32) + tl.arange(0, M).to(tl.uint32)
+    of_sequence = tl.cast(outputs, tl.uint32)
+    more = out // of_sequence
+    out -= more * of_sequence
+    return n + more.to(tl.int64), out.to(tl.int64), start + tl.arange(0, M) < total
+
+
+@triton.jit
+def dropout_scales(masks, n, inside, columns, channels, C: tl.constexpr, HALVES: tl.constexpr):
+    """What dropout multiplies ``columns`` (W,) of rows of C by, (M, W): ``masks`` (N, channels) is
+    of channels in natural order, and of pairs (HALVES 2) both have the scale of the first."""
+    known = columns % (C // HALVES) < channels // HALVES
+    pointers = masks + n[:, None] * channels + (columns % (C // HALVES))[None, :]
+    return tl.load(pointers, mask=inside[:, None] & known[None, :], other=0.0)
 
 
 @triton.jit
 def activated(
-    rows, scale, shift, masks, n, inside, columns, C: tl.constexpr, DROPOUT: tl.constexpr
+    rows,
+    scale,
+    shift,
+    masks,
+    n,
+    inside,
+    columns,
+    channels,
+    C: tl.constexpr,
+    HALVES: tl.constexpr,
+    DROPOUT: tl.constexpr,
 ):
-    """relu(rows * scale + shift), times the mask (N, C) of dropout, float32; of ``columns``."""
+    """relu(rows * scale + shift), times what dropout says, float32; of ``columns``."""
     kept = relu(rows.to(tl.float32) * scale[None, :] + shift[None, :])
     if DROPOUT:
-        kept *= tl.load(masks + n[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0)
+        kept *= dropout_scales(masks, n, inside, columns, channels, C, HALVES)
     return kept
 
 
@@ -59,6 +86,7 @@ def conv(
     tap,
     dilation,
     stride,
+    channels,
     K: tl.constexpr,
     C: tl.constexpr,
     M: tl.constexpr,
@@ -72,7 +100,7 @@ def conv(
 ):
     """``x`` (N, length, C) -> ``y`` (N, outputs, C); ``w`` (K, C in, C out) of its dtype.
 
-    NORMALISE: ``scale``, ``shift`` (C,) float32 and, with DROPOUT, ``masks`` (N, C), before.
+    NORMALISE: ``scale``, ``shift`` (C,) float32 and, with DROPOUT, ``masks`` (N, channels), before.
     RELU: ``bias`` (C,) float32 and ReLU after; RESIDUAL: plus row ``tap + RESIDUAL_STRIDE j`` of
     ``residual`` (N, residual_length, C), and ReLU again. STATISTICS: mean and sum of squares about
     it of each tile of outputs, as stored, in ``statistics`` (tiles, 2, C).
@@ -89,7 +117,9 @@ def conv(
             sequence + at[:, None] * C + columns[None, :], mask=inside[:, None], other=0.0
         )
         if NORMALISE:
-            kept = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
+            kept = activated(
+                rows, scales, shifts, masks, n, inside, columns, channels, C, 1, DROPOUT
+            )
             rows = kept.to(rows.dtype)
         taps = tl.load(w + m * C * C + columns[:, None] * C + columns[None, :])
         acc = tl.dot(rows, taps, acc, input_precision=INPUTS)

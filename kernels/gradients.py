@@ -8,28 +8,59 @@ the rows before, and every kernel makes it of the two as it reads them.
 import triton
 import triton.language as tl
 
-from .conv import activated, positions
+from .conv import positions
 from .letters import one_hot, windows
 from .pointwise import back_through
+from .tiles import relu
 
 
 @triton.jit
-def full_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
-    """Rows of the gradient of what the convolution gave, float32; zeros outside."""
+def full_gradient(dn, a, p, q, r, pointers, mask, BATCH_NORM: tl.constexpr):
+    """Rows of the gradient of what the convolution gave, float32; zeros outside. ``p``, ``q`` and
+    ``r`` are vectors in registers."""
     rows = tl.load(dn + pointers, mask=mask, other=0.0).to(tl.float32)
     if BATCH_NORM:
         before = tl.load(a + pointers, mask=mask, other=0.0).to(tl.float32)
-        full = rows * tl.load(p + columns)[None, :]
-        full += before * tl.load(q + columns)[None, :] + tl.load(r + columns)[None, :]
+        full = rows * p[None, :]
+        full += before * q[None, :] + r[None, :]
         rows = tl.where(mask, full, 0.0)
     return rows
 
 
 @triton.jit
-def convolved_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM: tl.constexpr):
+def convolved_gradient(dn, a, p, q, r, pointers, mask, BATCH_NORM: tl.constexpr):
     """The same of the dtype of ``dn``."""
-    full = full_gradient(dn, a, p, q, r, pointers, mask, columns, BATCH_NORM)
+    full = full_gradient(dn, a, p, q, r, pointers, mask, BATCH_NORM)
     return full.to(dn.dtype.element_ty)
+
+
+@triton.jit
+def linear(p, q, r, columns, BATCH_NORM: tl.constexpr):
+    """``p``, ``q`` and ``r`` of ``columns``, in registers."""
+    if BATCH_NORM:
+        return tl.load(p + columns), tl.load(q + columns), tl.load(r + columns)
+    else:
+        return p, q, r
+
+
+@triton.jit
+def pieces(cuts, per_part, total):
+    """First piece of this part (axis 0), and the one behind its last, of ``total``: each sequence
+    is cut in ``cuts`` pieces of positions, and a part has ``per_part`` of them."""
+    first = tl.program_id(0) * per_part
+    return first, tl.minimum(first + per_part, total)
+
+
+@triton.jit
+def piece_of(piece, cuts, chunk, outputs):
+    """Sequence and first output, int64, of a piece, and how many it has, int32: ``chunk`` but for
+    the last of a sequence.
+
+    What a piece has is counted in 32 bits: the host cuts at 2^24 outputs, and offsets in a tile are
+    under 2^24 for the 1,024 channels and a stride of 2. All that is added to them is of 64."""
+    n = piece // cuts
+    first = (piece - n * cuts).to(tl.int64) * chunk
+    return n.to(tl.int64), first, tl.minimum(outputs - first, chunk).to(tl.int32)
 
 
 @triton.jit
@@ -58,11 +89,13 @@ def input_gradient(
     residual_outputs,
     tap,
     dilation,
+    channels,
     K: tl.constexpr,
     S: tl.constexpr,
     C: tl.constexpr,
     CX: tl.constexpr,
     M: tl.constexpr,
+    HALVES: tl.constexpr,
     INPUTS: tl.constexpr,
     BATCH_NORM: tl.constexpr,
     ACTIVATED: tl.constexpr,
@@ -86,13 +119,14 @@ def input_gradient(
     u = v * S + phase
     inside = inside & (u < length)
     columns, x_columns = tl.arange(0, C), tl.arange(0, CX)
+    p, q, r = linear(p, q, r, columns, BATCH_NORM)
     acc = tl.zeros((M, CX), tl.float32)
     for j in tl.static_range(K // S):
         m = j * S + phase
         at = v - j * dilation
         known = (inside & (at >= 0) & (at < outputs))[:, None]
         pointers = (n * outputs + at)[:, None] * C + columns[None, :]
-        rows = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
+        rows = convolved_gradient(dn, a, p, q, r, pointers, known, BATCH_NORM)
         weights = w + m * C * CX + columns[:, None] * CX + x_columns[None, :]
         acc = tl.dot(rows, tl.load(weights), acc, input_precision=INPUTS)
     if RESIDUAL:
@@ -122,7 +156,9 @@ def input_gradient(
             masks,
             statistics,
             columns,
+            channels,
             C,
+            HALVES,
             DROPOUT,
         )
     tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
@@ -143,9 +179,12 @@ def weight_gradient(
     length,
     outputs,
     total,
+    cuts,
     chunk,
+    per_part,
     dilation,
     stride,
+    channels,
     K: tl.constexpr,
     C: tl.constexpr,
     M: tl.constexpr,
@@ -154,27 +193,34 @@ def weight_gradient(
     DROPOUT: tl.constexpr,
     BATCH_NORM: tl.constexpr,
 ):
-    """``partial`` (parts, K, C in, C out) float32: of part i and tap m, the sum over outputs
-    [i chunk, (i + 1) chunk) of input rows times gradients. Inputs are rows of ``x`` (N, length, C)
-    or, NORMALISE, relu(x * scale + shift) * masks."""
-    columns = tl.arange(0, C)
+    """``partial`` (parts, K, C in, C out) float32: of each part, see ``pieces`` (``total`` of
+    them), and tap (axis 1) the sum over its outputs of input rows times gradients. Inputs are rows
+    of ``x`` (N, length, C) or, NORMALISE, relu(x * scale + shift) * masks."""
+    columns, tile = tl.arange(0, C), tl.arange(0, M)
     part, m = tl.program_id(0).to(tl.int64), tl.program_id(1)
     acc = tl.zeros((C, C), tl.float32)
+    p, q, r = linear(p, q, r, columns, BATCH_NORM)
     if NORMALISE:
         scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
-    for start in range(0, chunk, M):
-        index = part * chunk + start + tl.arange(0, M)
-        inside = index < total
-        n, out = index // outputs, index % outputs
-        known = inside[:, None]
-        at = n * length + out * stride + m * dilation
-        rows = tl.load(x + at[:, None] * C + columns[None, :], mask=known, other=0.0)
-        if NORMALISE:
-            kept = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
-            rows = kept.to(rows.dtype)
-        pointers = index[:, None] * C + columns[None, :]
-        da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
-        acc = tl.dot(tl.trans(rows), da, acc, input_precision=INPUTS)
+    steps = (tile * stride)[:, None] * C + columns[None, :]
+    offsets = tile[:, None] * C + columns[None, :]
+    begin, end = pieces(cuts, per_part, total)
+    for piece in range(begin, end):
+        n, first, size = piece_of(piece, cuts, chunk, outputs)
+        if DROPOUT:
+            kept = tl.load(masks + n * channels + columns, mask=columns < channels, other=0.0)
+        for start in range(0, size, M):
+            known = (start + tile < size)[:, None]
+            at = n * length + (first + start) * stride + m * dilation
+            rows = tl.load(x + at * C + steps, mask=known, other=0.0)
+            if NORMALISE:
+                normal = relu(rows.to(tl.float32) * scales[None, :] + shifts[None, :])
+                if DROPOUT:
+                    normal *= kept[None, :]
+                rows = normal.to(rows.dtype)
+            base = (n * outputs + first + start) * C
+            da = convolved_gradient(dn + base, a + base, p, q, r, offsets, known, BATCH_NORM)
+            acc = tl.dot(tl.trans(rows), da, acc, input_precision=INPUTS)
     base = partial + (part * K + m) * C * C
     tl.store(base + columns[:, None] * C + columns[None, :], acc)
 
@@ -191,7 +237,9 @@ def code_weight_gradient(
     length,
     outputs,
     total,
+    cuts,
     chunk,
+    per_part,
     K: tl.constexpr,
     LETTERS: tl.constexpr,
     PART: tl.constexpr,
@@ -203,18 +251,23 @@ def code_weight_gradient(
     """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b;
     PART letters a program (axis 1)."""
     TAPS: tl.constexpr = min(K, PART // 4)
-    first = tl.program_id(1) * TAPS
+    skipped = tl.program_id(1) * TAPS
     columns, letters = tl.arange(0, C), tl.program_id(1) * PART + tl.arange(0, PART)
-    part = tl.program_id(0).to(tl.int64)
+    part, tile = tl.program_id(0).to(tl.int64), tl.arange(0, M)
     acc = tl.zeros((PART, C), tl.float32)
-    for start in range(0, chunk, M):
-        index = part * chunk + start + tl.arange(0, M)
-        inside = index < total
-        window = windows(codes, index // outputs, index % outputs + first, length, inside, TAPS)
-        pointers = index[:, None] * C + columns[None, :]
-        known = inside[:, None]
-        da = convolved_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
-        letter = one_hot(window, PART, da.dtype)
-        acc = tl.dot(tl.trans(letter), da, acc, input_precision=INPUTS)
+    p, q, r = linear(p, q, r, columns, BATCH_NORM)
+    offsets = tile[:, None] * C + columns[None, :]
+    begin, end = pieces(cuts, per_part, total)
+    for piece in range(begin, end):
+        n, first, size = piece_of(piece, cuts, chunk, outputs)
+        for start in range(0, size, M):
+            inside = start + tile < size
+            at = first + start + skipped + tile
+            window = windows(codes + n * length, 0, at, length, inside, TAPS)
+            base = (n * outputs + first + start) * C
+            known = inside[:, None]
+            da = convolved_gradient(dn + base, a + base, p, q, r, offsets, known, BATCH_NORM)
+            letter = one_hot(window, PART, da.dtype)
+            acc = tl.dot(tl.trans(letter), da, acc, input_precision=INPUTS)
     pointers = partial + part * LETTERS * C + letters[:, None] * C + columns[None, :]
     tl.store(pointers, acc)

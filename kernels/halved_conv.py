@@ -19,6 +19,7 @@ def pair_sums(
     at,
     length,
     inside,
+    channels,
     H: tl.constexpr,
     NORMALISE: tl.constexpr,
     DROPOUT: tl.constexpr,
@@ -30,8 +31,8 @@ def pair_sums(
     u = tl.load(pointers, mask=inside[:, None], other=0.0).to(tl.float32)
     v = tl.load(pointers + H, mask=inside[:, None], other=0.0).to(tl.float32)
     if NORMALISE:
-        u = activated(u, scales, shifts, masks, n, inside, columns, 2 * H, DROPOUT)
-        v = activated(v, scales, shifts, masks, n, inside, columns, 2 * H, DROPOUT)
+        u = activated(u, scales, shifts, masks, n, inside, columns, channels, 2 * H, 2, DROPOUT)
+        v = activated(v, scales, shifts, masks, n, inside, columns, channels, 2 * H, 2, DROPOUT)
     return u + v, u - v
 
 
@@ -96,6 +97,7 @@ def halved_conv(
     tap,
     dilation,
     stride,
+    channels,
     K: tl.constexpr,
     H: tl.constexpr,
     M: tl.constexpr,
@@ -109,8 +111,8 @@ def halved_conv(
 ):
     """``x`` (N, length, 2 H) -> ``y`` (N, outputs, 2 H); ``w`` (2 K, H in, H out) of its dtype.
 
-    All else as ``conv`` has it, with vectors, masks and statistics of 2 H; of the vectors and masks
-    that are equal over a pair the first H are read.
+    All else as ``conv`` has it, with vectors and statistics of 2 H; of the vectors that are equal
+    over a pair the first H are read.
     """
     n, out, inside = positions(outputs, total, M)
     columns = tl.arange(0, H)
@@ -130,6 +132,7 @@ def halved_conv(
             at + K // 2 * dilation,
             length,
             inside,
+            channels,
             H,
             NORMALISE,
             DROPOUT,
@@ -138,10 +141,10 @@ def halved_conv(
     for t in tl.static_range(K // 2):
         near, far = at + t * dilation, at + (K - 1 - t) * dilation
         near_s, near_d = pair_sums(
-            x, scales, shifts, masks, n, near, length, inside, H, NORMALISE, DROPOUT
+            x, scales, shifts, masks, n, near, length, inside, channels, H, NORMALISE, DROPOUT
         )
         far_s, far_d = pair_sums(
-            x, scales, shifts, masks, n, far, length, inside, H, NORMALISE, DROPOUT
+            x, scales, shifts, masks, n, far, length, inside, channels, H, NORMALISE, DROPOUT
         )
         sums, differences = mirrored_taps(
             near_s, near_d, far_s, far_d, sums, differences, w, t, K, H, INPUTS

@@ -8,20 +8,19 @@ import triton
 import triton.language as tl
 
 from .conv import positions
-from .gradients import full_gradient
-from .halved_conv import middle_tap, mirrored_taps, pair_sums
+from .gradients import full_gradient, linear, piece_of, pieces
+from .halved_conv import middle_tap, mirrored_taps
 from .pointwise import back_through
+from .tiles import relu
 
 
 @triton.jit
 def gradient_sums(dn, a, p, q, r, index, known, H: tl.constexpr, BATCH_NORM: tl.constexpr):
     """Sum and difference over pairs of the gradient of what the convolution gave, at positions
     ``index`` (M,) of all sequences: float32 (M, H); zeros where it is not ``known``."""
-    columns = tl.arange(0, H)
-    pointers = index[:, None] * (2 * H) + columns[None, :]
-    known = known[:, None]
-    u = full_gradient(dn, a, p, q, r, pointers, known, columns, BATCH_NORM)
-    v = full_gradient(dn, a, p, q, r, pointers + H, known, columns, BATCH_NORM)
+    pointers = index[:, None] * (2 * H) + tl.arange(0, H)[None, :]
+    u = full_gradient(dn, a, p, q, r, pointers, known[:, None], BATCH_NORM)
+    v = full_gradient(dn, a, p, q, r, pointers + H, known[:, None], BATCH_NORM)
     return u + v, u - v
 
 
@@ -50,6 +49,7 @@ def halved_input_gradient(
     residual_outputs,
     tap,
     dilation,
+    channels,
     K: tl.constexpr,
     S: tl.constexpr,
     PHASE: tl.constexpr,
@@ -71,6 +71,7 @@ def halved_input_gradient(
     u = v * S + PHASE
     inside = inside & (u < length)
     columns = tl.arange(0, H)
+    p, q, r = linear(p, q, r, columns, BATCH_NORM)
     sums = tl.zeros((M, H), tl.float32)
     differences = tl.zeros((M, H), tl.float32)
     if K % 2 == 1 and K // 2 % S == PHASE:
@@ -114,7 +115,9 @@ def halved_input_gradient(
                 masks,
                 statistics,
                 mine,
+                channels,
                 2 * H,
+                2,
                 DROPOUT,
             )
         tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
@@ -124,6 +127,30 @@ def halved_input_gradient(
 def store_matrix(partial, i, matrix, H: tl.constexpr):
     rows, columns = tl.arange(0, H), tl.arange(0, H)
     tl.store(partial + i * H * H + rows[:, None] * H + columns[None, :], matrix)
+
+
+@triton.jit
+def activated_sums(
+    x,
+    scales,
+    shifts,
+    kept,
+    steps,
+    known,
+    H: tl.constexpr,
+    NORMALISE: tl.constexpr,
+    DROPOUT: tl.constexpr,
+):
+    """u + v and u - v, float32 (M, H), of rows of pairs at ``x + steps``, which NORMALISE activates
+    first; ``kept`` (H,): what dropout multiplies them by."""
+    u = tl.load(x + steps, mask=known, other=0.0).to(tl.float32)
+    v = tl.load(x + steps + H, mask=known, other=0.0).to(tl.float32)
+    if NORMALISE:
+        u = relu(u * scales[None, :] + shifts[None, :])
+        v = relu(v * scales[None, :] + shifts[None, :])
+        if DROPOUT:
+            u, v = u * kept[None, :], v * kept[None, :]
+    return u + v, u - v
 
 
 @triton.jit
@@ -141,9 +168,12 @@ def halved_weight_gradient(
     length,
     outputs,
     total,
+    cuts,
     chunk,
+    per_part,
     dilation,
     stride,
+    channels,
     K: tl.constexpr,
     H: tl.constexpr,
     M: tl.constexpr,
@@ -153,44 +183,68 @@ def halved_weight_gradient(
     BATCH_NORM: tl.constexpr,
     MIDDLE: tl.constexpr,
 ):
-    """``partial`` (parts, 2 K, H in, H out) float32: of part i the sums over outputs [i chunk,
-    (i + 1) chunk) that make gradients of the matrices of ``halved_conv``: of the two that the
-    middle tap has (MIDDLE), or of the four of a pair of mirrored taps, t of axis 1 and K - 1 - t.
-    All else as in ``weight_gradient``."""
-    columns = tl.arange(0, H)
+    """``partial`` (parts, 2 K, H in, H out) float32: of each part the sums over its outputs that
+    make gradients of the matrices of ``halved_conv``: of the two that the middle tap has (MIDDLE),
+    or of the four of a pair of mirrored taps, t of axis 1 and K - 1 - t. All else as in
+    ``weight_gradient``."""
+    columns, tile = tl.arange(0, H), tl.arange(0, M)
     part, t = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    scales, shifts = columns, columns
+    p, q, r = linear(p, q, r, columns, BATCH_NORM)
+    scales, shifts, kept = columns, columns, columns.to(tl.float32)
     if NORMALISE:
         scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
     own_s, other_s = tl.zeros((H, H), tl.float32), tl.zeros((H, H), tl.float32)
     own_d, other_d = tl.zeros((H, H), tl.float32), tl.zeros((H, H), tl.float32)
     dtype: tl.constexpr = x.dtype.element_ty
-    for start in range(0, chunk, M):
-        index = part * chunk + start + tl.arange(0, M)
-        inside = index < total
-        n, at = index // outputs, index % outputs * stride
-        ds, dd = gradient_sums(dn, a, p, q, r, index, inside, H, BATCH_NORM)
-        ds, dd = ds.to(dtype), dd.to(dtype)
-        near = at + (K // 2 if MIDDLE else t) * dilation
-        near_s, near_d = pair_sums(
-            x, scales, shifts, masks, n, near, length, inside, H, NORMALISE, DROPOUT
-        )
-        if MIDDLE:
-            own_s = tl.dot(tl.trans(near_s.to(dtype)), ds, own_s, input_precision=INPUTS)
-            own_d = tl.dot(tl.trans(near_d.to(dtype)), dd, own_d, input_precision=INPUTS)
-        else:
-            far = at + (K - 1 - t) * dilation
-            far_s, far_d = pair_sums(
-                x, scales, shifts, masks, n, far, length, inside, H, NORMALISE, DROPOUT
+    steps = (tile * stride)[:, None] * (2 * H) + columns[None, :]
+    near = (K // 2 if MIDDLE else t) * dilation
+    far = (K - 1 - t) * dilation
+    begin, end = pieces(cuts, per_part, total)
+    for piece in range(begin, end):
+        n, first, size = piece_of(piece, cuts, chunk, outputs)
+        if DROPOUT:
+            known = columns < channels // 2
+            kept = tl.load(masks + n * channels + columns, mask=known, other=0.0)
+        for start in range(0, size, M):
+            inside = start + tile < size
+            base = (n * outputs + first + start) * 2 * H
+            ds, dd = gradient_sums(dn + base, a + base, p, q, r, tile, inside, H, BATCH_NORM)
+            ds, dd = ds.to(dtype), dd.to(dtype)
+            at = n * length + (first + start) * stride
+            near_s, near_d = activated_sums(
+                x + (at + near) * 2 * H,
+                scales,
+                shifts,
+                kept,
+                steps,
+                inside[:, None],
+                H,
+                NORMALISE,
+                DROPOUT,
             )
-            rows = tl.trans((near_s + far_s).to(dtype))
-            own_s = tl.dot(rows, ds, own_s, input_precision=INPUTS)
-            rows = tl.trans((far_d - near_d).to(dtype))
-            other_s = tl.dot(rows, ds, other_s, input_precision=INPUTS)
-            rows = tl.trans((near_d + far_d).to(dtype))
-            own_d = tl.dot(rows, dd, own_d, input_precision=INPUTS)
-            rows = tl.trans((far_s - near_s).to(dtype))
-            other_d = tl.dot(rows, dd, other_d, input_precision=INPUTS)
+            if MIDDLE:
+                own_s = tl.dot(tl.trans(near_s.to(dtype)), ds, own_s, input_precision=INPUTS)
+                own_d = tl.dot(tl.trans(near_d.to(dtype)), dd, own_d, input_precision=INPUTS)
+            else:
+                far_s, far_d = activated_sums(
+                    x + (at + far) * 2 * H,
+                    scales,
+                    shifts,
+                    kept,
+                    steps,
+                    inside[:, None],
+                    H,
+                    NORMALISE,
+                    DROPOUT,
+                )
+                terms = tl.trans((near_s + far_s).to(dtype))
+                own_s = tl.dot(terms, ds, own_s, input_precision=INPUTS)
+                terms = tl.trans((far_d - near_d).to(dtype))
+                other_s = tl.dot(terms, ds, other_s, input_precision=INPUTS)
+                terms = tl.trans((near_d + far_d).to(dtype))
+                own_d = tl.dot(terms, dd, own_d, input_precision=INPUTS)
+                terms = tl.trans((far_s - near_s).to(dtype))
+                other_d = tl.dot(terms, dd, other_d, input_precision=INPUTS)
     partial += part * 2 * K * H * H
     if MIDDLE:
         store_matrix(partial, 0, own_s, H)

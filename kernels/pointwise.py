@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .conv import activated, positions
+from .conv import activated, dropout_scales, positions
 from .letters import known_code
 from .tiles import relu
 
@@ -34,8 +34,10 @@ def finish(
     total,
     tap,
     stride,
+    channels,
     C: tl.constexpr,
     M: tl.constexpr,
+    HALVES: tl.constexpr,
     DROPOUT: tl.constexpr,
     CODES: tl.constexpr,
 ):
@@ -46,7 +48,7 @@ def finish(
     index = (n * outputs + out)[:, None] * C + columns[None, :]
     rows = tl.load(a + index, mask=inside[:, None], other=0.0)
     scales, shifts = tl.load(scale + columns), tl.load(shift + columns)
-    z = activated(rows, scales, shifts, masks, n, inside, columns, C, DROPOUT)
+    z = activated(rows, scales, shifts, masks, n, inside, columns, channels, C, HALVES, DROPOUT)
     z += residual_rows(x, n, out * stride + tap, length, inside, table, C, CODES)
     tl.store(y + index, relu(z).to(y.dtype.element_ty), mask=inside[:, None])
 
@@ -74,7 +76,9 @@ def back_through(
     masks,
     statistics,
     columns,
+    channels,
     C: tl.constexpr,
+    HALVES: tl.constexpr,
     DROPOUT: tl.constexpr,
 ):
     """``dn``, the gradient of an activation, back through dropout and ReLU to its normalised
@@ -83,8 +87,7 @@ def back_through(
     a = a.to(tl.float32)
     argument = a * tl.load(scale + columns)[None, :] + tl.load(shift + columns)[None, :]
     if DROPOUT:
-        pointers = masks + n[:, None] * C + columns[None, :]
-        dn *= tl.load(pointers, mask=inside[:, None], other=0.0)
+        dn *= dropout_scales(masks, n, inside, columns, channels, C, HALVES)
     dn = tl.where((argument > 0) & inside[:, None], dn, 0.0)
     hats = (a - tl.load(mean + columns)[None, :]) * tl.load(inverse + columns)[None, :]
     sums(dn, hats, statistics, columns, C)
@@ -110,8 +113,10 @@ def start_backward(
     total,
     tap,
     stride,
+    channels,
     C: tl.constexpr,
     M: tl.constexpr,
+    HALVES: tl.constexpr,
     DROPOUT: tl.constexpr,
     CODES: tl.constexpr,
 ):
@@ -128,7 +133,21 @@ def start_backward(
     dz = tl.where(tl.load(y + index, mask=present, other=0.0) > 0, dz, 0.0)
     rows = tl.load(a + index, mask=present, other=0.0)
     back = back_through(
-        dz, rows, n, inside, scale, shift, mean, inverse, masks, statistics, columns, C, DROPOUT
+        dz,
+        rows,
+        n,
+        inside,
+        scale,
+        shift,
+        mean,
+        inverse,
+        masks,
+        statistics,
+        columns,
+        channels,
+        C,
+        HALVES,
+        DROPOUT,
     )
     tl.store(dn + index, back.to(dn.dtype.element_ty), mask=present)
     if CODES:

@@ -99,7 +99,7 @@ def train(symmetric):
             precision="bf16",
             symmetric=symmetric,
         )
-        saved = ops.outputs_of(call, triton_blocks.padded_channels(c, "bf16", symmetric))
+        saved = ops.outputs_of(call, triton_blocks)
         triton_blocks.forward(call, saved)
         gradients = (g if g.numel() else None for g in ops.empty_gradients(call))
         triton_blocks.backward(saved.y, call, saved, BlockGradients(*gradients))

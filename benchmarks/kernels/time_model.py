@@ -58,8 +58,8 @@ def _first_steps(a: dict) -> list[float]:
     return [a["steps"] + (a["K"] - 1) // a["S"]]
 
 
-def _chunk(a: dict) -> list[float]:
-    return [a["chunk"] / a["M"]]
+def _pieces(a: dict) -> list[float]:
+    return [a["per_part"], a["chunk"] / a["M"]]
 
 
 # how often the loops of a kernel run, in the order in which they begin; kernels without have none
@@ -71,11 +71,12 @@ TRIPS: dict[str, Callable[[dict], list[float]]] = {
     "first_block": _first_steps,
     "halved_first_block": _first_steps,
     "count_hits": lambda a: [min(a["walked"], math.ceil(a["outputs"] / a["M"]))],
-    "batch_statistics": lambda a: [math.ceil(a["tiles"] / a["B"])] * 2,
-    "norm_gradients": lambda a: [math.ceil(a["programs"] / a["B"])],
-    "weight_gradient": _chunk,
-    "code_weight_gradient": _chunk,
-    "halved_weight_gradient": _chunk,
+    "weight_gradient": _pieces,
+    "code_weight_gradient": _pieces,
+    "halved_weight_gradient": _pieces,
+    "sum_whole": lambda a: [math.ceil(a["parts"] / a["P"])],
+    # of the middle tap two, of a pair of mirrored taps four, which are taken for all
+    "sum_halved": lambda a: [0.0] * 2 + [math.ceil(a["parts"] / a["P"])] * 4,
 }
 
 
@@ -172,6 +173,8 @@ class Compiled:
         program = self(launch)
         trips = TRIPS.get(launch.name, lambda _: [])(launch.arguments)
         loops = len(program.code.loops)
+        while len(trips) > loops and trips[0] == 1:  # the compiler knew, and made none of it
+            trips = trips[1:]
         if len(trips) != loops:
             raise ValueError(
                 f"{launch.name} was compiled to {loops} loops, and TRIPS knows {len(trips)}"

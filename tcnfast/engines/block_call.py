@@ -3,13 +3,11 @@ the C++ engine and the Triton kernels. Fields have the names of ``BlockArguments
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from . import pairs
 
 
 @dataclass(frozen=True)
@@ -88,27 +86,22 @@ class BlockCall:
         """Positions that the second convolution gives."""
         return (self.length1 - 1 - (self.taps2 - 1) * self.dilation) // self.stride + 1
 
-    def whole(self) -> BlockCall:
-        """The same call with the whole of every parameter."""
-        if not self.halves:
-            return self
-        halves = {name: getattr(self, name) for name in PARAMETERS}
-        made = {name: t if t is None else pairs.whole(t) for name, t in halves.items()}
-        return replace(self, **made)
-
     def tensors(self) -> dict[str, Tensor | None]:
         """All tensors but ``x``, by name."""
         return {name: getattr(self, name) for name in TENSORS[1:]}
 
 
-PARAMETERS = "weight1", "weight2", "gain1", "shift1", "gain2", "shift2"
 TENSORS = tuple(field.name for field in fields(BlockCall) if "Tensor" in field.type)
 
 
 class BlockOutputs(NamedTuple):
     """``y`` (N, L2, C'); what both convolutions gave before their norms, ``a1`` (N, L1, C'), of
     codes (N, 0, C'), and ``a2`` (N, L2, C'); the batch's mean and biased variance of both, (C,)
-    float32, empty without batch norm."""
+    float32, empty without batch norm.
+
+    What the Triton kernels keep for the backward pass of the same call, empty on the C++ engine:
+    ``norms`` (2, 4, C') float32, the rows of ``triton_forward.Norm`` of both norms, and ``packed``,
+    the weights as kernels multiply by them, of the rows' dtype (``triton_weights.Packed``)."""
 
     y: Tensor
     a1: Tensor
@@ -117,6 +110,8 @@ class BlockOutputs(NamedTuple):
     var1: Tensor
     mean2: Tensor
     var2: Tensor
+    norms: Tensor
+    packed: Tensor
 
 
 class BlockGradients(NamedTuple):
@@ -132,20 +127,6 @@ class BlockGradients(NamedTuple):
     dshift2: Tensor | None = None
     dcode_residual: Tensor | None = None
     one_hot: Tensor | None = None
-
-    def whole(self) -> BlockGradients:
-        """Room for the gradients of whole parameters, where these are of halves."""
-        names = {f"d{name}": getattr(self, f"d{name}") for name in PARAMETERS}
-        made = {
-            name: t.repeat(2, *[1] * (t.ndim - 1)) for name, t in names.items() if t is not None
-        }
-        return self._replace(**made)
-
-    def fill_halves(self, whole: BlockGradients) -> None:
-        """From those of whole parameters, which are their own flips: a half counts twice."""
-        for half, both in zip(self, whole, strict=True):
-            if half is not both:
-                torch.mul(pairs.first_half(both), 2, out=half)
 
 
 def schema_of_call() -> str:

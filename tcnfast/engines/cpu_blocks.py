@@ -15,6 +15,11 @@ def padded_channels(channels: int, precision: str, symmetric: bool = False) -> i
     return halves * cpu_engine.padded_channels(channels // halves, precision)
 
 
+def kept(call: BlockCall) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of ``norms`` and ``packed`` of ``BlockOutputs``: nothing is kept."""
+    return (0,), (0,)
+
+
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:
     """Compute ``outputs``. Raises ValueError for a code over 4."""
     _run("block_forward", call, outputs._asdict())

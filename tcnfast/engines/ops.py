@@ -43,13 +43,17 @@ def implementation(
     return _IMPLEMENTATIONS[chosen.backend]
 
 
-def _chosen(call: BlockCall) -> tuple[ModuleType, int]:
-    """What runs the block, and the channels of its rows."""
+def _chosen(call: BlockCall) -> ModuleType:
+    """What runs the block."""
     if call.weight1.ndim != 3 or call.weight2.ndim != 3:
         raise TcnfastError("block: weights must be (C, C_in, k)")
     taps = call.taps1 if call.codes else 1
-    run = implementation(call.x.device, call.precision, taps, call.backend, call.channels)
-    return run, run.padded_channels(call.channels, call.precision, call.symmetric)
+    return implementation(call.x.device, call.precision, taps, call.backend, call.channels)
+
+
+def _padded(run: ModuleType, call: BlockCall) -> int:
+    """Channels of its rows."""
+    return run.padded_channels(call.channels, call.precision, call.symmetric)
 
 
 def plain_arguments(
@@ -95,9 +99,9 @@ def block(*arguments, **named) -> BlockOutputs:
 
 def _forward(call: BlockCall) -> tuple[ModuleType, tuple[Tensor, ...]]:
     """What has run the block, and what it gave."""
-    run, padded = _chosen(call)
-    check_block(call, padded)
-    outputs = outputs_of(call, padded)
+    run = _chosen(call)
+    check_block(call, _padded(run, call))
+    outputs = outputs_of(call, run)
     run.forward(call, outputs)
     return run, tuple(outputs)
 
@@ -105,7 +109,7 @@ def _forward(call: BlockCall) -> tuple[ModuleType, tuple[Tensor, ...]]:
 @torch.library.custom_op(
     "tcnfast::block",
     mutates_args=(),
-    schema=f"({_ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * len(BlockOutputs._fields))})",
 )
 def operator(*arguments) -> tuple[Tensor, ...]:
     """``block`` as PyTorch's compilers see it."""
@@ -115,7 +119,7 @@ def operator(*arguments) -> tuple[Tensor, ...]:
 @operator.register_fake
 def _(*arguments):
     call = BlockCall(*arguments)
-    return tuple(outputs_of(call, _chosen(call)[1]))
+    return tuple(outputs_of(call, _chosen(call)))
 
 
 @torch.library.custom_op(
@@ -129,7 +133,7 @@ def block_backward(dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
     ``saved``: what ``block`` returned; then the arguments that it had. Where there is nothing to
     differentiate (codes, a missing gain) the gradient is an empty tensor.
     """
-    return _gradients(_chosen(BlockCall(*arguments))[0], dy, saved, *arguments)
+    return _gradients(_chosen(BlockCall(*arguments)), dy, saved, *arguments)
 
 
 def _gradients(run: ModuleType, dy: Tensor, saved: list[Tensor], *arguments) -> list[Tensor]:
@@ -156,7 +160,7 @@ def block_input_gradient(dy: Tensor, saved: list[Tensor], *arguments) -> Tensor:
     call = BlockCall(*arguments)
     gradient = _input_gradient(call.x)
     wanted = {"one_hot" if call.codes else "dx": gradient if gradient.numel() else None}
-    _chosen(call)[0].backward(dy, call, BlockOutputs(*saved), BlockGradients(**wanted))
+    _chosen(call).backward(dy, call, BlockOutputs(*saved), BlockGradients(**wanted))
     return gradient
 
 
@@ -207,17 +211,19 @@ class _Block(torch.autograd.Function):
         return _backward(ctx, *gradients, run=partial(_gradients, ctx.run))
 
 
-def outputs_of(call: BlockCall, padded: int) -> BlockOutputs:
-    """Empty ones, rows of ``padded`` channels."""
-    length2 = call.length2
+def outputs_of(call: BlockCall, run: ModuleType) -> BlockOutputs:
+    """Empty ones for ``run``, one of ``_IMPLEMENTATIONS``."""
+    length2, padded = call.length2, _padded(run, call)
     torch._check(length2 >= 1, lambda: f"block: {call.length} positions give no output")
     rows = dict(dtype=ROWS[call.precision], device=call.x.device)
     y, a2 = (torch.empty(call.sequences, length2, padded, **rows) for _ in range(2))
     size = call.channels if call.batch_norm else 0
-    statistics = [torch.empty(size, device=call.x.device) for _ in range(4)]
+    statistics = (torch.empty(size, device=call.x.device) for _ in range(4))
     # look-ups of codes are not kept: the backward pass looks them up again
     a1 = torch.empty(call.sequences, 0 if call.codes else call.length1, padded, **rows)
-    return BlockOutputs(y, a1, a2, *statistics)
+    norms, packed = run.kept(call)
+    norms, packed = torch.empty(norms, device=call.x.device), torch.empty(packed, **rows)
+    return BlockOutputs(y, a1, a2, *statistics, norms, packed)
 
 
 def empty_gradients(call: BlockCall) -> list[Tensor]:
@@ -226,7 +232,7 @@ def empty_gradients(call: BlockCall) -> list[Tensor]:
     norms = call.gain1, call.shift1, call.gain2, call.shift2
     parameters = call.weight1, call.weight2, *norms, call.code_residual
     dx = missing if call.codes else _fresh(call.x)
-    return [dx, *(missing.clone() if p is None else _fresh(p) for p in parameters)]
+    return [dx, *(torch.empty_like(missing) if p is None else _fresh(p) for p in parameters)]
 
 
 def _fresh(x: Tensor) -> Tensor:

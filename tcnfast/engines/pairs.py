@@ -40,8 +40,10 @@ def to_channels(maps: Tensor) -> Tensor:
 def to_rows(natural: Tensor, padded: int) -> Tensor:
     """(..., C) in natural order -> (..., padded) in pair order."""
     here, partner = natural.chunk(2, -1)
-    zeros = 0, padded // 2 - here.shape[-1]
-    return torch.cat((F.pad(here, zeros), F.pad(partner.flip(-1), zeros)), -1)
+    partner = partner.flip(-1)
+    if missing := padded // 2 - here.shape[-1]:
+        here, partner = (F.pad(half, (0, missing)) for half in (here, partner))
+    return torch.cat((here, partner), -1)
 
 
 def from_rows(rows: Tensor, channels: int) -> Tensor:

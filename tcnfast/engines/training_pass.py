@@ -1,6 +1,6 @@
-"""A forward pass in training on the C++ engine or the Triton kernels: the same weights, norms
-and random draws as its plain modules, which run everywhere else. Symmetric networks run in the
-halved form where the backend has it, else as they are."""
+"""A forward pass in training on the C++ engine or the Triton kernels: the same weights and norms,
+and on the C++ engine random draws, as its plain modules, which run everywhere else. Symmetric
+networks run in the halved form where the backend has it, else as they are."""
 
 from __future__ import annotations
 
@@ -66,12 +66,15 @@ def _has_hooks(module: nn.Module) -> bool:
     )
 
 
-def dense(model: nn.Module, codes: Tensor, grid: StackGrid) -> Tensor:
-    """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on."""
+def dense(model: nn.Module, codes: Tensor, grid: StackGrid, backend: str) -> Tensor:
+    """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on.
+    ``backend``: what ``backend_of`` said."""
     precision = precision_now(codes.device)
+    draw = _drawn_at_once if backend == "triton" else _drawn_one_by_one
+    masks = draw(model, len(codes), codes.device)
     x, statistics = codes, []
-    for block, geometry in zip(model.blocks, grid.blocks, strict=True):
-        x, of_block = _block(block, x, geometry, precision)
+    for i, (block, geometry) in enumerate(zip(model.blocks, grid.blocks, strict=True)):
+        x, of_block = _block(block, x, geometry, precision, *masks[2 * i : 2 * i + 2])
         statistics += of_block
     _move_on(statistics)
     features = x[:, :: grid.sample]
@@ -94,7 +97,12 @@ class Statistics(NamedTuple):
 
 
 def _block(
-    block: nn.Module, x: Tensor, grid: BlockGrid, precision: str
+    block: nn.Module,
+    x: Tensor,
+    grid: BlockGrid,
+    precision: str,
+    mask1: Tensor | None,
+    mask2: Tensor | None,
 ) -> tuple[Tensor, list[Statistics]]:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
@@ -105,11 +113,7 @@ def _block(
         length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
         if len(x) * length2 * together == 1:  # as nn.BatchNorm2d has it
             raise ValueError("Expected more than 1 value per channel when training")
-    sizes = len(x), conv1.out_channels // together
-    masks = [_mask(drop, sizes, x.device) for drop in (block.drop1, block.drop2)]
-    if block.symmetric:
-        masks = [mask if mask is None else pairs.whole(mask, 1) for mask in masks]
-    y, _, _, mean1, var1, mean2, var2 = ops.block(
+    y, _, _, mean1, var1, mean2, var2, *_ = ops.block(
         x=x,
         weight1=_parameter(block, conv1, "weight"),
         weight2=_parameter(block, conv2, "weight"),
@@ -117,8 +121,8 @@ def _block(
         shift1=norm1.bias if batch_norm else _parameter(block, conv1, "bias"),
         gain2=norm2.weight if batch_norm else None,
         shift2=norm2.bias if batch_norm else _parameter(block, conv2, "bias"),
-        mask1=masks[0],
-        mask2=masks[1],
+        mask1=mask1,
+        mask2=mask2,
         code_residual=_code_residual(block).to(x.device) if x.dtype == torch.uint8 else None,
         dilation=grid.dilation,
         stride=grid.stride,
@@ -143,11 +147,42 @@ def _parameter(block: nn.Module, conv: nn.Module, name: str) -> Tensor:
     return steps.original if len(steps) == 1 else pairs.first_half(getattr(conv, name))
 
 
-def _mask(dropout: nn.Module, sizes: tuple[int, int], device: torch.device) -> Tensor | None:
-    """What nn.Dropout2d would multiply by: the same draws of the same generator."""
-    if dropout.p == 0:
+def _dropouts(model: nn.Module) -> list[nn.Module]:
+    return [drop for block in model.blocks for drop in (block.drop1, block.drop2)]
+
+
+def _drawn_one_by_one(
+    model: nn.Module, sequences: int, device: torch.device
+) -> list[Tensor | None]:
+    """What each nn.Dropout2d would multiply by, (N, C): the same draws of the same generator."""
+    size = sequences, _drawn(model)
+    masks = [_mask(drop.p, size, device) for drop in _dropouts(model)]
+    if not model.config.symmetric:
+        return masks
+    return [mask if mask is None else pairs.whole(mask, 1) for mask in masks]
+
+
+def _drawn_at_once(model: nn.Module, sequences: int, device: torch.device) -> list[Tensor | None]:
+    """The same by one draw for all: of the same distribution, but other numbers than plain modules
+    draw. On a GPU each draw is two launches more."""
+    drops = _dropouts(model)
+    if len({drop.p for drop in drops}) != 1:
+        return _drawn_one_by_one(model, sequences, device)
+    masks = _mask(drops[0].p, (len(drops), sequences, _drawn(model)), device)
+    if masks is None:
+        return [None] * len(drops)
+    return list((pairs.whole(masks, 2) if model.config.symmetric else masks).unbind())
+
+
+def _drawn(model: nn.Module) -> int:
+    """Channels that a dropout draws for: of pairs one."""
+    return model.config.channels // (2 if model.config.symmetric else 1)
+
+
+def _mask(p: float, sizes: tuple[int, ...], device: torch.device) -> Tensor | None:
+    if p == 0:
         return None
-    return torch.empty(sizes, device=device).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
+    return torch.empty(sizes, device=device).bernoulli_(1 - p).div_(1 - p)
 
 
 def _code_residual(block: nn.Module) -> Tensor:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from . import pairs
 from .block_call import BlockGradients, BlockOutputs
-from .triton_forward import PART, TILE, Call, Norm, convolve_first, no_norm
-from .triton_layout import gradient_of_halved
+from .triton_forward import NO_NORM, PART, SUMMED, TILE, Call, Norm, convolve_first, grouped
+from .triton_weights import Packed, directly_back, letters, sum_parts, views
 
-PARTS = 64  # partial sums of the gradient of a weight
+PARTS = (
+    256  # partial sums of the gradient of a weight, twice that at most: programs enough for a chip
+)
+PIECE = 1 << 24  # outputs of a sequence that are counted in 32 bits, at most
 LETTERS = 16  # columns of the gradient of one-hot DNA, as matrix instructions take it
 
 
@@ -30,16 +35,15 @@ class Back:
 
 def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradients) -> None:
     """Fill ``gradients``; ``saved``: what the forward pass gave."""
-    a1 = saved.a1
+    a1, packed = saved.a1, views(call, saved.packed)
     if call.codes:
         a1 = call.rows(call.length1)
-        convolve_first(call, a1, statistics=False)
-    norm1 = _saved_norm(call, call.gain1, call.shift1, saved.mean1, saved.var1)
-    norm2 = _saved_norm(call, call.gain2, call.shift2, saved.mean2, saved.var2)
+        convolve_first(call, a1, packed.taps1, statistics=False)
+    norm1, norm2 = map(Norm, saved.norms)
     dn2, sums2, code_sums = _start(call, dy, saved, norm2)
     of_norm2 = gradients.dgain2, gradients.dshift2
     back2 = _back(call, dn2, saved.a2, sums2, call.length2, norm2, *of_norm2)
-    dn1, sums1 = _gradient_of_rows(call, back2, a1, norm1)
+    dn1, sums1 = _gradient_of_rows(call, back2, packed, a1, norm1)
     of_norm1 = gradients.dgain1, gradients.dshift1
     back1 = _back(call, dn1, a1, sums1, call.length1, norm1, *of_norm1)
     if gradients.dweight2 is not None:
@@ -51,29 +55,13 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
             gradients.dcode_residual.copy_(by_code)
     target = gradients.one_hot if call.codes else gradients.dx
     if target is not None:
-        _gradient_of_input(call, back1, dy, saved.y, target)
-
-
-def _backward_taps(weight: Tensor, call: Call, stride: int = 1) -> Tensor:
-    """(C, C_in, k) -> (k up to a multiple of ``stride``, C', C_in') of the rows' dtype."""
-    taps = call.layout.matrices(weight).transpose(1, 2)
-    return pad(taps, (0, 0, 0, 0, 0, -len(taps) % stride)).to(call.dtype).contiguous()
+        _gradient_of_input(call, back1, packed, dy, saved.y, target)
 
 
 def _backward_letters(weight: Tensor, call: Call) -> Tensor:
     """(C, 4, k) -> (k, C', LETTERS) of the rows' dtype."""
     taps = call.layout.pad(weight.permute(2, 1, 0)).transpose(1, 2)
     return pad(taps, (0, LETTERS - taps.shape[2])).to(call.dtype).contiguous()
-
-
-def _saved_norm(call: Call, gain, shift, mean, var) -> Norm:
-    """The norm of the batch of the forward pass."""
-    if not call.batch_norm:
-        return no_norm(call, shift)
-    inverse = (var + call.eps).rsqrt()
-    scale = gain * inverse
-    shift = shift - mean * scale
-    return Norm(*(call.pad(vector) for vector in (scale, shift, mean, inverse)))
 
 
 def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
@@ -88,8 +76,8 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
         y=saved.y,
         a=saved.a2,
         dn=dn2,
-        **vars(norm2),
-        masks=call.pad(call.mask2),
+        **norm2.vectors(),
+        **call.dropout(call.mask2),
         statistics=sums,
         codes=call.x if call.codes else None,
         code_sums=code_sums,
@@ -98,7 +86,7 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
         total=call.sequences * call.length2,
         tap=call.tap,
         stride=call.stride,
-        DROPOUT=call.mask2 is not None,
+        HALVES=call.together,
         CODES=call.codes,
         **call.fixed,
     )
@@ -107,44 +95,44 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
 
 def _back(call: Call, dn, a, sums, length: int, norm: Norm, dgain, dshift) -> Back:
     """The gradient of the rows before ``norm``; those of its gain and shift, or of the bias."""
-    from ..kernels.reduce import norm_gradients
+    from ..kernels.reduce import group_sums, norm_gradients
 
-    out = torch.empty(5, call.padded, device=sums.device)
-    norm_gradients[(1,)](
+    while len(sums) > SUMMED:
+        sums = grouped(call, group_sums, sums)
+    out = torch.empty(3, call.padded, device=sums.device)
+    norm_gradients[(1, call.columns)](
         statistics=sums,
-        programs=len(sums),
+        tiles=len(sums),
         total=call.sequences * length,
-        scale=norm.scale,
-        mean=norm.mean,
-        inverse=norm.inverse,
+        norm=norm.rows,
+        gain_out=dgain,
+        shift_out=dshift,
         out=out,
-        **{name: value for name, value in call.sums_of.items() if name != "M"},
+        WHOLE=not call.halves,
+        **call.reduced,
     )
-    if dshift is not None:
-        dshift.copy_(call.layout.unpad(out[1]))
-    if dgain is not None:
-        dgain.copy_(call.layout.unpad(out[0]))
-    return Back(dn, a, p=out[2], q=out[3], r=out[4])
+    p, q, r = out.unbind()
+    return Back(dn, a, p, q, r)
 
 
-def _gradient_of_rows(call: Call, back2: Back, a1, norm1: Norm) -> tuple[Tensor, Tensor]:
+def _gradient_of_rows(
+    call: Call, back2: Back, packed: Packed, a1, norm1: Norm
+) -> tuple[Tensor, Tensor]:
     """The gradient of what the first norm gave, and its sums."""
     places = -(-call.length1 // call.stride)
     dn1, sums = call.rows(call.length1), call.sums(call.tiles(places) * call.stride)
-    mask = call.pad(call.mask1)
-    rows = dict(before=a1, **vars(norm1), masks=mask, ACTIVATED=True, DROPOUT=mask is not None)
-    if call.symmetric and (call.stride == 1 or call.taps2 % 2):
-        tiles = sums.chunk(call.stride)
-        for phase in range(call.stride):
-            more = rows | dict(statistics=tiles[phase], PHASE=phase)
-            _halved_input_gradient(call, back2, call.weight2, dn1, call.stride, **more)
-    else:
-        taps = _backward_taps(call.weight2, call, call.stride)
-        _input_gradient(call, back2, taps, dn1, call.stride, statistics=sums, **rows)
+    rows = dict(before=a1, **norm1.vectors(), **call.dropout(call.mask1), ACTIVATED=True)
+    if directly_back(call):
+        _input_gradient(call, back2, packed.back2, dn1, call.stride, statistics=sums, **rows)
+        return dn1, sums
+    tiles = sums.chunk(call.stride)
+    for phase in range(call.stride):
+        more = rows | dict(statistics=tiles[phase], PHASE=phase)
+        _halved_input_gradient(call, back2, packed.back2, dn1, call.stride, **more)
     return dn1, sums
 
 
-def _gradient_of_input(call: Call, back1: Back, dy, y, target: Tensor) -> None:
+def _gradient_of_input(call: Call, back1: Back, packed: Packed, dy, y, target: Tensor) -> None:
     """Gradient of the rows that the block read, or float32 (N, L, 4) of the codes' one-hot form."""
     behind = dict(dy=dy, y=y, residual_outputs=call.length2, tap=call.tap, RESIDUAL=True)
     if call.codes:
@@ -156,15 +144,15 @@ def _gradient_of_input(call: Call, back1: Back, dy, y, target: Tensor) -> None:
         _input_gradient(call, back1, taps, dx, residual=residual, ONE_HOT=True, **behind)
         target.copy_(dx[..., :4])
     elif call.symmetric:
-        _halved_input_gradient(call, back1, call.weight1, target, 1, PHASE=0, **behind)
+        _halved_input_gradient(call, back1, packed.back1, target, 1, PHASE=0, **behind)
     else:
-        _input_gradient(call, back1, _backward_taps(call.weight1, call), target, **behind)
+        _input_gradient(call, back1, packed.back1, target, **behind)
 
 
 # what the kernels are told where there is nothing before the convolution and no residual
 _NOTHING = dict.fromkeys(
     ["before", "scale", "shift", "mean", "inverse", "masks", "statistics", "dy", "y"]
-) | dict(residual_outputs=0, tap=0, ACTIVATED=False, DROPOUT=False, RESIDUAL=False)
+) | dict(residual_outputs=0, tap=0, channels=0, ACTIVATED=False, DROPOUT=False, RESIDUAL=False)
 
 
 def _input_gradient(call: Call, back: Back, taps, dx, stride: int = 1, **more) -> None:
@@ -179,20 +167,21 @@ def _input_gradient(call: Call, back: Back, taps, dx, stride: int = 1, **more) -
         K=len(taps),
         S=stride,
         CX=dx.shape[2],
+        HALVES=call.together,
         **_NOTHING | more,
         **call.whole_products,
     )
 
 
-def _halved_input_gradient(call: Call, back: Back, weight, dx, stride: int, **more) -> None:
+def _halved_input_gradient(call: Call, back: Back, taps, dx, stride: int, **more) -> None:
     """One phase of the same by half of the products."""
     from ..kernels.halved_gradients import halved_input_gradient
 
     places = -(-dx.shape[1] // stride)
     halved_input_gradient[(call.tiles(places),)](
         **_read_by(call, back, dx, places),
-        w=call.layout.taps(weight.transpose(0, 1)).to(call.dtype),
-        K=weight.shape[2],
+        w=taps,
+        K=len(taps) // 2,
         S=stride,
         **_NOTHING | more,
         **call.products,
@@ -217,84 +206,95 @@ def _read_by(call: Call, back: Back, dx, places: int) -> dict:
 def _weight_gradients(
     call: Call, norm1: Norm, back1: Back, back2: Back, gradients: BlockGradients
 ) -> None:
-    mask = call.pad(call.mask1)
-    dw2 = _weight_gradient(call, back1.a, back2, call.taps2, call.stride, norm1, mask)
-    gradients.dweight2.copy_(dw2)
+    rows = dict(stride=call.stride, NORMALISE=True, **norm1.affine(), **call.dropout(call.mask1))
+    _weight_gradient(call, back1.a, back2, gradients.dweight2, **rows)
     if call.codes:
-        dw1 = _code_weight_gradient(call, back1)
+        gradients.dweight1.copy_(_code_weight_gradient(call, back1))
     else:
-        dw1 = _weight_gradient(call, call.x, back1, call.taps1, 1)
-    gradients.dweight1.copy_(dw1)
+        rows = dict(stride=1, NORMALISE=False, **NO_NORM, **call.dropout(None))
+        _weight_gradient(call, call.x, back1, gradients.dweight1, **rows)
+
+
+class Cut(NamedTuple):
+    """How outputs (sequences, outputs) are cut for sums of parts: each sequence in ``cuts`` pieces
+    of ``chunk`` outputs, whole tiles, and ``per_part`` pieces, of ``total``, in a part."""
+
+    cuts: int
+    chunk: int
+    per_part: int
+    total: int
+
+    @classmethod
+    def of(cls, sequences: int, outputs: int) -> Cut:
+        """Up to twice PARTS parts, by the shape alone."""
+        tiles = -(-outputs // TILE)
+        wanted = max(-(-PARTS // sequences), -(-outputs // PIECE))
+        chunk = -(-tiles // wanted) * TILE
+        cuts = -(-outputs // chunk)
+        total = sequences * cuts
+        return cls(cuts, chunk, -(-total // (2 * PARTS)), total)
+
+    @property
+    def parts(self) -> int:
+        return -(-self.total // self.per_part)
 
 
 def _code_weight_gradient(call: Call, back1: Back) -> Tensor:
-    """Float32 (C, 4, taps)."""
+    """Float32 (C, 4, taps), or the half of it."""
     from ..kernels.gradients import code_weight_gradient
 
-    letters = len(call.layout.letters(call.weight1))
-    total = call.sequences * call.length1
-    chunk = _chunk(total)
-    partial = torch.empty(-(-total // chunk), letters, call.padded, device=call.x.device)
-    code_weight_gradient[(len(partial), letters // min(PART, letters))](
+    rows = letters(call.taps1)
+    cut = Cut.of(call.sequences, call.length1)
+    partial = torch.empty(cut.parts, rows, call.padded, device=call.x.device)
+    code_weight_gradient[(cut.parts, rows // min(PART, rows))](
         codes=call.x,
         **vars(back1),
         partial=partial,
         length=call.length,
         outputs=call.length1,
-        total=total,
-        chunk=chunk,
+        **cut._asdict(),
         K=call.taps1,
-        LETTERS=letters,
-        PART=min(PART, letters),
+        LETTERS=rows,
+        PART=min(PART, rows),
         BATCH_NORM=call.batch_norm,
         **call.code_products,
     )
     dw1 = call.layout.unpad(partial.sum(0)[: 4 * call.taps1])
     dw1 = dw1.unflatten(0, (call.taps1, 4)).permute(2, 1, 0)
-    return (dw1 + dw1.flip(0, 1, 2)) / 2 if call.symmetric else dw1
+    if not call.symmetric:
+        return dw1
+    twice = dw1 + dw1.flip(0, 1, 2)
+    return pairs.first_half(twice) if call.halves else twice / 2
 
 
-def _weight_gradient(call: Call, x, back: Back, taps, stride, norm=None, mask=None) -> Tensor:
-    """Float32 (C, C, taps)."""
+def _weight_gradient(call: Call, x, back: Back, gradient: Tensor, **more) -> None:
+    """Fill ``gradient`` (C, C, taps)."""
     from ..kernels.gradients import weight_gradient
     from ..kernels.halved_gradients import halved_weight_gradient
 
-    outputs = back.dn.shape[1]
-    total = call.sequences * outputs
-    chunk = _chunk(total)
-    parts = -(-total // chunk)
+    outputs, taps = back.dn.shape[1], gradient.shape[2]
+    cut = Cut.of(call.sequences, outputs)
+    matrices, size = (2 * taps, call.padded // 2) if call.symmetric else (taps, call.padded)
+    partial = torch.empty(cut.parts, matrices, size, size, device=x.device)
     told = dict(
         x=x,
-        scale=norm and norm.scale,
-        shift=norm and norm.shift,
-        masks=mask,
         **vars(back),
+        partial=partial,
         length=x.shape[1],
         outputs=outputs,
-        total=total,
-        chunk=chunk,
+        **cut._asdict(),
         dilation=call.dilation,
-        stride=stride,
         K=taps,
-        NORMALISE=norm is not None,
-        DROPOUT=mask is not None,
         BATCH_NORM=call.batch_norm,
+        **more,
         **call.products,
     )
-    size = call.channels
     if not call.symmetric:
-        partial = torch.empty(parts, taps, call.padded, call.padded, device=x.device)
-        weight_gradient[(parts, taps)](partial=partial, **told)
-        return partial.sum(0)[:, :size, :size].permute(2, 1, 0)
-    half = call.padded // 2
-    partial = torch.empty(parts, 2 * taps, half, half, device=x.device)
-    if taps % 2:
-        halved_weight_gradient[(parts, 1)](partial=partial, MIDDLE=True, **told)
-    if taps > 1:
-        halved_weight_gradient[(parts, taps // 2)](partial=partial, MIDDLE=False, **told)
-    return gradient_of_halved(partial.sum(0)[:, : size // 2, : size // 2])
-
-
-def _chunk(total: int) -> int:
-    """Positions of a partial sum, a multiple of a tile; their number depends on ``total`` alone."""
-    return -(-total // (PARTS * TILE)) * TILE
+        weight_gradient[(cut.parts, taps)](**told)
+    else:
+        if taps % 2:
+            halved_weight_gradient[(cut.parts, 1)](MIDDLE=True, **told)
+        if taps > 1:
+            # of whole tiles its four products and their terms overflow the registers
+            halved_weight_gradient[(cut.parts, taps // 2)](MIDDLE=False, **told | {"M": TILE // 2})
+    sum_parts(call, partial, gradient)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import reference, triton_backward, triton_forward
+from . import reference, triton_backward, triton_forward, triton_weights
 from .block_call import BlockCall, BlockGradients, BlockOutputs
 from .triton_layout import layout_of
 
@@ -15,6 +15,12 @@ from .triton_layout import layout_of
 def padded_channels(channels: int, precision: str, symmetric: bool = False) -> int:
     """Channels of a row; of pairs, both halves are padded."""
     return layout_of(channels, symmetric).padded
+
+
+def kept(call: BlockCall) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of ``norms`` and ``packed`` of ``BlockOutputs``."""
+    call = triton_forward.Call(**vars(call))
+    return (2, 4, call.padded), (triton_weights.packed_size(call),)
 
 
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:
@@ -28,13 +34,12 @@ def forward(call: BlockCall, outputs: BlockOutputs) -> None:
 
 def backward(dy: Tensor, call: BlockCall, saved: BlockOutputs, gradients: BlockGradients) -> None:
     """Fill ``gradients``; ``saved``: what the forward pass gave."""
-    wanted = gradients.whole() if call.halves else gradients
     call = _contiguous(call)
     with torch.cuda.device_of(call.x):
-        triton_backward.backward(dy.contiguous(), call, saved, wanted)
-    gradients.fill_halves(wanted)
+        triton_backward.backward(dy.contiguous(), call, saved, gradients)
 
 
 def _contiguous(call: BlockCall) -> triton_forward.Call:
-    call = call.whole()
-    return triton_forward.Call(**vars(call) | {"x": call.x.contiguous()})
+    given = vars(call)
+    tensors = {name: t.contiguous() for name, t in given.items() if isinstance(t, Tensor)}
+    return triton_forward.Call(**given | tensors)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import triton_forward
+from . import triton_blocks, triton_forward
 from .block_call import BlockOutputs
 from .cpu_engine import code_residual
 from .grid import BlockGrid
@@ -22,7 +22,7 @@ class FirstInParts:
     ) -> None:
         self.arguments = dict(
             weight1=weights.weight1,
-            weight2=weights.weight2,
+            weight2=weights.weight2.contiguous(),
             gain1=None,
             shift1=weights.bias1,
             gain2=None,
@@ -42,6 +42,9 @@ class FirstInParts:
         call = triton_forward.Call(x=codes, **self.arguments)
         y, a2 = call.rows(call.length2), call.rows(call.length2)
         nothing = torch.empty(0, device=codes.device)
-        outputs = BlockOutputs(y, nothing, a2, nothing, nothing, nothing, nothing)
+        norms, packed = triton_blocks.kept(call)
+        norms = torch.empty(norms, device=codes.device)
+        packed = torch.empty(packed, dtype=y.dtype, device=codes.device)
+        outputs = BlockOutputs(y, nothing, a2, *(nothing,) * 4, norms, packed)
         triton_forward.forward(call, outputs)
         return y

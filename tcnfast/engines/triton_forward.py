@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import pairs
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
 from .triton_layout import INPUTS, Layout, layout_of
+from .triton_weights import pack
 
 # kernels that sum over threads: a product fused with the first addition of a sum is rounded in one
 # thread and not in its partner, and the copies of the sum that they store differ in the last bit
 UNFUSED = {"enable_fp_fusion": False}
 TILE = 64  # rows of a tile
-SUMMED = 16  # tiles that a step of a reduction takes
+SUMMED, COLUMNS = 256, 16  # tiles and channels that a program of a reduction takes, all at once
 PART = 64  # letters of a one-hot tile in training: 128 overflow the registers
 
 
@@ -61,10 +63,20 @@ class Call(BlockCall):
         return self.whole_products | {"num_warps": 8}
 
     @property
-    def sums_of(self) -> dict:
-        """For reductions over tiles."""
-        halves = 2 if self.symmetric else 1
-        return self.fixed | dict(C=self.padded // halves, B=SUMMED, HALVES=halves)
+    def together(self) -> int:
+        """Channels that have one norm: what kernels that know of pairs are told as HALVES."""
+        return 2 if self.symmetric else 1
+
+    @property
+    def reduced(self) -> dict:
+        """For reductions over tiles to numbers of the batch, of SUMMED tiles at most."""
+        sizes = dict(C=self.padded // self.together, B=SUMMED, W=COLUMNS, HALVES=self.together)
+        return sizes | dict(channels=self.channels // self.together, num_warps=4) | UNFUSED
+
+    @property
+    def columns(self) -> int:
+        """Programs of such a reduction."""
+        return self.padded // self.together // COLUMNS
 
     def rows(self, length: int) -> Tensor:
         shape = self.sequences, length, self.padded
@@ -76,6 +88,14 @@ class Call(BlockCall):
 
     def tiles(self, length: int) -> int:
         return -(-self.sequences * length // TILE)
+
+    def dropout(self, mask: Tensor | None) -> dict:
+        """What kernels are told of dropout."""
+        return dict(masks=mask, channels=self.channels, DROPOUT=mask is not None)
+
+    def whole(self, parameter: Tensor) -> Tensor:
+        """A parameter whose first half may have been given."""
+        return pairs.whole(parameter) if self.halves else parameter
 
     def pad(self, vector: Tensor | None) -> Tensor | None:
         if vector is None:
@@ -91,12 +111,21 @@ class Call(BlockCall):
 @dataclass(frozen=True)
 class Norm:
     """How rows ``a`` become the argument of their ReLU, ``a * scale + shift``, with what a backward
-    pass needs of the batch: float32 (C',) each."""
+    pass needs of the batch: ``rows`` (4, C') float32 are scale, shift, mean and inverse."""
 
-    scale: Tensor
-    shift: Tensor
-    mean: Tensor
-    inverse: Tensor
+    rows: Tensor
+
+    def vectors(self) -> dict[str, Tensor]:
+        """Each (C',), by name."""
+        names = "scale", "shift", "mean", "inverse"
+        return dict(zip(names, self.rows.unbind(), strict=True))
+
+    def affine(self) -> dict[str, Tensor]:
+        """Scale and shift alone."""
+        return dict(scale=self.rows[0], shift=self.rows[1])
+
+
+NO_NORM = dict(scale=None, shift=None)
 
 
 def forward(call: Call, outputs: BlockOutputs) -> None:
@@ -104,63 +133,71 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     from ..kernels.pointwise import finish
 
     a1 = call.rows(call.length1) if call.codes else outputs.a1
-    sums = convolve_first(call, a1)
-    norm1 = _norm(call, sums, call.length1, call.gain1, call.shift1, outputs.mean1, outputs.var1)
-    sums = _convolve_second(call, a1, norm1, outputs.a2)
-    norm2 = _norm(call, sums, call.length2, call.gain2, call.shift2, outputs.mean2, outputs.var2)
+    packed = pack(call, outputs.packed)
+    norm1, norm2 = map(Norm, outputs.norms)
+    sums = convolve_first(call, a1, packed.taps1)
+    of_norm1 = call.gain1, call.shift1, outputs.mean1, outputs.var1
+    _find_norm(call, norm1, sums, call.length1, *of_norm1)
+    sums = call.sums(call.tiles(call.length2)) if call.batch_norm else None
+    more = dict(stride=call.stride, K=call.taps2, NORMALISE=True)
+    _conv(
+        call,
+        a1,
+        packed.taps2,
+        outputs.a2,
+        sums,
+        **norm1.affine(),
+        **call.dropout(call.mask1),
+        **more,
+    )
+    of_norm2 = call.gain2, call.shift2, outputs.mean2, outputs.var2
+    _find_norm(call, norm2, sums, call.length2, *of_norm2)
     finish[(call.tiles(call.length2),)](
         a=outputs.a2,
         x=call.x,
         table=call.table,
         y=outputs.y,
-        scale=norm2.scale,
-        shift=norm2.shift,
-        masks=call.pad(call.mask2),
+        **norm2.affine(),
+        **call.dropout(call.mask2),
         length=call.length,
         outputs=call.length2,
         total=call.sequences * call.length2,
         tap=call.tap,
         stride=call.stride,
-        DROPOUT=call.mask2 is not None,
+        HALVES=call.together,
         CODES=call.codes,
         **call.fixed,
     )
 
 
-def convolve_first(call: Call, a1: Tensor, statistics: bool = True) -> Tensor | None:
-    """``a1`` of codes or rows; statistics of its tiles (tiles, 2, C'), if batch norm needs them."""
+def convolve_first(call: Call, a1: Tensor, taps: Tensor, statistics: bool = True) -> Tensor | None:
+    """``a1`` of codes or rows by packed ``taps``; statistics of its tiles (tiles, 2, C'), if batch
+    norm needs them."""
     from ..kernels.code_conv import code_conv
 
     sums = call.sums(call.tiles(call.length1)) if statistics and call.batch_norm else None
     if not call.codes:
-        _conv(call, call.x, call.weight1, a1, sums, stride=1)
+        more = dict(stride=1, K=call.taps1, NORMALISE=False)
+        _conv(call, call.x, taps, a1, sums, **NO_NORM, **call.dropout(None), **more)
         return sums
-    letters = call.layout.letters(call.weight1).to(call.dtype)
     code_conv[(call.tiles(call.length1),)](
         codes=call.x,
         y=a1,
-        w=letters,
+        w=taps,
         statistics=sums,
         length=call.length,
         outputs=call.length1,
         total=call.sequences * call.length1,
         K=call.taps1,
-        LETTERS=len(letters),
-        PART=min(PART, len(letters)),
+        LETTERS=len(taps),
+        PART=min(PART, len(taps)),
         STATISTICS=sums is not None,
         **call.code_products,
     )
     return sums
 
 
-def _convolve_second(call: Call, a1: Tensor, norm1: Norm, a2: Tensor) -> Tensor | None:
-    sums = call.sums(call.tiles(call.length2)) if call.batch_norm else None
-    mask = call.pad(call.mask1)
-    _conv(call, a1, call.weight2, a2, sums, stride=call.stride, norm=norm1, mask=mask)
-    return sums
-
-
-def _conv(call: Call, x, weight, y, sums, *, stride, norm=None, mask=None) -> None:
+def _conv(call: Call, x, taps, y, sums, **more) -> None:
     from ..kernels.conv import conv
     from ..kernels.halved_conv import halved_conv
 
@@ -169,10 +206,7 @@ def _conv(call: Call, x, weight, y, sums, *, stride, norm=None, mask=None) -> No
     kernel[(call.tiles(outputs),)](
         x=x,
         y=y,
-        w=call.layout.taps(weight).to(call.dtype),
-        scale=norm and norm.scale,
-        shift=norm and norm.shift,
-        masks=mask,
+        w=taps,
         bias=None,
         residual=None,
         statistics=sums,
@@ -182,40 +216,56 @@ def _conv(call: Call, x, weight, y, sums, *, stride, norm=None, mask=None) -> No
         residual_length=0,
         tap=0,
         dilation=call.dilation,
-        stride=stride,
-        K=weight.shape[2],
-        NORMALISE=norm is not None,
-        DROPOUT=mask is not None,
         RELU=False,
         RESIDUAL=False,
         RESIDUAL_STRIDE=1,
         STATISTICS=sums is not None,
+        **more,
         **call.products,
     )
 
 
-def _norm(call: Call, statistics, length: int, gain, shift, mean, var) -> Norm:
-    """The norm of this batch, whose mean and variance go to ``mean`` and ``var``."""
+def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mean, var) -> None:
+    """Fill ``norm``, and ``mean`` and ``var`` of this batch."""
     if statistics is None:
-        return no_norm(call, shift)
-    from ..kernels.reduce import batch_statistics
+        norm.rows.fill_(1)
+        norm.rows[2] = 0
+        norm.rows[1] = call.pad(call.whole(shift))
+        return
+    from ..kernels.reduce import batch_statistics, group_statistics
 
-    out = torch.empty(5, call.padded, device=statistics.device)
-    batch_statistics[(1,)](
+    total, rows = call.sequences * length, TILE
+    while len(statistics) > SUMMED:
+        told = dict(total=total, rows=rows)
+        statistics = grouped(call, group_statistics, statistics, **told)
+        rows *= SUMMED
+    batch_statistics[(1, call.columns)](
         statistics=statistics,
         tiles=len(statistics),
-        total=call.sequences * length,
-        gain=call.pad(gain),
-        shift=call.pad(shift),
+        total=total,
+        rows=rows,
+        gain=gain,
+        shift=shift,
         eps=call.eps,
-        out=out,
-        **call.sums_of,
+        norm=norm.rows,
+        mean_out=mean,
+        var_out=var,
+        **call.reduced,
     )
-    mean.copy_(call.layout.unpad(out[0]))
-    var.copy_(call.layout.unpad(out[1]))
-    return Norm(mean=out[0], inverse=out[2], scale=out[3], shift=out[4])
 
 
-def no_norm(call: Call, bias: Tensor) -> Norm:
-    one = torch.ones(call.padded, device=bias.device)
-    return Norm(one, call.pad(bias), torch.zeros_like(one), one)
+def grouped(call: Call, kernel, statistics: Tensor, **told) -> Tensor:
+    """Of tiles (tiles, 2, C') those of groups of SUMMED, by ``kernel``."""
+    groups = call.sums(-(-len(statistics) // SUMMED))
+    kernel[(len(groups), call.padded // COLUMNS)](
+        statistics=statistics,
+        tiles=len(statistics),
+        out=groups,
+        C=call.padded,
+        B=SUMMED,
+        W=COLUMNS,
+        num_warps=4,
+        **UNFUSED,
+        **told,
+    )
+    return groups

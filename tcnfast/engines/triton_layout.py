@@ -64,7 +64,8 @@ class Layout:
 
     def pad(self, tensor: Tensor) -> Tensor:
         """(..., C) -> (..., C')."""
-        return F.pad(tensor, (0, self.padded - tensor.shape[-1])).contiguous()
+        missing = self.padded - tensor.shape[-1]
+        return (F.pad(tensor, (0, missing)) if missing else tensor).contiguous()
 
     def unpad(self, tensor: Tensor) -> Tensor:
         """(..., C') -> (..., C), in natural order."""
@@ -152,23 +153,3 @@ def _kind(same: Tensor, other: Tensor) -> list[Tensor]:
         far = taps - 1 - near
         found += [(same[near] + same[far]) / 2, (other[far] - other[near]) / 2]
     return found
-
-
-def gradient_of_halved(gradients: Tensor) -> Tensor:
-    """Gradients of what ``halved`` gave, (2 k, C_in / 2, C / 2) -> of the weight, (C, C_in, k): the
-    mean of what it would be for each weight alone, and the flip of that."""
-    taps = len(gradients) // 2
-    kinds = gradients[:taps], gradients[taps:]
-    found = []
-    for same, other in (kinds, kinds[::-1]):
-        mine = torch.empty_like(same)
-        if taps % 2:
-            mine[taps // 2] = same[0]
-        for near in range(taps // 2):
-            i = taps % 2 + 2 * near
-            mine[near] = (same[i] - other[i + 1]) / 2
-            mine[taps - 1 - near] = (same[i] + other[i + 1]) / 2
-        found.append(mine)
-    on_sums, on_differences = found
-    here, partner = (on_sums + on_differences) / 4, (on_sums - on_differences) / 4
-    return pairs.whole(torch.cat((here, partner.flip(1)), 1).permute(2, 1, 0))

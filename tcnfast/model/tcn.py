@@ -179,8 +179,9 @@ class TCN(Labelled):
                 f"dense: {x.shape[-1]} bases are under the receptive field of "
                 f"{self.receptive_field}; add context, or N (code 4)"
             )
-        if training_pass.backend_of(self, x) != "reference":
-            return training_pass.dense(self, x, grid)
+        backend = training_pass.backend_of(self, x)
+        if backend != "reference":
+            return training_pass.dense(self, x, grid, backend)
         h = network_input(x, self.head.weight.dtype)
         for block, block_grid in zip(self.blocks, grid.blocks, strict=True):
             h = block(h, block_grid)

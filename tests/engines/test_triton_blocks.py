@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from support.block import LONG, TABLE, case_name, compare
-from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, needs_triton
+from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, drop_alike, needs_triton
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.engines import cpu_engine, ops, reference, training_pass
@@ -63,11 +63,11 @@ def test_wider_first_kernels_raise_where_the_kernels_are_named():
 
 
 @pytest.mark.parametrize("norm", ["batch", "weight"])
-def test_a_model_trains_on_the_kernels(norm):
+def test_a_model_trains_on_the_kernels(monkeypatch, norm):
     model, codes = model_and_codes(norm=norm)
     assert training_pass.backend_of(model, codes) == "triton"
     plain = copy.deepcopy(model).unfused()
-    results = []
+    masks, results = drop_alike(monkeypatch, plain), []
     for network in (model, plain):
         torch.manual_seed(1)
         logits = network.dense(codes, 4)
@@ -75,6 +75,28 @@ def test_a_model_trains_on_the_kernels(norm):
         gradients = {n: p.grad for n, p in network.named_parameters()}
         results.append((logits, gradients, dict(network.named_buffers())))
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+    assert len(masks) == 6 and not torch.equal(masks[0], masks[1])
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_dropout_draws_for_all_blocks_at_once(symmetric):
+    model, codes = model_and_codes(channels=32, dropout=0.25, symmetric=symmetric)
+    masks = torch.stack(training_pass._drawn_at_once(model, 400, DEVICE))
+    assert masks.shape == (6, 400, 32)
+    assert masks.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    drawn = masks[..., :16] if symmetric else masks
+    assert torch.equal(masks, masks.flip(2)) == symmetric
+    shares = [(drawn > 0).double().mean(axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    for share in shares:  # of each dropout, sequence and channel
+        error = (0.25 * 0.75 / (drawn.numel() / len(share))) ** 0.5
+        assert (share - 0.75).abs().max() < 5 * error
+    model.blocks[1].drop2.p = 0.5  # not one probability: one by one
+    torch.manual_seed(1)
+    masks = training_pass._drawn_at_once(model, 3, DEVICE)
+    torch.manual_seed(1)
+    for mask, other in zip(masks, training_pass._drawn_one_by_one(model, 3, DEVICE), strict=True):
+        assert torch.equal(mask, other)
+    assert masks[3].unique().tolist() == [0.0, 2.0]
 
 
 def test_the_operators_keep_their_promises():

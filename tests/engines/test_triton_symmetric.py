@@ -1,9 +1,11 @@
 """Symmetric networks on the Triton kernels: half of the products, and the same scores."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from support.models import random_model
 from support.stack import ROW_STEPS, SYMMETRIC, check_scores, setting
 from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
@@ -11,7 +13,8 @@ from support.triton import DEVICE, GPU, PRECISIONS, needs_triton
 from tcnfast.engines import triton_engine
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
-from tcnfast.engines.triton_layout import PairLayout, gradient_of_halved, halved, layout_of
+from tcnfast.engines.triton_layout import PairLayout, halved, layout_of
+from tcnfast.engines.triton_weights import sum_parts
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
@@ -131,8 +134,8 @@ def test_planted_errors_are_seen(make_codes, short_rows, monkeypatch, spoil, k):
 
 @pytest.mark.parametrize("k", range(1, 8))
 def test_half_of_the_products_make_a_convolution(k):
-    """In float64, and with gradients of the packed weights those of the whole one."""
-    channels, inputs, length = 6, 10, 9
+    """In float64, and from gradients of the packed weights follow those of the whole one."""
+    channels, inputs, length = 10, 10, 9
     generator = torch.Generator().manual_seed(k)
     half = torch.randn(channels // 2, inputs, k, generator=generator, dtype=torch.float64)
     weight = torch.cat((half, half.flip(0, 1, 2))).requires_grad_()
@@ -156,7 +159,17 @@ def test_half_of_the_products_make_a_convolution(k):
     (got * dy).sum().backward()
     (want * dy).sum().backward()
     mean = (weight.grad + weight.grad.flip(0, 1, 2)) / 2
-    torch.testing.assert_close(gradient_of_halved(taps.grad), mean, rtol=0, atol=1e-12)
+    parts = torch.rand(3, 1, 1, 1, generator=generator, dtype=torch.float64)
+    room = 0, 16 - channels // 2
+    partial = F.pad(taps.grad * parts / parts.sum(), room * 2, value=torch.nan).float()
+    got = torch.full((channels, inputs, k), torch.nan, device=DEVICE)
+    call = SimpleNamespace(symmetric=True, channels=channels, halves=False)
+    sum_parts(call, partial.to(DEVICE), got)
+    torch.testing.assert_close(got.cpu().double(), mean, rtol=1e-5, atol=1e-5)
+    assert torch.equal(got, got.flip(0, 1, 2))
+    call.halves, half = True, torch.full_like(got[: channels // 2], torch.nan)
+    sum_parts(call, partial.to(DEVICE), half)
+    assert torch.equal(half, 2 * got[: channels // 2])
 
 
 @pytest.mark.parametrize("channels, row", [(2, 32), (32, 32), (34, 64), (64, 64), (96, 128)])

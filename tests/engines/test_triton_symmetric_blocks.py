@@ -6,11 +6,17 @@ import copy
 import pytest
 import torch
 from support.block import LONG, TABLE, Case, case_name, compare, train_once
-from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, SYMMETRIC_BLOCKS, needs_triton
+from support.triton import (
+    BLOCKS,
+    DEVICE,
+    GPU,
+    PRECISIONS,
+    SYMMETRIC_BLOCKS,
+    drop_alike,
+    needs_triton,
+)
 
-from tcnfast.engines import ops, training_pass, triton_backward, triton_blocks
-from tcnfast.engines.triton_forward import Call
-from tcnfast.engines.triton_layout import PairLayout
+from tcnfast.engines import ops, training_pass, triton_backward, triton_blocks, triton_forward
 from tcnfast.model.tcn import TCN, TCNConfig
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
@@ -65,26 +71,40 @@ def test_the_table_has_every_value():
 # the tester tested
 
 
-def swapped(halved):
-    return halved.roll(len(halved) // 2, 0)
+def packed_wrong(monkeypatch, spoil):
+    """``spoil(matrices)`` changes what the forward pass packed."""
+    real = triton_forward.pack
+
+    def spoilt(call, packed):
+        found = real(call, packed)
+        spoil(found)
+        return found
+
+    monkeypatch.setattr(triton_forward, "pack", spoilt)
+
+
+def swapped(halved, axis=0):
+    return halved.roll(halved.shape[axis] // 2, axis)
 
 
 def halves_swapped(monkeypatch):
     """Of the matrices of every convolution."""
-    real = PairLayout.taps
-    monkeypatch.setattr(PairLayout, "taps", lambda self, weight: swapped(real(self, weight)))
+
+    def swap(found):
+        for matrices in found:
+            matrices.copy_(swapped(matrices))
+
+    packed_wrong(monkeypatch, swap)
 
 
 def weight_as_it_is(monkeypatch):
     """Not transposed, on the way back."""
-    real = triton_backward._halved_input_gradient
-    monkeypatch.setattr(
-        triton_backward,
-        "_halved_input_gradient",
-        lambda call, back, weight, *rest, **more: real(
-            call, back, weight.transpose(0, 1), *rest, **more
-        ),
-    )
+
+    def forwards(found):
+        found.back1.copy_(found.taps1)
+        found.back2.copy_(found.taps2)
+
+    packed_wrong(monkeypatch, forwards)
 
 
 def one_phase_forgotten(monkeypatch):
@@ -101,14 +121,24 @@ def one_phase_forgotten(monkeypatch):
 
 def mirrored_taps_swapped(monkeypatch):
     """Of the gradient of a weight."""
-    real = triton_backward.gradient_of_halved
-    monkeypatch.setattr(triton_backward, "gradient_of_halved", lambda halved: real(swapped(halved)))
+    real = triton_backward.sum_parts
+    monkeypatch.setattr(
+        triton_backward,
+        "sum_parts",
+        lambda call, partial, gradient: real(call, swapped(partial, 1), gradient),
+    )
 
 
 def statistics_of_channels(monkeypatch):
-    """Not of pairs."""
-    one = property(lambda self: self.fixed | dict(B=16, HALVES=1))
-    monkeypatch.setattr(Call, "sums_of", one)
+    """Of the first of each pair, not of both."""
+    real = triton_forward._find_norm
+
+    def spoilt(call, norm, statistics, *rest):
+        first, second = statistics.chunk(2, 2)
+        second.copy_(first)
+        real(call, norm, statistics, *rest)
+
+    monkeypatch.setattr(triton_forward, "_find_norm", spoilt)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +190,11 @@ def halved(monkeypatch):
 
 
 @pytest.mark.parametrize("norm", ["batch", "weight"])
-def test_a_model_trains_on_the_kernels(halved, norm):
+def test_a_model_trains_on_the_kernels(halved, monkeypatch, norm):
     model, codes = model_and_codes(norm=norm)
     assert training_pass.backend_of(model, codes) == "triton"
     plain = copy.deepcopy(model).unfused()
+    drop_alike(monkeypatch, plain)
     torch.testing.assert_close(trained(model, codes), trained(plain, codes), rtol=1e-3, atol=1e-4)
     assert halved == [True] * 3
 

@@ -6,7 +6,8 @@ import importlib.util
 import pytest
 import torch
 
-from support.block import Case
+from support.block import Case, Scaled
+from tcnfast.engines import ops
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -36,3 +37,19 @@ SYMMETRIC_BLOCKS = [
     Case(1, 16, 4, 4, 4, "batch", "centred", 1, 9, 1, symmetric=True),
     Case(2, 16, 3, 3, 1, "weight", "centred", 2, 9, 0, 0.3, symmetric=True),
 ]
+
+
+def drop_alike(monkeypatch, plain):
+    """Make ``plain`` (``TCN.unfused``) drop what the next pass on the kernels drops, which draws
+    for all blocks at once; the masks of that pass, as it draws them."""
+    real, seen = ops.block, []
+
+    def spy(**given):
+        index = len(seen)
+        block = plain.blocks[index // 2]
+        seen.extend((given["mask1"], given["mask2"]))
+        block.drop1, block.drop2 = map(Scaled, seen[index:])
+        return real(**given)
+
+    monkeypatch.setattr(ops, "block", spy)
+    return seen
