@@ -79,18 +79,19 @@ class RunFolder:
         self._published, self._lock = False, None
         if run.resume and not resumable:
             raise TcnfastError(f"{setting('resume')}: tcnfast {command} cannot be resumed")
-        inside = self.path.is_dir() and _is_vacant(self.path) or os.path.ismount(self.path)
+        inside = _is_vacant(self.path) or os.path.ismount(self.path)
         places = self.path.with_name(self.path.name + PARTIAL), self.path / PARTIAL
         self.work, elsewhere = reversed(places) if inside else places
         self._check_existing()
         if self.complete:
             return
         self._check_nobody_writes(elsewhere)
-        if self.work.exists() and not (self.work / LOCK).exists():
-            self._left_over()  # refuses what is not ours before a lock is put there
+        self._refuse_what_is_not_ours()
         self._take_lock()
         left_over = True
         try:
+            # again: of two runs that begin at once in the two places, one at least sees the other
+            self._check_nobody_writes(elsewhere)
             left_over = self._left_over()
             self._check_existing()  # again: another run may have ended until the lock was ours
             if self.complete:
@@ -132,7 +133,7 @@ class RunFolder:
 
     def _check_existing(self) -> None:
         self.complete = False
-        if not self.path.exists() or (self.path.is_dir() and _is_vacant(self.path)):
+        if not self.path.exists() or _is_vacant(self.path):
             return
         key = read_json(self.path / RECORD).get("key")
         key = key if isinstance(key, dict) else {}
@@ -167,6 +168,19 @@ class RunFolder:
                 f"{self.work}: is in the way and is no unfinished output of tcnfast; move it"
             )
         return bool(entries)
+
+    def _refuse_what_is_not_ours(self) -> None:
+        """Before a lock is put there."""
+        for _ in range(_TRIES):
+            if not self.work.exists() or (self.work / LOCK).exists():
+                return
+            try:
+                self._left_over()
+                return
+            except TcnfastError as error:  # or other runs begin and end there just now
+                refused = error
+                time.sleep(0.001)
+        raise refused
 
     def _take_lock(self) -> None:
         """Lock the work. The system lets go of the lock when its process ends, however it does."""
@@ -309,8 +323,12 @@ class RunFolder:
 
 
 def _is_vacant(folder: Path) -> bool:
-    """Whether nothing lies in a folder, but what an unfinished run left."""
-    return _names(folder) <= {PARTIAL, "lost+found"}
+    """Whether this is a folder in which nothing lies, but what an unfinished run left. One that
+    another run moves away at this moment is none."""
+    try:
+        return set(os.listdir(folder)) <= {PARTIAL, "lost+found"}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _names(folder: Path) -> set[str]:

@@ -376,6 +376,7 @@ class TwoConvolutions(FusedBlock):
             bias=bias,
             residual=residual,
             statistics=None,
+            channels=self.layout.channels,  # of masks, which there are none of
             length=x.shape[1],
             outputs=outputs,
             total=n * outputs,

@@ -30,9 +30,10 @@ def few(monkeypatch):
 
 def call_of(channels, symmetric, sequences=1):
     x = torch.empty(sequences, 1, 1, device=DEVICE)
-    sizes = dict(x=x, weight1=torch.empty(channels, channels, 1), symmetric=symmetric)
+    weights = dict.fromkeys(("weight1", "weight2"), torch.empty(channels, channels, 1))
+    sizes = dict(x=x, symmetric=symmetric, **weights)
     settings = dict(dilation=1, stride=1, tap=0, eps=1e-5, precision="fp32")
-    names = "weight2", "gain1", "shift1", "gain2", "shift2", "mask1", "mask2", "code_residual"
+    names = "gain1", "shift1", "gain2", "shift2", "mask1", "mask2", "code_residual"
     return triton_forward.Call(**dict.fromkeys(names), **sizes, **settings)
 
 

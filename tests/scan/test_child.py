@@ -76,6 +76,6 @@ def test_the_death_of_the_writer_is_seen_before_the_next_contig(
     assert len([x for x in scored if x[0] == "chr21"]) < 3  # of its three segments
 
 
-def unsent(self, files, options):
+def unsent(self, files, options, per_contig):
     self.seconds = 0.0
     self._child = narrowpeak.Child("tcnfast.scan.narrowpeak", "narrowPeak files", "go on")
