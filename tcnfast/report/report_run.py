@@ -10,8 +10,8 @@ from pathlib import Path
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
+from ..base.output_file import output_file
 from ..base.pages import render_page
-from ..base.run_folder import output_file
 from ..base.tables import replace_file
 from ..engines.plan import Plan
 from ..genome.genome import Genome

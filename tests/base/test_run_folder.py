@@ -12,7 +12,8 @@ import pytest
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run, speaking_of_flags
-from tcnfast.base.run_folder import RunFolder, output_file, read_record
+from tcnfast.base.output_file import output_file
+from tcnfast.base.run_folder import RunFolder, read_record
 
 KEY = {"answer": 42}
 
