@@ -8,39 +8,52 @@ default before there were ladders). Beneath, on stdout, means over labels with 2
 """
 
 import argparse
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
 from tcnfast.base.logits import logit
 from tcnfast.base.tables import write_rows
-from tcnfast.data.source import open_source
+from tcnfast.data.source import Source, open_source
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.call_ladder import count_calls, stretches_of
 from tcnfast.evaluate.predict import predict
 from tcnfast.model.cutoffs import choose_cutoffs
 from tcnfast.model.load_model import load_model
+from tcnfast.model.tcn import TCN
 
 STRIDE, LEAST_CALLS = 32, 20
 RULES = ("best", "precision=0.5", "f1")
 COLUMNS = ("cutoff", "label", "grade", "threshold", "expected", "calls", "found", "recall", "peaks")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def data_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser of a model, data as files, and where the table goes."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("-m", "--model", default="encode-v1")
-    parser.add_argument("--part", choices=("valid", "test"), required=True)
     parser.add_argument("-g", "--genome", nargs="+", required=True)
     parser.add_argument("--peaks", nargs="+", required=True)
     parser.add_argument("--ambiguous", nargs="*", default=[])
     parser.add_argument("--blacklist")
     parser.add_argument("--split", required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    args = parser.parse_args()
-    model = load_model(args.model)
+    return parser
+
+
+def open_data(args: argparse.Namespace, model: TCN) -> AbstractContextManager[Source]:
+    """The data of :func:`data_parser`'s words, with the labels of a model."""
     files = {x: getattr(args, x) for x in ("genome", "peaks", "ambiguous", "blacklist", "split")}
     about = dict(labels=model.labels, label_bin=model.config.label_bin)
-    with open_source(None, **files, **about) as source:
+    return open_source(None, **files, **about)
+
+
+def main() -> None:
+    parser = data_parser(__doc__)
+    parser.add_argument("--part", choices=("valid", "test"), required=True)
+    args = parser.parse_args()
+    model = load_model(args.model)
+    with open_data(args, model) as source:
         rows = measure(model, source, args.part)
     write_rows(args.output, COLUMNS, rows)
     for rule in RULES:

@@ -8,7 +8,6 @@ and only the calls inside the regions; ``ladder``, the best F1 with half of the 
 ladder measured inside. Recall is of all peaks of the label, wherever they lie.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +15,25 @@ import numpy as np
 from tcnfast.base.logits import logit
 from tcnfast.base.options import chosen_labels
 from tcnfast.base.tables import write_rows
-from tcnfast.data.source import open_source
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.call_ladder import count_calls, measure_ladders, stretches_of
 from tcnfast.evaluate.predict import predict
 from tcnfast.genome.intervals import read_bed
 from tcnfast.model.load_model import load_model
 
+from .calls_found import data_parser, open_data
+
 STRIDE = 32
 COLUMNS = ("regions", "label", "cutoff", "calls", "precision", "recall", "peaks")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-m", "--model", default="encode-v1")
+    parser = data_parser(__doc__)
     parser.add_argument("-t", "--targets", required=True, type=lambda text: text.split(","))
     parser.add_argument("--within", nargs="+", required=True)
-    parser.add_argument("-g", "--genome", nargs="+", required=True)
-    parser.add_argument("--peaks", nargs="+", required=True)
-    parser.add_argument("--ambiguous", nargs="*", default=[])
-    parser.add_argument("--blacklist")
-    parser.add_argument("--split", required=True)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     model = load_model(args.model)
-    files = {x: getattr(args, x) for x in ("genome", "peaks", "ambiguous", "blacklist", "split")}
-    about = dict(labels=model.labels, label_bin=model.config.label_bin)
-    with open_source(None, **files, **about) as source:
+    with open_data(args, model) as source:
         write_rows(args.output, COLUMNS, measure(model, source, args))
     print(args.output.read_text(), end="")
 

@@ -9,8 +9,8 @@ from .options import setting
 
 
 def output_file(out: str | Path, force: bool) -> Path:
-    """The place of ``out``, links resolved. Raises TcnfastError, before
-    any work is done, where it exists and ``force`` is not given, and where it cannot be made."""
+    """The place of ``out``, links resolved. Raises TcnfastError, before any work is done, where it
+    exists and ``force`` is not given, and where it cannot be made."""
     path = Path(out).resolve()
     if path.is_dir():
         raise TcnfastError(f"{path}: is a folder; {setting('out')} names a file")
