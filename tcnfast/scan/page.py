@@ -3,24 +3,25 @@ of the network. igv.js is in it (igv/README.md)."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
-from ..base.pages import TEMPLATES, render_page
+from ..base.page_table import Table
+from ..base.pages import render_page, script_json
 from ..base.tables import replace_file
 from ..base.talk import count
 from . import PAGE
 from .call_columns import read_call_columns
+from .igv_source import igv_source, igv_version
 from .page_calls import PageCalls, Shown, best_first, encoded
+from .page_labels import label_cells, label_columns, label_facts
 from .scan_folder import ScanFolder
 
 log = logging.getLogger(__name__)
 
-IGV = Path(__file__).with_name("igv") / "igv.min.js.gz"
 CALL_BYTES = 9_000_000  # of the page: whole calls
 TRACK_BYTES = 3_000_000  # of the page: bigWigs
 SHOWN_AT_FIRST = 6  # labels with rows in the browser when the page is opened
@@ -53,7 +54,7 @@ def write_page(
         "stride": scan.record["key"]["stride"],
         "bin": shown.width,
         "bins": shown.bins,
-        "labels": [_label(row, sum(sizes.values())) for row in ranked],
+        "labels": [label_facts(row, sum(sizes.values())) for row in ranked],
         "best": calls.best,
         "units": units,
         "tracks": tracks,
@@ -62,17 +63,15 @@ def write_page(
     page = render_page(
         "scan.html",
         title=facts["title"],
-        facts=Markup(_script_safe(json.dumps(facts, allow_nan=False))),
+        facts=script_json(facts),
         calls=Markup(packed),
-        igv=Markup(encoded(IGV.read_bytes())),
-        script=Markup((TEMPLATES / "scan.js").read_text()),
-        looks=Markup((TEMPLATES / "scan.css").read_text()),
+        igv=igv_source(),
         tiles=_tiles(ranked, sizes),
         sentences=_sentences(scan, sizes, shown),
         warnings=scan.record.get("warnings", []),
-        rows=facts["labels"],
+        labels=_table(facts["labels"]),
         files=FILES if tracks else FILES[1:],
-        igv_version=IGV.with_name("VERSION").read_text().strip(),
+        igv_version=igv_version(),
     )
     path = scan.path / PAGE
     replace_file(path, page.encode())
@@ -93,25 +92,11 @@ def title_of(scan: ScanFolder) -> str:
     return ", ".join(name for name, _ in scan.record["key"]["genome"])
 
 
-def _label(row: dict, bases: int) -> dict:
-    """What the page's table says of a label; None for what is not known."""
-    factor, _, cell = row["label"].partition("@")
-    precision = _number(row["expected_precision"])
-    return {
-        "name": row["label"],
-        "factor": factor,
-        "cell": cell,
-        "grade": grade if isinstance(grade := row.get("grade"), str) else None,
-        "threshold": _number(row["threshold"]),
-        "calls": int(row["calls"]),
-        "per_mb": round(1e6 * row["calls"] / max(bases, 1), 2),
-        "precision": precision,
-        "right": None if precision is None else round(precision * row["calls"]),
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else float(value)
+def _table(labels: list[dict]) -> Table:
+    columns = label_columns(labels)
+    cells = [label_cells(label) for label in labels]
+    rows = [[row[column] for column in columns] for row in cells]
+    return Table("table", columns, rows, find="CTCF, K562, ...", pressed=True)
 
 
 def _tracks(scan: ScanFolder, ranked: list[str]) -> list[dict]:
@@ -166,8 +151,3 @@ def _sentences(scan: ScanFolder, sizes: dict[str, int], shown: Shown) -> list[st
     if len(shown.sizes) < len(sizes):
         words.append(f"This page draws the {len(shown.sizes)} longest contigs.")
     return words
-
-
-def _script_safe(text: str) -> str:
-    """JSON that nothing in it can end the script element of."""
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

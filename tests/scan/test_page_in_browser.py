@@ -94,10 +94,10 @@ def test_the_table_sorts_and_finds_by_pressing(chrome, fasta, model, tmp_path):
         want = totals.sort_values(ascending=order, kind="stable")
         shown = chrome.execute_script(FIRST)
         assert [totals[name] for name in shown] == want.tolist()
-    box = chrome.find_element("id", "find")
+    box = chrome.find_element("id", "table-find")
     box.send_keys("ctcf, rest")
     wait(lambda: sorted(chrome.execute_script(FIRST)) == ["CTCF@K562", "REST"])
-    assert "2 of 3 labels" in chrome.find_element("id", "found").text
+    assert "2 of 3" in chrome.find_element("id", "table-found").text
     chrome.find_element("css selector", "#table tbody tr:not([hidden])").click()
     chosen = chrome.execute_script("return document.querySelector('tr.chosen th').textContent")
     assert chrome.find_element("id", "best-name").text == chosen

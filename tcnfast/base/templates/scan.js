@@ -1,19 +1,10 @@
-"use strict";
 (async () => {
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const find = (id) => document.getElementById(id);
-  // igv.js puts names into the page as markup: what could be markup is taken out of them
-  const inert = (name) => name.replace(/[<>&"'`]/g, "_");
   const cells = (n) => n.toLocaleString("en");
 
-  async function unpacked(text) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).arrayBuffer();
-  }
-
   // What page_calls.py packed: bins of all labels, then columns over all units.
-  const packed = await unpacked(find("calls").textContent);
+  const packed = await unpacked("calls");
   const bins = new Uint16Array(packed, 0, facts.labels.length * facts.bins);
   const total = facts.units.reduce((sum, unit) => sum + unit[2], 0);
   const at = bins.byteLength;
@@ -52,7 +43,6 @@
   }
 
   // The browser.
-  const COLOURS = ["#1f62a8", "#0f6b3a", "#a34d00", "#7a3fa0", "#a11d4a", "#4a5a1a"];
   let browser = null;
   const added = new Map(); // label: how many came before it
   const colour = (label) => COLOURS[(added.get(label) ?? added.size) % COLOURS.length];
@@ -84,20 +74,10 @@
   }
 
   async function startBrowser() {
-    const source = new TextDecoder().decode(await unpacked(find("igv-source").textContent));
-    const element = document.createElement("script");
-    element.textContent = source;
-    document.head.append(element);
     const sizes = facts.contigs.map(([chr, size]) => `${inert(chr)}\t${size}`).join("\n") + "\n";
     const best = facts.best.find((calls) => calls.length);
-    browser = await igv.createBrowser(find("igv"), {
-      reference: { id: inert(facts.title), name: inert(facts.title), format: "chromsizes", fastaURL: new File([sizes], "sizes.tsv"), wholeGenomeView: false },
-      // a word that is no place would be looked up at igv.org
-      search: { type: "plain", url: "data:text/plain," },
-      loadDefaultGenomes: false, showSVGButton: false, queryParametersSupported: false,
-      locus: best ? place(best[0], 20_000) : inert(facts.contigs[0][0]),
-    });
-    find("igv").browser = browser; // for scripts
+    const reference = { format: "chromsizes", fastaURL: new File([sizes], "sizes.tsv") };
+    browser = await startIgv(facts.title, reference, best ? place(best[0], 20_000) : inert(facts.contigs[0][0]));
     for (const label of facts.at_first) await addLabel(label);
   }
 
@@ -166,32 +146,7 @@
     }));
   }
 
-  // The table sorts and filters.
-  const body = document.querySelector("#table tbody");
-  const rows = [...body.rows];
-  document.querySelectorAll("#table th[data-key]").forEach((head) => head.querySelector("button").addEventListener("click", () => {
-    const key = head.dataset.key, falling = head.getAttribute("aria-sort") === "descending" || (key === "name" || key === "grade") && !head.hasAttribute("aria-sort");
-    document.querySelectorAll("#table th").forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", falling ? "ascending" : "descending");
-    const value = (row) => facts.labels[row.dataset.row][key];
-    rows.sort((a, b) => {
-      const [x, y] = [value(a), value(b)];
-      if (x === null || y === null) return (x === null) - (y === null);
-      return (x < y ? -1 : x > y ? 1 : 0) * (falling ? 1 : -1);
-    });
-    body.append(...rows);
-  }));
-  find("find").addEventListener("input", (event) => {
-    const words = event.target.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-    let n = 0;
-    for (const row of rows) {
-      const name = facts.labels[row.dataset.row].name.toLowerCase();
-      row.hidden = words.length > 0 && !words.some((word) => name.includes(word));
-      n += !row.hidden;
-    }
-    find("found").textContent = words.length ? `${n} of ${rows.length} labels` : "";
-  });
-  for (const row of rows) {
+  for (const row of document.querySelectorAll("#table tbody tr")) {
     const pick = () => choose(+row.dataset.row);
     row.addEventListener("click", pick);
     row.addEventListener("keydown", (event) => { if (event.key === "Enter") pick(); });
