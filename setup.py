@@ -77,10 +77,21 @@ class BuildEngine(build_ext):
 
 
 setup(
-    packages=find_packages(include=["tcnfast", "tcnfast.*"]) + ["tcnfast.kernels"],
-    package_dir={"tcnfast.kernels": "kernels"},
+    # tcnfast/kernels is a link to kernels/: a package where it is expected, so that an editable
+    # install is a plain path, which type checkers and editors can follow
+    packages=find_packages(include=["tcnfast", "tcnfast.*"]),
+    package_dir={"": "."},
     package_data={
-        "tcnfast": ["model/bundled/*/*", "pwm/databases/*", "base/templates/*", "scan/igv/*"],
+        "tcnfast": [
+            "py.typed",
+            "*.pyi",
+            "model/bundled/*/*",
+            "pwm/databases/*",
+            "base/templates/*",
+            "scan/igv/*",
+        ],
+        "tcnfast.cobind": ["*.pyi"],
+        "tcnfast.windows": ["*.pyi"],
         "tcnfast.kernels": ["README.md"],
     },
     ext_modules=[

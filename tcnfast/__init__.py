@@ -8,6 +8,7 @@ from importlib import import_module
 
 from . import cobind as cobind
 from .attribute import attribute as attribute
+from .base.version import __version__ as __version__
 from .bench import bench as bench
 from .bench import info as info
 from .data import prepare as prepare

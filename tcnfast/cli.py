@@ -20,6 +20,7 @@ from .base.command import add_command, call, with_config
 from .base.errors import TcnfastError, Terminated
 from .base.options import speaking_of_flags
 from .base.talk import Talk
+from .base.version import __version__
 from .base.verb import VERBS
 
 # commands in the order of the help, and the room that declares each
@@ -112,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tcnfast", description="Transcription-factor binding from DNA, genome-wide."
     )
-    parser.add_argument("--version", action="version", version=_LazyVersion("%(prog)s"))
+    parser.add_argument("--version", action="version", version=f"tcnfast {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     families = {}
     for words, verb in verbs().items():
@@ -136,13 +137,6 @@ def verbs() -> dict:
         for words, verb in VERBS.items()
         if words.split(" ")[0] == first
     }
-
-
-class _LazyVersion(str):
-    def __mod__(self, _) -> str:
-        from importlib.metadata import version
-
-        return f"tcnfast {version('tcnfast')}"
 
 
 def _set_threads(args: argparse.Namespace) -> None:

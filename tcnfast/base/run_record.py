@@ -10,16 +10,18 @@ from pathlib import Path
 import torch
 
 from .finite import check_finite
+from .version import __version__
 
 
 def version() -> str:
-    return metadata.version("tcnfast")
+    return __version__
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, this package and what its numbers depend on."""
-    names = ("tcnfast", "torch", "numpy", "numba", "pyBigWig")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    names = ("torch", "numpy", "numba", "pyBigWig")
+    own = {"python": platform.python_version(), "tcnfast": __version__}
+    return own | {name: metadata.version(name) for name in names}
 
 
 def device_words(device: torch.device) -> str:

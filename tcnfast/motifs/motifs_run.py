@@ -16,6 +16,7 @@ from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.run_record import versions
 from ..base.tables import write_rows
 from ..base.talk import count
+from ..base.version import __version__
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.hits import HitFinder
@@ -177,7 +178,8 @@ def _key(source: AttributionFolder, labels: list[str], options: MotifOptions) ->
     if regions and regions.is_dir():
         regions = ScanFolder(regions).path / RECORD
     return {
-        **{name: version(name) for name in ("tcnfast", *LIBRARIES)},
+        "tcnfast": __version__,
+        **{name: version(name) for name in LIBRARIES},
         "attributions": {label: file_hash(source.files(label).arrays) for label in labels},
         "targets": options.targets,
         "motifs": file_hash(options.motifs or DATABASE),

@@ -104,10 +104,10 @@ def test_answers_at_once_without_torch(words):
 
 
 def test_version(run):
-    from importlib.metadata import version
+    from tcnfast import __version__
 
     code, out, err = run("--version")
-    assert (code, out, err) == (0, f"tcnfast {version('tcnfast')}\n", "")
+    assert (code, out, err) == (0, f"tcnfast {__version__}\n", "")
 
 
 def test_help_names_the_commands(run):

@@ -22,14 +22,17 @@ def wheel(tmp_path_factory):
     """The package unpacked from a wheel built of this tree, away from it."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    # build in a copy of the tracked files: setuptools leaves a build folder behind
+    # in a copy of the tracked files: setuptools leaves folders behind. By way of the sdist, which
+    # must hold all that a build needs
     names = run("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z").split("\0")
     for name in filter(None, names):
-        if (ROOT / name).is_file() and name.split("/")[0] not in ("tests", "benchmarks"):
+        if (ROOT / name).exists() and name.split("/")[0] not in ("tests", "benchmarks"):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+            shutil.copy(ROOT / name, source / name, follow_symlinks=False)
+    run(sys.executable, "setup.py", "-q", "sdist", "-d", str(folder), cwd=source)
+    (sdist,) = folder.glob("tcnfast-*.tar.gz")
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    run(*pip, "-w", str(folder), str(source))
+    run(*pip, "-w", str(folder), str(sdist))
     (built,) = folder.glob("tcnfast-*.whl")
     zipfile.ZipFile(built).extractall(folder / "installed")
     return folder / "installed"
@@ -39,6 +42,7 @@ def wheel(tmp_path_factory):
 def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert (wheel / "tcnfast" / "kernels" / "__init__.py").exists()
     assert not (wheel / "kernels").exists(), "kernels is somebody else's name at the top level"
+    assert (wheel / "tcnfast" / "py.typed").exists()
     assert not (wheel / "tests").exists() and not (wheel / "csrc").exists()
     if shutil.which("c++"):
         assert list((wheel / "tcnfast").glob("_C.*"))
