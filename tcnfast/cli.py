@@ -20,8 +20,8 @@ from .base.command import add_command, call, with_config
 from .base.errors import TcnfastError, Terminated
 from .base.options import speaking_of_flags
 from .base.talk import Talk
-from .base.version import __version__
 from .base.verb import VERBS
+from .base.version import __version__
 
 # commands in the order of the help, and the room that declares each
 ROOMS = {
