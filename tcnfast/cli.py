@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from .base.command import add_command, call, with_config
-from .base.errors import TcnfastError, Terminated
+from .base.command import add_command, call, refuse_unknown, with_config
+from .base.errors import TcnfastError, Terminated, did_you_mean
 from .base.options import speaking_of_flags
 from .base.talk import Talk
 from .base.verb import VERBS
@@ -51,7 +51,28 @@ WORDS_OF_FAMILIES = {
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     with speaking_of_flags(), _termination_is_an_exception():
-        return _run(build_parser().parse_args(argv))
+        parser = build_parser()
+        _check_command(argv)
+        args, unknown = parser.parse_known_args(argv)
+        refuse_unknown(args, unknown)
+        return _run(args)
+
+
+def _check_command(argv: Sequence[str]) -> None:
+    """End with a usage error, and what was meant, where the first words name no command."""
+    words = argv[: next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))]
+    known = [command.split() for command in verbs()]
+    for place in range(len(words)):
+        before = list(words[:place])
+        names = dict.fromkeys(x[place] for x in known if x[:place] == before and len(x) > place)
+        if not names:
+            return
+        if words[place] not in names:
+            family = " ".join(["tcnfast", *before])
+            mend = did_you_mean(words[place], names) or f"it has {', '.join(names)}"
+            print(f"usage: {family} [--help] {{{','.join(names)}}} ...", file=sys.stderr)
+            print(f"tcnfast: error: {family} has no {words[place]!r}; {mend}", file=sys.stderr)
+            sys.exit(2)
 
 
 def run_room(package: str) -> None:

@@ -60,6 +60,16 @@ class AttributeOptions(SiteOptions):
     OUT,
     options=AttributeOptions,
     run=("device", "force", "resume"),
+    examples=(
+        (
+            "-g hg38.fa --scan calls -t CTCF@K562 --top 500 -o why",
+            "the 500 best calls of one label in a scan",
+        ),
+        (
+            "-g hg38.fa -b regions.bed --method ism -o why",
+            "regions of a BED file, by in-silico mutagenesis",
+        ),
+    ),
 )
 def attribute(
     genome, model="encode-v1", out="attributions/", *, options: AttributeOptions, run: Run

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import TcnfastError
-from .options import Run, Spec, option_fields
+from .errors import TcnfastError, did_you_mean
+from .options import Options, Run, Spec, option_fields
 from .tables import parse_json
 from .verb import Input, Verb
 
@@ -18,33 +19,72 @@ def add_command(commands: Any, name: str, verb: Verb) -> None:
     """Add the parser of ``verb`` under ``name`` to what ``add_subparsers`` returned."""
     # what is not given is absent, so that defaults stay where they are declared
     parser = commands.add_parser(
-        name, help=verb.help, description=verb.help, argument_default=argparse.SUPPRESS
+        name,
+        help=verb.help,
+        usage=f"tcnfast {verb.synopsis} [options]",
+        description=verb.sentence,
+        epilog=_examples(verb),
+        formatter_class=_Help,
+        add_help=False,
+        argument_default=argparse.SUPPRESS,
     )
+    files = parser.add_argument_group("input and output")
     for argument in verb.inputs:
-        _add_input(parser, argument, verb.defaults)
-    groups: dict[str | None, Any] = {None: parser}
+        _add_input(files, argument, verb.defaults)
+    groups: dict[str, Any] = {}
     for option, spec in verb.settings.items():
-        if spec.group not in groups:
-            groups[spec.group] = parser.add_argument_group(spec.group)
-        _add_option(groups[spec.group], option, spec)
+        title = group_of(verb, option)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        _add_option(groups[title], option, spec)
     _add_talk(parser)
     parser.set_defaults(verb=verb, parser=parser)
 
 
-def _add_input(parser: argparse.ArgumentParser, argument: Input, defaults: dict) -> None:
+def group_of(verb: Verb, option: str) -> str:
+    """The heading that the help shows an option under."""
+    return verb.settings[option].group or ("how it runs" if option in verb.run else "options")
+
+
+class _Help(argparse.HelpFormatter):
+    """Wraps what is said, and leaves the lines of examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
+
+
+def _examples(verb: Verb) -> str | None:
+    lines = ["examples:"]
+    for words, does in verb.examples:
+        lines += [f"  {does}:", f"    tcnfast {verb.command} {words}".rstrip()]
+    return "\n".join(lines).replace("%", "%%") if verb.examples else None
+
+
+def refuse_unknown(args: argparse.Namespace, words: Sequence[str]) -> None:
+    """End with the usage of the command that was asked for, and names that are near, where it takes
+    some of its ``words`` for nothing it knows."""
+    if not words:
+        return
+    flags = [flag for action in args.parser._actions for flag in action.option_strings]
+    mend = did_you_mean(words[0].partition("=")[0], [x for x in flags if x.startswith("--")])
+    mend = mend or f"tcnfast {args.verb.command} --help shows what it takes"
+    args.parser.error(f"unrecognized arguments: {' '.join(words)}; {mend}")
+
+
+def _add_input(group, argument: Input, defaults: dict) -> None:
     words = argument.help
     if defaults.get(argument.name) not in (None, (), ""):
-        words += f" (default {defaults[argument.name]})"
-    words = words.replace("%", "%%")
-    metavar = argument.unit or argument.name.upper()
+        where = " in the working folder" if argument.name == "out" else ""
+        words += f" (default {defaults[argument.name]}{where})"
+    about = dict(metavar=argument.metavar, help=words.replace("%", "%%"))
     if argument.flags:
         nargs = "+" if argument.many else None
-        parser.add_argument(
-            *argument.flags, dest=argument.name, nargs=nargs, metavar=metavar, help=words
-        )
+        group.add_argument(*argument.flags, dest=argument.name, nargs=nargs, **about)
     else:
         nargs = "*" if argument.many else "?"  # whether one is needed is checked with the rest
-        parser.add_argument(argument.name, nargs=nargs, metavar=metavar, help=words)
+        group.add_argument(argument.name, nargs=nargs, **about)
 
 
 def _add_option(group, option: str, spec: Spec) -> None:
@@ -63,6 +103,7 @@ def _add_option(group, option: str, spec: Spec) -> None:
 
 def _add_talk(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("messages").add_argument
+    add("-h", "--help", action="help", help="show this and exit")
     add("-v", "--verbose", action="store_true", help="show tracebacks")
     add("-q", "--quiet", action="store_true", help="only warnings and errors")
     add("--no-progress", action="store_true", help="no progress bar")
@@ -89,14 +130,17 @@ def with_config(args: argparse.Namespace) -> argparse.Namespace:
     for key, value in values.items():
         name = known.get(key.replace("-", "_"))
         if name is None:
-            raise TcnfastError(f"{path}: {key!r} is no option of tcnfast {verb.command}")
+            mend = did_you_mean(key.replace("-", "_"), known)
+            words = f"{path}: {key!r} is no option of tcnfast {verb.command}"
+            raise TcnfastError(f"{words}; {mend}" if mend else words)
         if getattr(args, name, None) in (None, []):
             setattr(args, name, value)
     return args
 
 
-def call(args: argparse.Namespace) -> int:
-    """Run the verb that the command line asked for; returns the exit code."""
+def asked(args: argparse.Namespace) -> tuple[dict[str, Any], Options, Run]:
+    """Inputs, options and run that the command line asks for, checked; ends with the usage where
+    they do not go together, or one is missing."""
     verb: Verb = args.verb
     given = {name: value for name, value in vars(args).items() if value not in (None, [])}
     run = {name: given[name] for name in verb.run if name in given}
@@ -108,8 +152,14 @@ def call(args: argparse.Namespace) -> int:
         args.parser.error(str(error))
     for argument in verb.inputs:
         if argument.name not in given and argument.name not in verb.defaults:
-            name = "/".join(argument.flags) or argument.unit or argument.name.upper()
+            name = "/".join(argument.flags) or argument.metavar
             args.parser.error(f"{name} is required")
-    inputs = {x.name: given[x.name] for x in verb.inputs if x.name in given}
-    result = verb.function(**inputs, options=options, run=how)
+    return {x.name: given[x.name] for x in verb.inputs if x.name in given}, options, how
+
+
+def call(args: argparse.Namespace) -> int:
+    """Run the verb that the command line asked for; returns the exit code."""
+    verb: Verb = args.verb
+    inputs, options, run = asked(args)
+    result = verb.function(**inputs, options=options, run=run)
     return (verb.show(result) if verb.show else None) or 0

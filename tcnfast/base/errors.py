@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 _LONG_WORD = re.compile(r"\S{400,}")  # longer than paths are, and of no use to a reader
 
@@ -38,3 +39,11 @@ def shown(field: bytes | str, most: int = 20) -> str:
     """A field of a file for a message, at most so many letters of it."""
     text = field.decode(errors="replace") if isinstance(field, bytes) else field
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean scan?``: the names most like one that is none of them, in any case; "" where
+    none is near."""
+    small = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), small, n=3, cutoff=0.6)
+    return f"did you mean {', '.join(small[name] for name in near)}?" if near else ""

@@ -19,11 +19,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from .errors import TcnfastError
+from .errors import TcnfastError, did_you_mean
 
 T = TypeVar("T")
 
@@ -231,12 +230,11 @@ def _fits(label: str, pattern: str) -> bool:
 
 def no_such_label(labels: Sequence[str], name: str) -> str:
     """That a model has no such label, and which names are near."""
-    known: dict[str, str] = {}
+    known: list[str] = []
     for label in labels:
         factor, at, cell = label.partition("@")
-        known |= {word.lower(): word for word in (label, factor, at + cell) if word}
-    near = [known[word] for word in get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
-    mend = f"did you mean {', '.join(near)}?" if near else "tcnfast labels lists them"
+        known += [word for word in (label, factor, at + cell) if word]
+    mend = did_you_mean(name, known) or "tcnfast labels lists them"
     return f"the model has no label {name!r}; {mend}"
 
 

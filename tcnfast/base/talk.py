@@ -8,8 +8,6 @@ import shutil
 import sys
 import textwrap
 
-from tqdm import tqdm
-
 START = "tcnfast: "
 
 
@@ -42,5 +40,7 @@ class Talk(logging.StreamHandler):
         return wrapped(text, max(40, shutil.get_terminal_size().columns - 1))
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # here, for --help does without
+
         with tqdm.external_write_mode(self.stream):
             super().emit(record)

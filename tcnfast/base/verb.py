@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .input_files import kept_pipes
 from .options import Options, Run, Spec, option_fields, several
@@ -42,10 +42,22 @@ class Input:
     many: bool = False
     unit: str | None = None
 
+    @property
+    def metavar(self) -> str:
+        """What the help shows for its value."""
+        return self.unit or self.name.upper()
+
 
 GENOME = Input("genome", "FASTA or .2bit files", ("-g", "--genome"), many=True, unit="FASTA")
 MODEL = Input("model", "model folder or bundled name", ("-m", "--model"), unit="MODEL")
 OUT = Input("out", "output folder", ("-o", "--output"), unit="DIR")
+
+
+class Example(NamedTuple):
+    """``words`` behind the command, as a shell has them, and what they do."""
+
+    words: str
+    does: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,22 @@ class Verb:
     run: tuple[str, ...]
     function: Callable
     show: Callable[[Any], int | None] | None
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """``help`` as a sentence."""
+        return f"{self.help[0].upper()}{self.help[1:]}."
+
+    @property
+    def synopsis(self) -> str:
+        """Command and inputs, as ``scan FASTA... [-m MODEL] [-o DIR]``."""
+        words = [self.command]
+        for x in self.inputs:
+            part = f"{x.flags[0]} {x.metavar}" if x.flags else x.metavar
+            part += "..." if x.many else ""
+            words.append(f"[{part}]" if x.name in self.defaults else part)
+        return " ".join(words)
 
     @property
     def settings(self) -> dict[str, Spec]:
@@ -89,10 +117,12 @@ def verb(
     run: tuple[str, ...] = (),
     show: Callable[[Any], int | None] | None = None,
     command: str | None = None,
+    examples: Sequence[tuple[str, str]] = (),
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Make a function ``f(*inputs, options, run)`` a verb; see the module.
 
     ``command``: its words on the command line, as "cobind pairs" (default: the function's name).
+    ``examples``: (words behind the command, what they do), shown by --help; each must parse.
     Keywords that are no option of the verb raise TypeError.
     """
 
@@ -119,7 +149,8 @@ def verb(
                 return function(*bound.args, **bound.kwargs)
 
         name = command or function.__name__
-        declared = Verb(name, help, inputs, kind, applies, call, show)
+        shown = tuple(Example(*example) for example in examples)
+        declared = Verb(name, help, inputs, kind, applies, call, show, shown)
         call.verb = VERBS[name] = declared
         call.__signature__ = _signature(function, own, declared)
         call.__doc__ = inspect.cleandoc(function.__doc__ or help) + "\n\n" + _described(declared)

@@ -10,7 +10,14 @@ from ..base.verb import MODEL, Input, verb
 SHOWN = Input("model", "show this model's labels and thresholds", ("-m", "--model"), unit="MODEL")
 
 
-@verb("show which devices, backends and models are here", SHOWN)
+@verb(
+    "show which devices, backends and models are here",
+    SHOWN,
+    examples=(
+        ("", "versions, devices, backends, extras, models"),
+        ("-m encode-v1", "labels and thresholds of a model"),
+    ),
+)
 def info(model=None, *, options, run):
     """Print on stdout what this machine has and can run; with ``model``, that model's labels."""
     from .info import show_model, show_system
@@ -18,7 +25,13 @@ def info(model=None, *, options, run):
     show_model(model) if model else show_system()
 
 
-@verb("the bundled models: species, assembly, labels, size, grades")
+@verb(
+    "the bundled models: species, assembly, labels, size, grades",
+    examples=(
+        ("", "a table"),
+        ("> models.tsv", "into a file"),
+    ),
+)
 def models(*, options, run):
     """Print on stdout which models come with the package, as a TSV."""
     from .catalogue import show_models
@@ -29,7 +42,15 @@ def models(*, options, run):
 PATTERN = Input("pattern", "a label, a factor, @cell or a pattern (E2F*)", unit="PATTERN")
 
 
-@verb("the labels of a model: grade, AP, what calls are worth", PATTERN, MODEL)
+@verb(
+    "the labels of a model: grade, AP, what calls are worth",
+    PATTERN,
+    MODEL,
+    examples=(
+        ("", "all labels of the bundled model"),
+        ("CTCF -m model", "those of one factor, of a model of your own"),
+    ),
+)
 def labels(pattern=None, model="encode-v1", *, options, run):
     """Print on stdout the labels of ``model``, or those that ``pattern`` stands for, as a TSV: AP
     on validation, and at the default cutoff of a scan the precision and recall of calls, and calls
@@ -52,6 +73,10 @@ class BenchOptions(Options):
     options=BenchOptions,
     run=("device",),
     show=print,
+    examples=(
+        ("", "the bundled model on this machine"),
+        ("-m model --device cuda --stride 64", "a model of your own on a GPU"),
+    ),
 )
 def bench(model="encode-v1", *, options: BenchOptions, run: Run):
     """Time every backend that can run here in each precision, and eager PyTorch: a SpeedTable.

@@ -20,6 +20,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, seed_option, setting, targets_option
 from ..base.verb import GENOME, MODEL, OUT, verb
 from ..data.data_options import DATA, DataOptions
+from ..pwm import MOTIF_FILE
 
 if TYPE_CHECKING:
     from .cooperation import CooperationTable
@@ -31,7 +32,7 @@ _BACKGROUND = (
     "windows of the genome with their dinucleotides shuffled, or as they are, or independent bases "
     "(default: shuffled with a genome, else random)"
 )
-_MOTIFS = "MEME file or folder of tcnfast motifs (default: JASPAR 2024 vertebrates, bundled)"
+_MOTIFS = f"folder of tcnfast motifs, or a {MOTIF_FILE} (default: jaspar)"
 _DEVICE = ("device", "precision", "backend", "force")
 
 
@@ -85,6 +86,10 @@ class PairsOptions(DataOptions):
     options=PairsOptions,
     run=("force",),
     command="cobind pairs",
+    examples=(
+        ("-d data -o pairs", "pairs of labels in the peaks of a dataset"),
+        ("-g hg38.fa --scan calls -t @K562 -o pairs", "pairs of labels in the calls of a scan"),
+    ),
 )
 def pairs(data=None, out="pairs/", *, options: PairsOptions, run: Run) -> dict[str, PairTable]:
     """Co-occurrence of all label pairs: "observed" of peaks, "predicted" of a scan's calls.
@@ -110,7 +115,7 @@ def motif_pairs(value: str | Sequence[tuple[str, str]]) -> tuple[tuple[str, str]
 class CooperationOptions(Options):
     """Of ``tcnfast cobind motifs``."""
 
-    motifs: str | None = option(None, _MOTIFS, unit="MEME|DIR")
+    motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME|DIR")
     genome: tuple[str, ...] = option(
         (),
         "draw backgrounds from these FASTA or .2bit files (default: random sequence)",
@@ -159,6 +164,13 @@ class CooperationOptions(Options):
     options=CooperationOptions,
     run=_DEVICE,
     command="cobind motifs",
+    examples=(
+        ("-m model --pairs CTCF+ZNF143 -o cooperation", "one pair of motifs at all gaps"),
+        (
+            "-m model --top 8 -g hg38.fa -o cooperation",
+            "the eight motifs that matter most, in real backgrounds",
+        ),
+    ),
 )
 def motifs(
     model="encode-v1", out="motifs/", *, options: CooperationOptions, run: Run
@@ -183,7 +195,7 @@ class InfluenceOptions(Options):
     targets: tuple[str, ...] | None = targets_option(
         "labels whose sites are looked at (default: all with enough)"
     )
-    motifs: str | None = option(None, _MOTIFS, unit="MEME|DIR")
+    motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME|DIR")
     names: tuple[str, ...] | None = option(
         None,
         "motifs, by name or id (default: the first named for each label's factor)",
@@ -213,6 +225,13 @@ class InfluenceOptions(Options):
     options=InfluenceOptions,
     run=_DEVICE,
     command="cobind sites",
+    examples=(
+        ("-g hg38.fa -m model --scan calls -o influence", "at the calls of a scan"),
+        (
+            "-g hg38.fa -m model --peaks peaks.bed -t CTCF --names CTCF,ZNF143 -o influence",
+            "at peaks, two motifs",
+        ),
+    ),
 )
 def sites(
     genome, model="encode-v1", out="sites/", *, options: InfluenceOptions, run: Run

@@ -18,11 +18,12 @@ from ..base.run_folder import RunFolder
 from ..base.run_record import device_words
 from ..base.tables import write_frame
 from ..genome.genome import Genome
-from ..pwm.meme import Motif, read_meme
+from ..pwm.meme import Motif
+from ..pwm.motif_formats import read_motifs
 from . import CooperationOptions
 from .backgrounds import draw_backgrounds
 from .cooperation import CooperationTable, check_spans, measure_cooperation
-from .inserted_sites import Site, distinct, motif_file, named_motifs
+from .inserted_sites import Site, distinct, motifs_at, named_motifs
 from .window_scores import WindowScorer
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ def motif_cooperation(
     model: str | Path, out: str | Path, options: CooperationOptions, run: Run
 ) -> CooperationTable:
     """See :func:`tcnfast.cobind.motifs`."""
-    path = motif_file(options.motifs)
-    known = read_meme(path)
+    path = motifs_at(options.motifs)
+    known = read_motifs(path)
     scorer = WindowScorer.open(model, run)
     asked = {k: v for k, v in asdict(options).items() if k not in ("motifs", "genome")}
     files = [*options.genome, path]

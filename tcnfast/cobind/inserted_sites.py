@@ -13,6 +13,7 @@ from ..genome.codes import N, reverse_complement
 from ..motifs.motif_folder import MEME
 from ..pwm.log_odds import log_odds
 from ..pwm.meme import DATABASE, Motif, information
+from ..pwm.motif_formats import motif_file
 from ..pwm.similarity import resemblance
 
 KEPT_BITS = 0.25  # a column that tells less leaves the letter of the background
@@ -50,12 +51,12 @@ class Site:
         return reverse_complement(self.codes) if reverse else self.codes
 
 
-def motif_file(path: str | Path | None) -> Path:
-    """The MEME file that ``path`` is, or that of the folder of ``tcnfast motifs`` that it is; the
-    bundled JASPAR 2024 vertebrates if None. TcnfastError for a folder without one."""
+def motifs_at(path: str | Path | None) -> Path:
+    """The motif file that ``path`` is or names, or that of the folder of ``tcnfast motifs`` that it
+    is; the bundled JASPAR 2024 vertebrates if None. TcnfastError for a folder without one."""
     if path is None:
         return DATABASE
-    path = Path(path)
+    path = motif_file(path)
     if not path.is_dir():
         return path
     if not (path / MEME).exists():

@@ -18,11 +18,12 @@ from ..base.tables import write_frame
 from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
-from ..pwm.meme import Motif, read_meme
+from ..pwm.meme import Motif
+from ..pwm.motif_formats import read_motifs
 from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
 from .influence import Influence, influence_table, measure_influence
-from .inserted_sites import motif_file, named_motifs
+from .inserted_sites import motifs_at, named_motifs
 from .scrambles import known
 from .window_scores import WindowScorer
 
@@ -40,7 +41,7 @@ def motif_influence(
     if (options.scan is None) == (not options.peaks):
         raise TcnfastError(f"name {setting('scan')} or {setting('peaks')}: the sites to look at")
     scan = ScanFolder(options.scan) if options.scan else None
-    path = motif_file(options.motifs)
+    path = motifs_at(options.motifs)
     scorer = WindowScorer.open(model, run)
     files = [*genome, path, *options.peaks, *([scan.path / RECORD] if scan else [])]
     asked = {k: v for k, v in asdict(options).items() if k not in ("motifs", "peaks", "scan")}
@@ -50,7 +51,7 @@ def motif_influence(
         with Genome(*genome) as opened:
             sites = scan.sites(opened.sizes) if scan else _peaks(opened, options.peaks)
             windows = site_windows(opened, sites, scorer, options)
-        chosen = _choose_motifs(read_meme(path), options.names, list(windows), path)
+        chosen = _choose_motifs(read_motifs(path), options.names, list(windows), path)
         listed = ", ".join(motif.name for motif in chosen)
         log.info("%d labels, %d motifs: %s", len(windows), len(chosen), listed)
         found = measure_influence(scorer, windows, chosen, options, run.progress)

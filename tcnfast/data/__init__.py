@@ -25,6 +25,16 @@ def _print_report(folder: DatasetFolder) -> None:
     options=PrepareOptions,
     run=("force",),
     show=_print_report,
+    examples=(
+        (
+            "-g hg38.fa --encode metadata.tsv --assembly GRCh38 --split GRCh38 -o data",
+            "peaks of a folder of ENCODE downloads",
+        ),
+        (
+            "-g hg38.fa --peaks peaks.bed --blacklist blacklist.bed --split folds.json -o data",
+            "one table of peaks with labels, and a split of your own",
+        ),
+    ),
 )
 def prepare(genome, out="data/", *, options: PrepareOptions, run: Run) -> DatasetFolder:
     """Write the dataset folder ``out`` (see :mod:`tcnfast.data.prepared`), which ``train`` and

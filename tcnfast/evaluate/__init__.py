@@ -11,6 +11,7 @@ from ..base.options import Run, names, option, seed_option, setting, stride_opti
 from ..base.verb import MODEL, OUT, verb
 from ..data.data_options import DATA, DataOptions
 from ..model.thresholds import parse_cutoff
+from ..pwm import MOTIF_FILE
 
 if TYPE_CHECKING:
     from .evaluation_report import Evaluation
@@ -46,8 +47,8 @@ class EvaluateOptions(DataOptions):
     )
     motifs: str | None = option(
         None,
-        "MEME file: AP of the best single motif, and of CpG content, beside each label",
-        unit="MEME",
+        f"AP of the best single motif, and of CpG content, beside each label: a {MOTIF_FILE}",
+        unit="FILE|NAME",
     )
     resamples: int = option(
         1000, "resamples of 1-Mb blocks for the intervals; 0: no intervals", unit="N", least=0
@@ -84,6 +85,10 @@ def _print_table(evaluation: Evaluation) -> None:
     options=EvaluateOptions,
     run=("device", "precision", "backend", "force"),
     show=_print_table,
+    examples=(
+        ("-d data -m model --part test -o scores", "scores on the test regions, with plots"),
+        ("-d data -m model --against encode-v1", "compare two models on the validation regions"),
+    ),
 )
 def evaluate(
     data=None, model="encode-v1", out=None, *, options: EvaluateOptions, run: Run

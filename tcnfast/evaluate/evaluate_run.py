@@ -24,7 +24,7 @@ from ..genome.intervals import read_bed
 from ..model.cutoffs import choose_cutoffs
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
-from ..pwm.meme import read_meme
+from ..pwm.motif_formats import motif_file, read_motifs
 from . import EvaluateOptions
 from .assessment import Assessment, Windows, assess
 from .call_report import grade_model, report_calls
@@ -80,7 +80,7 @@ def evaluate_model(
     with place as folder:
         contender = Contender(model, options, run)
         rival = Contender(options.against, options, run) if options.against else None
-        motifs = read_meme(options.motifs) if options.motifs else None
+        motifs = read_motifs(options.motifs) if options.motifs else None
         config = contender.network.config
         if rival and rival.network.config.label_bin != config.label_bin:
             raise TcnfastError(
@@ -181,7 +181,7 @@ def _key(
         "model": contender.hash,
         "against": rival.hash if rival else None,
         "inputs": source.inputs,
-        "motifs": file_hash(options.motifs) if options.motifs else None,
+        "motifs": file_hash(motif_file(options.motifs)) if options.motifs else None,
         "within": file_hash(options.within) if options.within else None,
         **{name: getattr(options, name) for name in asked},
         "device": plan.device.type,

@@ -11,7 +11,16 @@ FASTA = Input("fasta", "plain, gzip or bgzip; hg38.fa and hg38.fa.gz get hg38.2b
 FILE = Input("out", "another name for the .2bit of one FASTA", ("-o", "--output"), unit="FILE")
 
 
-@verb("write the .2bit of a FASTA file beside it", FASTA, FILE, run=("force",))
+@verb(
+    "write the .2bit of a FASTA file beside it",
+    FASTA,
+    FILE,
+    run=("force",),
+    examples=(
+        ("hg38.fa.gz", "write hg38.2bit beside a FASTA file"),
+        ("chr20.fa -o small.2bit", "under another name"),
+    ),
+)
 def index(
     fasta: str | Path | list[str | Path],
     out: str | Path | None = None,

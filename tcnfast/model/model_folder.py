@@ -16,7 +16,7 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, did_you_mean
 from ..base.finite import check_finite
 from ..base.run_folder import RECORD, read_json
 from ..base.tables import parse_json, read_bytes, read_frame, read_table, replace_file
@@ -217,6 +217,8 @@ def _find(name: str | Path) -> Path:
         return Path(str(_bundled_root() / str(name)))
     if path.exists():
         raise TcnfastError(f"model {name}: is a file; a model is a folder holding {WEIGHTS}")
+    mend = did_you_mean(path.name, bundled)
     raise TcnfastError(
         f"model {name}: no such folder, nor a bundled model ({', '.join(bundled) or '-'})"
+        + (f"; {mend}" if mend else "")
     )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from ..base.errors import TcnfastError
 from ..base.options import Run, option, setting, targets_option
 from ..base.verb import OUT, Input, verb
+from ..pwm import MOTIF_FILE
 from .modisco_options import ModiscoOptions
 
 if TYPE_CHECKING:
     from .motif_folder import MotifFolder
 
 ATTRIBUTIONS = Input("attributions", "output folder of tcnfast attribute", unit="DIR")
-_MOTIFS = "known motifs to compare with (default: the bundled JASPAR 2024 vertebrates)"
+_MOTIFS = f"known motifs to compare with, a {MOTIF_FILE} (default: jaspar)"
 _REGIONS = "also tell where the motifs fit: in a BED file, or in each label's calls of a scan"
 
 
@@ -23,7 +24,7 @@ class MotifOptions(ModiscoOptions):
     """What the motifs depend on, besides attributions."""
 
     targets: tuple[str, ...] | None = targets_option("labels to search (default: all)")
-    motifs: str | None = option(None, _MOTIFS, unit="MEME")
+    motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME")
     regions: str | None = option(None, _REGIONS, unit="BED|DIR")
     genome: tuple[str, ...] = option(
         (), "FASTA or .2bit files, for the regions", kind=str, unit="FASTA", short="-g", many=True
@@ -46,6 +47,13 @@ def _exit_code(found: MotifFolder) -> int:
     options=MotifOptions,
     run=("force", "resume"),
     show=_exit_code,
+    examples=(
+        ("why -o motifs", "motifs of every label of tcnfast attribute"),
+        (
+            "why -t CTCF@K562 --regions calls -g hg38.fa -o motifs",
+            "of one label, and where they fit in its calls",
+        ),
+    ),
 )
 def motifs(attributions, out, *, options: MotifOptions, run: Run) -> MotifFolder:
     """Run TF-MoDISco on every label of a folder of ``tcnfast attribute`` and write the folder

@@ -20,7 +20,8 @@ from ..base.version import __version__
 from ..genome.genome import Genome
 from ..genome.intervals import read_bed
 from ..pwm.hits import HitFinder
-from ..pwm.meme import DATABASE, Motif, read_meme, write_meme
+from ..pwm.meme import DATABASE, Motif, write_meme
+from ..pwm.motif_formats import motif_file, read_motifs
 from ..pwm.similarity import best_matches
 from ..scan.scan_folder import ScanFolder
 from . import MotifOptions
@@ -46,7 +47,7 @@ def find_motifs(
         out, "motifs", run, key=lambda: _key(source, labels, options), resumable=True
     ) as folder:
         if not folder.complete:
-            database = read_meme(options.motifs or DATABASE)
+            database = read_motifs(options.motifs or DATABASE)
             folder.settle()
             _warn(failed)
             found, poor = _search(source, labels, folder.work, options, run.progress)
@@ -182,7 +183,7 @@ def _key(source: AttributionFolder, labels: list[str], options: MotifOptions) ->
         **{name: version(name) for name in LIBRARIES},
         "attributions": {label: file_hash(source.files(label).arrays) for label in labels},
         "targets": options.targets,
-        "motifs": file_hash(options.motifs or DATABASE),
+        "motifs": file_hash(motif_file(options.motifs or DATABASE)),
         "regions": file_hash(regions) if regions else None,
         "genome": [file_hash(path) for path in options.genome],
         "modisco": options.parameters,

@@ -42,7 +42,11 @@ def read_meme(path: str | Path) -> list[Motif]:
     A motif without a second word on its MOTIF line is named by its id. Raises MotifError with
     path and line.
     """
-    lines = _read_text(path).splitlines()
+    return parse_meme(path, read_text(path).splitlines())
+
+
+def parse_meme(path: str | Path, lines: list[str]) -> list[Motif]:
+    """Motifs of the lines of a MEME motif file; see :func:`read_meme`."""
     _check_format(path, lines)
     motifs: dict[str, Motif] = {}
     pending = None  # line number and words of a MOTIF line that still lacks its matrix
@@ -75,15 +79,7 @@ def _check_format(path: str | Path, lines: list[str]) -> None:
         if line.startswith("MEME version"):
             return
     words = "no MEME motif file; a line 'MEME version 4' must stand in front of its motifs"
-    first = [line for line in lines if line.strip()][:2] + ["", ""]
-    numbers = r"\s*[-+\d.eE]+(\s+[-+\d.eE]+){3}\s*"
-    if re.match(r"(AC|ID|VV|XX|NA|DE)(\s|$)", first[0]):
-        words = "is a TRANSFAC file; convert it: transfac2meme FILE > motifs.meme"
-    elif first[0].startswith(">") and "\t" in first[0] and re.fullmatch(numbers, first[1]):
-        words = "is a HOMER motif file; convert it: read_homer and write_meme of R's universalmotif"
-    elif first[0].startswith(">") and re.match(r"[ACGT]?\s*\[?\s*[\d.]", first[1]):
-        words = "is a JASPAR file; convert it: jaspar2meme -bundle FILE > motifs.meme"
-    elif first[0].startswith("<"):
+    if next((line for line in lines if line.strip()), "").startswith("<"):
         words = "is XML or HTML; name the text file of the same run, as meme.txt"
     raise MotifError(f"{path}:1: {words}")
 
@@ -137,7 +133,8 @@ def information(probabilities: np.ndarray) -> np.ndarray:
     return shares * (2 + (shares * bits).sum(1, keepdims=True))
 
 
-def _read_text(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
+    """Text of a motif file, plain or gzip. Raises MotifError where it cannot be read."""
     try:
         data = read_input(path)
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -166,12 +163,14 @@ def _read_matrix(path: str | Path, lines: list[str], number: int) -> np.ndarray:
     if not rows or keys.get("w", str(len(rows))) != str(len(rows)):
         width = keys.get("w", "at least 1")
         raise MotifError(f"{path}:{number}: {len(rows)} rows of numbers follow, needs {width}")
-    matrix = np.array([_read_row(f"{path}:{number + i}", row) for i, row in enumerate(rows, 1)])
+    where = (f"{path}:{number + i}" for i in range(1, len(rows) + 1))
+    matrix = np.array([probability_row(*row) for row in zip(where, rows, strict=False)])
     # files round to a few decimals
     return matrix / matrix.sum(1, keepdims=True)
 
 
-def _read_row(where: str, line: str) -> list[float]:
+def probability_row(where: str, line: str) -> list[float]:
+    """Four shares of A, C, G and T that sum to 1; MotifError, which names ``where``, else."""
     try:
         row = [float(word) for word in line.split()]
     except ValueError:

@@ -39,6 +39,13 @@ class ReportOptions(Options):
     PAGE,
     options=ReportOptions,
     run=("force",),
+    examples=(
+        (
+            "calls why motifs -m model -o report.html",
+            "one page about a model and three of its runs",
+        ),
+        ("calls -m encode-v1 -g hg38.fa -t CTCF --loci 5", "with predicted tracks of five loci"),
+    ),
 )
 def report(folders=(), model=None, out="report.html", *, options: ReportOptions, run: Run) -> Path:
     """Write the page ``out`` about ``folders``, at most one of each kind, in any order. ``model``:

@@ -21,7 +21,7 @@ from ..base.options import (
 )
 from ..base.verb import OUT, Input, verb
 from ..model.thresholds import parse_cutoff
-from ..pwm import P_VALUE
+from ..pwm import MOTIF_FILE, P_VALUE
 
 if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
@@ -107,8 +107,8 @@ class ScanOptions(Options):
     )
     motifs: str | None = option(
         None,
-        "find the hits of the motifs in this file instead of scoring with a model",
-        unit="MEME",
+        f"find the hits of motifs instead of scoring with a model: a {MOTIF_FILE}",
+        unit="FILE|NAME",
         group="scan for motifs",
     )
     p_value: float | None = option(
@@ -172,6 +172,17 @@ def _say_how_many(scan: ScanFolder) -> None:
     options=ScanOptions,
     run=("device", "devices", "precision", "backend", "batch_size", "force", "resume"),
     show=_say_how_many,
+    examples=(
+        ("hg38.2bit -o calls", "call every label of grade A to C along a genome"),
+        (
+            "hg38.2bit -t CTCF -c chr20 --tracks CTCF --cutoff precision=0.7 -o ctcf",
+            "CTCF in every cell, on one chromosome, with tracks for a browser",
+        ),
+        (
+            "hg38.2bit --motifs jaspar -t CTCF -o sites",
+            "sites of the CTCF matrix of JASPAR instead of a model's calls",
+        ),
+    ),
 )
 def scan(
     genome: str | Path | Sequence[str | Path],
@@ -205,9 +216,10 @@ def scan(
     above the label's threshold where that is lower; "zarr" (8 bits) and "zarr-fp16" hold every
     score, for programs.
 
-    With ``motifs``, a MEME file, no model is used: the scan finds every site of each motif whose
-    log-odds score has a p-value of at most ``p_value`` on its strand, in bases drawn from
-    ``background``. A site with N is none; with ``within``, a hit lies wholly in a region.
+    With ``motifs``, a file of motifs or "jaspar", no model is used: the scan finds every site of
+    each motif whose log-odds score has a p-value of at most ``p_value`` on its strand, in bases
+    drawn from ``background``. A site with N is none; with ``within``, a hit lies wholly in a
+    region.
 
     ``devices`` ("cuda:0,cuda:1") runs one process each and, like ``batch_size``, changes no byte.
     Memory does not grow with the contigs. What is finished when a scan stops stays in

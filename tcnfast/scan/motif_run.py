@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, did_you_mean
 from ..base.jit import jit
 from ..base.options import Run, setting
 from ..base.progress import Progress
@@ -22,7 +22,8 @@ from ..genome.genome import Genome
 from ..genome.intervals import joined
 from ..pwm import P_VALUE
 from ..pwm.hits import HitFinder
-from ..pwm.meme import Motif, MotifError, read_meme
+from ..pwm.meme import Motif, MotifError
+from ..pwm.motif_formats import motif_file, read_motifs
 from ..pwm.packed_hits import moved, unpack
 from . import ScanOptions
 from .announce import announce_motifs
@@ -51,7 +52,7 @@ class MotifJob(Job):
     input_name = "inputs"
 
     def __init__(self, genome: Genome, options: ScanOptions, run: Run) -> None:
-        self.meme = Path(options.motifs)
+        self.meme = motif_file(options.motifs)
         self.device = choose_device(run.device)
         self.backend = choose(MOTIF_HITS, run.backend, self.device, "fp32").backend
         self.motifs = _chosen_motifs(self.meme, options.targets)
@@ -112,12 +113,14 @@ def _count(codes, counts):
 
 
 def _chosen_motifs(meme: Path, targets: Sequence[str] | None) -> list[Motif]:
-    motifs = read_meme(meme)
+    motifs = read_motifs(meme)
     if targets is None or list(targets) == ["all"]:
         return motifs
     for name in targets:
         if not any(motif.id == name or motif.is_named(name) for motif in motifs):
-            raise MotifError(f"{meme}: has no motif of the id or name {name!r}")
+            near = did_you_mean(name, [word for m in motifs for word in (m.id, m.name)])
+            words = f"{meme}: has no motif of the id or name {name!r}"
+            raise MotifError(f"{words}; {near}" if near else words)
     return [m for m in motifs if any(m.id == name or m.is_named(name) for name in targets)]
 
 

@@ -26,6 +26,13 @@ _HOW = (
     OUT,
     options=TrainOptions,
     run=("device", "precision", "force", "resume"),
+    examples=(
+        ("-d data -o model", "train on a folder of tcnfast prepare"),
+        (
+            "-d data -o model --symmetric --steps 60000 --resume",
+            "a network that scores both strands in one pass; go on where it stopped",
+        ),
+    ),
 )
 def train(data=None, out="model/", *, options: TrainOptions, run: Run) -> ModelFolder:
     """Train a network and write the calibrated model folder ``out``.
@@ -57,6 +64,10 @@ class AverageOptions(DataOptions):
     OUT,
     options=AverageOptions,
     run=("device", "precision", "force"),
+    examples=(
+        ("model1 model2 model3 -d data -o ensemble", "an ensemble of three models, calibrated"),
+        ("model1 model2 --how weights -d data -o mean", "one network of their mean weights"),
+    ),
 )
 def average(models, data=None, out="average/", *, options: AverageOptions, run: Run) -> ModelFolder:
     """Write one model folder ``out`` made of several. A model that is an ensemble already counts as

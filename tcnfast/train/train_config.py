@@ -9,6 +9,7 @@ from ..base.options import option, setting
 from ..data.data_options import DataOptions
 from ..data.tile_options import TILES, TileOptions, count
 from ..model.tcn_config import FIRST_KERNEL, SHAPE, TCNConfig, TCNShape
+from ..pwm import MOTIF_FILE
 
 LOSSES = ("bce", "focal", "asymmetric")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -97,8 +98,8 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
     first_kernel: int = option(15, FIRST_KERNEL, unit="N", group=SHAPE)
     motifs: str | None = option(
         None,
-        "MEME file: its motifs of the labels' factors become the first filters",
-        unit="MEME",
+        f"motifs of the labels' factors become the first filters: a {MOTIF_FILE}",
+        unit="FILE|NAME",
         group=SHAPE,
     )
     min_peaks: int = count(200, "drop labels with fewer training peaks", TILES)

@@ -22,7 +22,7 @@ from ..data.unlabelled import UnlabelledTiles
 from ..genome.genome import Genome, Region
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
-from ..pwm.meme import read_meme
+from ..pwm.motif_formats import motif_file, read_motifs
 from .card import taught_words, trained_card
 from .epochs import Epoch, EpochLog
 from .fit import fit
@@ -90,7 +90,7 @@ class _Job:
         torch.manual_seed(self.config.seed)
         model = TCN(self.options.shape(dataset.labels, label_bin=dataset.label_bin))
         if self.options.motifs:
-            used = set_motif_filters(model, read_meme(self.options.motifs))
+            used = set_motif_filters(model, read_motifs(self.options.motifs))
             log.info("first filters start at %s: %s", count(len(used), "motif"), ", ".join(used))
         _check_regions(dataset, self.source.split, model.receptive_field, self.config.stride)
         return model
@@ -119,7 +119,8 @@ class _Job:
     @cached_property
     def inputs(self) -> list[tuple[str, str]]:
         """File name and SHA-256 of all that the model is made from."""
-        files = [path for path in (self.options.motifs, *self.options.unlabelled) if path]
+        motifs = [motif_file(self.options.motifs)] if self.options.motifs else []
+        files = [*motifs, *self.options.unlabelled]
         return [*self.source.inputs, *((Path(path).name, file_hash(path)) for path in files)]
 
     def key(self) -> dict:

@@ -73,6 +73,13 @@ class VariantOptions(Options):
     OUT,
     options=VariantOptions,
     run=("device", "force", "resume"),
+    examples=(
+        ("variants.vcf.gz -g hg38.fa -o effects", "change of each label's logit, a table"),
+        (
+            "variants.vcf -g hg38.fa --format vcf --mode full -t CTCF,@K562 -o effects",
+            "INFO fields in a VCF, over every window that holds the allele",
+        ),
+    ),
 )
 def variants(
     variants, genome, model="encode-v1", out="variants/", *, options: VariantOptions, run: Run

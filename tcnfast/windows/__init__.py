@@ -54,6 +54,16 @@ def _print_report(found: PreparedWindows) -> None:
     run=("force",),
     show=_print_report,
     command="windows prepare",
+    examples=(
+        (
+            "recipe.json -g hg38.fa --peaks peaks.bed --split folds.json -o windows",
+            "a set of windows with its negatives",
+        ),
+        (
+            "recipe.json -g hg38.fa --manifest peaks.tsv --split GRCh38 --length 500 -o windows",
+            "from a manifest, windows of 500 bp",
+        ),
+    ),
 )
 def prepare(recipe, genome, out, *, options: WindowPrepareOptions, run: Run) -> PreparedWindows:
     """Write the window set of the file ``recipe`` to the folder ``out``.
@@ -74,6 +84,10 @@ def prepare(recipe, genome, out, *, options: WindowPrepareOptions, run: Run) -> 
     options=WindowTrainOptions,
     run=("device", "precision", "force"),
     command="windows train",
+    examples=(
+        ("windows -o model", "the default network"),
+        ("windows --arch wavelet --epochs 20 -o model", "another network"),
+    ),
 )
 def train(windows, out, *, options: WindowTrainOptions, run: Run) -> Path:
     """Train a network on a window set and write the model folder ``out``; returns its path.
@@ -109,6 +123,10 @@ class WindowEvaluateOptions(Options):
     run=("device", "precision", "force"),
     show=_print_table,
     command="windows evaluate",
+    examples=(
+        ("windows -m model", "scores on the validation part"),
+        ("windows -m model --part test -o scores", "and on the test part, into a folder"),
+    ),
 )
 def evaluate(windows, model, out=None, *, options: WindowEvaluateOptions, run: Run) -> WindowScores:
     """Score the model folder ``model`` on a part of a window set, a row a label.
@@ -154,6 +172,10 @@ class StudyOptions(Options):
     options=StudyOptions,
     run=("device",),
     command="windows study",
+    examples=(
+        ("study.json -o study", "train what is missing, validate"),
+        ("study.json --test -o study", "score the test parts, once"),
+    ),
 )
 def study(study, out=None, *, options: StudyOptions, run: Run) -> Path:
     """Tune and train what is not there yet, and write validation.csv; with ``test`` score the test
@@ -189,6 +211,10 @@ class GradCamOptions(SiteOptions):
     options=GradCamOptions,
     run=("device", "force", "resume"),
     command="windows attribute",
+    examples=(
+        ("-g hg38.fa -m model -b regions.bed -o cam", "regions of a BED file"),
+        ("-g hg38.fa -m model --scan calls --top 100 -o cam", "the best calls of a scan"),
+    ),
 )
 def attribute(genome, model, out, *, options: GradCamOptions, run: Run) -> AttributionFolder:
     """Explain the wavelet network in the folder ``model`` and write the folder ``out``, in the form

@@ -13,8 +13,9 @@ from ..base.errors import TcnfastError
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..pwm.learned_matrices import best_sums
 from ..pwm.log_odds import log_odds
-from ..pwm.meme import DATABASE, Motif, MotifError, read_meme
+from ..pwm.meme import DATABASE, Motif, MotifError
 from ..pwm.motif_ap import best_motifs, motif_precisions
+from ..pwm.motif_formats import read_motifs
 from ..pwm.placements import MAX_WIDTH
 from .baseline_network import set_rates
 from .pwm_network import check_windows, composition
@@ -94,7 +95,7 @@ class MotifNetwork(nn.Module):
 
     def _choose(self, train: WindowSet, background: np.ndarray) -> list[Motif]:
         """The motif of each label."""
-        motifs = read_meme(self.meme)
+        motifs = read_motifs(self.meme)
         candidates = np.stack([self._candidates(motifs, label) for label in self.labels], 1)
         some = np.flatnonzero(candidates.any(1))
         motifs, candidates = [motifs[i] for i in some], candidates[some]

@@ -126,7 +126,7 @@ def test_every_command_has_help(run, command):
     "words, complaint",
     [
         ([], "COMMAND"),
-        (["scna"], "invalid choice: 'scna'"),
+        (["scna"], "no 'scna'"),
         (["scan"], "FASTA"),
         (["scan", "x.fa", "--stride", "0"], "--stride 0: must be at least 1"),
         (["scan", "x.fa", "--stride", "many"], "--stride"),

@@ -153,12 +153,6 @@ def test_the_files_that_meme_writes_are_read(write):
 @pytest.mark.parametrize(
     "text, words",
     [
-        (">MA0004.1 Arnt\nA [ 4 19 ]\nC [16 0]\n", ":1: is a JASPAR file; convert it: jaspar2meme"),
-        (">MA0004.1\n4 19 0\n16 0 20\n", "jaspar2meme"),
-        (">ASTT\tAP-1\t6.04\n0.419 0.275 0.277 0.028\n", "HOMER"),
-        (">ASTT\tAP-1\t6.04\n0.419\t0.275\t0.277\t0.028\n", "HOMER"),
-        ("AC  M00001\nXX\nID  V$MYOD\n", "is a TRANSFAC file; convert it: transfac2meme"),
-        ("VV  TRANSFAC MATRIX TABLE\n", "transfac2meme"),
         ("<?xml version='1.0'?>\n<MEME version=\"5\">", "name the text file"),
         ("hello\nXEME version 4\n", "no MEME motif file"),
         ("MOTIF a\nMEME version 4\n", "no MEME motif file"),

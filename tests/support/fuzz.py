@@ -30,6 +30,14 @@ TOKENS = [
 ]
 
 
+MOTIFS = [  # JASPAR, its bare form, TRANSFAC and HOMER
+    b">MA0004.1\tArnt\nA  [ 4 19  0 ]\nC  [16  0 20 ]\nG  [ 0  1  0 ]\nT  [ 0  0  0 ]\n",
+    b">MA0004.1 Arnt\n4 19 0\n16 0 20\n0 1 0\n0 0 0\n",
+    b"AC  M1\nXX\nID  V$MYOD_01\nNA  MyoD\nP0  A  C  G  T\n01  1 2 2 0 S\n02  3 0 2 0 R\nXX\n//\n",
+    b">ASTT\tAP-1(bZIP)/Jun-ChIP/Homer\t6.04\t-9\n0.4\t0.3\t0.2\t0.1\n0.1\t0.1\t0.1\t0.7\n",
+]
+
+
 @dataclass(frozen=True)
 class Parser:
     """``seeds``: files, name to bytes, the first of which is mutated; ``read(path)`` of that."""
@@ -103,7 +111,7 @@ def parsers() -> dict[str, Parser]:
     from tcnfast.genome.genome import parse_region
     from tcnfast.genome.index_fasta import compare_files
     from tcnfast.genome.intervals import read_bed, read_labelled
-    from tcnfast.pwm.meme import read_meme
+    from tcnfast.pwm.motif_formats import read_motifs
     from tcnfast.windows.window_recipe import read_recipe
 
     fasta = b">chr1 words\nACGTNACGTA\nacgtnryswk\nAC\n>chr2\n\n>chr3\nGG GG\n"
@@ -160,7 +168,8 @@ def parsers() -> dict[str, Parser]:
         ),
         Parser("bed", [{"x.bed": bed}, {"x.bed": peak}, {"x.bed": gz(peak)}], both),
         Parser("peaks", [{"x.bed": table}, {"x.bed": gz(table)}], labelled),
-        Parser("meme", [{"x.meme": meme}, {"x.meme": dreme}, {"x.meme": gz(meme)}], read_meme),
+        Parser("meme", [{"x.meme": meme}, {"x.meme": dreme}, {"x.meme": gz(meme)}], read_motifs),
+        Parser("motifs", [{"x.motif": text} for text in MOTIFS], read_motifs),
         Parser("vcf", [{"v.vcf": _VCF}, {"v.vcf": gz(_VCF)}, {"v.tsv": _VARIANTS}], variants),
         Parser("split", [{"split.json": split.encode()}], lambda path: read_split(path, SIZES)),
         Parser("manifest", [{"m.tsv": manifest, **beds}], read_manifest),
