@@ -6,13 +6,17 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
+.PHONY: demo docs explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 explain: $(INSTALLED)
 	$(BIN)/python examples/explain.py
+
+# the documentation as pages to open from disk; a warning is an error
+docs: $(INSTALLED)
+	$(BIN)/python docs/site build/docs
 
 # the default tier, minutes, a file at a time to each of two workers; make test PYTEST=--durations=25
 WORKERS ?= 2
