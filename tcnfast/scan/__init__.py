@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -50,6 +51,13 @@ def shares(value: str | Sequence[float]) -> tuple[float, ...]:
     if len(made) != 4:
         raise ValueError("give four shares, as 0.3,0.2,0.2,0.3, or uniform")
     return made
+
+
+def assembly_name(value: str) -> str:
+    """Kind of an option: UCSC's name of an assembly, or auto."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", str(value)):
+        raise ValueError("give UCSC's name of the assembly, as hg38, or auto")
+    return str(value)
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,13 @@ class ScanOptions(Options):
         "labels that the page opens with, all of whose calls it holds (default: the best)",
         kind=names,
         unit="LABELS",
+    )
+    hub: str | None = option(
+        None,
+        "also write hub.txt and bigBeds for the UCSC Genome Browser; its name of the genome, or "
+        "auto: by the sizes of the contigs",
+        kind=assembly_name,
+        unit="hg38",
     )
     per_contig: bool = option(
         False, "rows of each contig in summary.tsv, also of more than a thousand contigs"
@@ -228,7 +243,8 @@ def scan(
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
     with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
     model also gets ``index.html``, which shows its calls in any browser (``no_page``: it does
-    not), ``igv_session.xml``, ``jbrowse.json`` and ``tcnfast_mqc.tsv``. Raises TcnfastError for bad
+    not), ``igv_session.xml``, ``jbrowse.json`` and ``tcnfast_mqc.tsv``; with ``hub``, also
+    ``hub.txt`` and ``hub/<label>.bb`` for the UCSC Genome Browser. Raises TcnfastError for bad
     input, before anything is scanned where it can be known.
     """
     options.check_run(model, run)

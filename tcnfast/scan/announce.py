@@ -74,6 +74,9 @@ def _announce_skipped(job) -> None:
 
 
 def _announce_genome(job) -> None:
+    if job.options.hub is not None and job.assembly is None:
+        words = "WARNING: the contigs are of no assembly that is known by its sizes: %s names it"
+        log.warning(words + ", or you do in hub.txt", setting("hub", "hg38"))
     home, verdict = job.model.home, job.expectation.verdict
     if home is None:
         log.info("what the model was trained on is not known: no genome.json in its folder")

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..base.tables import replace_file
+from .page_calls import best_first
 from .scan_folder import ScanFolder
 
 IGV_SESSION, JBROWSE, MULTIQC = "igv_session.xml", "jbrowse.json", "tcnfast_mqc.tsv"
@@ -31,7 +32,7 @@ def labels_to_show(scan: ScanFolder) -> list[str]:
     """Labels with tracks, then, of those with a call, the ones that can be trusted most."""
     summary = scan.summary
     rows = summary[(summary["chrom"] == "all") & (summary["calls"] > 0)]
-    ranked = rows.sort_values("expected_precision", ascending=False, kind="stable")["label"]
+    ranked = [row["label"] for row in best_first(rows.astype(object).to_dict("records"))]
     tracked = [label for label in ranked if label in scan.tracks]
     tracked += [label for label in scan.tracks if label not in tracked]
     others = [label for label in ranked if label not in tracked]

@@ -28,7 +28,7 @@ from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
-from .browser_files import write_browser_files
+from .browser_files import labels_to_show, write_browser_files
 from .device_pool import Start, scan_on_devices
 from .expectation import COLUMNS, Expectation
 from .job import Job, run_job
@@ -40,6 +40,7 @@ from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_f
 from .stages import Stages
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
+from .ucsc_hub import BIGBEDS, assembly_of, check_hub, write_bigbeds, write_hub
 
 BIGWIG_BASES = 2**32 - 1  # of a contig
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
@@ -132,6 +133,10 @@ class ScanJob(Job):
         self.names = file_names(self.labels)
         if self.tracks and options.track_format == "bigwig":
             check_bigwig_lengths(self.sizes)
+        self.assembly = None  # UCSC's name of it, for a hub
+        if options.hub is not None:
+            check_hub(self.sizes)
+            self.assembly = assembly_of(options.hub, self.sizes.values())
         about = model.calls, self.within is not None
         self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff, *about)
         self.uncalled = [label for label in self.labels if self.rules[label] is None]
@@ -177,6 +182,7 @@ class ScanJob(Job):
             "max_gap": options.max_gap,
             "no_page": options.no_page,
             "page_labels": list(self.page_labels),
+            "hub": options.hub,
             "device": plan.device.type,
             "backend": plan.backend,
             "instructions": plan.instructions,
@@ -330,6 +336,9 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     with stages.timed("write"):
         if job.tracks and not dense.exists():
             _write_bigwigs(job, folder)
+        if job.options.hub is not None:
+            peaks = {name: peaks_file(result, name) for name in job.names}
+            write_bigbeds(peaks, result / BIGBEDS, job.sizes)
         write_rows(result / SUMMARY, COLUMNS, _summary_rows(job, counts))
         job.expectation.write_percentiles(result / PERCENTILES, job.labels)
     job.inputs.check()
@@ -344,6 +353,8 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     def finish(result: Path) -> None:
         scan = ScanFolder(result)
         write_browser_files(scan, folder.path, job.genome.paths)
+        if job.options.hub is not None:
+            write_hub(scan, job.assembly, labels_to_show(scan))
         if not job.options.no_page:
             write_page(scan, job.sizes, job.page_labels)
 
