@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo docs explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
+.PHONY: demo docs viewers explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -85,6 +85,13 @@ igv:
 	cd tcnfast/scan/igv && npm pack --silent igv@$(IGV) && tar xzf igv-$(IGV).tgz package/dist/igv.min.js package/LICENSE \
 	  && gzip -9 -n -c package/dist/igv.min.js > igv.min.js.gz && mv package/LICENSE . && echo $(IGV) > VERSION \
 	  && rm -r package igv-$(IGV).tgz
+
+# what the browser tests cannot do without another program's code: JBrowse 2 opens jbrowse.json
+JBROWSE ?= 4.3.0
+viewers: $(INSTALLED)
+	mkdir -p build/viewers && cd build/viewers && npm pack --silent @jbrowse/react-app2@$(JBROWSE) && tar xzf jbrowse-react-app2-$(JBROWSE).tgz
+	TCNFAST_JBROWSE=$(CURDIR)/build/viewers/package/dist/react-app.umd.production.min.js \
+	  $(BIN)/python -m pytest -q -m browser tests/scan/test_other_browsers.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -5,26 +5,39 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import numpy as np
 
 from ..base.tables import replace_file
+from .call_columns import read_call_columns
 from .page_calls import best_first
 from .scan_folder import ScanFolder
 
 IGV_SESSION, JBROWSE, MULTIQC = "igv_session.xml", "jbrowse.json", "tcnfast_mqc.tsv"
+AROUND = 10_000  # bases on a side of the call that is shown first
+# of a narrowPeak file, in the words of JBrowse where it has some
+COLUMNS = [
+    *("refName", "start", "end", "name", "score", "strand"),
+    *("probability", "pValue", "qValue", "peak"),
+]
 SHOWN = 12  # labels with a row in a browser; others are files in peaks/
 
 
-def write_browser_files(scan: ScanFolder, out: Path, genome: Sequence[Path]) -> None:
-    """Write them into the folder of the scan, which will lie at ``out``. ``genome``: its files."""
+def write_browser_files(
+    scan: ScanFolder, out: Path, genome: Sequence[Path], sizes: Mapping[str, int]
+) -> None:
+    """Write them into the folder of the scan, which will lie at ``out``. ``genome``: its files;
+    ``sizes``: of the scanned contigs."""
     shown = labels_to_show(scan)
     paths = [Path(os.path.relpath(path.resolve(), out.resolve())) for path in genome]
-    replace_file(scan.path / IGV_SESSION, igv_session(scan, shown, paths))
-    replace_file(scan.path / JBROWSE, jbrowse_config(scan, shown, paths))
+    locus = locus_to_show(scan, shown, sizes)
+    replace_file(scan.path / IGV_SESSION, igv_session(scan, shown, paths, locus))
+    replace_file(scan.path / JBROWSE, jbrowse_config(scan, shown, paths, locus))
     replace_file(scan.path / MULTIQC, multiqc_table(scan))
 
 
@@ -39,6 +52,22 @@ def labels_to_show(scan: ScanFolder) -> list[str]:
     return [*tracked, *others][: max(SHOWN, len(tracked))]
 
 
+def locus_to_show(scan: ScanFolder, labels: Sequence[str], sizes: Mapping[str, int]) -> str | None:
+    """The highest call of the first of ``labels`` that has one, with what is around it, as
+    "chr1:1-20,000" without commas. None where there is none, and on a contig whose name is no
+    plain word, as HLA-A*01:01 is none."""
+    for label in labels:
+        calls = read_call_columns(scan.peaks_of(label)) if label in scan.labels else ()
+        if len(calls):
+            best = int(calls.score.argmax())
+            chrom = calls.chroms[int(np.searchsorted(calls.first, best, side="right")) - 1]
+            if not re.fullmatch(r"[\w.|-]+", chrom):
+                return None
+            first = max(1, int(calls.start[best]) - AROUND + 1)
+            return f"{chrom}:{first}-{min(sizes[chrom], int(calls.end[best]) + AROUND)}"
+    return None
+
+
 def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]]:
     """Name, path and kind of the files of these labels."""
     files = []
@@ -51,9 +80,13 @@ def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]
     return files
 
 
-def igv_session(scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path]) -> bytes:
+def igv_session(
+    scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path], locus: str | None
+) -> bytes:
     """A session of IGV desktop."""
     root = ElementTree.Element("Session", genome=genome[0].as_posix(), version="8")
+    if locus:
+        root.set("locus", locus)
     resources = ElementTree.SubElement(root, "Resources")
     panel = ElementTree.SubElement(root, "Panel", name="DataPanel")
     for name, path, kind in _files(scan, labels):
@@ -61,27 +94,33 @@ def igv_session(scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path])
         track = ElementTree.SubElement(panel, "Track", id=path, name=name, visible="true")
         if kind == "bigWig":
             track.set("windowFunction", "max")  # the mean of a pixel hides peaks
+            track.set("autoScale", "false")
             ElementTree.SubElement(track, "DataRange", minimum="0.0", maximum="1.0", type="LINEAR")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def jbrowse_config(scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path]) -> bytes:
+def jbrowse_config(
+    scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path], locus: str | None
+) -> bytes:
     """A configuration of JBrowse 2. A genome that JBrowse cannot read in part, as one in several
     files or in plain gzip, is named all the same: index it, or convert it to .2bit."""
     name = genome[0].name
     tracks = []
     for number, (title, path, kind) in enumerate(_files(scan, labels)):
-        place = {"uri": path, "locationType": "UriLocation"}
-        adapter = {"type": "BedAdapter", "bedLocation": place}
+        adapter = {"type": "BedAdapter", "bedLocation": _at(path), "columnNames": COLUMNS}
         if kind == "bigWig":
-            adapter = {"type": "BigWigAdapter", "bigWigLocation": place}
+            adapter = {"type": "BigWigAdapter", "bigWigLocation": _at(path)}
+        display = {"type": "LinearBasicDisplay", "height": 40}
+        if kind == "bigWig":
+            display = {"type": "LinearWiggleDisplay", "height": 60, "minScore": 0, "maxScore": 1}
         track = {
             "type": "QuantitativeTrack" if kind == "bigWig" else "FeatureTrack",
             "trackId": f"tcnfast-{number}",
             "name": title,
             "assemblyNames": [name],
             "adapter": adapter,
+            "displays": [{"displayId": f"tcnfast-{number}-row", **display}],
         }
         tracks.append(track)
     sequence = {
@@ -89,21 +128,33 @@ def jbrowse_config(scan: ScanFolder, labels: Sequence[str], genome: Sequence[Pat
         "trackId": "reference",
         "adapter": _sequence_adapter(genome[0]),
     }
-    config = {"assemblies": [{"name": name, "sequence": sequence}], "tracks": tracks}
+    view = {"assembly": name, "tracks": [track["trackId"] for track in tracks]}
+    if locus:
+        view["loc"] = locus
+    config = {
+        "assemblies": [{"name": name, "sequence": sequence}],
+        "tracks": tracks,
+        "defaultSession": {
+            "name": "tcnfast",
+            "views": [{"id": "tcnfast", "type": "LinearGenomeView", "init": view}],
+        },
+    }
     return (json.dumps(config, indent=1) + "\n").encode()
 
 
 def _sequence_adapter(genome: Path) -> dict:
-    def at(path: str) -> dict:
-        return {"uri": path, "locationType": "UriLocation"}
-
     text = genome.as_posix()
     if text.endswith(".2bit"):
-        return {"type": "TwoBitAdapter", "twoBitLocation": at(text)}
-    adapter = {"fastaLocation": at(text), "faiLocation": at(text + ".fai")}
+        return {"type": "TwoBitAdapter", "twoBitLocation": _at(text)}
+    adapter = {"fastaLocation": _at(text), "faiLocation": _at(text + ".fai")}
     if text.endswith(".gz"):
-        return {"type": "BgzipFastaAdapter", **adapter, "gziLocation": at(text + ".gzi")}
+        return {"type": "BgzipFastaAdapter", **adapter, "gziLocation": _at(text + ".gzi")}
     return {"type": "IndexedFastaAdapter", **adapter}
+
+
+def _at(path: str) -> dict:
+    """A file beside the configuration, of which only a URL can speak."""
+    return {"uri": quote(path, safe="/@+"), "locationType": "UriLocation"}
 
 
 def multiqc_table(scan: ScanFolder) -> bytes:

@@ -352,7 +352,7 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
 
     def finish(result: Path) -> None:
         scan = ScanFolder(result)
-        write_browser_files(scan, folder.path, job.genome.paths)
+        write_browser_files(scan, folder.path, job.genome.paths, job.sizes)
         if job.options.hub is not None:
             write_hub(scan, job.assembly, labels_to_show(scan))
         if not job.options.no_page:

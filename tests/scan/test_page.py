@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -237,13 +238,29 @@ def test_sessions_name_files_that_are_there(scanned, fasta):
     assert any(path.endswith(".bw") for path in paths)
     config = json.loads((scanned.path / "jbrowse.json").read_text())
     assembly = config["assemblies"][0]
-    reference = assembly["sequence"]["adapter"]["fastaLocation"]["uri"]
+    reference = unquote(assembly["sequence"]["adapter"]["fastaLocation"]["uri"])
     assert (scanned.path / reference).resolve() == fasta.resolve()
     for track in config["tracks"]:
         assert track["assemblyNames"] == [assembly["name"]]
         (where,) = (v["uri"] for k, v in track["adapter"].items() if k.endswith("Location"))
-        assert where in paths
-    assert len({track["trackId"] for track in config["tracks"]}) == len(config["tracks"])
+        assert unquote(where) in paths
+    ids = [track["trackId"] for track in config["tracks"]]
+    assert len(set(ids)) == len(ids)
+    (view,) = config["defaultSession"]["views"]
+    assert view["init"]["tracks"] == ids and view["init"]["assembly"] == assembly["name"]
+
+
+def test_sessions_open_at_the_highest_call_of_the_first_label(scanned):
+    config = json.loads((scanned.path / "jbrowse.json").read_text())
+    locus = config["defaultSession"]["views"][0]["init"]["loc"]
+    assert ElementTree.parse(scanned.path / "igv_session.xml").getroot().get("locus") == locus
+    chrom, first, last = re.fullmatch(r"(.+):(\d+)-(\d+)", locus).groups()
+    label = config["tracks"][0]["name"].removesuffix(" calls")
+    score = np.array([int(row[4]) for row in read_rows(scanned.peaks_of(label))])
+    best = scanned.calls(label).iloc[score.argmax()]
+    assert chrom == best["chrom"]
+    assert int(first) == max(1, best["start"] - 9_999)
+    assert int(last) == min({"chr20": 100_000, "chr21": 70_017}[chrom], best["end"] + 10_000)
 
 
 def test_the_table_for_multiqc(scanned):
