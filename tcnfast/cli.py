@@ -1,12 +1,12 @@
 """The command line: arguments in, one call, exit code out. Heavy imports wait for their command.
 
-Exit codes: 0 done, 1 failed (one line on stderr, the traceback with -v), 2 usage, 130 interrupted,
-143 terminated. stdout is data, stderr is talk.
+Exit codes are those of base/command.py. stdout is data, stderr is talk.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -14,13 +14,15 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 
 from .base.command import add_command, call, refuse_unknown, with_config
+from .base.completion import SHELLS
 from .base.errors import TcnfastError, Terminated, did_you_mean
-from .base.options import speaking_of_flags
+from .base.options import Options, Run, option, speaking_of_flags
 from .base.talk import Talk
-from .base.verb import VERBS
+from .base.verb import VERBS, Input, NoOptions, verb
 from .base.version import __version__
 
 # commands in the order of the help, and the room that declares each
@@ -41,6 +43,8 @@ ROOMS = {
     "info": "bench",
     "bench": "bench",
     "windows": "windows",
+    "commands": "cli",
+    "completion": "cli",
 }
 WORDS_OF_FAMILIES = {
     "cobind": "factors that bind together: in peaks and calls, in inserted motifs, at real sites",
@@ -132,19 +136,21 @@ def _one_line(error: Exception) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tcnfast", description="Transcription-factor binding from DNA, genome-wide."
+        prog="tcnfast",
+        description="Transcription-factor binding from DNA, genome-wide.",
+        epilog="tcnfast COMMAND --help shows what a command takes, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"tcnfast {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    first = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     families = {}
-    for words, verb in verbs().items():
+    for words, declared in verbs().items():
         family, _, form = words.rpartition(" ")
         if family and family not in families:
             about = WORDS_OF_FAMILIES[family]
-            families[family] = commands.add_parser(
+            families[family] = first.add_parser(
                 family, help=about, description=about
             ).add_subparsers(dest="form", required=True, metavar="FORM")
-        add_command(families.get(family, commands), form, verb)
+        add_command(families.get(family, first), form, declared)
     return parser
 
 
@@ -153,11 +159,60 @@ def verbs() -> dict:
     for room in dict.fromkeys(ROOMS.values()):
         import_module(f"tcnfast.{room}")
     return {
-        words: verb
+        words: declared
         for first in ROOMS
-        for words, verb in VERBS.items()
+        for words, declared in VERBS.items()
         if words.split(" ")[0] == first
     }
+
+
+@dataclass(frozen=True)
+class CommandsOptions(Options):
+    """Of ``tcnfast commands``."""
+
+    json: bool = option(False, "everything that every command takes, for programs")
+
+
+@verb(
+    "the commands, as a table or as JSON with all that they take",
+    options=CommandsOptions,
+    examples=(
+        ("", "a line for each command"),
+        ("--json > commands.json", "flags, types, defaults, limits and examples of all"),
+    ),
+)
+def commands(*, options: CommandsOptions, run: Run) -> None:
+    """Print on stdout what the commands are; see :mod:`tcnfast.base.command_table`."""
+    from .base.command_table import command_table
+
+    table = command_table(verbs().values())
+    if options.json:
+        print(json.dumps(table, indent=1))
+        return
+    print("command", "what", "synopsis", sep="\t")
+    for row in table["commands"]:
+        print(row["command"], row["help"], row["synopsis"], sep="\t")
+
+
+@verb(
+    "what a shell needs to complete commands, flags and file names",
+    Input("shell", f"one of {', '.join(SHELLS)}", unit="SHELL"),
+    examples=(
+        (
+            "bash > ~/.local/share/bash-completion/completions/tcnfast",
+            "for every bash that starts from now on",
+        ),
+        ("zsh > ~/.zfunc/_tcnfast", "for zsh, where ~/.zfunc is in fpath"),
+    ),
+)
+def completion(shell: str, *, options: NoOptions, run: Run) -> None:
+    """Print on stdout a script of ``shell``. Raises TcnfastError for a shell that is not known, and
+    where shtab is not installed."""
+    from .base.completion import completion_script
+
+    if shell not in SHELLS:
+        raise TcnfastError(f"shell {shell!r}: must be one of {', '.join(SHELLS)}")
+    print(completion_script(build_parser(), shell))
 
 
 def _set_threads(args: argparse.Namespace) -> None:

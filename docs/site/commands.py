@@ -8,23 +8,11 @@ from __future__ import annotations
 from html import escape
 
 import tcnfast
+from tcnfast.base.command import EXIT_CODES, MESSAGES, flags_of, group_of, metavar_of
 from tcnfast.base.verb import Verb
 from tcnfast.cli import verbs
 
 FOLDER = "reference/commands"
-TALK = """
-## Messages
-
-Every command takes these.
-
-| flag | what | default |
-|---|---|---|
-| `-v`, `--verbose` | show tracebacks | |
-| `-q`, `--quiet` | only warnings and errors | |
-| `--no-progress` | no progress bar | |
-| `--threads N` | CPU threads | all |
-| `--config JSON` | file of options; the command line wins | |
-"""
 
 
 def pages() -> dict[str, str]:
@@ -49,8 +37,9 @@ def overview() -> str:
         "option `--track-floor` is the keyword `track_floor`. A file of `--config` holds options "
         'as `{"stride": 64}`.',
         "",
-        "Exit codes: 0 done, 1 failed (one line says why; `-v` shows where), 2 wrong usage, "
-        "130 interrupted, 143 terminated. Data goes to stdout, messages go to stderr.",
+        "Data goes to stdout, messages go to stderr. Exit codes:",
+        "",
+        *(f"- {code}: {words}" for code, words in EXIT_CODES.items()),
         "",
         "Environment: `TCNFAST_BACKEND` stands in for `--backend auto`. `TCNFAST_CPU_ISA` (`amx`, "
         "`avx512_bf16`, `avx512`, `avx2` or `generic`) makes the engine take the processor for a "
@@ -62,43 +51,40 @@ def overview() -> str:
 def page(words: str, verb: Verb) -> str:
     """The page of one command."""
     python = f"tcnfast.{words.replace(' ', '.')}"
-    lines = [f"# tcnfast {words}", "", sentence(verb.help), ""]
+    lines = [f"# tcnfast {words}", "", verb.sentence, ""]
     about = getattr(verb, "about", None)
     if about:
         lines += [str(about), ""]
-    lines += ["```text", f"tcnfast {words} {usage(verb)}", "```", ""]
-    examples = getattr(verb, "examples", ())
-    if examples:
-        lines += ["```text", *map(str, examples), "```", ""]
+    lines += ["```text", f"tcnfast {verb.synopsis} [options]", "```", ""]
+    for example in verb.examples:
+        command = f"tcnfast {words} {example.words}".rstrip()
+        lines += [sentence(example.does), "", "```sh", command, "```", ""]
     if not words.startswith("windows") and hasattr(tcnfast, words.split()[0]):
         lines += [f"In Python: {{py:func}}`{python}`.", ""]
     lines += ["## Inputs", "", *table(inputs(verb))]
     groups: dict[str, list] = {}
     for name, spec in verb.settings.items():
-        groups.setdefault(spec.group or "options", []).append((name, spec))
+        groups.setdefault(group_of(verb, name), []).append((name, spec))
     if groups:
         lines += ["", "## Options"]
     for group, members in groups.items():
         heading = [] if group == "options" else ["", f"### {sentence(group).rstrip('.')}"]
         lines += [*heading, "", *table([option_row(name, spec) for name, spec in members])]
-    return "\n".join([*lines, TALK])
+    lines += ["", "## Messages", "", "Every command takes these.", ""]
+    lines += table([(shown(flags, unit), help, "") for flags, unit, help in MESSAGES])
+    return "\n".join(lines) + "\n"
 
 
-def usage(verb: Verb) -> str:
-    """The inputs of a command, and what may follow them."""
-    parts = []
-    for argument in verb.inputs:
-        flag = f"{argument.flags[0]} " if argument.flags else ""
-        part = flag + (argument.unit or argument.name.upper()) + ("..." if argument.many else "")
-        parts.append(f"[{part}]" if argument.name in verb.defaults else part)
-    return " ".join([*parts, "[options]"])
+def shown(flags, unit: str | None) -> str:
+    """The names of a flag, and what its value is called."""
+    return ", ".join(f"`{flag} {unit}`" if unit else f"`{flag}`" for flag in flags)
 
 
 def inputs(verb: Verb) -> list[tuple[str, str, str]]:
     rows = []
     for argument in verb.inputs:
-        unit = (argument.unit or argument.name.upper()) + ("..." if argument.many else "")
-        flags = ", ".join(f"`{flag} {unit}`" for flag in argument.flags) or f"`{unit}`"
+        unit = argument.metavar + ("..." if argument.many else "")
+        flags = shown(argument.flags, unit) or f"`{unit}`"
         default = verb.defaults.get(argument.name)
         given = f"`{default}`" if default not in (None, (), "") else ""
         needed = "needed" if argument.name not in verb.defaults else given
@@ -108,10 +94,8 @@ def inputs(verb: Verb) -> list[tuple[str, str, str]]:
 
 def option_row(name: str, spec) -> tuple[str, str, str]:
     """Flags, help and default of one option."""
-    flags = [*([spec.short] if spec.short else ()), "--" + name.replace("_", "-")]
-    unit = spec.unit or ("|".join(spec.choices) if spec.choices else name.upper())
-    unit = "" if spec.kind is bool else f" {unit}{'...' if spec.many else ''}"
-    words = ", ".join(f"`{flag}{unit}`" for flag in flags)
+    unit = None if spec.kind is bool else metavar_of(name, spec) + ("..." if spec.many else "")
+    words = shown(flags_of(name, spec), unit)
     help = spec.help
     if spec.choices and spec.unit:
         help += f" ({', '.join(map(str, spec.choices))})"

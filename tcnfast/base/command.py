@@ -12,7 +12,22 @@ from .options import Options, Run, Spec, option_fields
 from .tables import parse_json
 from .verb import Input, Verb
 
-TALK = ("verbose", "quiet", "no_progress", "threads", "config")
+MESSAGES = (  # flags of every command: their names, unit and help
+    (("-v", "--verbose"), None, "show tracebacks"),
+    (("-q", "--quiet"), None, "only warnings and errors"),
+    (("--no-progress",), None, "no progress bar"),
+    (("--threads",), "N", "CPU threads (default: all)"),
+    (("--config",), "JSON", "file of options; the command line wins"),
+)
+TALK = tuple(flags[-1].removeprefix("--").replace("-", "_") for flags, _, _ in MESSAGES)
+EXIT_CODES = {
+    0: "done",
+    1: "failed: one line on stderr says why, -v shows where; of doctor, a file that is not sound",
+    2: "wrong usage: the usage of the command and one line on stderr",
+    130: "interrupted",
+    141: "the reader of stdout went away",
+    143: "terminated",
+}
 
 
 def add_command(commands: Any, name: str, verb: Verb) -> None:
@@ -88,7 +103,7 @@ def _add_input(group, argument: Input, defaults: dict) -> None:
 
 
 def _add_option(group, option: str, spec: Spec) -> None:
-    flags = [*([spec.short] if spec.short else ()), "--" + option.replace("_", "-")]
+    flags = flags_of(option, spec)
     words = spec.help.replace("%", "%%")
     if spec.kind is bool:
         group.add_argument(*flags, dest=option, action="store_true", help=words)
@@ -96,19 +111,28 @@ def _add_option(group, option: str, spec: Spec) -> None:
     default = spec.default
     if default not in (None, (), "") and "default" not in words:
         words += f" (default {default if not isinstance(default, float) else f'{default:g}'})"
-    metavar = spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
     nargs = "+" if spec.many else None
-    group.add_argument(*flags, dest=option, nargs=nargs, metavar=metavar, help=words)
+    about = dict(metavar=metavar_of(option, spec), help=words)
+    group.add_argument(*flags, dest=option, nargs=nargs, **about)
+
+
+def flags_of(option: str, spec: Spec) -> list[str]:
+    """The flags of an option, the long one last."""
+    return [*([spec.short] if spec.short else ()), "--" + option.replace("_", "-")]
+
+
+def metavar_of(option: str, spec: Spec) -> str:
+    """What the help shows for the value of an option."""
+    return spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
 
 
 def _add_talk(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("messages").add_argument
-    add("-h", "--help", action="help", help="show this and exit")
-    add("-v", "--verbose", action="store_true", help="show tracebacks")
-    add("-q", "--quiet", action="store_true", help="only warnings and errors")
-    add("--no-progress", action="store_true", help="no progress bar")
-    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    add("--config", metavar="JSON", help="file of options; the command line wins")
+    group = parser.add_argument_group("messages")
+    group.add_argument("-h", "--help", action="help", help="show this and exit")
+    for flags, unit, words in MESSAGES:
+        kind = int if unit == "N" else str
+        about = dict(metavar=unit, type=kind) if unit else dict(action="store_true")
+        group.add_argument(*flags, help=words, **about)
 
 
 def with_config(args: argparse.Namespace) -> argparse.Namespace:
