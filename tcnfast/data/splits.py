@@ -6,13 +6,10 @@ import logging
 from pathlib import Path
 
 from ..base.errors import TcnfastError, some
-from ..base.input_files import read_input_text
-from ..base.tables import parse_json
-from ..genome.genome import Region, match_chroms, parse_region
+from ..genome.genome import Region, match_chroms, parse_region, split_chroms
+from .fold_files import SPLIT_PARTS, read_fold
 
 log = logging.getLogger(__name__)
-
-SPLIT_PARTS = ("train", "valid", "test")
 
 _HUMAN = [f"chr{name}" for name in (*range(1, 23), "X", "Y")]
 _MOUSE = [f"chr{name}" for name in (*range(1, 20), "X", "Y")]
@@ -72,7 +69,9 @@ def named_split(name: str, sizes: dict[str, int]) -> dict[str, list[Region]]:
 
 
 def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region]]:
-    """Read ``{"train": [...], "valid": [...], "test": [...]}``.
+    """Read ``{"train": [...], "valid": [...], "test": [...]}``, or a fold of another program (see
+    :mod:`tcnfast.data.fold_files`). A test part that it leaves open is what of the genome's
+    chromosomes the others do not name.
 
     Entries are chromosome names or 1-based inclusive ``chr:start-end`` strings; the regions that
     come back are 0-based half-open. Those on contigs that the genome lacks are left out with a
@@ -80,7 +79,7 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
     left, and where the genome writes 20 for chr20, or chr20 for 20.
     """
     try:
-        parts = parse_json(read_input_text(path))
+        parts = read_fold(path)
     except FileNotFoundError:
         names = ", ".join(SPLIT_NAMES)
         raise TcnfastError(
@@ -88,14 +87,10 @@ def read_split(path: str | Path, sizes: dict[str, int]) -> dict[str, list[Region
         ) from None
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise TcnfastError(f"{path}: not JSON ({error})") from None
-    if (
-        not isinstance(parts, dict)
-        or set(parts) != set(SPLIT_PARTS)
-        or not all(isinstance(part, list) for part in parts.values())
-    ):
-        raise TcnfastError(f'{path}: must hold lists called "train", "valid" and "test"')
+    if parts["test"] is None:
+        others = [region for name in ("train", "valid") for region in parts[name]]
+        parts["test"] = [chrom for chrom in split_chroms(sizes)[0] if chrom not in others]
+        log.info("split %s names no test part; it is %s", path, some(parts["test"]) or "empty")
     named = {part: [_region(text, path) for text in parts[part]] for part in SPLIT_PARTS}
     split = {part: _in_genome(named[part], sizes, path) for part in SPLIT_PARTS}
     chroms = dict.fromkeys(region.chrom for part in SPLIT_PARTS for region in named[part])

@@ -154,3 +154,46 @@ def test_contigs_that_the_genome_lacks_are_left_out_as_of_a_split_by_name(split,
     assert f"split {path}: the genome lacks chr1, chr2, chr8" in caplog.text
     with pytest.raises(TcnfastError, match="contig 'X' is called 'chrX'"):
         read_split(split(train=["chr20", "X"]), SIZES)
+
+
+# of other programs
+
+FIT = {"n_filters": 64, "training_chroms": ["chr20"], "validation_chroms": ["chrX"]}
+BPNET = {"train": ["chr20"], "val": ["chrX"], "test": ["chr21"]}
+
+
+@pytest.mark.parametrize(
+    "fold",
+    [
+        {"train": ["chr20"], "valid": ["chrX"], "test": ["chr21"]},  # ChromBPNet
+        FIT,  # bpnet-lite leaves its test chromosomes open
+        FIT | {"test_chroms": ["chr21"]},
+        {"name": "x", "fit_parameters": FIT, "predict_parameters": {"chroms": ["chr1"]}},
+        {"0": BPNET},
+    ],
+    ids=["chrombpnet", "bpnet-lite", "bpnet-lite with test", "bpnet-lite pipeline", "bpnet"],
+)
+def test_folds_of_other_programs(tmp_path, fold):
+    (tmp_path / "fold.json").write_text(json.dumps(fold))
+    sizes = SIZES | {"chr21": 500, "chrM": 16, "chr20_random": 90}
+    assert read_split(tmp_path / "fold.json", sizes) == {
+        "train": [("chr20", 0, 30_000)],
+        "valid": [("chrX", 0, 9_000)],
+        "test": [("chr21", 0, 500)],
+    }
+
+
+@pytest.mark.parametrize(
+    "fold, words",
+    [
+        ({"0": BPNET, "1": BPNET}, "holds 2 folds"),
+        (FIT | {"validation_chroms": None}, '"train", "valid" and "test"'),
+        (FIT | {"training_chroms": ["20"]}, "is called 'chr20' in the genome"),
+        ({"0": {"train": []}}, '"train", "valid" and "test"'),
+    ],
+)
+def test_folds_that_cannot_be_used(tmp_path, fold, words):
+    (tmp_path / "fold.json").write_text(json.dumps(fold))
+    with pytest.raises(TcnfastError) as caught:
+        read_split(tmp_path / "fold.json", SIZES)
+    assert words in str(caught.value)

@@ -30,6 +30,7 @@ TOKENS = [
 ]
 
 
+FOLD = b'{"training_chroms": ["chr1"], "validation_chroms": ["chr2"], "n": 3}'
 MOTIFS = [  # JASPAR, its bare form, TRANSFAC and HOMER
     b">MA0004.1\tArnt\nA  [ 4 19  0 ]\nC  [16  0 20 ]\nG  [ 0  1  0 ]\nT  [ 0  0  0 ]\n",
     b">MA0004.1 Arnt\n4 19 0\n16 0 20\n0 1 0\n0 0 0\n",
@@ -171,7 +172,11 @@ def parsers() -> dict[str, Parser]:
         Parser("meme", [{"x.meme": meme}, {"x.meme": dreme}, {"x.meme": gz(meme)}], read_motifs),
         Parser("motifs", [{"x.motif": text} for text in MOTIFS], read_motifs),
         Parser("vcf", [{"v.vcf": _VCF}, {"v.vcf": gz(_VCF)}, {"v.tsv": _VARIANTS}], variants),
-        Parser("split", [{"split.json": split.encode()}], lambda path: read_split(path, SIZES)),
+        Parser(
+            "split",
+            [{"split.json": split.encode()}, {"fold.json": FOLD}],
+            lambda path: read_split(path, SIZES),
+        ),
         Parser("manifest", [{"m.tsv": manifest, **beds}], read_manifest),
         Parser("encode metadata", [{"metadata.tsv": _encode(), "E1.bed": peak}], read_encode),
         Parser("npz", [{"x.npz": _npz(True)}, {"x.npz": _npz(False)}], npz),
