@@ -16,6 +16,7 @@ from .evaluate import evaluate as evaluate
 from .genome import index as index
 from .motifs import motifs as motifs
 from .report import report as report
+from .scan import merge as merge
 from .scan import scan as scan
 from .train import average as average
 from .train import train as train

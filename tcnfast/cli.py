@@ -29,6 +29,7 @@ from .base.version import __version__
 ROOMS = {
     "scan": "scan",
     "index": "genome",
+    "merge": "scan",
     "prepare": "data",
     "train": "train",
     "evaluate": "evaluate",

@@ -238,6 +238,18 @@ def no_such_label(labels: Sequence[str], name: str) -> str:
     return f"the model has no label {name!r}; {mend}"
 
 
+def share(value: str | Sequence[int]) -> tuple[int, int]:
+    """Kind of an option that is a part of the work: "3/10" or (3, 10), the third of ten."""
+    parts = value.split("/") if isinstance(value, str) else value
+    try:
+        number, of = (int(part) for part in parts)
+    except (TypeError, ValueError):
+        number, of = 0, 0
+    if not 1 <= number <= of:
+        raise ValueError("give i/n, the i-th of n shards, as 1/10 to 10/10")
+    return number, of
+
+
 def seed_option(of: str) -> int:
     """The option ``seed`` of random draws, which ``of`` names."""
     return option(0, f"seed of {of}", unit="N")
@@ -257,6 +269,9 @@ class Run(Options):
     precision: str = option("auto", "auto, bf16, fp16, tf32, fp32 or fp64", unit="NAME")
     backend: str = option("auto", "auto, triton, cpu or reference", unit="NAME")
     batch_size: int = option(1, "number of segments scored at once", unit="N", least=1)
+    shard: tuple[int, int] | None = option(
+        None, "do the I-th of N parts only; tcnfast merge joins them", kind=share, unit="I/N"
+    )
     force: bool = option(False, "replace an existing output")
     resume: bool = option(False, "go on with an unfinished run: the same result as without a stop")
     progress: bool = False  # shown by the command line unless told otherwise

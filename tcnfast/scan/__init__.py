@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
     from .scan_folder import ScanFolder
+    from .shard_folder import ShardFolder
 
 GENOME = Input("genome", "FASTA (plain, gzip or bgzip) or .2bit files", many=True, unit="FASTA")
 DEFAULT_MODEL = "encode-v1"
@@ -170,9 +171,13 @@ class ScanOptions(Options):
                     self._refuse(name)
 
 
-def _say_how_many(scan: ScanFolder) -> None:
+def _say_how_many(scan: ScanFolder | ShardFolder) -> None:
     from .announce import last_words
+    from .shard_folder import ShardFolder
 
+    if isinstance(scan, ShardFolder):
+        logging.info("%s in %s; tcnfast merge puts all %d together", scan.words, scan.path, scan.of)
+        return
     for line in last_words(scan):
         logging.info("%s", line)
     if (scan.path / PAGE).exists():
@@ -185,7 +190,7 @@ def _say_how_many(scan: ScanFolder) -> None:
     MODEL,
     OUT,
     options=ScanOptions,
-    run=("device", "devices", "precision", "backend", "batch_size", "force", "resume"),
+    run=("device", "devices", "precision", "backend", "batch_size", "shard", "force", "resume"),
     show=_say_how_many,
     examples=(
         ("hg38.2bit -o calls", "call every label of grade A to C along a genome"),
@@ -206,7 +211,7 @@ def scan(
     *,
     options: ScanOptions,
     run: Run,
-) -> ScanFolder:
+) -> ScanFolder | ShardFolder:
     """Call binding of every label along a genome and write the folder ``out``.
 
     ``genome``: FASTA (plain, gzip, bgzip) or .2bit files. ``model``: a TCN or an Ensemble, a model
@@ -240,6 +245,9 @@ def scan(
     Memory does not grow with the contigs. What is finished when a scan stops stays in
     ``<out>.partial``, and ``resume`` goes on with it.
 
+    ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own; parts may
+    run anywhere and at any time, and :func:`tcnfast.merge` makes the scan of them.
+
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
     with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
     model also gets ``index.html``, which shows its calls in any browser (``no_page``: it does
@@ -255,3 +263,38 @@ def scan(
     from .scan_genome import scan_genome
 
     return scan_genome(genome, DEFAULT_MODEL if model is None else model, out, options, run)
+
+
+@verb(
+    "put the shards of a scan together: the same bytes as of one process",
+    Input("shards", "folders of tcnfast scan --shard, all of one scan", many=True, unit="DIR"),
+    Input(
+        "genome", "FASTA or .2bit files, where they have moved", ("-g", "--genome"), True, "FASTA"
+    ),
+    Input("model", "model, where it has moved", ("-m", "--model"), unit="MODEL"),
+    OUT,
+    run=("force", "resume"),
+    show=_say_how_many,
+    examples=(
+        ("shards/* -o scan/", "all shards of a scan, each made by scan --shard"),
+        ("shards/* -g moved/hg38.fa -o scan/", "the genome lies elsewhere now"),
+    ),
+)
+def merge(
+    shards: Sequence[str | Path],
+    genome: str | Path | Sequence[str | Path] | None = None,
+    model: TCN | Ensemble | str | Path | None = None,
+    out: str | Path = "scan/",
+    *,
+    options: Options,
+    run: Run,
+) -> ScanFolder:
+    """Make one scan of its ``shards``, folders that ``scan`` with ``shard`` wrote, in any order.
+
+    Everything but times is the same, byte for byte, as one process would have written. The shards
+    stay. ``genome`` and ``model`` are those that the shards name, unless given. Needs no GPU.
+    Raises TcnfastError where a shard is missing, there twice, damaged, or of another scan.
+    """
+    from .merge_shards import merge_shards
+
+    return merge_shards(shards, out, genome, model, run)

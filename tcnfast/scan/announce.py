@@ -20,7 +20,7 @@ PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 
 
 def announce(job, pipeline: Pipeline | None) -> None:
-    """Say what a :class:`tcnfast.scan.scan_genome.ScanJob` will do."""
+    """Say what a :class:`tcnfast.scan.scan_job.ScanJob` will do."""
     plan = job.scorer.plan
     labels = count(len(job.model.labels), "label")
     log.info("model %s: %s, a score sees %d bp", job.name, labels, plan.receptive_field)

@@ -22,6 +22,7 @@ from . import ScanOptions
 from .inputs import InputFiles
 from .pieces import Stretch, stretches
 from .scan_folder import ScanFolder
+from .shard_folder import SHARD, ShardFolder
 from .shelves import MANY, Laid
 from .stages import Stages
 
@@ -39,6 +40,7 @@ class Job:
 
     input_name: str
     device: torch.device
+    ran_on: str | None = None  # the devices, if others than ``device`` did the work
     hashes: Future  # of the input files, begun by :func:`run_job`
 
     def __init__(
@@ -57,10 +59,20 @@ class Job:
         self.bases = sum(self.sizes.values())
         self.laid = Laid(genome, self.sizes, stride, gap)
         self.stretches = stretches(self.laid.sizes, stride)
+        self.mine = self.stretches  # those that this run scans
+        if run.shard is not None:
+            number, of = run.shard
+            self.mine = self.stretches[number - 1 :: of]
         self.per_contig = options.per_contig or len(self.sizes) <= MANY  # rows of the summary
         self.within = None
         if options.within:
             self.within = read_bed(options.within, genome.sizes, allow_missing=True)
+
+    @property
+    def bases_of_mine(self) -> int:
+        """Bases that this run scans, the N between contigs of a shelf too."""
+        sizes = self.laid.sizes
+        return sum(stretch.bases(self.stride, sizes[stretch.chrom]) for stretch in self.mine)
 
     def own_key(self) -> dict:
         raise NotImplementedError
@@ -76,6 +88,7 @@ class Job:
             "chroms": self.chroms,
             "within": file_hash(within) if within else None,
             **self.own_key(),
+            **({} if self.run.shard is None else {"shard": list(self.run.shard)}),
         }
 
     def settle(self, folder: RunFolder) -> None:
@@ -88,7 +101,7 @@ class Job:
     ) -> list[Stretch]:
         """Stretches to scan; ``skip`` is called with each of those that are finished."""
         left = []
-        for stretch in self.stretches:
+        for stretch in self.mine:
             if stretch.finished(work):
                 bases = stretch.bases(self.stride, self.laid.sizes[stretch.chrom])
                 bar.begin_at(bases)
@@ -109,7 +122,7 @@ class Job:
         folder.publish(
             record
             | {
-                "device": device_words(self.device),
+                "device": self.ran_on or device_words(self.device),
                 "skipped_contigs": self.skipped,
                 "stages": stages.seconds,
             },
@@ -148,9 +161,10 @@ def run_job(
     run: Run,
     make: Callable[[Genome], Job],
     scan: Callable[[Job, RunFolder, Stages], None],
-) -> ScanFolder:
+) -> ScanFolder | ShardFolder:
     """Write the output of the job that ``make`` returns. The output folder is looked at first: one
-    that exists is refused before a genome or a model is read."""
+    that exists is refused before a genome or a model is read. ``scan`` writes it; of a shard, the
+    folder for :func:`tcnfast.merge` does."""
     with ExitStack() as opened:
 
         @cache
@@ -162,7 +176,7 @@ def run_job(
         folder = opened.enter_context(
             RunFolder(
                 out,
-                "scan",
+                "scan" if run.shard is None else SHARD,
                 run,
                 key=lambda: job().key(),
                 resumable=True,
@@ -173,4 +187,4 @@ def run_job(
             stages = Stages()
             scan(job(), folder, stages)
             log.info("busy, some at the same time: %s", stages)
-    return ScanFolder(folder.path)
+    return ScanFolder(folder.path) if run.shard is None else ShardFolder(folder.path)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from .motif_files import write_hits, write_summary
 from .pieces import Stretch, segment_spans, touches
 from .pipeline import read_ahead
 from .scan_folder import ScanFolder, hits_file, motif_file_names
+from .shard_folder import publish_shard, take_back
 from .shelves import Laid
 from .stages import Stages
 
@@ -50,6 +52,7 @@ class MotifJob(Job):
     """A job with motifs, the scores that are hits, and what finds them."""
 
     input_name = "inputs"
+    about: ClassVar[dict] = {}  # what tcnfast merge needs to know beside genome and options
 
     def __init__(self, genome: Genome, options: ScanOptions, run: Run) -> None:
         self.meme = motif_file(options.motifs)
@@ -126,9 +129,13 @@ def _chosen_motifs(meme: Path, targets: Sequence[str] | None) -> list[Motif]:
 
 def _find_motifs(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
     announce_motifs(job)
+    if job.run.shard is not None:
+        take_back(job, folder)
     find_in_stretches(job, folder, stages)
-    folder.settle()
-    _publish(job, folder, stages)
+    if job.run.shard is not None:
+        publish_shard(job, folder, stages)
+        return
+    publish_hits(job, folder, stages)
 
 
 def find_in_stretches(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
@@ -152,7 +159,7 @@ def find_in_stretches(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
             found = moved(find(codes, last - first), first - stretch.first)
         return found
 
-    with Progress(job.laid.bases, "b", job.run.progress, scale=True) as bar:
+    with Progress(job.bases_of_mine, "b", job.run.progress, scale=True) as bar:
         kept: list[np.ndarray] = []
         todo = job.unfinished(folder.work, bar)
         with closing(read_ahead(_pieces(job, todo), scan, threads)) as stream:
@@ -189,7 +196,9 @@ def _inside(found: np.ndarray, job: MotifJob, stretch: Stretch) -> np.ndarray:
     return found[(region >= 0) & (start + job.finder.widths[motif] <= ends[region])]
 
 
-def _publish(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
+def publish_hits(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
+    """Write the hits of finished stretches as the output."""
+    folder.settle()
     shutil.rmtree(folder.result)
     hits_file(folder.result, "").parent.mkdir(parents=True)
     with stages.timed("write"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,6 +37,11 @@ class Stretch(NamedTuple):
     last: int
     total: int  # steps of the contig
 
+    @property
+    def words(self) -> str:
+        """What a message calls it."""
+        return f"{self.chrom}, steps {self.first:,} to {self.last:,}"
+
     def bases(self, stride: int, size: int) -> int:
         return min(self.last * stride, size) - self.first * stride
 
@@ -50,14 +56,19 @@ class Stretch(NamedTuple):
         return self.calls_file(work).exists()
 
     def finish(self, work: Path, calls: np.ndarray, inputs: InputFiles) -> None:
-        """Write the calls (or hits), all or nothing. Raises TcnfastError where ``inputs`` changed
-        meanwhile."""
+        """Write the calls (or hits), all or nothing, also where another process does the same.
+        Raises TcnfastError where ``inputs`` changed meanwhile."""
         path = self.calls_file(work)
-        temporary = path.with_suffix(".tmp")
+        temporary = temporary_of(path)
         with open(temporary, "wb") as file:
             np.save(file, calls)
         inputs.check()
         temporary.rename(path)
+
+
+def temporary_of(path: Path) -> Path:
+    """What a file is called until it is whole: a name that no other process gives it."""
+    return path.with_suffix(f".{token_hex(4)}.tmp")
 
 
 def n_steps(size: int, stride: int) -> int:

@@ -4,7 +4,7 @@ one device or several, their calls written beside; and the output published."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,37 +12,34 @@ import numpy as np
 import torch
 
 from ..base import run_record
-from ..base.errors import TcnfastError
 from ..base.file_names import file_names
-from ..base.logits import logit
-from ..base.options import Run, chosen_labels, setting
+from ..base.options import Run
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
 from ..base.tables import write_rows
-from ..engines.backend import choose_device
 from ..genome.genome import Genome
-from ..model.cutoffs import choose_cutoffs
 from ..model.ensemble import Ensemble
-from ..model.load_model import load_model
-from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from . import ZARR_KINDS, ScanOptions
 from .announce import announce
 from .browser_files import labels_to_show, write_browser_files
-from .device_pool import Start, scan_on_devices
-from .expectation import COLUMNS, Expectation
-from .job import Job, run_job
+from .device_engine import DeviceEngine
+from .expectation import COLUMNS
+from .job import run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .page import write_page
-from .pieces import Stretch, Wanted
-from .pipeline import Pipeline, Scorer
+from .pieces import Stretch
+from .pipeline import Pipeline
 from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
+from .scan_job import ScanJob, open_model
+from .shard_folder import publish_shard, take_back
 from .stages import Stages
+from .stretch_worker import Start
 from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
-from .ucsc_hub import BIGBEDS, assembly_of, check_hub, write_bigbeds, write_hub
+from .ucsc_hub import BIGBEDS, write_bigbeds, write_hub
+from .work_pool import WorkPool
 
-BIGWIG_BASES = 2**32 - 1  # of a contig
 WORTH_A_PROCESS = 10**8  # bases: with fewer, all calls are written while one would start
 
 
@@ -56,8 +53,8 @@ def scan_genome(
     """See :func:`tcnfast.scan`."""
 
     def make(opened: Genome) -> ScanJob:
-        loaded, name, model_hash = _open_model(model, options.cutoff)
-        return ScanJob(opened, loaded, options, run, model_hash, name)
+        known = open_model(model, options.cutoff)
+        return ScanJob(opened, known.model, options, run, known.hash, known.name, known.source)
 
     return run_job(genome, out, run, make, _call_peaks)
 
@@ -66,189 +63,20 @@ def _call_peaks(job: ScanJob, folder: RunFolder, stages: Stages) -> None:
     pipeline = _pipeline(job, stages)
     announce(job, pipeline)
     stages.clear()
+    if job.run.shard is not None:
+        begin_tracks(job, folder)
+        take_back(job, folder)
+        scan_mine(job, folder, pipeline, stages)
+        publish_shard(job, folder, stages)
+        return
+    write_calls(job, folder, pipeline, stages)
+
+
+def write_calls(job: ScanJob, folder: RunFolder, pipeline: Pipeline | None, stages: Stages) -> None:
+    """Scan what is not finished and write the output."""
     counts = run_stretches(job, folder, pipeline, stages)
     folder.settle()
     _publish(job, folder, counts, stages)
-
-
-def _open_model(model: TCN | Ensemble | str | Path, cutoff: str) -> tuple[TCN | Ensemble, str, str]:
-    """A model with a name for it and its hash."""
-    name, folder = "given", None
-    if not isinstance(model, (TCN, Ensemble)):
-        folder = ModelFolder(model)
-        model, name = load_model(folder), folder.name
-    if model.thresholds is None and cutoff in ("best", "f1"):
-        raise TcnfastError(
-            f"model {folder.path if folder else ''}: has no thresholds.tsv, so it cannot call peaks"
-        )
-    return model, name, folder.hash if folder else run_record.state_hash(model)
-
-
-class ScanJob(Job):
-    """A job with a model ready to run.
-
-    ``name`` and ``model_hash`` are the model's. ``devices``: names; with several, a process each
-    scans, and ``scorer`` is of the first.
-    """
-
-    input_name = "genome"
-
-    def __init__(
-        self,
-        genome: Genome,
-        model: TCN | Ensemble,
-        options: ScanOptions,
-        run: Run,
-        model_hash: str = "",
-        name: str = "given",
-    ) -> None:
-        self.model, self.model_hash, self.name = model, model_hash, name
-        self.devices = chosen_devices(run)
-        for device in self.devices:
-            choose_device(device)  # raises where it is not here
-        super().__init__(genome, options, run, options.stride, _gap(model, options))
-        self.scorer = Scorer(
-            model,
-            options.strand,
-            stride=options.stride,
-            device=self.devices[0],
-            precision=run.precision,
-            backend=run.backend,
-        )
-        self.device = self.scorer.plan.device
-        self.labels, self.tracks = self._asked(model.labels), []
-        self.left_out = [label for label in model.labels if label not in self.labels]
-        if options.targets is not None:
-            self.labels, self.left_out = chosen_labels(model.labels, options.targets, "targets"), []
-        if not self.labels:
-            raise TcnfastError(
-                f"model {name}: has no label of grade A to C, and others are called where they are "
-                f"named: {setting('targets', 'all')} calls all"
-            )
-        if options.tracks is not None:
-            self.tracks = chosen_labels(model.labels, options.tracks, "tracks")
-        self.page_labels = []
-        if options.page_labels is not None:
-            self.page_labels = chosen_labels(self.labels, options.page_labels, "page_labels")
-        self.names = file_names(self.labels)
-        if self.tracks and options.track_format == "bigwig":
-            check_bigwig_lengths(self.sizes)
-        self.assembly = None  # UCSC's name of it, for a hub
-        if options.hub is not None:
-            check_hub(self.sizes)
-            self.assembly = assembly_of(options.hub, self.sizes.values())
-        about = model.calls, self.within is not None
-        self.rules = choose_cutoffs(model.thresholds, model.labels, options.cutoff, *about)
-        self.uncalled = [label for label in self.labels if self.rules[label] is None]
-        if len(self.uncalled) == len(self.labels):
-            raise TcnfastError(
-                f"{setting('cutoff', options.cutoff)}: no label reached it on validation; give "
-                "another"
-            )
-        self.cutoffs, self.floors = self._logits()
-        verdict = model.home.judge(self.sizes, genome.codes) if model.home else None
-        self.expectation = Expectation(model, self.rules, options, verdict)
-
-    def _asked(self, labels: list[str]) -> list[str]:
-        """Labels that are called unasked: those of grade A to C, unless a precision decides."""
-        calls = self.model.calls
-        if calls is None or self.options.cutoff.startswith("precision="):
-            return list(labels)
-        return [label for label in labels if calls.trusted(label)]
-
-    def _logits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cutoffs and floors over all labels of the model, NaN where not asked for: nothing is
-        copied out of the logits."""
-        labels = self.model.labels
-        rules = [self.rules[label] for label in labels]
-        thresholds = np.array([np.nan if rule is None else rule.threshold for rule in rules])
-        called, tracked = (np.isin(labels, names) for names in (self.labels, self.tracks))
-        # every call is to be seen on its track
-        floors = logit(np.fmin(self.options.track_floor, thresholds))
-        return np.where(called, logit(thresholds), np.nan), np.where(tracked, floors, np.nan)
-
-    def own_key(self) -> dict:
-        plan, options = self.scorer.plan, self.options
-        return {
-            "model": self.model_hash,
-            "targets": self.labels,
-            "tracks": self.tracks,
-            "track_floor": options.track_floor,
-            "track_format": options.track_format,
-            "cutoff": options.cutoff,
-            "stride": options.stride,
-            "strand": options.strand,
-            "min_length": options.min_length,
-            "max_gap": options.max_gap,
-            "no_page": options.no_page,
-            "page_labels": list(self.page_labels),
-            "hub": options.hub,
-            "device": plan.device.type,
-            "backend": plan.backend,
-            "instructions": plan.instructions,
-            "precision": plan.precision,
-        }
-
-    @property
-    def wanted(self) -> Wanted:
-        """What is needed of the logits."""
-        return self.spec(Path()).wanted
-
-    def spec(self, work: Path) -> ScanSpec:
-        """What scanning a stretch takes; ``work``: where its shards go."""
-        return ScanSpec(
-            options=self.options,
-            batch_size=self.run.batch_size,
-            sizes=self.laid.sizes,
-            cutoffs=self.cutoffs,
-            floors=self.floors,
-            within=self.laid.within(self.within),
-            work=work.absolute(),
-            inputs=self.inputs,
-        )
-
-    @property
-    def runs(self) -> tuple[str, str, str | None]:
-        """Backend, precision and instructions."""
-        plan = self.scorer.plan
-        return plan.backend, plan.precision, plan.instructions
-
-
-def _gap(model: TCN | Ensemble, options: ScanOptions) -> int:
-    """Bases of N between small contigs: what a score sees on a side, and what joins no calls. With
-    tracks every contig is scanned by itself."""
-    if options.tracks is not None:
-        return 0
-    sees = max(member.config.receptive_field for member in model.members)
-    return max(sees // 2, model.config.label_bin // 2, options.max_gap) + options.stride
-
-
-def chosen_devices(run: Run) -> list[str]:
-    """``devices`` as names, a process each; a bare number is a GPU. The one ``device`` if None."""
-    if run.devices is None:
-        return [run.device]
-    names = [f"cuda:{name}" if name.isdigit() else name for name in run.devices]
-    if run.device != "auto":
-        raise TcnfastError(f"{setting('device')} and {setting('devices')}: give one of the two")
-    if not names or "auto" in names:
-        raise TcnfastError(
-            f"{setting('devices')}: name each device, as in cuda:0,cuda:1 or cpu,cpu"
-        )
-    gpus = [name for name in names if name.startswith("cuda")]
-    if len(set(gpus)) < len(gpus) or (gpus and len(gpus) < len(names)):
-        given = setting("devices", ",".join(names))
-        raise TcnfastError(f"{given}: each GPU once, and not together with a processor")
-    return names
-
-
-def check_bigwig_lengths(sizes: dict[str, int]) -> None:
-    """Raise TcnfastError for a contig that is too long for a bigWig."""
-    for chrom, size in sizes.items():
-        if size > BIGWIG_BASES:
-            raise TcnfastError(
-                f"{setting('tracks')}: {chrom} has {size} bases, a bigWig at most {BIGWIG_BASES}; "
-                f"{setting('track_format', 'zarr')} has no such limit"
-            )
 
 
 def _pipeline(job: ScanJob, stages: Stages) -> Pipeline | None:
@@ -264,38 +92,52 @@ def run_stretches(
 ) -> np.ndarray:
     """Scan every stretch that is not finished, and write the calls of contigs as they become whole:
     the number of calls and their bases, int64 (labels, contigs, 2), or (labels, 1, 2) of all."""
-    _begin_result(job, folder)
+    begin_tracks(job, folder)
+    shutil.rmtree(folder.result)
+    peaks_file(folder.result, "").parent.mkdir(parents=True)
     with closing(_peaks(job, folder.result)) as peaks:
         queue = ContigQueue(peaks, job.stretches, job.laid, folder.work)
-        with Progress(job.laid.bases, "b", job.run.progress, scale=True) as bar:
-            todo = job.unfinished(folder.work, bar, queue.finished)
-
-            def finished(stretch: Stretch) -> None:
-                job.settle(folder)
-                queue.finished(stretch)
-
-            def report(bases: int, chrom: str) -> None:
-                peaks.check()  # nothing is scanned for a writer that is gone
-                bar.update(bases, chrom)
-
-            spec = job.spec(folder.work)
-            if pipeline is not None:
-                scan_stretches(pipeline, spec, todo, report, finished)
-            else:
-                starts, runs = _starts(job, spec), job.runs
-                scan_on_devices(starts, runs, todo, report, finished, stages)
+        scan_mine(job, folder, pipeline, stages, queue.finished, peaks.check)
         counts = peaks.finish()
         stages.add("write", peaks.seconds)
         return counts
 
 
-def _begin_result(job: ScanJob, folder: RunFolder) -> None:
-    """An empty result; dense tracks that were moved there when a run was stopped are kept."""
-    result, tracks = folder.result, folder.work / ZARR_FOLDER
-    if (result / ZARR_FOLDER).exists():
-        (result / ZARR_FOLDER).rename(tracks)
-    shutil.rmtree(result)
-    peaks_file(result, "").parent.mkdir(parents=True)
+def scan_mine(
+    job: ScanJob,
+    folder: RunFolder,
+    pipeline: Pipeline | None,
+    stages: Stages,
+    whole: Callable[[Stretch], object] = lambda _: None,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Scan the stretches of this run that are not finished; ``whole`` is called with each that is
+    or becomes so, and ``check`` now and then: what it raises ends the scan."""
+    with Progress(job.bases_of_mine, "b", job.run.progress, scale=True) as bar:
+        todo = job.unfinished(folder.work, bar, whole)
+
+        def finished(stretch: Stretch) -> None:
+            job.settle(folder)
+            whole(stretch)
+
+        def report(bases: int, chrom: str) -> None:
+            check()
+            bar.update(bases, chrom)
+
+        spec = job.spec(folder.work)
+        if pipeline is not None:
+            scan_stretches(pipeline, spec, todo, report, finished)
+        elif todo:
+            pool = WorkPool(DeviceEngine(_starts(job, spec)), todo, job.ran)
+            pool.run(report, finished, stages)
+
+
+def begin_tracks(job: ScanJob, folder: RunFolder) -> None:
+    """The folder that dense tracks are written to, if there are any; one that was moved to the
+    result when a run was stopped is kept."""
+    tracks = folder.work / ZARR_FOLDER
+    if (folder.result / ZARR_FOLDER).exists():
+        (folder.result / ZARR_FOLDER).rename(tracks)
     if job.spec(folder.work).dense_tracks and not tracks.exists():
         from .zarr_tracks import ZarrTracks
 
@@ -319,13 +161,13 @@ def _peaks(job: ScanJob, result: Path) -> PeakFiles | PeakProcess:
 
 def _starts(job: ScanJob, spec: ScanSpec) -> dict[str, Start]:
     """What the process of each device is told; those of a processor share its threads."""
-    devices, plan, starts = job.devices, job.scorer.plan, {}
+    devices, ran, starts = job.devices, job.ran, {}
     threads = max(1, torch.get_num_threads() // len(devices))
     for index, device in enumerate(devices):
         several = devices.count(device) > 1
         name = f"{device} ({index + 1} of {len(devices)})" if several else device
-        run = Run(device=device, precision=plan.precision, backend=plan.backend)
-        starts[name] = Start(spec, job.laid, job.model, run, threads)
+        run = Run(device=device, precision=ran.precision, backend=ran.backend)
+        starts[f"device {name}"] = Start(spec, job.laid, job.model, run, threads)
     return starts
 
 
@@ -345,7 +187,7 @@ def _publish(job: ScanJob, folder: RunFolder, counts: np.ndarray, stages: Stages
     if dense.exists():
         dense.rename(result / ZARR_FOLDER)
     record = {"devices": job.devices, "threads": torch.get_num_threads()}
-    record["one_pass"] = job.scorer.plan.symmetric
+    record["one_pass"] = job.ran.symmetric
     record |= {"model": job.name, "uncalled_labels": job.uncalled, "left_out_labels": job.left_out}
     expectation = job.expectation
     record |= {"expected_precision_of": expectation.words, "warnings": expectation.warnings}

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..base.jit import jit
 from ..base.logits import logit
+from .pieces import temporary_of
 from .track_bigwig import NOTHING, VALUES
 
 CHANGES_AT_ONCE = 2**20  # in memory, 12 bytes each
@@ -49,7 +50,7 @@ class TrackShard:
         """``floors`` (labels,) logits that a step must reach; NaN: no track of this label. The file
         has another name until it is finished."""
         self.path, self.floors = path, floors.astype(np.float32)
-        self._temporary = path.with_suffix(".tmp")
+        self._temporary = temporary_of(path)
         self._levels = np.full(len(floors), NOTHING, np.uint8)
         room = max(CHANGES_AT_ONCE, len(floors) + 1)
         self._label, self._change = np.empty(room, np.int32), np.empty(room, np.uint64)

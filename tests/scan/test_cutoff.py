@@ -13,7 +13,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
 from tcnfast.model.thresholds import Cutoff
 from tcnfast.scan import ScanOptions
-from tcnfast.scan.scan_genome import ScanJob
+from tcnfast.scan.scan_job import ScanJob
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 

@@ -31,7 +31,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.run_folder import file_hash
 from tcnfast.engines import segments
 from tcnfast.scan import pieces
-from tcnfast.scan.scan_genome import check_bigwig_lengths
+from tcnfast.scan.scan_job import check_bigwig_lengths
 from tcnfast.scan.stages import STAGES
 
 pytestmark = pytest.mark.usefixtures("small_segments")

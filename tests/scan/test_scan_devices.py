@@ -23,8 +23,11 @@ from support.scan import (
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
-from tcnfast.scan import child, device_pool, pieces, scan_genome
-from tcnfast.scan.scan_genome import chosen_devices
+from tcnfast.base.run_record import version
+from tcnfast.scan import child, device_engine, pieces, scan_genome
+from tcnfast.scan.scan_job import chosen_devices
+from tcnfast.scan.stretch_worker import Ran
+from tcnfast.scan.work_pool import WorkPool
 
 pytestmark = pytest.mark.usefixtures("small_segments")
 
@@ -41,7 +44,7 @@ def children(monkeypatch):
             super().__init__(*args)
             started.append(self.process)
 
-    monkeypatch.setattr(device_pool, "Child", Recorded)
+    monkeypatch.setattr(device_engine, "Child", Recorded)
     yield started
     assert started and all(process.poll() is not None for process in started)
 
@@ -53,18 +56,19 @@ def on_finish(monkeypatch):
     monkeypatch.setattr(pieces, "STRETCH_BASES", 2**12)
 
     def arm(n, act):
-        real, left = device_pool.scan_on_devices, [n]
+        left = [n]
 
-        def scan(starts, runs, todo, report, finished, stages):
-            def finished_and_act(stretch):
-                finished(stretch)
-                left[0] -= 1
-                if not left[0]:
-                    act()
+        class Acting(WorkPool):
+            def run(self, report, finished, stages):
+                def finished_and_act(stretch):
+                    finished(stretch)
+                    left[0] -= 1
+                    if not left[0]:
+                        act()
 
-            return real(starts, runs, todo, report, finished_and_act, stages)
+                return super().run(report, finished_and_act, stages)
 
-        monkeypatch.setattr(scan_genome, "scan_on_devices", scan)
+        monkeypatch.setattr(scan_genome, "WorkPool", Acting)
 
     return arm
 
@@ -190,12 +194,12 @@ def test_devices_that_cannot_work_together(device, given, words):
 def test_devices_that_would_score_differently_are_refused(
     fasta, model, out, cli, children, monkeypatch
 ):
-    real = device_pool.scan_on_devices
+    other = Ran("cuda", "triton", "bf16", None, False, version())
 
-    def as_if_the_first_ran_otherwise(starts, runs, *rest):
-        return real(starts, ("triton", "bf16", None), *rest)
+    def as_if_the_first_ran_otherwise(engine, stretches, _):
+        return WorkPool(engine, stretches, other)
 
-    monkeypatch.setattr(scan_genome, "scan_on_devices", as_if_the_first_ran_otherwise)
+    monkeypatch.setattr(scan_genome, "WorkPool", as_if_the_first_ran_otherwise)
     code, lines = cli(fasta, "-m", model, "-o", out, "--devices", "cpu,cpu")
     assert code == 1 and not out.exists()
     words = r"tcnfast: error: device cpu \(. of 2\): runs \S+ fp32.*, the first one triton bf16; "

@@ -1,0 +1,153 @@
+"""The shards of a scan as one scan: the bytes that one process would have written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..base.errors import TcnfastError, some
+from ..base.options import Run, setting
+from ..base.run_folder import RunFolder
+from ..genome.genome import Genome
+from ..model.tcn import TCN
+from . import ScanOptions
+from .job import Job, run_job
+from .motif_run import MotifJob, publish_hits
+from .scan_folder import ZARR_FOLDER, ScanFolder
+from .scan_genome import begin_tracks, write_calls
+from .scan_job import ScanJob, open_model
+from .shard_folder import ShardFolder
+from .stages import Stages
+from .stretch_worker import Ran
+
+log = logging.getLogger(__name__)
+
+
+def merge_shards(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    genome: Sequence[str | Path] | None,
+    model: TCN | str | Path | None,
+    run: Run,
+) -> ScanFolder:
+    """See :func:`tcnfast.merge`."""
+    shards = whole_set([ShardFolder(path) for path in paths])
+    asked = shards[0].asked
+    options = ScanOptions(**asked["options"])
+    paths = asked["genome"] if genome is None else genome
+    for path in paths:
+        if not Path(path).exists():
+            raise TcnfastError(f"{path}: is not here; name the genome by {setting('genome')}")
+    # the processor writes what some device scored
+    how = Run(device="cpu", force=run.force, resume=run.resume, progress=run.progress)
+
+    def make(opened: Genome) -> Job:
+        if options.motifs is not None:
+            return MotifJob(opened, options, how)
+        source = asked["model"] if model is None else model
+        if source is None:
+            raise TcnfastError(
+                f"the model was given as an object; name its folder by {setting('model')}"
+            )
+        known = open_model(source, options.cutoff)
+        about = known.hash, known.name, known.source, Ran(**asked["ran"])
+        return ScanJob(opened, known.model, options, how, *about)
+
+    def scan(job: Job, folder: RunFolder, stages: Stages) -> None:
+        job.ran_on = "; ".join(sorted({shard.record["device"] for shard in shards}))
+        log.info("%d shards, %.1f Mb", len(shards), job.bases / 1e6)
+        _check_key(json.loads(json.dumps(job.key())), shards[0])
+        if isinstance(job, MotifJob):
+            _place(job, shards, folder)
+            publish_hits(job, folder, stages)
+        else:
+            begin_tracks(job, folder)
+            _place(job, shards, folder)
+            write_calls(job, folder, None, stages)
+
+    return run_job(paths, out, how, make, scan)
+
+
+def whole_set(shards: Sequence[ShardFolder]) -> list[ShardFolder]:
+    """The shards in their order. Raises TcnfastError where one is missing, there twice, or of
+    another scan than the first."""
+    if not shards:
+        raise TcnfastError("no shard to merge; name the folders of tcnfast scan --shard")
+    first, found = shards[0], {}
+    for shard in shards:
+        if shard.of != first.of:
+            raise TcnfastError(
+                f"{shard.path}: is {shard.words}, but {first.path} is {first.words}; they are "
+                "of different runs"
+            )
+        _check_same(shard, first)
+        other = found.setdefault(shard.number, shard)
+        if other is not shard:
+            raise TcnfastError(f"{shard.path}: is {shard.words}, as {other.path} is; give one")
+    missing = [str(number) for number in range(1, first.of + 1) if number not in found]
+    if missing:
+        raise TcnfastError(
+            f"of {first.of} shards {len(missing)} are missing: {some(missing)}; run them with "
+            f"{setting('shard', f'{missing[0]}/{first.of}')}, and so on"
+        )
+    return [found[number] for number in sorted(found)]
+
+
+def _check_same(shard: ShardFolder, first: ShardFolder) -> None:
+    unlike = _unlike(shard.key, first.key)
+    if unlike:
+        raise TcnfastError(
+            f"{shard.path}: is a shard of another scan than {first.path}: {_words(unlike)}"
+        )
+
+
+def _check_key(key: dict, shard: ShardFolder) -> None:
+    unlike = _unlike({"command": "scan", **key}, shard.key)
+    if unlike:
+        raise TcnfastError(
+            f"{shard.path}: the scan cannot be finished with what is here now: {_words(unlike)}"
+        )
+
+
+def _unlike(key: dict, other: dict) -> list[str]:
+    return [name for name in {**other, **key} if key.get(name) != other.get(name)]
+
+
+def _words(names: Sequence[str]) -> str:
+    listed = some(names)
+    return f"{listed} {'differs' if len(names) == 1 else 'differ'}"
+
+
+def _place(job: Job, shards: Sequence[ShardFolder], folder: RunFolder) -> None:
+    """Put the stretches of all shards where a scan looks for its finished ones."""
+    rows = [(stretch, shards[at % len(shards)].path) for at, stretch in enumerate(job.stretches)]
+    for stretch, path in rows:
+        if not stretch.finished(path):
+            raise TcnfastError(f"{path}: is damaged, {stretch.words} is missing; run it anew")
+    for stretch, path in rows:
+        if stretch.track_file(path).exists():
+            _link(stretch.track_file(path), stretch.track_file(folder.work))
+        _link(stretch.calls_file(path), stretch.calls_file(folder.work))
+    for shard in shards:
+        dense = shard.path / ZARR_FOLDER
+        for path in sorted(dense.glob("*/c/**/*")):
+            if path.is_file():
+                target = folder.work / ZARR_FOLDER / path.relative_to(dense)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(path, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names; a copy, whole or not there, where the disk has no such thing."""
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.copyfile(source, temporary)
+        temporary.rename(target)
