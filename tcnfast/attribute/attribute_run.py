@@ -101,11 +101,11 @@ def explain_sites(
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:
     log.info(
-        "%s: %d windows of %d bp of %d labels; %s; on %s",
+        "%s: %s of %d bp of %s; %s; on %s",
         model,
-        sum(map(len, sites.values())),
+        count(sum(map(len, sites.values())), "window"),
         explainer.receptive_field,
-        len(sites),
+        count(len(sites), "label"),
         explainer.words,
         run_record.device_words(explainer.device),
     )
@@ -196,7 +196,8 @@ class AttributeJob:
             words.append(
                 f"completeness gap {np.median(size):.3g} (median) to {size.max():.3g} logits"
             )
-        log.info("%s: %d windows%s", label, len(sites), "".join(f"; {word}" for word in words))
+        windows = count(len(sites), "window")
+        log.info("%s: %s%s", label, windows, "".join(f"; {word}" for word in words))
         places = zip(sites.chrom, sites.start, sites.end, sites.centre, strict=True)
         lines = [
             "\t".join(map(str, (label, *place, f"{logit:.6g}", f"{short:.4g}"))) + "\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError, some
 from ..base.options import setting
+from ..base.talk import count
 from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals, read_bed
@@ -54,8 +55,8 @@ def find_sites(
     if not found:
         raise TcnfastError(f"{setting('scan', str(scan.path))}: no call of {', '.join(labels[:5])}")
     if without:
-        words = "%d labels have no calls in %s and are left out: %s"
-        log.warning(words, len(without), scan.path, some(without))
+        words = "%s without a call in %s left out: %s"
+        log.warning(words, count(len(without), "label"), scan.path, some(without))
     return found
 
 

@@ -305,11 +305,15 @@ class RunFolder:
         if self._lock is None:
             return
         explained = self._explained(error)
-        self._keep_or_discard()
+        kept = self._keep_or_discard()
+        if not kept and isinstance(error, KeyboardInterrupt):
+            words = "%s: stopped before anything was finished: nothing is left of it"
+            log.warning(words, self.command)
         if explained is not error:
             raise explained from None
 
-    def _keep_or_discard(self) -> None:
+    def _keep_or_discard(self) -> bool:
+        """Whether the work is kept."""
         kept = self.resumable and self._worth_keeping()
         if kept:
             try:
@@ -320,6 +324,7 @@ class RunFolder:
             words = "%s: what is finished is kept in %s; go on with %s"
             log.warning(words, self.command, self.work, setting("resume", True))
         self._let_go(clear=not kept)
+        return kept
 
 
 def _is_vacant(folder: Path) -> bool:

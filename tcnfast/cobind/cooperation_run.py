@@ -17,6 +17,7 @@ from ..base.options import Run
 from ..base.run_folder import RunFolder
 from ..base.run_record import device_words
 from ..base.tables import write_frame
+from ..base.talk import count
 from ..genome.genome import Genome
 from ..pwm.meme import Motif
 from ..pwm.motif_formats import read_motifs
@@ -57,7 +58,7 @@ def motif_cooperation(
         )
         _write(table, folder.result)
         folder.publish({"device": device_words(scorer.plan.device), "windows": table.windows})
-    log.info("%d windows", table.windows)
+    log.info("%s in %s", count(table.windows, "window"), folder.path)
     return table
 
 
@@ -87,7 +88,7 @@ def _prepare(
         pairs = list(itertools.combinations(map(Site.of, chosen), 2))
     check_spans(pairs, options.max_gap, scorer.width)
     backgrounds, left = draw_backgrounds(kind, options.backgrounds, *draw, chosen)
-    log.info("%d pairs of %s", len(pairs), ", ".join(motif.name for motif in chosen))
+    log.info("%s of %s", count(len(pairs), "pair"), ", ".join(motif.name for motif in chosen))
     words = "%d backgrounds (%s); no motif in them reaches more than %.0f %% of its best score"
     log.info(words, len(backgrounds), kind, 100 * left)
     return pairs, backgrounds

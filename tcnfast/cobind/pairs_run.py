@@ -18,6 +18,7 @@ from ..base.figure import can_draw
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.tables import write_frame
+from ..base.talk import count
 from ..data.dataset import Dataset, open_dataset
 from ..data.source import open_source
 from ..genome.genome import Genome, Region
@@ -129,7 +130,8 @@ def _measure(
         found = found.select(~few)
     if len(found.labels) < 2:
         raise TcnfastError(f"{name}: only label {found.labels[0]}; pairs need two")
-    log.info("%s: %d labels, %d bins of %d bp", name, len(found.labels), found.n_bins, options.bin)
+    labels = count(len(found.labels), "label")
+    log.info("%s: %s, %d bins of %d bp", name, labels, found.n_bins, options.bin)
     return measure_pairs(found, options.replicates, options.seed)
 
 

@@ -15,6 +15,7 @@ from ..base.options import Run, labels_in_turn, setting
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import device_words
 from ..base.tables import write_frame
+from ..base.talk import count
 from ..data.dataset import first_of_label
 from ..genome.genome import Genome, match_chroms
 from ..genome.intervals import Intervals, read_labelled
@@ -53,7 +54,8 @@ def motif_influence(
             windows = site_windows(opened, sites, scorer, options)
         chosen = _choose_motifs(read_motifs(path), options.names, list(windows), path)
         listed = ", ".join(motif.name for motif in chosen)
-        log.info("%d labels, %d motifs: %s", len(windows), len(chosen), listed)
+        labels, motifs = count(len(windows), "label"), count(len(chosen), "motif")
+        log.info("%s, %s: %s", labels, motifs, listed)
         found = measure_influence(scorer, windows, chosen, options, run.progress)
         _write(found, folder.result)
         folder.publish({"device": device_words(scorer.plan.device)})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..base.options import chosen_labels
+from ..base.talk import count
 from ..data.source import Source
 from ..genome.intervals import Intervals
 from ..model.grades import Calls, write_calls
@@ -48,7 +49,7 @@ class CallReport:
         right = np.nansum(found.calls * found.precision) / total
         recall = np.nansum(found.peaks * found.recall) / max(found.peaks.sum(), 1)
         lines = [
-            f"{total} calls, of which {right:.3f} touch a peak of their label; they touch "
+            f"{count(total, 'call')}, of which {right:.3f} touch a peak of their label; they touch "
             f"{recall:.3f} of the peaks"
         ]
         judged = (found.calls >= least) & ~np.isnan(self.expected)
@@ -57,7 +58,7 @@ class CallReport:
             lines.append(
                 f"precision of calls: expected {self.expected[judged].mean():.3f}, found "
                 f"{found.precision[judged].mean():.3f}, apart by {wrong:.3f} in the mean over "
-                f"{judged.sum()} labels with {least} calls"
+                f"{count(int(judged.sum()), 'label')} with {least} calls"
             )
         return lines
 
@@ -107,6 +108,7 @@ def grade_model(
     genome = dataset.genome
     write_calls(folder.path, calls)
     write_home(folder.path, HomeGenome.of(genome.sizes, genome.codes, train, regions))
-    counts = ", ".join(f"{count} {grade}" for grade, count in calls.counts().items())
-    log.info("grades of %d labels written into %s: %s", len(calls.grades), folder.path, counts)
+    counts = ", ".join(f"{n} {grade}" for grade, n in calls.counts().items())
+    labels = count(len(calls.grades), "label")
+    log.info("grades of %s written into %s: %s", labels, folder.path, counts)
     return calls

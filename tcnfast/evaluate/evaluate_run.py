@@ -15,6 +15,7 @@ from ..base.errors import TcnfastError
 from ..base.logits import logit
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder, file_hash
+from ..base.talk import count
 from ..data.data_options import DataOptions
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
@@ -159,7 +160,7 @@ def _floors(
     reach: int,
     options: EvaluateOptions,
 ) -> Floors:
-    log.info("%d motifs on %d bins", len(motifs), len(targets))
+    log.info("%s on %d bins", count(len(motifs), "motif"), len(targets))
     bins = [
         (
             dataset.genome.codes(*region),

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import figure
+from ..base.talk import count
 from ..model.metrics import MIN_POSITIVES
 from .assessment import WITH_REPLICATES, Assessment, Difference, compare, left_out
 from .bootstrap import BLOCK, LEVEL, MIN_BLOCKS
@@ -192,7 +193,8 @@ class Evaluation:
         lines += self.calls.words() if self.calls else []
         uncalled = int(np.isnan(a.values["precision"][a.counted]).sum())
         if uncalled:
-            lines.append(f"{uncalled} labels call nothing there: not in the mean of precision")
+            labels = count(uncalled, "label")
+            lines.append(f"{labels} without a call there: not in the mean of precision")
         if summary["left_out"]:
             lines.append("left out of means: " + ", ".join(summary["left_out"]))
         for name, floor in summary.get("floors", {}).items():

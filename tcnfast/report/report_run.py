@@ -13,6 +13,7 @@ from ..base.options import Run, setting
 from ..base.output_file import output_file
 from ..base.pages import render_page
 from ..base.tables import replace_file
+from ..base.talk import count
 from ..engines.plan import Plan
 from ..genome.genome import Genome
 from ..genome.intervals import read_labelled
@@ -61,7 +62,8 @@ def make_report(
         significant=f"{SIGNIFICANT:g}",
     )
     replace_file(out, page.encode())
-    log.info("%s: %d labels, %.1f MB", out, len(sections), len(page) / 1e6)
+    labels = count(len(sections), "label")
+    log.info("%s, %.1f MB; open %s in a browser", labels, len(page) / 1e6, out)
     return out
 
 

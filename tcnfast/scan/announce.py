@@ -56,21 +56,23 @@ def announce_motifs(job) -> None:
         f"{base} {share:.4f}" for base, share in zip("ACGT", job.background, strict=True)
     )
     of = "of the scanned contigs" if job.options.background is None else "given"
-    words = "%d motifs of %s, p-value %g, background %s (%s, both strands)"
-    log.info(words, len(job.motifs), job.meme.name, job.p_value, shares, of)
+    words = "%s of %s, p-value %g, background %s (%s, both strands)"
+    log.info(words, count(len(job.motifs), "motif"), job.meme.name, job.p_value, shares, of)
     none = job.without_hits
     if none:
-        words = "WARNING: even the best site of %d motifs has a higher p-value: no hits of %s"
-        log.warning(words, len(none), some(none))
+        words = "WARNING: even the best site of %s has a higher p-value: no hits of %s"
+        log.warning(words, count(len(none), "motif"), some(none))
     _announce_skipped(job)
     device = run_record.device_words(job.device)
-    log.info("%.1f Mb in %d contigs, device %s", job.bases / 1e6, len(job.chroms), device)
+    contigs = count(len(job.chroms), "contig")
+    log.info("%.1f Mb in %s, device %s", job.bases / 1e6, contigs, device)
 
 
 def _announce_skipped(job) -> None:
     if job.skipped:
-        words = "%d contigs skipped (%s); %s scans them"
-        log.info(words, len(job.skipped), some(job.skipped), setting("chroms", "all"))
+        skipped = count(len(job.skipped), "contig")
+        words = "%s skipped (%s); %s scans them"
+        log.info(words, skipped, some(job.skipped), setting("chroms", "all"))
 
 
 def _announce_genome(job) -> None:
@@ -92,9 +94,9 @@ def last_words(scan) -> list[str]:
     """What a reader should know of the calls, or hits, of a :class:`ScanFolder`."""
     whole = scan.summary[scan.summary["chrom"] == "all"]
     if scan.of_motifs:
-        return [f"{whole['hits'].sum()} hits in {scan.path}"]
+        return [f"{count(int(whole['hits'].sum()), 'hit')} in {scan.path}"]
     total = int(whole["calls"].sum())
-    lines = [f"{total} calls in {scan.path}"]
+    lines = [f"{count(total, 'call')} in {scan.path}"]
     left_out, warnings = scan.record.get("left_out_labels", []), scan.record.get("warnings", [])
     called = whole[whole["calls"] > 0]
     known = called[called["expected_precision"].notna()]
@@ -111,7 +113,7 @@ def last_words(scan) -> list[str]:
         lines.append(f"how many of them are right is not known{why}")
     if left_out:
         lines.append(
-            f"{len(left_out)} labels of grade D were left out: not half of their calls would be "
+            f"{count(len(left_out), 'label')} of grade D left out: not half of the calls would be "
             f"right; {setting('targets')} calls those that it names"
         )
     return lines

@@ -21,6 +21,7 @@ from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import replace_file
+from ..base.talk import count
 from ..genome.codes import encode
 from ..genome.genome import Genome, match_chroms, renamed
 from ..model.cutoffs import choose_cutoffs
@@ -217,9 +218,10 @@ class VariantJob:
         if self.off_genome and not self.check.checked:
             match_chroms(self.off_genome, self.genome.sizes, str(self.file.path))
         if self.off_genome:
-            words = "%s: skipped %d alleles on %d contigs that are not in the genome: %s"
-            facts = self.off_genome.total(), len(self.off_genome), some(self.off_genome)
-            log.warning(words, self.file.path, *facts)
+            words = "%s: skipped %s on %s that the genome lacks: %s"
+            alleles = count(self.off_genome.total(), "allele")
+            contigs = count(len(self.off_genome), "contig")
+            log.warning(words, self.file.path, alleles, contigs, some(self.off_genome))
 
     def _remember(self, work: Path, index: int) -> None:
         """What comparing a chunk that was finished before with the genome gave."""

@@ -116,7 +116,7 @@ def test_calls_of_a_scan(home, run, tmp_path):
     assert run(*scan_words(home, "scan", "-q", "--precision", "fp32"))[0] == 0
     (tmp_path / "scan" / "peaks" / "REST.narrowPeak").write_text("")
     code, _, err = run(*words(home, "--scan", "scan", "--top", 4, "--method", "ism"))
-    assert code == 0 and "1 labels have no calls in scan and are left out: REST" in err
+    assert code == 0 and "1 label without a call in scan left out: REST" in err
     calls = [row for row in read_rows(tmp_path / "scan" / "peaks" / "CTCF@K562.narrowPeak")]
     best = sorted(calls, key=lambda row: -float(row[6]))[:4]
     got = Attributions.open(tmp_path / "out" / "CTCF@K562.npz")

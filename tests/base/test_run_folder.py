@@ -1,11 +1,14 @@
 """The life of a run: refused, locked, filled, kept, resumed, published, discarded."""
 
+import fcntl
 import json
 import logging
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -223,8 +226,9 @@ from tcnfast.base.verb import OUT, verb
 
 @verb("sleep", OUT, run=("force", "resume"))
 def sleep(out, *, options, run):
-    with RunFolder(out, "sleep", run, key={"a": 1}, resumable=True) as folder:
-        folder.settle()
+    with RunFolder(out, "sleep", run, key=lambda: {"a": 1}, resumable=True) as folder:
+        if "--force" not in sys.argv:
+            folder.settle()
         print("ready", flush=True)
         time.sleep(100)
 
@@ -251,3 +255,35 @@ def test_signals_stop_every_command_alike(tmp_path, number, code, word):
     assert process.returncode == code and time.monotonic() - began < 10
     assert "go on with --resume" in talk and talk.endswith(f"tcnfast: {word}\n")
     assert names(tmp_path) == ["out.partial"]
+
+
+def test_ctrl_c_before_anything_is_kept_says_so(tmp_path):
+    """On a terminal, as a person presses it."""
+    keyboard, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, "-o", tmp_path / "out", "--force"],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)),
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        os.write(keyboard, b"\x03")
+        _, talk = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        os.close(terminal), os.close(keyboard)
+    assert process.returncode == 130 and names(tmp_path) == []
+    assert talk.splitlines() == [
+        "tcnfast: sleep: stopped before anything was finished: nothing is left of it",
+        "tcnfast: interrupted",
+    ]
+
+
+def test_what_is_no_interrupt_says_nothing_of_keeping(tmp_path, caplog):
+    with pytest.raises(ZeroDivisionError), start(tmp_path / "out", resumable=False) as folder:
+        (folder.work / "shard").write_text("1")
+        raise ZeroDivisionError
+    assert names(tmp_path) == [] and caplog.text == ""

@@ -70,7 +70,7 @@ def test_first_and_last_lines(human, model, out, run_scan):
     assert " are expected to be right: calls that touch a peak of their label" in text
     assert "measured on validation regions of hg19 chr20" in text
     assert "what raises that: --within open chromatin, --cutoff precision=0.7 or higher" in text
-    assert "1 labels of grade D were left out" in text and "--targets calls those" in text
+    assert "1 label of grade D left out" in text and "--targets calls those" in text
 
 
 @pytest.fixture
