@@ -122,7 +122,7 @@ def _grid(x: Axis, y: Axis, left: float, top: float, inner: float, height: float
 
 def _mark(mark, x: Axis, y: Axis, left: float, top: float, inner: float, height: float) -> str:
     def points(xs, ys) -> list[str]:
-        across = left + inner * x.share(xs)
+        across = left + inner * np.clip(x.share(xs), 0, 1)
         down = top + height - height * np.clip(y.share(ys), -0.02, 1.02)
         known = ~np.isnan(across + down)
         return [f"{a:.1f} {b:.1f}" for a, b in zip(across[known], down[known], strict=True)]

@@ -96,9 +96,10 @@ def evaluate(
     """Score every label of ``model`` on one part of the split.
 
     ``data``: folder of ``tcnfast prepare``; None where ``genome``, ``peaks`` and ``split`` name
-    files. With ``out`` a folder is written: scores.tsv, summary.json, plots and run.json. ``grade``
-    writes calls.tsv, grades.tsv and genome.json, what a scan expects of its calls and where, into
-    the model folder; with ``within`` also calls.within.tsv. Raises TcnfastError for bad input.
+    files. With ``out`` a folder is written: scores.tsv, summary.json, curves.npz, plots, run.json
+    and index.html, a page about them. ``grade`` writes calls.tsv, grades.tsv and genome.json, what
+    a scan expects of its calls and where, into the model folder; with ``within`` also
+    calls.within.tsv. Raises TcnfastError for bad input.
     """
     from .evaluate_run import evaluate_model
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base import figure
 from ..base.talk import count
 from ..model.metrics import MIN_POSITIVES
-from .assessment import WITH_REPLICATES, Assessment, Difference, compare, left_out
+from .assessment import EDGES, RECALLS, WITH_REPLICATES, Assessment, Difference, compare, left_out
 from .bootstrap import BLOCK, LEVEL, MIN_BLOCKS
 from .call_report import CallReport
+from .evaluation_folder import CURVES, SCORES, SUMMARY, Curves
+from .evaluation_page import write_page
 from .floors import Floors
 
 NAMES = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}  # as a table spells them; others as they are
@@ -210,14 +211,14 @@ class Evaluation:
         return lines
 
     def write(self, folder: Path) -> None:
-        """Write scores.tsv, summary.json and the plots into ``folder``."""
-        from . import plots
-
-        (folder / "scores.tsv").write_text(self.table())
+        """Write scores.tsv, summary.json, curves.npz, the plots and the page into ``folder``."""
+        a = self.assessment
+        (folder / SCORES).write_text(self.table())
         text = json.dumps(self.summary(), indent=2, allow_nan=False) + "\n"
-        (folder / "summary.json").write_text(text)
-        if figure.can_draw():
-            plots.write_plots(self, folder)
+        (folder / SUMMARY).write_text(text)
+        curves = Curves(a.labels, a.counted, RECALLS, a.precisions, EDGES, a.reliability)
+        curves.write(folder / CURVES)
+        write_page(folder, self.words())
 
 
 def _cells(values: np.ndarray, digits: int = 4) -> list[str]:

@@ -1,126 +1,160 @@
-"""Plots of an evaluation. Needs matplotlib, which nothing else here does: the extra ``plots``."""
+"""Plots of an evaluation as SVG: precision and recall, reliability, AP of every label."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
-from ..base.figure import bare, new_figure
-from .assessment import EDGES, RECALLS, Assessment
+from ..base.chart import TICK, Axis, Line, draw_chart, svg, text_at, text_width
+from .evaluation_folder import EvaluationTables
 
-MODEL, OTHER, FLOOR, GREY = "#1f5fa8", "#d9601e", "#3f7a1e", "#9a9a9a"
-ROWS = 60  # labels in one column of bars
+ROWS = 40  # labels in one plot of bars
+ROW = 17  # its height
 MIN_WINDOWS = 50  # of one bin of one label, to be drawn
+RIVALS = {  # columns of the scores: what they are, and how they are drawn
+    "best_motif_AP": ("best motif", "s1"),
+    "CpG_AP": ("CpG content", "s2"),
+    "against_AP": ("the other model", "s3"),
+}
 
 
-def write_plots(evaluation, folder: Path) -> None:
-    """precision_recall.png, reliability.png and labels.png of an Evaluation."""
-    for name, draw in (
-        ("precision_recall", draw_precision_recall),
-        ("reliability", draw_reliability),
-        ("labels", draw_labels),
-    ):
-        draw(evaluation).savefig(folder / f"{name}.png", dpi=150)
-
-
-def draw_precision_recall(evaluation):
+def draw_precision_recall(tables: EvaluationTables) -> Markup:
     """Every counted label, the best, middle and worst by name, and the mean over labels."""
-    a = evaluation.assessment
-    figure = new_figure(5.6, 5.2)
-    axes = figure.add_subplot()
-    rows = np.flatnonzero(a.counted)
-    for row in rows:
-        axes.plot(RECALLS, a.precisions[row], color=GREY, lw=0.5, alpha=0.5)
-    ranked = rows[np.argsort(-a.values["ap"][rows], kind="stable")]
-    marked = dict.fromkeys(ranked[[0, len(ranked) // 2, -1]].tolist()) if len(ranked) else ()
-    for row, style in zip(marked, ("-", "--", ":"), strict=False):
-        label = f"{a.labels[row]} (AP {a.values['ap'][row]:.3f})"
-        axes.plot(RECALLS, a.precisions[row], color=OTHER, lw=1.3, ls=style, label=label)
+    curves, ap = tables.curves, tables.scores["AP"].to_numpy(float)
+    rows = np.flatnonzero(curves.counted)
+    lines = [Line(curves.recall, curves.precision[row], "faint") for row in rows]
+    ranked = rows[np.argsort(-ap[rows], kind="stable")]
+    marked = dict.fromkeys(ranked[[0, len(ranked) // 2, -1]].tolist()) if len(rows) else ()
+    for row, style in zip(marked, ("s1", "s1 dashed", "s1 dotted"), strict=False):
+        name = f"{curves.labels[row]} (AP {ap[row]:.3f})"
+        lines.append(Line(curves.recall, curves.precision[row], style, name))
     if len(rows):
-        mean = a.precisions[rows].mean(0)
-        label = f"mean of {len(rows)} labels (macro-AP {a.macro('ap'):.3f})"
-        axes.plot(RECALLS, mean, color=MODEL, lw=2.2, label=label)
-        axes.legend(frameon=False, fontsize=8, loc="upper right")
-    axes.set_xlabel("recall (share of bound windows called)")
-    axes.set_ylabel("precision (share of called windows bound)")
-    axes.set(xlim=(0, 1), ylim=(0, 1.01), title=f"{evaluation.model}, {evaluation.part}")
-    bare(axes)
-    return figure
+        name = f"mean of {len(rows)} labels (macro-AP {np.nanmean(ap[rows]):.3f})"
+        lines.append(Line(curves.recall, curves.precision[rows].mean(0), "s0 heavy", name))
+    axes = Axis("recall (share of bound windows called)", 0, 1), Axis("precision", 0, 1)
+    return draw_chart(*axes, lines, "Precision against recall of every label")
 
 
-def draw_reliability(evaluation):
-    """Bound share against predicted probability, each label and all together, and how many windows
-    there are of each."""
-    a = evaluation.assessment
-    figure = new_figure(5.6, 6.4)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
-    least = EDGES[1] / 3
-    upper.plot([least, 1], [least, 1], color="black", lw=0.8, ls=":", label="perfect")
-    for row in np.flatnonzero(a.counted):
-        x, y, _ = _curve(a.reliability[row])
-        upper.plot(x, y, color=GREY, lw=0.5, alpha=0.5)
-    pooled = a.reliability[a.counted].sum(0)
-    x, y, _ = _curve(pooled)
-    label = f"all labels together (mean ECE {a.macro('ece'):.5f})"
-    upper.plot(x, y, color=MODEL, lw=2, marker="o", ms=4, label=label)
-    upper.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1.05))
-    upper.set(ylabel="share of windows that are bound")
-    upper.set_title(f"{evaluation.model}, {evaluation.part}")
-    upper.legend(frameon=False, fontsize=8, loc="upper left")
-    edges = np.maximum(EDGES, least)
-    lower.bar(edges[:-1], pooled[:, 0], np.diff(edges), align="edge", color=MODEL, ec="white")
-    lower.set(yscale="log", xlabel="predicted probability", ylabel="windows x labels")
-    for axes in (upper, lower):
-        bare(axes)
-    return figure
+def draw_reliability(tables: EvaluationTables) -> Markup:
+    """Bound share against predicted probability, each label and all together."""
+    curves = tables.curves
+    least = curves.edges[1] / 3
+    lines = [Line([least, 1], [least, 1], "ink dotted", "perfect")]
+    lines += [
+        Line(*_bound_share(curves.reliability[row]), "faint")
+        for row in np.flatnonzero(curves.counted)
+    ]
+    pooled = _bound_share(curves.reliability[curves.counted].sum(0))
+    ece = tables.summary["macro"]["ece"]["value"]
+    error = "" if ece is None else f" (mean ECE {ece:.5f})"
+    lines.append(Line(*pooled, "s0 heavy", f"all labels together{error}", dots=True))
+    axes = (
+        Axis("predicted probability", least, 1, log=True),
+        Axis("share of windows that are bound", least, 1, log=True),
+    )
+    return draw_chart(*axes, lines, "Share of bound windows against predicted probability")
 
 
-def _curve(reliability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean probability, bound share and count of the bins (bins, 3) that hold enough and, as the
-    axes are logarithmic, at least one bound window."""
+def _bound_share(reliability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean probability and bound share of the bins (bins, 3) that hold enough and, as the axes are
+    logarithmic, at least one bound window."""
     windows, probability, bound = reliability.T
     kept = (windows >= MIN_WINDOWS) & (bound > 0)
-    return probability[kept] / windows[kept], bound[kept] / windows[kept], windows[kept]
+    return probability[kept] / windows[kept], bound[kept] / windows[kept]
 
 
-def draw_labels(evaluation):
-    """AP of every label with its interval, best first, beside the floors and the other model."""
-    a = evaluation.assessment
-    ranked = np.argsort(-np.where(a.counted, a.values["ap"], -1), kind="stable")[: a.counted.sum()]
-    columns = max(1, -(-len(ranked) // ROWS))
-    rows = max(1, -(-len(ranked) // columns))
-    figure = new_figure(4.4 * columns, 1.5 + 0.15 * rows)
-    right = _right_end(a)
-    for index, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
-        _draw_bars(axes, evaluation, ranked[index * rows : (index + 1) * rows])
-        axes.set(xlim=(0, right), xlabel=f"AP, part {evaluation.part}", ylim=(rows - 0.4, -0.6))
-        bare(axes)
-    first = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*first, loc="outside upper left", ncols=2 * columns, frameon=False, fontsize=8)
-    return figure
+@dataclass(frozen=True)
+class LabelBars:
+    """AP of labels, best first: ``low`` and ``high`` end its interval, NaN where it has none.
+    ``rivals``: what each is, its kind of chart.css, and its AP. Arrays are (labels,)."""
+
+    names: list[str]
+    ap: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    rivals: list[tuple[str, str, np.ndarray]]
+
+    @classmethod
+    def of(cls, tables: EvaluationTables) -> LabelBars:
+        """Of all labels that have an AP."""
+        table = tables.scores[tables.scores["AP"].notna()]
+        table = table.sort_values("AP", ascending=False, kind="stable")
+        other = tables.summary.get("against", {}).get("model")
+        rivals = [
+            (other if column == "against_AP" else name, kind, table[column].to_numpy(float))
+            for column, (name, kind) in RIVALS.items()
+            if column in table
+        ]
+        columns = ("AP", "AP_low", "AP_high")
+        nothing = np.full(len(table), np.nan)
+        values = [table[x].to_numpy(float) if x in table else nothing for x in columns]
+        return cls(table["label"].tolist(), *values, rivals)
+
+    @property
+    def right(self) -> float:
+        """Right end of the axes: no bar, interval or rival lies beyond it."""
+        values = [self.ap, self.high, *(values for _, _, values in self.rivals)]
+        return min(1.0, 1.05 * float(np.nanmax(np.concatenate(values), initial=0.1)))
 
 
-def _right_end(a: Assessment) -> float:
-    ends = np.concatenate([a.values["ap"], a.interval("ap")[1]])
-    return min(1.0, 1.05 * float(np.nanmax(ends, initial=0.1)))
+def draw_labels(tables: EvaluationTables) -> list[Markup]:
+    """AP of every label with its interval, beside the floors and the other model: plots of at most
+    ROWS labels, all with the same axis."""
+    bars = LabelBars.of(tables)
+    axis = Axis("AP", 0, bars.right)
+    parts = [range(at, min(at + ROWS, len(bars.names))) for at in range(0, len(bars.names), ROWS)]
+    return [_bars(bars, rows, axis) for rows in parts]
 
 
-def _draw_bars(axes, evaluation, rows: np.ndarray) -> None:
-    a = evaluation.assessment
-    y = np.arange(len(rows))
-    axes.barh(y, a.values["ap"][rows], color=MODEL, alpha=0.4, height=0.75, label=evaluation.model)
-    low, high = (end[rows] for end in a.interval("ap"))
-    axes.hlines(y, low, high, color="black", lw=0.9, label="95 % interval, 1-Mb blocks")
-    marks = {}
-    if evaluation.floors:
-        marks["best motif"] = evaluation.floors.best_ap, dict(marker="|", color=OTHER, lw=1.8)
-        marks["CpG content"] = evaluation.floors.cpg_ap, dict(marker=".", color=FLOOR, s=34)
-    if evaluation.other:
-        known = dict(zip(evaluation.other.labels, evaluation.other.values["ap"], strict=True))
-        aps = np.array([known.get(label, np.nan) for label in a.labels])
-        marks[evaluation.against] = aps, dict(marker="D", color="black", s=8, facecolor="none")
-    for name, (aps, style) in marks.items():
-        axes.scatter(aps[rows], y, zorder=3, label=name, **({"s": 26} | style))
-    axes.set_yticks(y, [a.labels[row] for row in rows], fontsize=6)
-    axes.tick_params(axis="y", length=0)
+def _bars(bars: LabelBars, rows: Sequence[int], axis: Axis) -> Markup:
+    left = 10 + max(text_width(name, TICK) for name in bars.names)
+    named = [("AP", "s0"), *((name, kind) for name, kind, _ in bars.rivals)]
+    legend = [20 + text_width(name) + 16 for name, _ in named]
+    width = max(440.0, left + 200, sum(legend) + 10)
+    inner, bottom = width - left - 14, 26 + ROW * len(rows)
+    parts = []
+    for value, text in axis.ticks():
+        at = left + inner * float(axis.share(value))
+        parts.append(f'<path class="grid" d="M{at:.1f} 24V{bottom}"/>')
+        parts.append(text_at(at, bottom + 15, text, "tick", "middle"))
+    for place, row in enumerate(rows):
+        parts.append(_bar(bars, row, axis, left, inner, 26 + ROW * place))
+    at = 6.0
+    for (name, kind), wide in zip(named, legend, strict=True):
+        bar = f'<path class="area s0" d="M{at:.0f} 4h12v10h-12z"/>'
+        drawn = bar if kind == "s0" else _mark(kind, at + 6, 9)
+        parts += [drawn, text_at(at + 18, 13, name)]
+        at += wide
+    parts.append(text_at(left + inner / 2, bottom + 31, axis.title, "", "middle"))
+    first, last = bars.names[rows[0]], bars.names[rows[-1]]
+    return svg("chart", width, bottom + 38, f"AP of labels from {first} to {last}", "".join(parts))
+
+
+def _bar(bars: LabelBars, row: int, axis: Axis, left: float, inner: float, top: float) -> str:
+    def across(value: float) -> float:
+        return left + inner * float(axis.share(value))
+
+    middle = top + ROW / 2
+    parts = [text_at(left - 5, middle + 4, bars.names[row], "tick", "end")]
+    width = across(bars.ap[row]) - left
+    shape = f"M{left:.1f} {top + 2}h{width:.1f}v{ROW - 4}H{left:.1f}z"
+    parts.append(f'<path class="area s0" d="{shape}"/>')
+    if not np.isnan(bars.low[row] + bars.high[row]):
+        ends = across(bars.low[row]), across(bars.high[row])
+        parts.append(f'<path class="edge" d="M{ends[0]:.1f} {middle}H{ends[1]:.1f}"/>')
+    for _, kind, values in bars.rivals:
+        if not np.isnan(values[row]):
+            parts.append(_mark(kind, across(values[row]), middle))
+    return "".join(parts)
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    """A rival: a line across the bar, a dot, or a diamond."""
+    if kind == "s1":
+        return f'<path class="line heavy s1" d="M{x:.1f} {y - 6:.1f}v12"/>'
+    if kind == "s2":
+        return f'<circle class="s2" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+    return f'<path class="hollow s3" d="M{x - 4:.1f} {y:.1f}l4 -4l4 4l-4 4z"/>'

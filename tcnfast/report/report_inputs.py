@@ -9,19 +9,11 @@ from pathlib import Path
 from ..attribute.attribution_folder import COMMANDS, AttributionFolder
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from ..base.run_folder import RECORD, read_json, read_record
+from ..base.run_folder import RECORD, read_json
+from ..evaluate.evaluation_folder import EvaluationFolder
 from ..model.model_folder import ModelFolder
 from ..motifs.motif_folder import MotifFolder
 from ..scan.scan_folder import ScanFolder
-
-
-class EvaluationFolder:
-    """What ``tcnfast evaluate`` wrote to ``path``; ``record`` is run.json."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.record = read_record(self.path, "evaluate")
-
 
 KINDS = {
     "motifs": ("motifs", MotifFolder),

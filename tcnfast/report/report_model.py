@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.tables import read_object, read_table
+from ..evaluate.evaluation_folder import EvaluationFolder
 from ..model.model_folder import CARD, ModelFolder, scores_file
-from .report_inputs import EvaluationFolder
 
 COLUMNS = ("label", "AP", "AUROC", "chance")
 

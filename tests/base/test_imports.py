@@ -29,7 +29,7 @@ ROOMS = {
     "train": FLOOR | {"scan", "evaluate"},
     "attribute": FLOOR | {"scan"},
     "motifs": FLOOR | {"scan", "attribute"},
-    "report": FLOOR | {"scan", "attribute", "motifs"},
+    "report": FLOOR | {"scan", "attribute", "motifs", "evaluate"},
     "variants": FLOOR | {"scan", "attribute"},
     "cobind": FLOOR | {"scan", "attribute", "motifs"},
     "bench": FLOOR,

@@ -1,8 +1,11 @@
 """``tcnfast evaluate`` from files to its table and its folder."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,11 +13,12 @@ from sklearn.metrics import average_precision_score
 from support.cli import SITE, assert_nothing_written, data_words, fails, refused
 from support.scan import calling_model, files_in, read_rows, run_record_of
 
-from tcnfast.base import figure
+from tcnfast.base.errors import TcnfastError
 from tcnfast.data.dataset import open_dataset
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate import bootstrap, plots
 from tcnfast.evaluate.assessment import Windows, assess
+from tcnfast.evaluate.evaluation_folder import Curves, EvaluationFolder, EvaluationTables
 from tcnfast.evaluate.evaluation_report import Evaluation
 from tcnfast.evaluate.floors import Floors
 from tcnfast.evaluate.predict import predict
@@ -24,7 +28,7 @@ from tcnfast.model.load_model import load_model
 from tcnfast.model.thresholds import Threshold
 
 LABELS = ["CTCF@here", "MAX@here", "other"]
-PNGS = ["labels.png", "precision_recall.png", "reliability.png"]
+PAGE = ["index.html", "labels.svg", "precision_recall.svg", "reliability.svg"]
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 EXACT = ["--device", "cpu", "--precision", "fp32"]
 
@@ -44,12 +48,6 @@ def models(tmp_path_factory):
             model.thresholds = {x: Threshold(x, 0.5, 0.25, 0.125, 9) for x in model.labels}
         model.save(folder / name)
     return folder
-
-
-@pytest.fixture
-def no_plots(monkeypatch):
-    """They take seconds."""
-    monkeypatch.setattr(figure, "why_not", lambda: "not wanted")
 
 
 @pytest.fixture
@@ -105,10 +103,11 @@ def test_the_folder(run, lesson, models, small_blocks, tmp_path):
     made = tmp_path / "made"
     assert code == 0 and [path.name for path in tmp_path.iterdir()] == ["made"]
     assert sorted(files_in(made, but=())) == sorted(
-        [*PNGS, "run.json", "scores.tsv", "summary.json"]
+        [*PAGE, "curves.npz", "run.json", "scores.tsv", "summary.json"]
     )
     assert (made / "scores.tsv").read_text() == out
-    assert all((made / name).read_bytes()[:4] == b"\x89PNG" for name in PNGS)
+    for name in PAGE[1:]:
+        assert ElementTree.parse(made / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
     summary = json.loads((made / "summary.json").read_text())
     aps = [float(row["AP"]) for row in table_of(out).values()]
     assert summary["macro"]["ap"]["value"] == pytest.approx(np.mean(aps), abs=1e-4)
@@ -123,12 +122,11 @@ def test_the_folder(run, lesson, models, small_blocks, tmp_path):
     assert files_in(made) == before
     code, again, _ = run(*words, "--force", "-q")
     assert code == 0 and again == out
-    text = {name: data for name, data in before.items() if not name.endswith(".png")}
-    assert {name: data for name, data in files_in(made).items() if name in text} == text
+    assert files_in(made) == before
 
 
 def test_against_another_model_on_the_same_windows(
-    run, lesson, models, small_blocks, no_plots, expected, tmp_path
+    run, lesson, models, small_blocks, expected, tmp_path
 ):
     more = ("--against", models / "wide", "--resamples", 30, "-o", "made")
     code, out, err = run(*words_for(lesson, models, *more))
@@ -171,7 +169,7 @@ letter-probability matrix: alength= 4 w= 4 nsites= 20 E= 0
 """
 
 
-def test_motifs_beside_each_label(run, lesson, models, small_blocks, no_plots, tmp_path):
+def test_motifs_beside_each_label(run, lesson, models, small_blocks, tmp_path):
     rows = {x: " ".join("0.97" if y == x else "0.01" for y in "ACGT") for x in "ACGT"}
     text = MEME.format(width=len(SITE), rows="\n".join(rows[x] for x in SITE.decode()))
     (tmp_path / "m.meme").write_text(text)
@@ -188,17 +186,39 @@ def test_motifs_beside_each_label(run, lesson, models, small_blocks, no_plots, t
     assert "best motif of all: macro-AP" in err
 
 
-def test_without_matplotlib_all_but_the_plots_is_there(run, lesson, models, monkeypatch, tmp_path):
-    monkeypatch.setattr(figure, "find_spec", lambda name: None)
-    code, out, err = run(*words_for(lesson, models, "-o", "made", "-q"))
-    assert code == 0 and out
-    assert "no plots: matplotlib is not installed (pip install 'tcnfast[plots]')" in err
-    assert sorted(files_in(tmp_path / "made")) == ["scores.tsv", "summary.json"]
+def test_the_page_and_its_curves(run, lesson, models, expected, tmp_path):
+    assert run(*words_for(lesson, models, "-o", "made", "-q"))[0] == 0
+    folder = EvaluationFolder(tmp_path / "made")
+    logits, targets = expected(models / "small")
+    curves = folder.curves
+    assert curves.labels == LABELS and curves.precision.shape == (3, 101)
+    for index in range(3):
+        known = targets[:, index] < 2
+        windows, _, bound = curves.reliability[index].sum(0)
+        assert (windows, bound) == (known.sum(), (targets[:, index] == 1).sum())
+        # precision at a recall of 1 is that of calling all down to the last bound window
+        truth, score = targets[known, index] == 1, logits[known, index]
+        called = score >= score[truth].min()
+        assert curves.precision[index, -1] == pytest.approx(truth[called].mean())
+    page = (tmp_path / "made" / "index.html").read_text()
+    shown = re.findall(r'<th scope="row"[^>]*data-value="([^"]+)"', page)
+    best = folder.scores.sort_values("AP", ascending=False)["label"].tolist()
+    assert shown == best and page.count('class="chart"') == 3
+    assert not re.search(r"""(src|href)=["']?(https?:|//)""", page)
 
 
-def test_labels_without_positives_are_nan_named_and_left_out(
-    run, lesson, models, no_plots, tmp_path
-):
+def test_curves_that_do_not_fit_are_told(tmp_path):
+    good = Curves(["a"], np.ones(1, bool), np.arange(3.0), np.ones((1, 3)), np.arange(4.0),
+                  np.ones((1, 3, 3)))  # fmt: skip
+    good.write(tmp_path / "curves.npz")
+    assert Curves.read(tmp_path / "curves.npz").labels == ["a"]
+    for name, wrong in {"recall": np.arange(4.0), "labels": ["a", "b"], "edges": 1.0}.items():
+        replace(good, **{name: wrong}).write(tmp_path / "curves.npz")
+        with pytest.raises(TcnfastError, match="curves.npz: no curves of tcnfast"):
+            Curves.read(tmp_path / "curves.npz")
+
+
+def test_labels_without_positives_are_nan_named_and_left_out(run, lesson, models, tmp_path):
     rows = [row for row in read_rows(lesson / "peaks.bed")
             if row[-1] != "other" or row[1] < "60000" and len(row[1]) < 6]  # fmt: skip
     (tmp_path / "p.bed").write_text("\n".join("\t".join(row) for row in rows) + "\n")
@@ -228,29 +248,39 @@ def test_a_cutoff_as_of_a_scan(run, lesson, models, expected):
     assert "holds only f1" in complaint
 
 
-def test_bars_show_floors_and_the_other_model():
+def test_bars_show_floors_and_the_other_model_inside_the_axes(tmp_path):
     rng = np.random.default_rng(0)
     labels = [f"l{i}" for i in range(70)]
     targets = (rng.random((2_000, 70)) < 0.05).astype(np.uint8)
     targets[:, 3] = 0
     blocks = np.arange(2_000, dtype=np.int32) // 250
     windows = Windows(labels, targets, blocks, np.zeros(2_000, bool))
-    logits = rng.normal(size=targets.shape).astype(np.float32) + 2 * targets
+    logits = rng.normal(size=targets.shape).astype(np.float32) + 0.5 * targets
     ours = assess(windows, logits, np.zeros(70), resamples=20)
-    half = np.full(70, 0.5)
-    floors = Floors(["m"] * 70, half, ["m"] * 70, half, half / 2)
-    figure = plots.draw_labels(
-        Evaluation("ours", "valid", "f1", ours, "theirs", ours.take(list(range(9))), floors)
-    )
-    bars = [axes for axes in figure.axes if axes.containers]
-    shown = [text.get_text() for axes in bars for text in axes.get_yticklabels()]
-    assert len(bars) == 2 and sorted(shown) == sorted(x for x in labels if x != "l3")
-    widths = [bar.get_width() for axes in bars for bar in axes.containers[0]]
-    assert widths == sorted(widths, reverse=True) and widths[0] == np.nanmax(ours.values["ap"])
-    (legend,) = figure.legends
-    assert {text.get_text() for text in legend.get_texts()} == {
-        "ours", "95 % interval, 1-Mb blocks", "best motif", "CpG content", "theirs",
-    }  # fmt: skip
+    motif = np.full(70, 0.9)  # above all that the model reaches
+    floors = Floors(["m"] * 70, motif, ["m"] * 70, motif, motif / 2)
+    about = "ours", "valid", "f1", ours, "theirs", ours.take(list(range(9))), floors
+    Evaluation(*about).write(tmp_path)
+    tables = EvaluationTables(tmp_path)
+    bars = plots.LabelBars.of(tables)
+    assert sorted(bars.names) == sorted(x for x in labels if x != "l3")
+    assert bars.ap.tolist() == sorted(bars.ap, reverse=True)
+    assert [name for name, _, _ in bars.rivals] == ["best motif", "CpG content", "theirs"]
+    assert bars.ap.max() < 0.9 < bars.right
+    drawn = plots.draw_labels(tables)
+    assert len(drawn) == 2
+    shown = []
+    for drawing in drawn:
+        root = ElementTree.fromstring(drawing)
+        texts = [element.text for element in root.iter("text")]
+        assert {"AP", "best motif", "CpG content", "theirs"} <= set(texts)
+        shown += [text for text in texts if text in labels]
+        width = float(root.get("viewBox").split()[2])
+        marks = [
+            float(x.get("d")[1:].split()[0]) for x in root.iter("path") if "s1" in x.get("class")
+        ]
+        assert len(marks) > 20 and max(marks) < width - 10
+    assert shown == bars.names
 
 
 @pytest.mark.parametrize(
