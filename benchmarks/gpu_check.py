@@ -60,8 +60,12 @@ TESTS = [
 ]
 NEEDS = {"tests/scan/test_motif_scan.py": "pyfaidx"}  # a package to import the file
 FIRST_CALL = "tests/engines/test_triton_first_call.py"
-SMALL = "tests/engines/test_triton_stack.py"
-REHEARSED = "rows_are_long or which_blocks or (scores_are and 16-3-3-3-1)"
+SMALL = {  # files, and of each the least case in which all occurs
+    "tests/engines/test_triton_stack.py": "scores_are and 16-3-3-3-1",
+    "tests/engines/test_triton_hits.py": "hits_are and 3-+-False-63",
+}
+LEAST = " or ".join(f"({case})" for case in SMALL.values())
+REHEARSED = f"rows_are_long or which_blocks or {LEAST}"
 SLOWER = 4  # times, that stages may take on a processor
 WORKERS = 14  # of the tests: most of their time goes into compiling kernels
 LIMITS = {"bf16": 90, "fp16": 60, "fp32": 80, "tf32": 60, "": 60}  # seconds of tests
@@ -191,7 +195,7 @@ def first_call(args, out: Path) -> Stage:
 
 def sanitizers() -> list[Stage]:
     tool = shutil.which("compute-sanitizer")
-    small = pytest([SMALL], "scores_are and 16-3-3-3-1 and bf16", parallel=False)
+    small = pytest(list(SMALL), f"bf16 and ({LEAST})", parallel=False)
     judge = gpu_stages.judge_sanitizer
     return [
         Stage(kind, [tool or "", "--tool", kind, *small], 40, 20, None, True, judge)

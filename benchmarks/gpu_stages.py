@@ -153,8 +153,8 @@ def judge_sanitizer(ran: Run) -> Result:
 
 
 def judge_code(ran: Run) -> Result:
-    """By the exit code, with the lines that say what was left out or failed."""
-    wanted = re.compile("left out|failed:|not run")
+    """By the exit code, with the lines that say what was left out, failed or was chosen."""
+    wanted = re.compile("left out|failed:|not run|chosen:")
     notes = [line for line in ran.lines if wanted.match(line)]
     if ran.code is None:
         return Result("", CUT, "cut at its limit; what it had measured is kept", notes=notes)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.harness import Work
 from benchmarks.kernels import torch_stacks
+from benchmarks.kernels.torch_stacks import EAGER, OURS
 from tcnfast.engines import reference, triton_engine, triton_layout
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid
@@ -85,6 +86,11 @@ class Case:
         return self.config.grid(self.stride).blocks[self.setting.index]
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """What is compared, compiled PyTorch apart."""
+        return OURS, *EAGER
+
+    @property
     def why_not(self) -> str | None:
         """Why our side cannot run here; None if it can."""
         return None
@@ -132,8 +138,11 @@ class Stack(Case):
     def prepare(self, side: str) -> Callable[[], object]:
         setting = self.setting
         run = torch_stacks.stack(side, self.model, self.stride, setting.precision, setting.device)
-        logits = run(self.on_device)[0]
-        scores = self.length // self.stride
+        self.check(run(self.on_device)[0])
+        return lambda: run(self.on_device)
+
+    def check(self, logits: Tensor) -> None:
+        setting, scores = self.setting, self.length // self.stride
         assert len(logits) == scores, f"{len(logits)} scores, not {scores}"
         count = min(setting.checked, scores)
         for start in places(scores, count):
@@ -142,11 +151,13 @@ class Stack(Case):
             codes = self.codes[:, first:last]
             with matrix_units(setting):
                 ref, pt = (
-                    reference.stack(codes, self.model.folded().to("cpu", dtype), self.grid)[0]
+                    self.expected(codes, dtype)
                     for dtype in (torch.float64, DTYPES[setting.precision])
                 )
             compare(logits[start : start + count], ref, pt, setting.precision)
-        return lambda: run(self.on_device)
+
+    def expected(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        return reference.stack(codes, self.model.folded().to("cpu", dtype), self.grid)[0]
 
 
 class BlockForward(Case):
@@ -181,13 +192,18 @@ class BlockForward(Case):
         operations = 2 * k * c * c * (middle + self.outputs())
         return Work(operations, (self.length + self.outputs()) * c * self.dtype.itemsize)
 
-    def prepare(self, side: str) -> Callable[[], object]:
-        setting, geometry = self.setting, self.geometry
+    def call(self, side: str) -> Callable[[], Tensor]:
+        setting = self.setting
         run = torch_stacks.block(
             side, self.model, setting.index, self.stride, setting.precision, setting.device
         )
         x = torch_stacks.rows_for(side, self.rows)
-        y = torch_stacks.rows_of(side, run(x))[0]
+        return lambda: run(x)
+
+    def prepare(self, side: str) -> Callable[[], object]:
+        setting, geometry = self.setting, self.geometry
+        run = self.call(side)
+        y = torch_stacks.rows_of(side, run())[0]
         assert len(y) == self.outputs(), f"{len(y)} outputs, not {self.outputs()}"
         count = min(setting.checked, len(y))
         for start in places(len(y), count):
@@ -196,7 +212,7 @@ class BlockForward(Case):
             with matrix_units(setting):
                 ref, pt = (self.expected(first, last, t) for t in (torch.float64, self.dtype))
             compare(y[start : start + count], ref, pt, setting.precision)
-        return lambda: run(x)
+        return run
 
     def expected(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
         weights = self.model.folded().to("cpu", dtype).blocks[self.setting.index]

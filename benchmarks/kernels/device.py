@@ -1,9 +1,11 @@
 """Our kernels against PyTorch on the device that is here: `python -m benchmarks.kernels.device`.
 
-Cases: the whole stack, from codes to logits; one block, forward; one block in training, forward and
-backward; a training step of tiles. "dense" evaluates every base, "pruned" the grids that a score
-every 32 bases needs; sides are compared within a form, and what pruning gains has its own column.
-Networks have 8 blocks, a first kernel of 15 and 8 labels; blocks are the fourth of such a network.
+Cases: the whole stack, from codes to logits; hits, as a scan of both strands finds them, and as
+PyTorch does in stored logits; the first block and one above it, forward; one block in training,
+forward and backward; a training step of tiles. "dense" evaluates every base, "pruned" the grids
+that a score every 32 bases needs; sides are compared within a form, and what pruning gains has its
+own column. Networks have 8 blocks, a first kernel of 15 and 8 labels, of hits 119; blocks above the
+first are the fourth of such a network.
 
 Sides: tcnfast; eager PyTorch as Conv1d and as channels-last Conv2d on cuDNN with its search on; and
 torch.compile of the faster of the two (the second pass, as compiling takes long). max-autotune is
@@ -41,6 +43,7 @@ import torch._dynamo
 
 from benchmarks.harness import RESULTS, Roofline, append, peak_memory
 from benchmarks.kernels.cases import FORMS, BlockForward, Case, Setting, Stack
+from benchmarks.kernels.scan_cases import FirstBlockForward, Hits
 from benchmarks.kernels.torch_stacks import EAGER, OURS
 from benchmarks.kernels.training_cases import BlockStep, TrainingStep
 from tcnfast.base.run_record import device_words
@@ -76,7 +79,7 @@ class Bench:
 
     def sides(self, case: Case, mode: str) -> tuple[str, ...]:
         if mode == "eager":
-            return OURS, *EAGER
+            return case.sides
         better = min(
             EAGER, key=lambda side: self.medians.get((case.words, case.form, side), float("inf"))
         )
@@ -147,6 +150,8 @@ def entries(setting: Setting, rehearse: bool, compiling: bool) -> Iterator[Entry
         shape = dict(channels=16)
         yield Entry(Stack, "pruned", 128, shape=shape)
         yield Entry(BlockForward, "pruned", 150, shape=shape)
+        yield Entry(FirstBlockForward, "pruned", 150, shape=shape)
+        yield Entry(Hits, "pruned", 128, shape=shape)
         yield Entry(TrainingStep, "pruned", 16, shape=shape)
         return
     gpu = setting.device.type == "cuda"
@@ -156,7 +161,11 @@ def entries(setting: Setting, rehearse: bool, compiling: bool) -> Iterator[Entry
         yield Entry(Stack, form, middle, cost=6)
     yield Entry(TrainingStep, "pruned", tiles, cost=10)
     for form in FORMS:
+        yield Entry(Hits, form, middle, cost=6)
+    for form in FORMS:
         yield Entry(BlockForward, form, middle)
+    for form in FORMS:
+        yield Entry(FirstBlockForward, form, middle)
     yield Entry(BlockStep, "dense", middle, cost=6)
     if compiling:
         for form in reversed(FORMS):

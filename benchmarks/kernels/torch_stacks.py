@@ -73,14 +73,32 @@ def block(side: str, model: TCN, index: int, stride: int, precision: str, device
     geometry = model.config.grid(stride).blocks[index]
     weights = model.folded().to(device, torch.float32).blocks[index]
     if side != OURS:
-        plain = PlainBlock(weights, geometry, layout_of(side)).to(device, DTYPES[precision])
-        if layout_of(side) == "channels-last":
-            plain = plain.to(memory_format=torch.channels_last)
-        return compiled(plain.eval().requires_grad_(False), side)
+        return compiled(plain_block(side, weights, geometry, precision), side)
     chip = triton_engine.Chip.of(device)
     layout = triton_layout.Layout(model.config.channels)
     kind = triton_engine.kind_of(geometry, layout, precision, chip)
     return kind(weights, geometry, layout, precision, chip)
+
+
+def plain_block(side: str, weights, geometry: BlockGrid, precision: str) -> nn.Module:
+    """A folded block in the layout of a side of PyTorch, where ``weights`` are."""
+    layout, device = layout_of(side), weights.weight1.device
+    plain = PlainBlock(weights, geometry, layout).to(device, DTYPES[precision])
+    if layout == "channels-last":
+        plain = plain.to(memory_format=torch.channels_last)
+    return plain.eval().requires_grad_(False)
+
+
+def of_codes(side: str, weights, geometry: BlockGrid, precision: str) -> Callable:
+    """uint8 codes (N, T) to what the first block, of ``weights``, makes of them."""
+    plain = plain_block(side, weights, geometry, precision)
+    table = torch.eye(5, 4, dtype=DTYPES[precision], device=weights.weight1.device)
+
+    def run(codes: Tensor) -> Tensor:
+        x = table[codes.int()].transpose(1, 2)
+        return plain(x.unsqueeze(2) if layout_of(side) == "channels-last" else x)
+
+    return compiled(run, side)
 
 
 def rows_for(side: str, rows: Tensor) -> Tensor:
@@ -94,7 +112,7 @@ def rows_for(side: str, rows: Tensor) -> Tensor:
 
 def rows_of(side: str, y: Tensor) -> Tensor:
     """What a block's side gave, as (N, L, C)."""
-    if side == OURS:
+    if side.startswith(OURS):
         return y
     return (y.squeeze(2) if y.ndim == 4 else y).transpose(1, 2)
 

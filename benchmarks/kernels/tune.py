@@ -1,13 +1,15 @@
 """What the engines' cuts were tuned on: `python -m benchmarks.kernels.tune`.
 
-On a GPU, tiles of the inference kernels. For the first block and blocks above it of the default
-model, dense and pruned, every tile height, number of warps and of pipeline stages, and taps loaded
-again or kept, is run; what gives other numbers than the tiling that is in use is wrong, what does
-not fit is said so. Of the three fastest of each kernel the number of tiles a multiprocessor gets is
-tried as well. Times are the device's own, medians, the L2 cache flushed before each call.
-``Tiling.of`` in tcnfast/engines/triton_engine.py is what to set by it. Kernels are compiled by
-several processes first, into Triton's cache. `--out FILE` keeps all rows. With TRITON_INTERPRET=1
-it goes the way with toys.
+On a GPU, tiles of the inference kernels. For the first block and blocks above it, plain and
+symmetric, dense and pruned, every tile height, number of warps and of pipeline stages, and taps
+loaded again or kept, is run; what gives other numbers than the tiling that is in use is wrong, what
+does not fit is said so. Of the three fastest of each kernel the number of tiles a multiprocessor
+gets is tried as well. A block whose tiles are in registers has one height; of it that number alone
+is tried. Times are the device's own, medians, the L2 cache flushed before each call. What was
+chosen is printed, of each block and of all together: ``Tiling.of`` and ``IN_REGISTERS`` of
+tcnfast/engines/triton_engine.py are what to set by it. Kernels are compiled by several processes
+first, into Triton's cache. `--out FILE` keeps all rows. With TRITON_INTERPRET=1 it goes the way
+with toys.
 
 On a processor, cases by name; rows go to results/chunk.csv, plan.csv and zeros.csv, unless `--dry`:
 
@@ -29,42 +31,41 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import cached_property
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from unittest import mock
 
 import torch
 
 from benchmarks.harness import PROCESSOR, append, compare, report
 from benchmarks.harness import show as show_rows
-from benchmarks.kernels import torch_stacks
-from benchmarks.kernels.cases import random_codes
+from benchmarks.kernels.block_on_device import REGISTERS, SHARED, BlockOnDevice, Shape
 from tcnfast.base.errors import TcnfastError
 from tcnfast.bench.speed import Clock
 from tcnfast.bench.symmetric_twin import random_letters
 from tcnfast.engines import cpu_engine, reference, triton_engine
-from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plan import Plan
 from tcnfast.engines.reference import StackWeights
-from tcnfast.engines.triton_engine import Chip, FirstBlock, FusedBlock, Tiling
-from tcnfast.engines.triton_layout import Layout
+from tcnfast.engines.triton_engine import Tiling
 from tcnfast.model.tcn import TCN, TCNConfig
 
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
 TILES = (1, 2, 4, 8, 16)
 SAMPLES = 11
-# name: stride of the scores, block, positions that it reads
 KERNELS = {
-    "first block, dense": (1, 0, 2**22),
-    "first block, pruned": (32, 0, 2**22),
-    "block, dense, dilation 8": (1, 3, 2**20),
-    "block, dense, dilation 128": (1, 7, 2**20),
-    "block, pruned, stride 2": (32, 3, 2**20),
-    "block, pruned, dilation 2": (32, 6, 2**20),
+    "first block, dense": Shape(1, 0, 2**22),
+    "first block, pruned": Shape(32, 0, 2**22),
+    "first block, pruned, symmetric": Shape(32, 0, 2**22, True),
+    "block, dense, dilation 8": Shape(1, 3, 2**20),
+    "block, dense, dilation 128": Shape(1, 7, 2**20),
+    "block, pruned, stride 2": Shape(32, 3, 2**20),
+    "block, pruned, dilation 2": Shape(32, 6, 2**20),
+    "block, dense, dilation 8, symmetric": Shape(1, 3, 2**20, True),
+    "block, pruned, stride 2, symmetric": Shape(32, 3, 2**20, True),
 }
 # on a processor
 CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
@@ -75,65 +76,57 @@ SHAPES = ((64, 3), (128, 3), (64, 5))
 ISAS = (("avx2", "fp32"), ("avx512", "fp32"), ("avx512_bf16", "bf16"))
 
 
-class Kernel:
-    """One of KERNELS on the device, for any tiling."""
+class Variant(NamedTuple):
+    """A form of a block, and how it cuts its work."""
 
-    def __init__(self, name: str, device: torch.device, precision: str) -> None:
-        stride, index, length = KERNELS[name]
-        toy = triton_engine.interpreted()
-        config = TCNConfig(labels=["a"], channels=16 if toy else 64, first_kernel=15)
-        self.weights = torch_stacks.random_model(config).folded().to(device, torch.float32)
-        self.geometry, self.index = config.grid(stride).blocks[index], index
-        self.block = self.weights.blocks[index]
-        self.precision, self.chip = precision, Chip.of(device)
-        length = self.geometry.span // self.geometry.grid_in + 40 if toy else length
-        self.x = random_codes(1, length).to(device)
-        if index:
-            shape = 1, length, config.channels
-            self.x = torch.randn(shape, device=device).relu_().to(DTYPES[precision])
-        self.layout = Layout(config.channels)
-        self.default = Tiling.of(self.chip, self.geometry, self.layout)
+    form: str
+    tiling: Tiling
 
-    @cached_property
-    def expected(self) -> torch.Tensor:
-        return self.run(self.default)()
+    @property
+    def columns(self) -> dict:
+        return {"form": self.form, **asdict(self.tiling)}
 
-    def run(self, tiling: Tiling) -> Callable[[], torch.Tensor]:
-        kind = FusedBlock if self.index else FirstBlock
-        block = kind(self.block, self.geometry, self.layout, self.precision, self.chip, tiling)
-        return lambda: block(self.x)
+    @property
+    def words(self) -> str:
+        return ", ".join(f"{key}={value}" for key, value in self.columns.items())
 
-    def tilings(self) -> Iterator[Tiling]:
-        """All that are compiled apart."""
-        reload = (False, True) if self.index else (False,)
-        if triton_engine.interpreted():
-            yield from (self.default, replace(self.default, rows=32))
-            return
-        for rows, warps, stages, again in itertools.product(ROWS, WARPS, STAGES, reload):
-            yield replace(self.default, rows=rows, warps=warps, stages=stages, reload=again)
 
-    def measure(self, clock: Clock, tiling: Tiling) -> tuple[float | None, str]:
-        """Median seconds, or None and why there are none."""
-        try:
-            run = self.run(tiling)
-            if not torch.allclose(run(), self.expected, rtol=1e-2, atol=1e-2):
-                return None, "wrong"
-            hold = clock.warm(run)
-            samples = 1 if triton_engine.interpreted() else SAMPLES
-            return median(clock(run, hold) for _ in range(samples)), ""
-        except Exception as error:  # of Triton: no shared memory, no registers, a compiler's bug
-            return None, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+def variants(block: BlockOnDevice) -> Iterator[Variant]:
+    """All that are compiled apart."""
+    default, form = block.tiling, block.forms[0]
+    if REGISTERS in block.forms:
+        yield Variant(REGISTERS, default)
+    if triton_engine.interpreted():
+        yield from (Variant(form, default), Variant(form, replace(default, rows=32)))
+        return
+    kept_or_not = (False, True) if form == SHARED and not block.layout.symmetric else (False,)
+    for rows, warps, stages, again in itertools.product(ROWS, WARPS, STAGES, kept_or_not):
+        cut = replace(default, rows=rows, warps=warps, stages=stages, reload=again)
+        yield Variant(form, cut)
+
+
+def measure(block: BlockOnDevice, clock: Clock, variant: Variant) -> tuple[float | None, str]:
+    """Median seconds, or None and why there are none."""
+    try:
+        run = block.run(*variant)
+        if not block.is_right(run()):
+            return None, "wrong"
+        hold = clock.warm(run)
+        samples = 1 if triton_engine.interpreted() else SAMPLES
+        return median(clock(run, hold) for _ in range(samples)), ""
+    except Exception as error:  # of Triton: no shared memory, no registers, a compiler's bug
+        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def compile_share(share: int, shares: int, device, precision: str) -> None:
     """Compile every ``shares``-th variant."""
     number = itertools.count()
-    for name in KERNELS:
-        kernel = Kernel(name, device, precision)
-        for tiling in kernel.tilings():
+    for shape in KERNELS.values():
+        block = BlockOnDevice(shape, device, precision)
+        for variant in variants(block):
             if next(number) % shares == share:
                 try:
-                    kernel.run(tiling)()
+                    block.run(*variant)()
                 except Exception:  # the process that measures says what
                     continue
 
@@ -149,37 +142,63 @@ def compile_all(processes: int, precision: str) -> float:
     return time.perf_counter() - start
 
 
-def tune(kernel: Kernel, name: str, clock: Clock) -> list[dict]:
-    def measured(tiling: Tiling) -> dict:
-        seconds, why = kernel.measure(clock, tiling)
-        row = {"kernel": name, **asdict(tiling)}
-        return row | {"us": "" if seconds is None else f"{seconds * 1e6:.1f}", "note": why}
-
-    rows = [measured(tiling) for tiling in kernel.tilings()]
-    best = sorted((row for row in rows if row["us"]), key=lambda row: float(row["us"]))[:3]
-    for row in best:
-        tiling = Tiling(*(row[key] for key in ("rows", "warps", "stages", "reload", "tiles")))
-        others = [count for count in TILES if count != tiling.tiles]
-        rows += [measured(replace(tiling, tiles=count)) for count in others]
-    return rows
+def tune(block: BlockOnDevice, clock: Clock) -> dict[Variant, tuple[float | None, str]]:
+    """Seconds of each variant, or why there are none."""
+    found = {variant: measure(block, clock, variant) for variant in variants(block)}
+    counts = TILES[:1] if triton_engine.interpreted() else TILES
+    for form in block.forms:
+        for variant in fastest(found, form)[:3]:
+            for count in counts:
+                other = Variant(form, replace(variant.tiling, tiles=count))
+                if other not in found:
+                    found[other] = measure(block, clock, other)
+    return found
 
 
-def show(name: str, rows: list[dict], default: Tiling) -> None:
-    timed = sorted((row for row in rows if row["us"]), key=lambda row: float(row["us"]))
-    left = len(rows) - len(timed)
-    print(f"\n{name}: {len(timed)} tilings timed, {left} do not run")
-    for row in timed[:6]:
-        print(f"  {row['us']:>9} us  {tiling_words(row)}")
-    used = [row for row in timed if tiling_words(row) == tiling_words(asdict(default))]
-    for row in used:
-        print(f"  {row['us']:>9} us  in use")
-    for why in sorted({row["note"] for row in rows if row["note"]})[:3]:
+def fastest(found: dict, form: str | None = None) -> list[Variant]:
+    """Variants that ran, of a form or of all, the fastest first."""
+    timed = [one for one in found if found[one][0] is not None and form in (None, one.form)]
+    return sorted(timed, key=lambda one: found[one][0])
+
+
+def show(name: str, found: dict, block: BlockOnDevice) -> None:
+    timed = fastest(found)
+    print(f"\n{name}: {len(timed)} variants timed, {len(found) - len(timed)} do not run")
+    for variant in timed[:6]:
+        print(f"  {found[variant][0] * 1e6:9.1f} us  {variant.words}")
+    for variant in timed:
+        if variant.tiling == block.tiling:
+            print(f"  {found[variant][0] * 1e6:9.1f} us  in use: {variant.form}")
+    for why in sorted({why for _, why in found.values() if why})[:3]:
         print(f"  {why}")
-    sys.stdout.flush()
 
 
-def tiling_words(row: dict) -> str:
-    return ", ".join(f"{key}={row[key]}" for key in ("rows", "warps", "stages", "reload", "tiles"))
+def choose(name: str, found: dict, block: BlockOnDevice) -> dict[str, float]:
+    """Say which variant is fastest; gives the best seconds of each form of a block."""
+    best = {form: fastest(found, form)[:1] for form in block.forms}
+    best = {form: one[0] for form, one in best.items() if one}
+    if not best:
+        print(f"failed: {name}: nothing runs")
+        return {}
+    seconds = {form: found[one][0] for form, one in best.items()}
+    form = min(seconds, key=seconds.get)
+    others = "".join(f", {other} {s * 1e6:.1f}" for other, s in seconds.items() if other != form)
+    print(f"chosen: {name}: {seconds[form] * 1e6:.1f} us, {best[form].words}{others}", flush=True)
+    return seconds
+
+
+def choose_form(blocks: list[dict[str, float]]) -> None:
+    """Say by the sum over all blocks that have both forms what IN_REGISTERS should be."""
+    both = [seconds for seconds in blocks if {SHARED, REGISTERS} <= seconds.keys()]
+    if not both:
+        print(f"not run: no block ran both {SHARED} and {REGISTERS}: IN_REGISTERS stays")
+        return
+    shared, registers = (sum(seconds[form] for seconds in both) for form in (SHARED, REGISTERS))
+    faster = sum(seconds[REGISTERS] < seconds[SHARED] for seconds in both)
+    print(
+        f"chosen: IN_REGISTERS = {registers < shared}: {REGISTERS} {registers * 1e6:.1f} us, "
+        f"{SHARED} {shared * 1e6:.1f}; faster {REGISTERS} in {faster} of {len(both)} blocks"
+    )
 
 
 def chunk(args: argparse.Namespace) -> None:
@@ -287,17 +306,21 @@ def main() -> int:
         return 0
     if not toy:
         print(f"compiled in {compile_all(args.processes, args.precision):.0f} s")
-    clock, found = Clock(device), []
-    for name in KERNELS:
-        kernel = Kernel(name, device, args.precision)
-        rows = tune(kernel, name, clock)
-        show(name, rows, kernel.default)
-        found += rows
+    clock, rows, blocks = Clock(device), [], []
+    for name, shape in KERNELS.items():
+        block = BlockOnDevice(shape, device, args.precision)
+        found = tune(block, clock)
+        show(name, found, block)
+        blocks.append(choose(name, found, block))
+        for variant, (seconds, why) in found.items():
+            us = "" if seconds is None else f"{seconds * 1e6:.1f}"
+            rows.append({"kernel": name, **variant.columns, "us": us, "note": why})
         if args.out:
             with open(args.out, "w", newline="") as file:
-                writer = csv.DictWriter(file, found[0], lineterminator="\n")
+                writer = csv.DictWriter(file, rows[0], lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(found)
+                writer.writerows(rows)
+    choose_form(blocks)
     return 0
 
 
