@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.tables import read_object, replace_file
 from ..genome.assemblies import Assembly, known_assembly
-from ..genome.genome import Region
 from ..genome.kmers import WORDS, gc_share, kmer_counts, likeness
+
+if TYPE_CHECKING:  # a network is made without what reads genomes
+    from ..genome.genome import Region
 
 GENOME = "genome.json"
 # known bases from which sequence is judged. Below 0 are 5 in 1,000 windows of hg19 chr20 of 20 kb,

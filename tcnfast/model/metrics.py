@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..genome.labels import AMBIGUOUS, BOUND
+from ..genome.label_values import AMBIGUOUS, BOUND
 from .ranking import ap_and_auroc
 
 MIN_POSITIVES = 20  # bound windows from which a label enters the means

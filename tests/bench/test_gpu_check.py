@@ -175,6 +175,20 @@ def test_every_test_file_is_there_and_says_what_it_needs(monkeypatch):
     ]
 
 
+LACKED = ("pyfaidx", "pyBigWig", "zarr", "pandas", "matplotlib", "modiscolite", "py2bit", "tqdm")
+
+
+def test_a_bare_machine_can_import_what_tests_and_figures_stand_on():
+    """Of packages beside torch, Triton, numpy, numba, scikit-learn, safetensors and pytest none."""
+    script = f"import sys; sys.modules.update(dict.fromkeys({LACKED}))\n"
+    script += "import support.models, support.stack, benchmarks.kernels.device"
+    paths = os.pathsep.join(map(str, (BENCHMARKS.parent, BENCHMARKS.parent / "tests")))
+    environment = os.environ | {"PYTHONPATH": paths}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_triton
 @pytest.mark.slow
 def test_the_whole_way_with_toys(tmp_path):
@@ -189,4 +203,5 @@ def test_the_whole_way_with_toys(tmp_path):
         rows = list(csv.DictReader(file))
     timed = {(row["case"].split(" C=")[0], row["side"]) for row in rows if row["median_s"]}
     parts, sides = ("stack", "block", "training step"), ("tcnfast", "eager Conv1d")
+    assert timed >= {("hits", "tcnfast, logits stored"), ("first block", "tcnfast, three kernels")}
     assert timed >= {(part, side) for part in parts for side in sides}
