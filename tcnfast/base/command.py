@@ -175,7 +175,8 @@ def asked(args: argparse.Namespace) -> tuple[dict[str, Any], Options, Run]:
     except TcnfastError as error:
         args.parser.error(str(error))
     for argument in verb.inputs:
-        if argument.name not in given and argument.name not in verb.defaults:
+        instead = argument.unless is not None and getattr(options, argument.unless) is not None
+        if argument.name not in given and argument.name not in verb.defaults and not instead:
             name = "/".join(argument.flags) or argument.metavar
             args.parser.error(f"{name} is required")
     return {x.name: given[x.name] for x in verb.inputs if x.name in given}, options, how

@@ -30,7 +30,8 @@ VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in or
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of a verb that is no option: files and folders.
+    """An argument of a verb that is no option: files and folders. ``unless``: the option that
+    stands in its place; without it, one that has no default must be given.
 
     ``flags``: none for a positional argument. ``many``: one or several; the function gets a tuple.
     Its signature says whether the argument must be given.
@@ -41,6 +42,7 @@ class Input:
     flags: tuple[str, ...] = ()
     many: bool = False
     unit: str | None = None
+    unless: str | None = None
 
     @property
     def metavar(self) -> str:
@@ -99,7 +101,7 @@ class Verb:
     def defaults(self) -> dict[str, Any]:
         """Of the inputs that need not be given."""
         parameters = inspect.signature(self.function).parameters
-        found = {x.name: parameters[x.name].default for x in self.inputs}
+        found = {x.name: parameters[x.name].default for x in self.inputs if x.unless is None}
         return {
             name: value for name, value in found.items() if value is not inspect.Parameter.empty
         }
@@ -143,7 +145,7 @@ def verb(
             options = kind(**asked) if options is None else options
             run = Run(**how) if run is None else run
             bound = inspect.signature(function).bind(*args, options=options, run=run, **words)
-            for name in many & bound.arguments.keys():
+            for name in many & {x for x, value in bound.arguments.items() if value is not None}:
                 bound.arguments[name] = several(bound.arguments[name])
             with kept_pipes():
                 return function(*bound.args, **bound.kwargs)

@@ -27,17 +27,24 @@ from ..pwm import MOTIF_FILE, P_VALUE
 if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
+    from .many_genomes import GenomesFolder
     from .scan_folder import ScanFolder
     from .shard_folder import ShardFolder
 
-GENOME = Input("genome", "FASTA (plain, gzip or bgzip) or .2bit files", many=True, unit="FASTA")
+GENOME = Input(
+    "genome",
+    "FASTA (plain, gzip or bgzip) or .2bit files",
+    many=True,
+    unit="FASTA",
+    unless="genomes",
+)
 DEFAULT_MODEL = "encode-v1"
 _MODEL_HELP = f"model folder or bundled name (default {DEFAULT_MODEL})"
 MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
 PAGE = "index.html"
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
 OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
-OF_BOTH = ("per_contig", "targets", "chroms", "within")
+OF_BOTH = ("genomes", "per_contig", "targets", "chroms", "within")
 
 
 def shares(value: str | Sequence[float]) -> tuple[float, ...]:
@@ -65,6 +72,13 @@ def assembly_name(value: str) -> str:
 class ScanOptions(Options):
     """What a scan's result depends on, beside genome, model and device."""
 
+    genomes: str | None = option(
+        None,
+        "many genomes instead of one: a table with the columns name, path and maybe model and "
+        "bed; each gets a folder in the output",
+        unit="TSV",
+        group="input and output",
+    )
     targets: tuple[str, ...] | None = targets_option(
         "labels to report, by name, factor, @cell or pattern; or motifs by id or name "
         "(default: labels of grade A to C, all motifs)"
@@ -171,9 +185,15 @@ class ScanOptions(Options):
                     self._refuse(name)
 
 
-def _say_how_many(scan: ScanFolder | ShardFolder) -> None:
+def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
     from .announce import last_words
+    from .many_genomes import GenomesFolder
     from .shard_folder import ShardFolder
+
+    if isinstance(scan, GenomesFolder):
+        total = int(scan.summary["calls"].sum())
+        logging.info("%d genomes, %d calls or hits in %s", len(scan.summary), total, scan.path)
+        return
 
     if isinstance(scan, ShardFolder):
         logging.info("%s in %s; tcnfast merge puts all %d together", scan.words, scan.path, scan.of)
@@ -205,13 +225,13 @@ def _say_how_many(scan: ScanFolder | ShardFolder) -> None:
     ),
 )
 def scan(
-    genome: str | Path | Sequence[str | Path],
+    genome: str | Path | Sequence[str | Path] | None = None,
     model: TCN | Ensemble | str | Path | None = None,
     out: str | Path = "scan/",
     *,
     options: ScanOptions,
     run: Run,
-) -> ScanFolder | ShardFolder:
+) -> ScanFolder | ShardFolder | GenomesFolder:
     """Call binding of every label along a genome and write the folder ``out``.
 
     ``genome``: FASTA (plain, gzip, bgzip) or .2bit files. ``model``: a TCN or an Ensemble, a model
@@ -248,6 +268,10 @@ def scan(
     ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own; parts may
     run anywhere and at any time, and :func:`tcnfast.merge` makes the scan of them.
 
+    ``genomes``, a table of names, paths and maybe models and BED files, in place of ``genome``:
+    each is scanned into a folder of its name in ``out``, and ``genomes.tsv`` says what came of it.
+    One that fails is named at the end, and does not stop the others.
+
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
     with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
     model also gets ``index.html``, which shows its calls in any browser (``no_page``: it does
@@ -255,6 +279,12 @@ def scan(
     ``hub.txt`` and ``hub/<label>.bb`` for the UCSC Genome Browser. Raises TcnfastError for bad
     input, before anything is scanned where it can be known.
     """
+    if (genome is None) == (options.genomes is None):
+        raise TcnfastError(f"{setting('genomes')}: give it or one genome, one of the two")
+    if options.genomes is not None:
+        from .many_genomes import scan_genomes
+
+        return scan_genomes(model, out, options, run)
     options.check_run(model, run)
     if options.motifs is not None:
         from .motif_run import scan_motifs

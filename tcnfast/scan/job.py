@@ -124,6 +124,7 @@ class Job:
             | {
                 "device": self.ran_on or device_words(self.device),
                 "skipped_contigs": self.skipped,
+                "scanned_bases": self.bases,
                 "stages": stages.seconds,
             },
             finish,
