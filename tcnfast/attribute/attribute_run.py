@@ -96,6 +96,7 @@ def explain_sites(
                     "windows": {label: len(found) for label, found in sites.items()},
                 }
             )
+    log.info("attributions in %s", output.path)
     return AttributionFolder(output.path)
 
 

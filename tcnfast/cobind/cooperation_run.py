@@ -58,7 +58,7 @@ def motif_cooperation(
         )
         _write(table, folder.result)
         folder.publish({"device": device_words(scorer.plan.device), "windows": table.windows})
-    log.info("%s in %s", count(table.windows, "window"), folder.path)
+    log.info("%s; tables and pictures in %s", count(table.windows, "window"), folder.path)
     return table
 
 

@@ -55,7 +55,11 @@ def co_occurrence(
             }
             summary = _write(tables, folder.result, options)
             folder.publish()
-    log.info("%s", json.dumps(summary))
+    for name in tables:
+        partners, all_pairs = summary[name]["partners"], summary[name]["pairs"]
+        words = "%s: %s of %s together more often than by chance"
+        log.info(words, name, partners, count(all_pairs, "pair"))
+    log.info("tables and pictures in %s", folder.path)
     return tables
 
 

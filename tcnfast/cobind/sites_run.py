@@ -59,6 +59,7 @@ def motif_influence(
         found = measure_influence(scorer, windows, chosen, options, run.progress)
         _write(found, folder.result)
         folder.publish({"device": device_words(scorer.plan.device)})
+    log.info("tables and pictures in %s", folder.path)
     return found
 
 

@@ -101,6 +101,8 @@ def evaluate_model(
                 folder.publish(record | {"one_pass": contender.plan.symmetric})
     for line in evaluation.words():
         log.info("%s", line)
+    if folder:
+        log.info("scores and plots in %s", folder.path)
     return evaluation
 
 

@@ -92,7 +92,7 @@ def _search(
     """Patterns of every label, and why there are none; each label is kept in ``work`` once done."""
     found: dict[str, PatternSet] = {}
     poor: dict[str, str] = {}
-    with Progress(len(labels), "labels", progress) as bar:
+    with Progress(len(labels), "label", progress) as bar:
         for label, name in zip(labels, file_names(labels), strict=True):
             kept, reason = work / f"{name}.npz", work / f"{name}.txt"
             if not kept.exists() and not reason.exists():

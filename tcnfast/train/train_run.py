@@ -172,7 +172,7 @@ class _Job:
             card += taught_words(config, self.teachers.inputs, self.options.unlabelled)
         scores = publish(model, dataset, split, folder.result, card, config.stride, run)
         folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
-        log.info("model in %s", folder.path)
+        log.info("model in %s; to call with it: tcnfast scan FASTA -m %s", *[folder.path] * 2)
 
 
 def _check_regions(

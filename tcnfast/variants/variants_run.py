@@ -295,7 +295,9 @@ class VariantJob:
         one_pass = self.scorer.symmetric
         record = {"device": device, "one_pass": one_pass, "counts": dict(total)}
         output.publish(record | {"skipped_contigs": dict(self.off_genome)})
-        log.info("effects in %s", output.path)
+        page = output.path / "top.html"
+        look = f"; to see them, open {page} in a browser" if self.options.explain else ""
+        log.info("effects in %s%s", output.path, look)
 
 
 def _file(work: Path, index: int, kind: str) -> Path:
