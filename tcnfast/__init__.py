@@ -12,6 +12,7 @@ from .base.version import __version__ as __version__
 from .bench import bench as bench
 from .bench import info as info
 from .data import prepare as prepare
+from .doctor import doctor as doctor
 from .evaluate import evaluate as evaluate
 from .genome import index as index
 from .motifs import motifs as motifs

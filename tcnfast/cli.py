@@ -41,6 +41,7 @@ ROOMS = {
     "cobind": "cobind",
     "models": "bench",
     "labels": "bench",
+    "doctor": "doctor",
     "info": "bench",
     "bench": "bench",
     "windows": "windows",

@@ -97,6 +97,21 @@ def read_encode(
     return files, left_out
 
 
+def assemblies_of(path: str | Path) -> list[str]:
+    """Assemblies of the narrowPeak files of an ENCODE ``metadata.tsv``. Raises TcnfastError for a
+    file that is no such table, and for one that holds none."""
+    path = Path(path)
+    found = _assemblies(_rows(path))
+    if not found:
+        raise TcnfastError(f"{path}: holds no bed narrowPeak file with an assembly")
+    return found
+
+
+def _assemblies(rows: list[_Row]) -> list[str]:
+    peaks = [row for row in rows if row["File format"] == "bed narrowPeak"]
+    return sorted({row["File assembly"] for row in peaks if row["File assembly"]})
+
+
 def _rows(path: Path) -> list[_Row]:
     lines = read_tsv(path)
     names = [name.strip() for name in lines[0][1]] if lines else []
@@ -123,8 +138,7 @@ def _rows(path: Path) -> list[_Row]:
 
 def _assembly(path: Path, rows: list[_Row], asked: str | None) -> str:
     """The assembly to take, checked to be there."""
-    peaks = [row for row in rows if row["File format"] == "bed narrowPeak"]
-    found = sorted({row["File assembly"] for row in peaks if row["File assembly"]})
+    found = _assemblies(rows)
     if asked is None and len(found) > 1:
         raise TcnfastError(f"{path}: holds peaks on {', '.join(found)}; choose one by --assembly")
     if not found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from ..base.jit import jit
@@ -100,6 +102,16 @@ def first_illegal(letters: np.ndarray) -> int:
     """Index of the first letter, uint8 (L,), that is no IUPAC nucleotide, X or gap; -1 if none."""
     illegal = np.flatnonzero(~_NUCLEOTIDES[letters])
     return int(illegal[0]) if illegal.size else -1
+
+
+def other_letters(counts: np.ndarray) -> Counter[str]:
+    """How often each letter but ACGTN stands, in upper case; ``counts`` int64 (256,) of bytes."""
+    others: Counter[str] = Counter()
+    for byte in np.flatnonzero(counts).tolist():
+        letter = chr(byte).upper()
+        if letter not in "ACGTN":
+            others[letter] += int(counts[byte])
+    return others
 
 
 @jit

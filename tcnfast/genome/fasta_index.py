@@ -54,7 +54,7 @@ def load_index(path: Path) -> dict[str, Contig] | None:
     """
     fai = Path(f"{path}.fai")
     if fai.exists() and fai.stat().st_mtime_ns >= path.stat().st_mtime_ns:
-        contigs = _read_index(path, fai)
+        contigs = read_index(path, fai)
         if contigs is not None:
             return contigs
         log.info("%s does not match its FASTA file; indexing again", fai)
@@ -177,7 +177,7 @@ def _end_file(line: np.ndarray, row: np.ndarray) -> bool:
     return not header and (column == 0 or _add_line(row, column - cr, column, closed) >= 0)
 
 
-def _read_index(path: Path, fai: Path) -> dict[str, Contig] | None:
+def read_index(path: Path, fai: Path) -> dict[str, Contig] | None:
     """Contigs by an index file; None if it is broken or does not fit the FASTA file."""
     try:
         faidx = Faidx(str(path), indexname=str(fai), rebuild=False, build_index=False)

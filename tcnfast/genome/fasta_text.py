@@ -26,6 +26,7 @@ _FOREIGN = {
     b"PK\x03\x04": "is a zip archive; unpack it",
     b"\x43\x27\x41\x1a": "is a compressed .2bit file; decompress it",
     b"\x1a\x41\x27\x43": "is a compressed .2bit file; decompress it",
+    b"BAM\1": "is BAM; a FASTA file is text",
     b"@": "looks like FASTQ; a FASTA file begins with '>'",
 }
 
@@ -69,14 +70,19 @@ def _check_text(path: Path, head: bytes) -> None:
         raise GenomeError(f"{path}: empty file")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise GenomeError(f"{path}: is UTF-16 text; save it as plain text (ASCII or UTF-8)")
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise GenomeError(f"{path}: {what}")
+    if what := foreign(head):
+        raise GenomeError(f"{path}: {what}")
     if b"\0" in head:
         raise GenomeError(f"{path}: is a binary file, no FASTA")
     if not head.lstrip(b"\r\n").startswith(b">"):
         raise GenomeError(f"{path}:1: no FASTA header; the first line must be '>' and a name")
     _check_header(path, 1, head.lstrip(b"\r\n").partition(b"\n")[0])
+
+
+def foreign(head: bytes) -> str | None:
+    """What a file that begins with ``head`` is that no command reads, and how to mend it; None
+    where that is not known."""
+    return next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
 
 
 def _check_header(path: Path, line: int, header: bytes) -> None:

@@ -116,7 +116,7 @@ def read_bed(
         fields = _split(line)
         row = table.interval(number, fields)
         if has_summits is None:
-            has_summits = summits and _is_narrowpeak(fields)
+            has_summits = summits and is_narrowpeak(fields)
         if row is not None:
             table.add(row, _offset_summit(path, number, fields) if has_summits else -1, None)
     return table.intervals(allow_missing)
@@ -274,7 +274,7 @@ def _split(line: bytes) -> list[bytes]:
     return line.split(b"\t") if b"\t" in line else line.split()
 
 
-def _is_narrowpeak(fields: list[bytes]) -> bool:
+def is_narrowpeak(fields: list[bytes]) -> bool:
     """Whether a first row is one of a narrowPeak file: other files have ten columns too."""
     if len(fields) != _NARROWPEAK or fields[5] not in (b"+", b"-", b"."):
         return False

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ..base.jit import jit
-from .codes import N
+from .codes import N, other_letters
 from .fasta_text import FastaText, Piece, look_at
 from .sequence_files import GenomeError
 from .twobit import SIGNATURE
@@ -88,12 +88,7 @@ def _pack(
     packer.finish()
     if not any(record.size for record in packer.records):
         raise GenomeError(f"{text.path}: no sequence under its {len(packer.records)} headers")
-    others: Counter[str] = Counter()
-    for byte in np.flatnonzero(letters).tolist():
-        letter = chr(byte).upper()
-        if letter not in "ACGTN":
-            others[letter] += int(letters[byte])
-    return packer, others
+    return packer, other_letters(letters)
 
 
 class _Record(NamedTuple):
