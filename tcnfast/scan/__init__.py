@@ -279,6 +279,12 @@ def scan(
     ``hub.txt`` and ``hub/<label>.bb`` for the UCSC Genome Browser. Raises TcnfastError for bad
     input, before anything is scanned where it can be known.
     """
+    return _scan(genome, model, out, options, run)
+
+
+def _scan(
+    genome: object, model: object, out: str | Path, options: ScanOptions, run: Run
+) -> ScanFolder | ShardFolder | GenomesFolder:
     if (genome is None) == (options.genomes is None):
         raise TcnfastError(f"{setting('genomes')}: give it or one genome, one of the two")
     if options.genomes is not None:
