@@ -48,7 +48,7 @@ def write_page(folder: Path, words: list[str]) -> None:
         "evaluate.html",
         title=f"{summary['model']} on part {summary['part']}",
         words=words,
-        tiles=mean_tiles(summary),
+        tiles=[("labels", f"{summary['labels']:,}"), *mean_tiles(summary)],
         **drawn,
         bars=labels,
         rivals=[name for name, _, _ in plots.LabelBars.of(tables).rivals],
@@ -59,7 +59,7 @@ def write_page(folder: Path, words: list[str]) -> None:
 
 def mean_tiles(summary: dict) -> list[tuple[str, str]]:
     """Means over labels and their intervals, as text."""
-    tiles = [("labels", f"{summary['labels']:,}")] if "labels" in summary else []
+    tiles = []
     for name, title in MEANS.items():
         entry = summary["macro"].get(name, {})
         if entry.get("value") is not None:

@@ -34,6 +34,18 @@ class Name:
 
 @dataclass(frozen=True)
 class Locus:
+    """Drawings of a place, and what they are of: ``codes`` and contributions ``values`` (L,) of the
+    window from base ``start`` on; around it, from base ``first`` on, ``predicted`` probabilities in
+    steps of ``stride``, and ``spans`` on the contig by what they are."""
+
+    chrom: str
+    start: int
+    codes: np.ndarray
+    values: np.ndarray
+    first: int
+    stride: int
+    predicted: np.ndarray
+    spans: dict[str, list[tuple[int, int]]]
     title: str
     logit: float
     reason: str
@@ -59,47 +71,55 @@ class LocusSources:
 def example_loci(
     section: LabelMotifs, attributions: Attributions, count: int, sources: LocusSources
 ) -> list[Locus]:
-    """For the label's first ``count`` motifs the window of highest logit that holds one."""
-    loci, taken = [], set()
-    calls = None
-    if sources.scan is not None and section.label in sources.scan.called_labels:
-        calls = sources.scan.intervals(section.label)
+    """For the label's first ``count`` motifs the window of highest logit that holds one; where no
+    motifs were looked for, the windows of highest logit."""
+    taken: dict[int, tuple[str, slice]] = {}
     for card in section.cards[:count]:
         rows = [row for row in card.pattern.window.tolist() if row not in taken]
-        if not rows:
-            continue
-        row = max(rows, key=lambda row: attributions.logit[row])
-        taken.add(row)
-        loci.append(_locus(section, card, attributions, row, sources, calls))
-    return loci
+        if rows:
+            row = max(rows, key=lambda row: attributions.logit[row])
+            words = f"highest logit with {card.pattern.name} ({card.name})"
+            taken[row] = words, _zoom(card, attributions, row)
+    if not section.searched:
+        for row in np.argsort(-attributions.logit, kind="stable")[:count].tolist():
+            words = f"one of the {count} highest logits" if count > 1 else "highest logit"
+            taken[row] = words, _strongest(attributions.projected[row])
+    around = _Surroundings(section.label, sources)
+    return [_locus(section, attributions, row, *how, around) for row, how in taken.items()]
 
 
 def _locus(
     section: LabelMotifs,
-    card: MotifCard,
     attributions: Attributions,
     row: int,
-    sources: LocusSources,
-    calls: Intervals | None,
+    reason: str,
+    zoom: slice,
+    around: _Surroundings,
 ) -> Locus:
     chrom, start = str(attributions.chrom[row]), int(attributions.start[row])
-    width = attributions.codes.shape[1]
-    centre = start + width // 2
-    first = max(centre - AROUND, 0)
-    left, right = start - first, start + width - first  # the window, as the tracks see it
-    projected = attributions.projected[row]
-    zoom = _zoom(card, row, start, width)
-    letters = np.eye(5, 4)[attributions.codes[row, zoom]] * projected[zoom, None]
-    total = float(projected.sum())
+    width = attributions.width
+    first = max(start + width // 2 - AROUND, 0)
+    codes, values = attributions.codes[row], attributions.projected[row]
+    letters = np.eye(5, 4)[codes[zoom]] * values[zoom, None]
+    predicted, spans = around.predicted(chrom, first), around.spans(chrom, first)
+    window = start - first, start + width - first
     return Locus(
+        chrom,
+        start,
+        codes,
+        values,
+        first,
+        around.stride,
+        predicted,
+        spans,
         f"{chrom}:{max(start, 0) + 1:,}-{start + width:,}",
         float(attributions.logit[row]),
-        f"highest logit with {card.pattern.name} ({card.name})",
-        _tracks(section.label, chrom, first, (left, right), sources, calls),
+        reason,
+        _rows(section.label, predicted, spans, first, window),
         (f"{first + 1:,}", f"{first + 2 * AROUND:,}"),
         draw_bars(
-            projected,
-            f"Attribution of each of {width} bases, in all {total:.2f}",
+            values,
+            f"Attribution of each of {width} bases, in all {float(values.sum()):.2f}",
             (zoom.start, zoom.stop),
         ),
         (f"{start + 1:,}", f"{start + width:,}"),
@@ -113,12 +133,22 @@ def _locus(
     )
 
 
-def _zoom(card: MotifCard, row: int, start: int, width: int) -> slice:
+def _zoom(card: MotifCard, attributions: Attributions, row: int) -> slice:
     """``ZOOM`` bases of the window around the card's strongest seqlet in it."""
     begin, end = card.pattern.sites
     here = np.flatnonzero(card.pattern.window == row)
     best = here[np.abs(card.pattern.score[here]).argmax()]
-    middle = (begin[best] + end[best]) // 2 - start
+    middle = (begin[best] + end[best]) // 2 - int(attributions.start[row])
+    return _around(middle, attributions.width)
+
+
+def _strongest(values: np.ndarray) -> slice:
+    """``ZOOM`` bases of the window that contribute most in all."""
+    total = np.convolve(np.maximum(values, 0), np.ones(min(ZOOM, len(values))), "same")
+    return _around(int(total.argmax()), len(values))
+
+
+def _around(middle: int, width: int) -> slice:
     first = int(np.clip(middle - ZOOM // 2, 0, max(width - ZOOM, 0)))
     return slice(first, min(first + ZOOM, width))
 
@@ -140,34 +170,58 @@ def _names(section: LabelMotifs, row: int, start: int, zoom: slice) -> list[Name
     return names
 
 
-def _tracks(
+class _Surroundings:
+    """What the sources hold of one label."""
+
+    def __init__(self, label: str, sources: LocusSources) -> None:
+        self._label, self._sources, scan = label, sources, sources.scan
+        self.stride = sources.plan.stride if sources.plan else 1
+        known = scan is not None and label in scan.called_labels
+        self._intervals = {
+            "calls": scan.intervals(label) if known else None,
+            "real peaks": sources.peaks,
+        }
+
+    def predicted(self, chrom: str, first: int) -> np.ndarray:
+        """Probabilities over twice AROUND bases; none without a plan."""
+        plan, genome = self._sources.plan, self._sources.genome
+        if plan is None:
+            return np.empty(0)
+        return predicted_track(plan, genome, self._label, chrom, first, 2 * AROUND)
+
+    def spans(self, chrom: str, first: int) -> dict[str, list[tuple[int, int]]]:
+        found = {}
+        for name, intervals in self._intervals.items():
+            if intervals is None:
+                continue
+            mine = (intervals.chrom == chrom) & (intervals.end > first)
+            mine &= intervals.start < first + 2 * AROUND
+            if intervals.label is not None:
+                mine &= intervals.label == self._label
+            ends = intervals.start[mine].tolist(), intervals.end[mine].tolist()
+            found[name] = list(zip(*ends, strict=True))
+        return found
+
+
+def _rows(
     label: str,
-    chrom: str,
+    predicted: np.ndarray,
+    spans: dict[str, list[tuple[int, int]]],
     first: int,
-    marked: tuple[float, float],
-    sources: LocusSources,
-    calls: Intervals | None,
+    window: tuple[int, int],
 ) -> list[tuple[str, Markup, str]]:
+    """Drawings of what is known around a locus; its ``window`` is shaded."""
     rows = []
-    span = 2 * AROUND
-    if sources.plan is not None:
-        values = predicted_track(sources.plan, sources.genome, label, chrom, first, span)
-        top = max(float(values.max()), 0.05)
-        stride = sources.plan.stride
-        window = marked[0] / stride, marked[1] / stride
-        words = f"Predicted probability of {label}, at most {values.max():.2f}"
-        rows.append(("predicted", draw_track(values, words, top, window), f"up to {top:.2f}"))
-    for name, intervals in (("calls", calls), ("real peaks", sources.peaks)):
-        if intervals is None:
-            continue
-        mine = (intervals.chrom == chrom) & (intervals.end > first)
-        mine &= intervals.start < first + span
-        if intervals.label is not None:
-            mine &= intervals.label == label
-        ends = zip(intervals.start[mine].tolist(), intervals.end[mine].tolist(), strict=True)
-        spans = [(a - first, b - first) for a, b in ends]
-        words = f"{name} of {label}: {len(spans)} here"
-        rows.append((name, draw_spans(spans, span, words, marked), ""))
+    if len(predicted):
+        top = max(float(predicted.max()), 0.05)
+        step = 2 * AROUND / len(predicted)
+        shaded = window[0] / step, window[1] / step
+        words = f"Predicted probability of {label}, at most {predicted.max():.2f}"
+        rows.append(("predicted", draw_track(predicted, words, top, shaded), f"up to {top:.2f}"))
+    for name, found in spans.items():
+        places = [(a - first, b - first) for a, b in found]
+        words = f"{name} of {label}: {len(places)} here"
+        rows.append((name, draw_spans(places, 2 * AROUND, words, window), ""))
     return rows
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ..base.tables import read_object, read_table
+from ..base.tables import read_frame
 from ..evaluate.evaluation_folder import EvaluationFolder
+from ..evaluate.evaluation_page import mean_tiles
 from ..model.model_folder import CARD, ModelFolder, scores_file
-
-COLUMNS = ("label", "AP", "AUROC", "chance")
 
 
 @dataclass(frozen=True)
@@ -55,36 +53,26 @@ def read_card(folder: ModelFolder, network) -> ModelCard:
 def read_metrics(evaluation: EvaluationFolder | None, model: ModelFolder | None) -> Metrics:
     """Scores of an evaluation; without one, those on validation that lie in the model's folder."""
     if evaluation is not None:
-        summary = read_object(evaluation.path / "summary.json")
-        means = []
-        for name, title in (("ap", "macro-AP"), ("auroc", "macro-AUROC")):
-            means.append((title, _span(summary["macro"][name])))
+        summary = evaluation.summary
         source = f"{summary['model']} on part {summary['part']}"
-        return Metrics(source, means, _scores(evaluation.path / "scores.tsv"))
+        return Metrics(source, mean_tiles(summary), _scores(evaluation.scores))
     table = model.path / scores_file("valid") if model else None
     if table is None or not table.exists():
         return Metrics()
-    labels = _scores(table)
+    labels = _scores(read_frame(table))
     shares = [score.share for score in labels.values() if score.ap]
     means = [("mean AP, all labels", f"{sum(shares) / max(1, len(shares)):.3f}")]
     return Metrics("validation regions, of the model's card", means, labels)
 
 
-def _scores(table: Path) -> dict[str, Score]:
+def _scores(table) -> dict[str, Score]:
     scores = {}
-    for row in read_table(table, COLUMNS):
-        ap = float(row["AP"])
+    for row in table.to_dict("records"):
+        ap = row["AP"]
         if ap != ap:  # NaN: nothing to score
             scores[row["label"]] = Score()
             continue
-        low, high = row.get("AP_low", "nan"), row.get("AP_high", "nan")
-        interval = "" if low == "nan" else f"{float(low):.2f} to {float(high):.2f}"
-        scores[row["label"]] = Score(f"{ap:.3f}", interval, f"{float(row['AUROC']):.3f}", ap)
+        low, high = row.get("AP_low", float("nan")), row.get("AP_high", float("nan"))
+        interval = "" if low != low else f"{low:.2f} to {high:.2f}"
+        scores[row["label"]] = Score(f"{ap:.3f}", interval, f"{row['AUROC']:.3f}", ap)
     return scores
-
-
-def _span(entry: dict) -> str:
-    if entry["value"] is None:
-        return "-"
-    interval = f" ({entry['low']:.3f} to {entry['high']:.3f})" if entry.get("low") else ""
-    return f"{entry['value']:.3f}{interval}"

@@ -27,6 +27,7 @@ VERDICTS = {
     "other": "another factor's motif",
     "unknown": "no known motif",
     "nothing": "no motif",
+    "unsearched": "motifs not looked for",
 }
 
 
@@ -63,10 +64,13 @@ class LabelMotifs:
     windows: int
     note: str
     cards: list[MotifCard]
+    searched: bool = True  # for motifs
 
     @property
     def verdict(self) -> str:
         """The best that can be said of any of its motifs that raise the score."""
+        if not self.searched:
+            return "unsearched"
         verdicts = [card.verdict for card in self.cards if card.pattern.sign == "pos"]
         return next((name for name in VERDICTS if name in verdicts), "nothing")
 

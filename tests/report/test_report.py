@@ -1,5 +1,8 @@
 """The report: one page that holds everything, right for readers of every kind, and true."""
 
+import base64
+import gzip
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,12 +15,14 @@ from support.report import LABELS, ROWS, write_folder
 
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.file_names import file_names
 from tcnfast.base.logits import probability
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.genome import Genome
 from tcnfast.model.load_model import load_model
 from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.report import report as make_report
+from tcnfast.report.report_browser import pack_loci
 from tcnfast.report.report_loci import ZOOM, LocusSources, example_loci, predicted_track
 from tcnfast.report.report_motifs import read_motifs
 
@@ -107,7 +112,7 @@ def test_the_page_tells_scores_counts_and_verdicts(whole):
     assert "0.321 (0.311 to 0.331)" in text and "made on part valid" in text
     assert "AP 0.432 (0.40 to 0.45), AUROC 0.910;" in text
     assert f"{ROWS} seqlets of 2 motifs in {ROWS} windows" in text
-    assert "too little of everything" in text and "1,234 calls" in text
+    assert "too little of everything" in text and "1,234 calls, 50 % expected to be right" in text
     assert "with a motif of their own 1" in text and "with another factor's only 0" in text
 
 
@@ -133,6 +138,78 @@ def test_a_known_motif_is_drawn_in_the_columns_it_matches(folders):
             best[column] = max(best.get(column, (0, "")), (float(size), base))
         tall[name] = "".join(best[column][1] for column in sorted(best))
     assert tall["ours"] == tall["theirs"] == SITES["ONE"]
+
+
+def rows_of(page):
+    """Label: the values by which its row of the table sorts, in the order of the page."""
+    body = page[page.index('id="overview"') :].partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = [re.findall(r'data-value="([^"]*)"', row) for row in body.split("<tr ")[1:]]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_label_that_can_be_trusted_most_comes_first(whole, folders, tmp_path):
+    assert list(rows_of(whole)) == ["ONE@x", "&lt;b&gt;&amp;@y", "NONE@z"]
+    sections = re.findall(r'id="label-\d"', whole)
+    assert len(sections) == 3 and whole.index("<h2>ONE@x</h2>") < whole.index("<h2>&lt;b&gt;")
+
+
+def test_a_page_of_a_scan_alone_shows_the_scan(folders, tmp_path):
+    page = make_report([folders / "scan"], out=tmp_path / "s.html").read_text()
+    text = Page(page).text
+    assert "0 labels" not in text and "labels called 2 of 2" in text and "calls 5,555" in text
+    # grade, calls, share of them that is right, threshold; the one with most calls comes last
+    assert rows_of(page) == {
+        "ONE@x": ["A", "1234.0", "0.5", "0.3"],
+        "&lt;b&gt;&amp;@y": ["D", "4321.0"],
+    }
+    assert "Best calls" in text and re.search(r"chr1:[\d,]+-[\d,]+</th>", page)
+    assert 'id="igv"' not in page and len(page) < 200_000
+
+
+def test_a_page_of_attributions_alone_shows_the_highest_logits(folders, tmp_path):
+    page = make_report([folders / "attributions"], out=tmp_path / "a.html", loci=2).read_text()
+    logit = Attributions.open(folders / "attributions" / "ONE@x.npz").logit
+    best = sorted(logit.tolist())[-2:]
+    assert page.count('class="locus"') == 4
+    assert all(f"logit {value:.2f}" in page for value in best)
+    assert "motifs not looked for" in page
+
+
+def browser_of(page):
+    """What the browser of a page is given."""
+    data = re.search(r'id="loci-data">([^<]*)<', page)[1]
+    return json.loads(gzip.decompress(base64.b64decode(data)))
+
+
+def test_the_browser_holds_letters_and_contributions_of_the_loci(whole, folders):
+    facts = browser_of(whole)
+    assert len(facts["loci"]) == whole.count('class="locus"') == 3
+    for locus in facts["loci"]:
+        name = file_names([locus["label"]])[0]
+        attributions = Attributions.open(folders / "attributions" / f"{name}.npz")
+        (row,) = np.flatnonzero(attributions.start == locus["start"])
+        assert locus["letters"] == "".join("ACGT"[c] for c in attributions.codes[row])
+        values = np.array(locus["values"]) * locus["unit"]
+        np.testing.assert_allclose(values, attributions.projected[row], atol=locus["unit"])
+        assert len(locus["predicted"]) == 125 and set(locus["spans"]) >= {"real peaks"}
+    with Genome(folders / "genome.fa") as genome:
+        assert facts["sizes"] == dict(genome.sizes)
+
+
+def test_loci_without_room_are_left_out_of_the_browser(folders):
+    section = read_motifs(MotifFolder(folders / "motifs"))[0]
+    attributions = Attributions.open(folders / "attributions" / "ONE@x.npz")
+    loci = {"ONE@x": example_loci(section, attributions, 2, LocusSources())}
+    shown, packed = pack_loci("x", loci, {}, 10_000)
+    assert shown == [0, 1]
+    most = int(0.75 * len(packed))
+    assert pack_loci("x", loci, {}, most)[0] == [0] and pack_loci("x", loci, {}, 9)[0] == []
+
+
+def test_curves_of_an_evaluation_are_drawn(folders, tmp_path):
+    page = make_report([folders / "evaluation"], out=tmp_path / "e.html").read_text()
+    assert page.count('class="chart"') == 2 and "ONE@x (AP 0.432)" in page
+    assert list(rows_of(page)) == ["ONE@x", "NONE@z"]
 
 
 # loci
@@ -197,7 +274,7 @@ def test_a_page_of_a_bundled_model_alone(tmp_path):
 def test_the_command_writes_the_page_once(run, folders):
     words = ["report", folders / "motifs", "-o", "sub/x.html", "-t", "ONE@x", "--title", "Mine"]
     code, out, err = run(*words)
-    assert code == 0 and out == "" and "1 labels" in err
+    assert code == 0 and out == "" and "1 label," in err
     fails(run(*words), "sub/x.html: exists", "--force")
     assert run(*words, "--force")[0] == 0
     fails(run("report", folders / "motifs", "-o", "y.html", "-t", "NO@x"), "no motifs of 'NO@x'")

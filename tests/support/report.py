@@ -6,6 +6,7 @@ import numpy as np
 
 from support.motif import SITES, codes_of
 from tcnfast.base.tables import write_rows
+from tcnfast.evaluate.evaluation_folder import Curves
 from tcnfast.motifs import motif_folder as files
 from tcnfast.motifs import motif_tables as tables
 from tcnfast.motifs.patterns import Pattern
@@ -76,8 +77,12 @@ def write_motifs(folder, one, two):
 def write_evaluation(folder):
     means = {"ap": 0.321, "auroc": 0.876}
     macro = {name: {"value": x, "low": x - 0.01, "high": x + 0.01} for name, x in means.items()}
-    summary = {"model": "made", "part": "valid", "macro": macro}
+    summary = {"model": "made", "part": "valid", "macro": macro | {"ece": {"value": 0.01}}}
     (folder / "summary.json").write_text(json.dumps(summary))
+    counts = np.ones((2, 2, 3)) * [100, 30, 20]
+    precision, edges = np.full((2, 3), 0.5), np.array([0, 0.5, 1])
+    known = [LABELS[0], LABELS[2]], np.array([True, False]), np.array([0, 0.5, 1])
+    Curves(*known, precision, edges, counts).write(folder / "curves.npz")
     lines = ["label\tAP\tAUROC\tchance\tAP_low\tAP_high"]
     lines += [f"{LABELS[0]}\t0.4321\t0.91\t0.01\t0.40\t0.45", f"{LABELS[2]}\tnan\tnan\t0\tnan\tnan"]
     (folder / "scores.tsv").write_text("\n".join(lines) + "\n")
@@ -88,7 +93,7 @@ def write_scan(folder, truth):
     at = min(at for at, _ in truth["ONE"])
     line = f"chr1\t{at - 20}\t{at + 40}\tcall\t900\t.\t0.9\t-1\t-1\t10\n"
     (folder / "peaks" / "ONE@x.narrowPeak").write_text(line)
-    lines = ["label\tchrom\tthreshold\texpected_precision\tcalls\tbases"]
-    lines += ["ONE@x\tall\t0.3\t0.5\t1234\t9", "ONE@x\tchr1\t0.3\t0.5\t1234\t9"]
-    lines += [f"{LABELS[1]}\tall\tnan\tnan\t0\t0"]
+    lines = ["label\tchrom\tthreshold\texpected_precision\tcalls\tbases\tgrade"]
+    lines += [f"{LABELS[1]}\tall\tnan\tnan\t4321\t0\tD"]
+    lines += ["ONE@x\tall\t0.3\t0.5\t1234\t9\tA", "ONE@x\tchr1\t0.3\t0.5\t1234\t9\tA"]
     (folder / "summary.tsv").write_text("\n".join(lines) + "\n")
