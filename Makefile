@@ -39,6 +39,7 @@ sanitize: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # registers, spills and shared memory of the Triton kernels on chips that the tests leave out
 aot: $(INSTALLED)

@@ -11,6 +11,8 @@ from .attribute import attribute as attribute
 from .base.version import __version__ as __version__
 from .bench import bench as bench
 from .bench import info as info
+from .bench import labels as labels
+from .bench import models as models
 from .data import prepare as prepare
 from .doctor import doctor as doctor
 from .evaluate import evaluate as evaluate
@@ -25,7 +27,7 @@ from .variants import variants as variants
 
 _HOME = {
     "TCN": "model.tcn",
-    "TCNConfig": "model.tcn",
+    "TCNConfig": "model.tcn_config",
     "load_model": "model.load_model",
     "ModelFolder": "model.model_folder",
     "Plan": "engines.plan",

@@ -84,7 +84,7 @@ def verb_page() -> str:
     """Every verb: its call, its docstring, its arguments with their defaults."""
     lines = ["# Verbs", "", "A verb is a function, a command and a module with the same options."]
     for python, (words, verb) in public_verbs().items():
-        text = inspect.getdoc(verb.function).partition("\n\nOptions:")[0]
+        text = inspect.getdoc(verb.function).partition("\n\nArgs:")[0]
         text = text[:1].upper() + text[1:] + ("" if text[-1] in ".:" else ".")
         body = [f".. py:function:: {call(python, verb)}", "", textwrap.indent(text, "   ")]
         about = [(f"`{x.name}`", x.help, needed(verb.defaults, x.name)) for x in verb.inputs]

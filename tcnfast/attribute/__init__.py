@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, option, seed_option, setting, targets_option
-from ..base.verb import GENOME, MODEL, OUT, verb
+from ..base.verb import GENOME, MODEL, OUT, File, Files, verb
 
 if TYPE_CHECKING:
     from .attribution_folder import AttributionFolder
@@ -72,15 +72,26 @@ class AttributeOptions(SiteOptions):
     ),
 )
 def attribute(
-    genome, model="encode-v1", out="attributions/", *, options: AttributeOptions, run: Run
+    genome: Files,
+    model: File = "encode-v1",
+    out: File = "attributions/",
+    *,
+    options: AttributeOptions,
+    run: Run,
 ) -> AttributionFolder:
-    """Attribute a TCN's logits to the bases of their windows and write the folder ``out``.
+    """Attribute a network's logits to the bases of their windows, and write a folder.
 
-    One window a region: the logit in its middle depends on nothing else. Values stand on the bases
-    of the plus strand. Writes for each label <label>.npz
+    Each region gets one window; the logit in its middle depends on nothing outside of it. Values
+    stand on the bases of the plus strand, in logits. For each label the folder holds <label>.npz
     (:class:`tcnfast.attribute.attributions.Attributions`), tracks/<label>.bw and, where tangermeme
-    is installed, seqlets/<label>.bed; besides attributions.tsv and run.json. A run that was stopped
-    goes on label by label. Raises TcnfastError for bad input.
+    is installed, seqlets/<label>.bed; also attributions.tsv and run.json. ``resume`` goes on with
+    the first label that is not finished.
+
+    Returns:
+        AttributionFolder: reads the folder; its ``regions`` and ``seqlets()`` are pandas tables.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .attribute_run import explain_sites
     from .methods import tcn_explainer

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.errors import TcnfastError, some
 from ..base.file_names import file_names
@@ -66,7 +66,7 @@ class AttributionFolder:
         return self.record["method"]
 
     @property
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """What the attributions depend on: the method and its settings, hashes of the inputs."""
         return self.record["key"]
 

@@ -31,7 +31,7 @@ def hold(path: str | Path, n_bytes: int, mode: str = "wb") -> None:
         raise named(error, path, n_bytes) from None
 
 
-def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
     """A new .npy file of zeros as a map to write to. Its room is held first: to write to a map of a
     file with holes, on a full disk, kills the process (SIGBUS). Raises OSError as :func:`hold`."""
     import numpy as np

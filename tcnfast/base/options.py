@@ -52,7 +52,7 @@ def setting(name: str, value: object = None) -> str:
     return flag if value in (None, True) else f"{flag} {value}"
 
 
-def several(value: str | os.PathLike | Sequence) -> tuple:
+def several(value: str | os.PathLike[str] | Sequence[Any]) -> tuple[Any, ...]:
     """One value or a sequence of them, as a tuple."""
     return (value,) if isinstance(value, (str, os.PathLike)) else tuple(value)
 
@@ -121,7 +121,7 @@ class Options:
 
     def narrowed(self, kind: type[T]) -> T:
         """The values of these options that belong to ``kind``, a dataclass they derive from."""
-        return kind(**{x.name: getattr(self, x.name) for x in fields(kind)})
+        return kind(**{x.name: getattr(self, x.name) for x in fields(kind)})  # type: ignore[arg-type]
 
 
 def _made(name: str, spec: Spec, value: Any) -> Any:
@@ -133,13 +133,14 @@ def _made(name: str, spec: Spec, value: Any) -> Any:
     return _checked(name, spec, _converted(name, spec.kind, value))
 
 
-def _converted(name: str, kind: Callable, value: Any) -> Any:
+def _converted(name: str, kind: Callable[[Any], Any], value: Any) -> Any:
     try:
         made = kind(value)
     except TcnfastError:  # says itself what is wrong
         raise
     except (TypeError, ValueError) as error:
-        words = {int: "must be a whole number", float: "must be a number"}.get(kind, error)
+        plain: dict[Any, str] = {int: "must be a whole number", float: "must be a number"}
+        words = plain.get(kind, str(error))
         raise TcnfastError(f"{setting(name)} {value!r}: {words}") from None
     if kind in (int, float) and (isinstance(value, bool) or (kind is int and made != float(value))):
         raise TcnfastError(f"{setting(name)} {value!r}: must be a whole number")

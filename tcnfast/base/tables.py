@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .disk import named
 from .errors import TcnfastError
 from .input_files import read_input_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_bytes(path: Path) -> bytes:
@@ -74,7 +79,11 @@ def read_description(path: Path, command: str, version: int) -> dict:
     return found
 
 
-def read_frame(path: Path, text: Sequence[str] = ("label",), names: Sequence[str] | None = None):
+def read_frame(
+    path: Path | io.StringIO,
+    text: Sequence[str] = ("label",),
+    names: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """A tab-separated table as a pandas table; TcnfastError where it is missing or none.
 
     ``text``: columns that hold text, whatever it looks like. ``names``: of the columns, where the

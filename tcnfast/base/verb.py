@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
@@ -24,6 +25,9 @@ from .input_files import kept_pipes
 from .options import Options, Run, Spec, option_fields, several
 
 R = TypeVar("R")
+
+File = str | os.PathLike[str]  # a file, a folder, or a bundled name
+Files = File | Sequence[File]  # one or several
 
 VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in order of import
 
@@ -176,8 +180,14 @@ def _signature(function: Callable, own: list, declared: Verb) -> inspect.Signatu
 
 
 def _described(declared: Verb) -> str:
-    lines = ["Options:"]
-    for name, spec in declared.settings.items():
+    """The section of a docstring that names every argument."""
+    lines = ["Args:"]
+    about = [(x.name, x) for x in declared.inputs]
+    for name, spec in (*about, *declared.settings.items()):
         unit = f" ({spec.unit})" if spec.unit else ""
         lines.append(f"    {name}{unit}: {spec.help}")
+    lines += [
+        "    options: all options at once, in place of the single ones",
+        "    run: how it runs, in place of device, force and the like",
+    ]
     return "\n".join(lines)

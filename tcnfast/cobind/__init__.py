@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, seed_option, setting, targets_option
-from ..base.verb import GENOME, MODEL, OUT, verb
+from ..base.verb import GENOME, MODEL, OUT, File, Files, verb
 from ..data.data_options import DATA, DataOptions
 from ..pwm import MOTIF_FILE
 
@@ -91,12 +91,21 @@ class PairsOptions(DataOptions):
         ("-g hg38.fa --scan calls -t @K562 -o pairs", "pairs of labels in the calls of a scan"),
     ),
 )
-def pairs(data=None, out="pairs/", *, options: PairsOptions, run: Run) -> dict[str, PairTable]:
-    """Co-occurrence of all label pairs: "observed" of peaks, "predicted" of a scan's calls.
+def pairs(
+    data: File | None = None, out: File = "pairs/", *, options: PairsOptions, run: Run
+) -> dict[str, PairTable]:
+    """Test which labels lie together more often than by chance, in peaks and in a scan's calls.
 
-    ``data``: folder of ``tcnfast prepare``; None where ``genome`` and ``peaks`` name files (without
-    peaks, only the scan is looked at). Writes, for each of the two, a table, a heat map and a
-    network to the folder ``out``, and summary.json. Raises TcnfastError for bad input.
+    ``data`` is a folder of ``tcnfast prepare``; leave it out where ``genome`` and ``peaks`` name
+    files. Without peaks only the scan is looked at. The folder ``out`` gets, for peaks and for
+    calls, a table, a heat map and a network, and summary.json.
+
+    Returns:
+        dict[str, PairTable]: "observed" of peaks and "predicted" of calls, as far as they were
+            asked for; ``table`` of each is a pandas table, a pair a row.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .pairs_run import co_occurrence
 
@@ -173,11 +182,19 @@ class CooperationOptions(Options):
     ),
 )
 def motifs(
-    model="encode-v1", out="motifs/", *, options: CooperationOptions, run: Run
+    model: File = "encode-v1", out: File = "motifs/", *, options: CooperationOptions, run: Run
 ) -> CooperationTable:
-    """Insert pairs of motifs at all gaps, orders and orientations into backgrounds, and write which
-    label reacts with more, or less, than the sum: cooperation.tsv, profiles.tsv, interaction.npz
-    and pictures, into the folder ``out``. Raises TcnfastError for bad input.
+    """Insert pairs of motifs into backgrounds and measure which cooperate.
+
+    Every pair is inserted at all gaps, orders and orientations. The folder ``out`` says which label
+    reacts with more, or less, than the sum of both: cooperation.tsv, profiles.tsv, interaction.npz
+    and pictures.
+
+    Returns:
+        CooperationTable: ``table`` and ``profiles`` are pandas tables; effects are in logits.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .cooperation_run import motif_cooperation
 
@@ -234,12 +251,24 @@ class InfluenceOptions(Options):
     ),
 )
 def sites(
-    genome, model="encode-v1", out="sites/", *, options: InfluenceOptions, run: Run
+    genome: Files,
+    model: File = "encode-v1",
+    out: File = "sites/",
+    *,
+    options: InfluenceOptions,
+    run: Run,
 ) -> list[Influence]:
-    """At the sites of each label scramble each motif in turn, and see how much further the label's
-    logit falls than under scrambles of random pieces of the same width.
+    """Scramble each motif at the real sites of each label and measure how far the logit falls.
 
-    Writes influence.tsv and a picture to the folder ``out``. Raises TcnfastError for bad input.
+    The fall is compared with that under scrambles of random pieces of the same width. The folder
+    ``out`` gets influence.tsv and a picture.
+
+    Returns:
+        list[Influence]: one for each label and motif, in logits;
+            :func:`tcnfast.cobind.influence.influence_table` makes a pandas table of them.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .sites_run import motif_influence
 

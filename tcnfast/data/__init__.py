@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..base.options import Run
-from ..base.verb import GENOME, OUT, verb
+from ..base.verb import GENOME, OUT, File, Files, verb
 from .data_options import PrepareOptions
 
 if TYPE_CHECKING:
@@ -36,12 +36,21 @@ def _print_report(folder: DatasetFolder) -> None:
         ),
     ),
 )
-def prepare(genome, out="data/", *, options: PrepareOptions, run: Run) -> DatasetFolder:
-    """Write the dataset folder ``out`` (see :mod:`tcnfast.data.prepared`), which ``train`` and
-    ``evaluate`` take.
+def prepare(
+    genome: Files, out: File = "data/", *, options: PrepareOptions, run: Run
+) -> DatasetFolder:
+    """Write a dataset folder from a genome and peak files, for ``train`` and ``evaluate``.
 
-    Raises TcnfastError for inputs that cannot be used; what is merely suspicious is logged as a
-    warning.
+    The folder holds the codes of the contigs, the peaks of every label and the split
+    (:mod:`tcnfast.data.prepared` lists its files). What is suspicious but can be used is logged as
+    a warning.
+
+    Returns:
+        DatasetFolder: the folder; its ``table()`` counts the peaks of each label in each part of
+            the split.
+
+    Raises:
+        TcnfastError: for inputs that cannot be used, in one line.
     """
     from .prepare import prepare_dataset
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,10 +23,14 @@ from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..base.tables import read_description
 from ..genome.codes import N
-from ..genome.genome import GenomeError, Region, match_chroms
+from ..genome.genome import Genome, Region, match_chroms
 from ..genome.intervals import Intervals
 from ..genome.labels import PeakTable
+from ..genome.sequence_files import GenomeError
 from .dataset import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATASET = "dataset.json"
 VERSION = 1
@@ -48,7 +53,7 @@ class DatasetFolder:
         self.path, self.report = Path(path), report
 
     @cached_property
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """The contents of dataset.json."""
         return read_description(self.path / DATASET, "prepare", VERSION)
 
@@ -56,7 +61,7 @@ class DatasetFolder:
     def labels(self) -> list[str]:
         return self.record["labels"]
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """pandas table of the labels: their peaks in each part of the split."""
         import pandas
 
@@ -70,7 +75,7 @@ class PreparedGenome:
     written to them stays in memory.
     """
 
-    def __init__(self, folder: str | Path, contigs: list[dict]) -> None:
+    def __init__(self, folder: str | Path, contigs: list[dict[str, Any]]) -> None:
         self.folder = Path(folder)
         self._contigs = contigs
         self.sizes = {contig["name"]: contig["size"] for contig in contigs}
@@ -96,7 +101,7 @@ class PreparedGenome:
             out[low - start : high - start] = self._codes[first + low : first + high]
         return out
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[PreparedGenome], tuple[Path, list[dict[str, Any]]]]:
         return PreparedGenome, (self.folder, self._contigs)
 
 
@@ -136,7 +141,7 @@ class PreparedDataset(Dataset):
 
 def open_prepared(
     folder: str | Path, labels: list[str] | None = None
-) -> tuple[PreparedDataset, dict[str, list[Region]], dict]:
+) -> tuple[PreparedDataset, dict[str, list[Region]], dict[str, Any]]:
     """Dataset, split and the contents of dataset.json of a folder of ``tcnfast prepare``.
 
     ``labels``: which, in this order; all if None. Raises TcnfastError for a folder that is no such
@@ -203,7 +208,7 @@ def _blacklist(folder: Path, chroms: list[str], size: int | None) -> Intervals |
 
 def write_arrays(
     folder: Path, dataset: Dataset, regions: dict[str, list[Region]], chroms: list[str]
-) -> dict:
+) -> dict[str, Any]:
     """Write the arrays of the contigs ``chroms``; returns what dataset.json says of them."""
     firsts = _write_codes(folder, dataset.genome, chroms)
     rows = _write_peaks(folder, dataset, chroms)
@@ -224,7 +229,7 @@ def write_arrays(
     }
 
 
-def _write_codes(folder: Path, genome, chroms: list[str]) -> list[int]:
+def _write_codes(folder: Path, genome: Genome, chroms: list[str]) -> list[int]:
     """Write codes.npy of these contigs of a Genome; returns where each begins."""
     sizes = [genome.sizes[chrom] for chrom in chroms]
     firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,25 +22,28 @@ Run = Callable[[Tensor], Tensor]  # uint8 codes (B, T) to float32 logits (B, P, 
 class Config(Protocol):
     """The sizes of a network."""
 
-    channels: int
-
+    @property
+    def channels(self) -> int: ...
     def grid(self, stride: int) -> StackGrid: ...
 
 
 class Member(Protocol):
     """A network that can be folded into a stack, as ``model.tcn.TCN``."""
 
-    config: Config
-
+    @property
+    def config(self) -> Config: ...
     def folded(self) -> reference.StackWeights: ...
 
 
 class Scored(Protocol):
     """What a plan is made of: networks with the same labels, whose logits are averaged."""
 
-    labels: Sequence[str]
-    receptive_field: int
-    members: Sequence[Member]
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def receptive_field(self) -> int: ...
+    @property
+    def members(self) -> Sequence[Member]: ...
 
 
 def _prepare_plain(weights: reference.StackWeights, grid: StackGrid, spec: backends.Spec) -> Run:
@@ -49,7 +52,7 @@ def _prepare_plain(weights: reference.StackWeights, grid: StackGrid, spec: backe
 
 
 # how each backend makes folded weights ready
-PREPARE = {
+PREPARE: dict[str, Callable[[reference.StackWeights, StackGrid, backends.Spec], Run]] = {
     "triton": lambda weights, grid, spec: triton_engine.prepare(
         weights, grid, spec.precision, spec.device
     ),
@@ -98,20 +101,35 @@ class Plan:
         self.receptive_field = model.receptive_field
         self.stride, self.strand = stride, strand
         self.device = backends.choose_device(device)
-        grids = tuple(member.config.grid(stride) for member in model.members)
-        needs = dict(grids=grids, channels=max(m.config.channels for m in model.members))
+        self._grids = tuple(member.config.grid(stride) for member in model.members)
+        self._channels = max(member.config.channels for member in model.members)
+        folded = (member.folded() for member in model.members)
+        copies = (weights.to("cpu", weights.head_weight.dtype) for weights in folded)
+        self._stacks = stacks_of(zip(copies, self._grids, strict=True), strand)
+        self.symmetric = one_pass(self._stacks)
+        self._make_ready(backend, precision)
+
+    def _make_ready(self, backend: str, precision: str) -> None:
+        needs: dict[str, Any] = dict(grids=self._grids, channels=self._channels)
         chosen = backends.choose(backends.SCAN, backend, self.device, precision, **needs)
         self.backend, spec, self.passed_over = chosen
         self.precision = spec.precision
         self.instructions = cpu_engine.isa() if self.backend == "cpu" else None
         self.segment_bases = SEGMENT_BASES[self.backend]
-        folded = (member.folded() for member in model.members)
-        stacks = stacks_of(zip(folded, grids, strict=True), strand)
-        self.symmetric = one_pass(stacks)
-        self._runs: list[tuple[Run, int]] = [
-            (PREPARE[self.backend](weights, grid, spec), count) for weights, grid, count in stacks
-        ]
+        prepare = PREPARE[self.backend]
+        self._runs = [(prepare(x, grid, spec), count) for x, grid, count in self._stacks]
         self.sparsity = [getattr(run, "sparsity", []) for run, _ in self._runs]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was asked for, what was chosen, and the folded weights. What a backend made of these
+        is made anew where the plan is unpickled."""
+        return {name: x for name, x in vars(self).items() if name not in ("_runs", "sparsity")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises TcnfastError where the backend or the precision of the plan cannot run here."""
+        vars(self).update(state)
+        self._make_ready(self.backend, self.precision)
+        self.passed_over = state["passed_over"]
 
     @property
     def stacks(self) -> list[Run]:

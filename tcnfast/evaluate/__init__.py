@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Run, names, option, seed_option, setting, stride_option
-from ..base.verb import MODEL, OUT, verb
+from ..base.verb import MODEL, OUT, File, verb
 from ..data.data_options import DATA, DataOptions
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE
@@ -91,15 +91,26 @@ def _print_table(evaluation: Evaluation) -> None:
     ),
 )
 def evaluate(
-    data=None, model="encode-v1", out=None, *, options: EvaluateOptions, run: Run
+    data: File | None = None,
+    model: File = "encode-v1",
+    out: File | None = None,
+    *,
+    options: EvaluateOptions,
+    run: Run,
 ) -> Evaluation:
-    """Score every label of ``model`` on one part of the split.
+    """Score every label of a model on one part of the split.
 
-    ``data``: folder of ``tcnfast prepare``; None where ``genome``, ``peaks`` and ``split`` name
-    files. With ``out`` a folder is written: scores.tsv, summary.json, curves.npz, plots, run.json
-    and index.html, a page about them. ``grade`` writes calls.tsv, grades.tsv and genome.json, what
-    a scan expects of its calls and where, into the model folder; with ``within`` also
-    calls.within.tsv. Raises TcnfastError for bad input.
+    ``data`` is a folder of ``tcnfast prepare``; leave it out where ``genome``, ``peaks`` and
+    ``split`` name files. With ``out`` a folder is written: scores.tsv, summary.json, curves.npz,
+    plots, run.json and index.html, a page about them. ``grade`` measures the model's calls and
+    writes calls.tsv, grades.tsv and genome.json into the model folder, from which a scan knows what
+    to expect of its calls; with ``within``, also calls.within.tsv.
+
+    Returns:
+        Evaluation: scores with 95 % intervals; its ``frame()`` is a pandas table, a label a row.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .evaluate_run import evaluate_model
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from .call_report import CallReport
 from .evaluation_folder import CURVES, SCORES, SUMMARY, Curves
 from .evaluation_page import write_page
 from .floors import Floors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAMES = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}  # as a table spells them; others as they are
 
@@ -108,7 +112,7 @@ class Evaluation:
         rows = ["\t".join(columns), *map("\t".join, zip(*columns.values(), strict=True))]
         return "\n".join(rows) + "\n"
 
-    def frame(self):
+    def frame(self) -> pd.DataFrame:
         """The same as a pandas table, with numbers."""
         import pandas
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base.options import Run
-from ..base.verb import Input, NoOptions, verb
+from ..base.verb import File, Files, Input, NoOptions, verb
 
 FASTA = Input("fasta", "plain, gzip or bgzip; hg38.fa and hg38.fa.gz get hg38.2bit", many=True)
 FILE = Input("out", "another name for the .2bit of one FASTA", ("-o", "--output"), unit="FILE")
@@ -22,19 +22,24 @@ FILE = Input("out", "another name for the .2bit of one FASTA", ("-o", "--output"
     ),
 )
 def index(
-    fasta: str | Path | list[str | Path],
-    out: str | Path | None = None,
+    fasta: Files,
+    out: File | None = None,
     *,
     options: NoOptions,
     run: Run,
 ) -> list[Path]:
-    """Write a FASTA file as UCSC .2bit, which is read several times faster: name that one then,
-    as in ``tcnfast scan hg38.2bit``.
+    """Write FASTA files as UCSC .2bit, which is read several times faster.
 
-    ``fasta``: one file or several, plain, gzip or bgzip. The .2bit lies beside each, or at ``out``;
-    one that is there is compared with its FASTA, and written anew with ``force``. Returns the paths
-    of the .2bit files. Raises GenomeError for what is no nucleotide FASTA, and for a .2bit that is
-    not the sequence of its FASTA.
+    Name the .2bit file from then on, as in ``tcnfast scan hg38.2bit``. It lies beside its FASTA
+    file, or at ``out``. One that is there already is compared with its FASTA file, and written anew
+    only with ``force``.
+
+    Returns:
+        list[Path]: the .2bit files, one for each FASTA file.
+
+    Raises:
+        GenomeError: for a file that is no nucleotide FASTA, and for a .2bit file that does not hold
+            the sequence of its FASTA file.
     """
     from .index_fasta import index_files
 

@@ -128,7 +128,7 @@ class Genome:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[Genome], tuple[Path, ...]]:
         return Genome, self.paths
 
     def __repr__(self) -> str:
@@ -160,7 +160,7 @@ def match_chroms(wanted: Iterable[str], sizes: Mapping[str, int], what: str) -> 
 def _edits(missing: list[str], sizes: Mapping[str, int]) -> str:
     """What sed does to a BED file so that the first of its contigs is called as in ``sizes``, and
     the mitochondrion too."""
-    edits, name, other = [], missing[0], _other_style(missing[0], sizes)
+    edits, name, other = [], missing[0], _other_style(missing[0], sizes) or ""
     for mito in _MITOCHONDRIA:
         known = _other_style(mito, sizes) if mito in missing else None
         if known is not None and mito.removeprefix("chr") != known.removeprefix("chr"):
@@ -178,6 +178,7 @@ def renamed(names: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
 
 def _other_style(chrom: str, sizes: Mapping[str, int]) -> str | None:
     """How ``sizes`` calls a contig that it does not call ``chrom``; None if it has none such."""
+    others: tuple[str, ...]
     if chrom in _MITOCHONDRIA:
         others = _MITOCHONDRIA
     elif chrom.startswith("chr"):

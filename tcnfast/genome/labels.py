@@ -86,6 +86,7 @@ def _columns(
     if intervals.label is None:
         raise TcnfastError("peaks without labels; read them with read_labelled")
     here = intervals.on(chrom)
+    assert here.label is not None
     label = np.array([ids.get(name, -1) for name in here.label.tolist()], np.int32)
     wanted = label >= 0
     kinds = np.full(np.count_nonzero(wanted), kind, np.uint8)

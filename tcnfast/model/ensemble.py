@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
 from .model_folder import ModelFolder
-from .tcn import TCN, Labelled, TCNConfig
+from .tcn import TCN, Labelled
+from .tcn_config import TCNConfig
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,21 @@ class Ensemble(Labelled):
     for their mean. The members are not copied.
     """
 
+    config: EnsembleConfig
+
     def __init__(self, members: Sequence[TCN | Ensemble]) -> None:
         super().__init__()
-        members = [network for model in members for network in model.members]
-        check_members([f"member {number}" for number in range(1, len(members) + 1)], members)
-        self.members = nn.ModuleList(members)
-        self.config = EnsembleConfig(tuple(member.config for member in members))
+        networks = [network for model in members for network in model.members]
+        check_members([f"member {number}" for number in range(1, len(networks) + 1)], networks)
+        self.members = cast("list[TCN]", nn.ModuleList(networks))
+        self.config = EnsembleConfig(tuple(network.config for network in networks))
         self.thresholds = self.calls = self.home = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | np.ndarray) -> Tensor:
         """Logits ``(N, labels)`` of the window around base ``L // 2``."""
         return sum(member(x) for member in self.members) / len(self.members)
 
-    def dense(self, x: Tensor, stride: int = 1) -> Tensor:
+    def dense(self, x: Tensor | np.ndarray, stride: int = 1) -> Tensor:
         """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid."""
         return sum(member.dense(x, stride) for member in self.members) / len(self.members)
 

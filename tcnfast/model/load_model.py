@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..base.errors import TcnfastError
 from .ensemble import Ensemble
 from .model_folder import CONFIG, LABELS, WEIGHTS, ModelFolder
-from .tcn import TCN, TCNConfig
+from .tcn import TCN
+from .tcn_config import TCNConfig
 
 
 def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
@@ -44,7 +46,7 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
     return model.eval()
 
 
-def _build(config: dict, labels: list[str]) -> TCN | Ensemble:
+def _build(config: dict[str, Any], labels: list[str]) -> TCN | Ensemble:
     """A model of config.json: a network's shape, or ``{"members": [shape, ...]}``."""
     if "arch" in config:
         raise TcnfastError(

@@ -15,6 +15,7 @@ import json
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import TcnfastError, did_you_mean
 from ..base.finite import check_finite
@@ -23,6 +24,12 @@ from ..base.tables import parse_json, read_bytes, read_frame, read_table, replac
 from .grades import CALLS, GRADED, WITHIN, Calls, read_calls, write_calls
 from .home_genome import GENOME, HomeGenome, read_home, write_home
 from .thresholds import Threshold, read_thresholds, write_thresholds
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    import pandas as pd
+    from torch import Tensor
 
 FORMAT = 1
 WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
@@ -67,12 +74,12 @@ class ModelFolder:
         return (Path(folder) / CONFIG).exists()
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Of config.json: the shape of a network, or those of the members of an ensemble."""
         return {name: x for name, x in self._config.items() if name != LABELS_HASH}
 
     @cached_property
-    def _config(self) -> dict:
+    def _config(self) -> dict[str, Any]:
         path = self.path / CONFIG
         try:
             config = parse_json(read_bytes(path))
@@ -118,7 +125,7 @@ class ModelFolder:
         return read_home(self.path)
 
     @property
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """run.json: how the model was made; empty where it says nothing."""
         return read_json(self.path / RECORD)
 
@@ -135,7 +142,7 @@ class ModelFolder:
                 digest.update(name.encode() + path.read_bytes())
         return digest.hexdigest()
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Tensor]:
         """The tensors by name, all of them finite."""
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -148,7 +155,7 @@ class ModelFolder:
         check_finite(state, str(path), "train it anew, or fetch it again")
         return state
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """pandas table of the labels: label, tf, cell and, of a calibrated model, the columns of
         thresholds.tsv."""
         labels = read_frame(self.path / LABELS, ("label", "tf", "cell"))
@@ -156,11 +163,11 @@ class ModelFolder:
             return labels
         return labels.merge(read_frame(self.path / THRESHOLDS), on="label", how="left")
 
-    def epochs(self):
+    def epochs(self) -> pd.DataFrame:
         """pandas table of train.tsv: loss and validation scores, an epoch a row."""
         return read_frame(self.path / EPOCHS)
 
-    def scores(self, part: str = "test"):
+    def scores(self, part: str = "test") -> pd.DataFrame:
         """pandas table of every score of every label on ``part``, valid or test."""
         return read_frame(self.path / scores_file(part))
 
@@ -168,8 +175,8 @@ class ModelFolder:
     def write(
         cls,
         folder: str | Path,
-        state: dict,
-        config: dict,
+        state: dict[str, Tensor],
+        config: dict[str, Any],
         labels: list[str],
         thresholds: dict[str, Threshold] | None = None,
         calls: Calls | None = None,
@@ -204,7 +211,7 @@ def labels_hash(labels: list[str]) -> str:
     return hashlib.sha256("\n".join(labels).encode()).hexdigest()
 
 
-def _bundled_root():
+def _bundled_root() -> Traversable:
     return resources.files("tcnfast.model") / "bundled"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +18,11 @@ from ..engines.grid import BlockGrid
 from .model_folder import ModelFolder
 from .paired import PairedBatchNorm, PairedDropout, tie, tie_convolution, tie_normed
 from .tcn_config import TCNConfig
+
+if TYPE_CHECKING:
+    from .grades import Calls
+    from .home_genome import HomeGenome
+    from .thresholds import Threshold
 
 # of the start under batch norm, see Block._initialise. Not searched; on the validation regions of
 # examples/encode-v1.split.json, one run each with motif filters, 750 steps gave a macro-AP of .185
@@ -96,8 +102,13 @@ class Block(nn.Module):
 class Labelled(nn.Module):
     """A network whose ``config`` says its labels and how far it sees."""
 
+    thresholds: dict[str, Threshold] | None
+    calls: Calls | None
+    home: HomeGenome | None
+
     @property
     def labels(self) -> list[str]:
+        """The labels in the order of the outputs."""
         return self.config.labels
 
     @property
@@ -147,13 +158,32 @@ class TCN(Labelled):
         plain.engine = False
         return plain
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the configuration, the tensors, and what is known of calls: modules whose
+        weights are made of others (weight norm, symmetric networks) cannot be pickled. Hooks are
+        left out."""
+        about = self.thresholds, self.calls, self.home, self.engine, self.training
+        frozen = [name for name, x in self.named_parameters() if not x.requires_grad]
+        return _restored, (type(self), self.config, dict(self.state_dict()), about, frozen)
+
+    def __copy__(self) -> TCN:
+        """The same modules and tensors."""
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TCN:
+        memo[id(self)] = made = type(self).__new__(type(self))
+        vars(made).update(deepcopy(vars(self), memo))
+        return made
+
     @torch.no_grad()
     def set_label_rates(self, rates: Tensor) -> None:
         """Head bias at the log-odds of ``rates`` (labels,), the share of bound windows of each."""
         rates = torch.as_tensor(rates, dtype=self.head.bias.dtype).clamp(1e-6, 1 - 1e-6)
         self.head.bias.copy_(rates.logit())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | np.ndarray) -> Tensor:
         """Logits ``(N, labels)`` of the window around base ``L // 2``.
 
         ``x``: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array. It is
@@ -168,7 +198,7 @@ class TCN(Labelled):
             x = nn.functional.pad(x, (left, rf - left - x.shape[-1]), value=n_code)
         return self.dense(x, stride=2**self.config.blocks)[..., 0]
 
-    def dense(self, x: Tensor, stride: int = 1) -> Tensor:
+    def dense(self, x: Tensor | np.ndarray, stride: int = 1) -> Tensor:
         """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid.
 
         Raises TcnfastError where L is under the receptive field or stride is no power of two.
@@ -212,6 +242,23 @@ class TCN(Labelled):
         labels = config.pop("labels")
         about = self.thresholds, self.calls, self.home
         ModelFolder.write(folder, self.state_dict(), config, labels, *about)
+
+
+def _restored(
+    kind: type[TCN],
+    config: TCNConfig,
+    state: dict[str, Tensor],
+    about: tuple[Any, ...],
+    frozen: list[str],
+) -> TCN:
+    """A network out of its pickle."""
+    with torch.device("meta"):  # no random numbers are drawn, no memory is taken
+        model = kind(config)
+    model.load_state_dict(state, assign=True)
+    model.thresholds, model.calls, model.home, model.engine, training = about
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    return model.train(training)
 
 
 def network_input(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -70,6 +70,7 @@ class TCNConfig(TCNShape):
                 return f"{name} {shown(str(getattr(self, name)))}: more than {most} is a slip"
         if self.kernel_size << self.blocks > 2**26:
             return f"kernel_size {self.kernel_size}: so wide a receptive field is a slip"
+        assert self.first_kernel is not None  # see __post_init__
         if self.first_kernel < self.kernel_size or (self.first_kernel - self.kernel_size) % 2:
             return (
                 f"first_kernel {self.first_kernel} must exceed kernel_size {self.kernel_size} by "

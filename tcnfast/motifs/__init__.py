@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Run, option, setting, targets_option
-from ..base.verb import OUT, Input, verb
+from ..base.verb import OUT, File, Input, verb
 from ..pwm import MOTIF_FILE
 from .modisco_options import ModiscoOptions
 
@@ -55,15 +55,20 @@ def _exit_code(found: MotifFolder) -> int:
         ),
     ),
 )
-def motifs(attributions, out, *, options: MotifOptions, run: Run) -> MotifFolder:
-    """Run TF-MoDISco on every label of a folder of ``tcnfast attribute`` and write the folder
-    ``out``: motifs.tsv, matches.tsv, labels.tsv, motifs.meme (trimmed frequencies), matches.meme
-    (the known motifs of matches.tsv), patterns/<label>.npz, seqlets/<label>.bed and, with
-    ``regions``, hits/<label>.bed.
+def motifs(attributions: File, out: File, *, options: MotifOptions, run: Run) -> MotifFolder:
+    """Find the motifs in attributions with TF-MoDISco, label by label, and write a folder.
 
-    A label that cannot be searched (no attributions of it, too few seqlets) is named in a warning
-    and in ``failed`` of what is returned; the others go on, and the command exits with 1. Raises
-    TcnfastError for bad input.
+    The folder holds motifs.tsv, matches.tsv (the known motifs most like each), labels.tsv,
+    motifs.meme (the trimmed frequencies), matches.meme (the known motifs of matches.tsv),
+    patterns/<label>.npz, seqlets/<label>.bed and, with ``regions``, hits/<label>.bed. A label that
+    cannot be searched, for want of attributions or of seqlets, is named in a warning and in
+    ``failed`` of the result. The other labels go on; the command then exits with 1.
+
+    Returns:
+        MotifFolder: reads the folder; ``motifs``, ``matches`` and ``summary`` are pandas tables.
+
+    Raises:
+        TcnfastError: for bad input, in one line.
     """
     from .motifs_run import find_motifs
 

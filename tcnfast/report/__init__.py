@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.options import Options, Run, option, targets_option
-from ..base.verb import Input, verb
+from ..base.verb import File, Files, Input, verb
 
 FOLDERS = Input(
     "folders",
@@ -47,13 +47,26 @@ class ReportOptions(Options):
         ("calls -m encode-v1 -g hg38.fa -t CTCF --loci 5", "with predicted tracks of five loci"),
     ),
 )
-def report(folders=(), model=None, out="report.html", *, options: ReportOptions, run: Run) -> Path:
-    """Write the page ``out`` about ``folders``, at most one of each kind, in any order. ``model``:
-    where it is not among them.
+def report(
+    folders: Files = (),
+    model: File | None = None,
+    out: File = "report.html",
+    *,
+    options: ReportOptions,
+    run: Run,
+) -> Path:
+    """Write one HTML page about the folders of other commands.
 
-    The page holds everything: drawings are inline SVG, and nothing is fetched when it is opened.
-    Raises TcnfastError for other folders, for labels that none has, and for an ``out`` that exists,
-    unless ``force``.
+    ``folders`` names at most one folder of each kind, in any order; ``model`` is needed where the
+    model's folder is not among them. The page holds all it shows: drawings are inline SVG, and
+    nothing is fetched when it is opened.
+
+    Returns:
+        Path: the page.
+
+    Raises:
+        TcnfastError: for folders of other kinds, for labels that no folder has, and for a page that
+            exists already, unless ``force``.
     """
     from .report_run import make_report
 

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
@@ -20,7 +19,7 @@ from ..base.options import (
     stride_option,
     targets_option,
 )
-from ..base.verb import OUT, Input, verb
+from ..base.verb import OUT, File, Files, Input, verb
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE, P_VALUE
 
@@ -225,19 +224,18 @@ def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
     ),
 )
 def scan(
-    genome: str | Path | Sequence[str | Path] | None = None,
-    model: TCN | Ensemble | str | Path | None = None,
-    out: str | Path = "scan/",
+    genome: Files | None = None,
+    model: TCN | Ensemble | File | None = None,
+    out: File = "scan/",
     *,
     options: ScanOptions,
     run: Run,
 ) -> ScanFolder | ShardFolder | GenomesFolder:
     """Call binding of every label along a genome and write the folder ``out``.
 
-    ``genome``: FASTA (plain, gzip, bgzip) or .2bit files. ``model``: a TCN or an Ensemble, a model
-    folder, or a bundled name; "encode-v1" if None. ``targets``, ``tracks``: labels, or "all".
-    ``chroms``: names, or "all"; None leaves out alternative, unplaced, random and mitochondrial
-    contigs. ``within``: BED file; only steps whose centre lies in it are called.
+    ``model`` is a TCN or an Ensemble, a model folder, or a bundled name; "encode-v1" if None. By
+    default alternative, unplaced, random and mitochondrial contigs are left out. With ``within``
+    only steps whose centre lies in a region are called.
 
     Calls are runs of steps at or above the label's cutoff, joined by ``max_gap`` and filtered by
     ``min_length`` as in MACS3 bdgpeakcall. ``cutoff``: "best" is the best F1 of calls with at
@@ -276,8 +274,14 @@ def scan(
     with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
     model also gets ``index.html``, which shows its calls in any browser (``no_page``: it does
     not), ``igv_session.xml``, ``jbrowse.json`` and ``tcnfast_mqc.tsv``; with ``hub``, also
-    ``hub.txt`` and ``hub/<label>.bb`` for the UCSC Genome Browser. Raises TcnfastError for bad
-    input, before anything is scanned where it can be known.
+    ``hub.txt`` and ``hub/<label>.bb`` for the UCSC Genome Browser.
+
+    Returns:
+        ScanFolder: reads the folder; ``summary``, ``calls()`` and ``hits()`` are pandas tables. Of
+            a part of a genome a ShardFolder, of many genomes a GenomesFolder.
+
+    Raises:
+        TcnfastError: for bad input, before anything is scanned where it can be known.
     """
     return _scan(genome, model, out, options, run)
 
@@ -317,10 +321,10 @@ def _scan(
     ),
 )
 def merge(
-    shards: Sequence[str | Path],
-    genome: str | Path | Sequence[str | Path] | None = None,
-    model: TCN | Ensemble | str | Path | None = None,
-    out: str | Path = "scan/",
+    shards: Files,
+    genome: Files | None = None,
+    model: TCN | Ensemble | File | None = None,
+    out: File = "scan/",
     *,
     options: Options,
     run: Run,
@@ -329,7 +333,12 @@ def merge(
 
     Everything but times is the same, byte for byte, as one process would have written. The shards
     stay. ``genome`` and ``model`` are those that the shards name, unless given. Needs no GPU.
-    Raises TcnfastError where a shard is missing, there twice, damaged, or of another scan.
+
+    Returns:
+        ScanFolder: reads the folder of the whole scan.
+
+    Raises:
+        TcnfastError: where a shard is missing, there twice, damaged, or of another scan.
     """
     from .merge_shards import merge_shards
 

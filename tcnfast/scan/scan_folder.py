@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ ZARR_FOLDER = "tracks.zarr"
 BED6 = ("chrom", "start", "end", "name", "score", "strand")
 NARROWPEAK = (*BED6, "probability", "p_value", "q_value", "summit")
 HITS = (*BED6, "p_value")
-KINDS = dict.fromkeys(("start", "end", "summit"), np.int64)
+KINDS: dict[str, type] = dict.fromkeys(("start", "end", "summit"), np.int64)
 KINDS |= dict.fromkeys(("score", "probability", "p_value"), np.float64)
 
 
@@ -65,7 +65,7 @@ class ScanFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.record = read_record(self.path, "scan")
-        self._key: dict = self.record["key"]
+        self._key: dict[str, Any] = self.record["key"]
 
     def __repr__(self) -> str:
         return f"ScanFolder({str(self.path)!r})"

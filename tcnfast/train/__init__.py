@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.options import Run, option, stride_option
-from ..base.verb import OUT, Input, verb
+from ..base.verb import OUT, File, Files, Input, verb
 from ..data.data_options import DATA, DataOptions
 from .train_config import TrainOptions
 
@@ -34,15 +34,22 @@ _HOW = (
         ),
     ),
 )
-def train(data=None, out="model/", *, options: TrainOptions, run: Run) -> ModelFolder:
-    """Train a network and write the calibrated model folder ``out``.
+def train(
+    data: File | None = None, out: File = "model/", *, options: TrainOptions, run: Run
+) -> ModelFolder:
+    """Train a network and write a calibrated model folder.
 
-    ``data``: folder of ``tcnfast prepare``; None where ``genome``, ``peaks`` and ``split`` name
-    files. The epoch with the best macro-AP on the validation regions is kept; test regions are
-    scored once, at the end. Labels with too few peaks are dropped, and named in the card.
-    ``resume`` goes on after the last whole epoch of a training that was stopped, and gives the same
-    bytes as one that was not. Raises TcnfastError for bad input and where the loss stops being
-    finite.
+    ``data`` is a folder of ``tcnfast prepare``; leave it out where ``genome``, ``peaks`` and
+    ``split`` name files. The epoch with the best macro-AP on the validation regions is kept. Test
+    regions are scored once, at the end. Labels with too few peaks are dropped, and named in the
+    model's card. ``resume`` goes on after the last whole epoch of a training that was stopped, and
+    gives the same bytes as a training without a stop.
+
+    Returns:
+        ModelFolder: the folder; its ``epochs()`` and ``scores()`` are pandas tables.
+
+    Raises:
+        TcnfastError: for bad input, and where the loss is no longer finite.
     """
     from .train_run import train_model
 
@@ -69,14 +76,27 @@ class AverageOptions(DataOptions):
         ("model1 model2 --how weights -d data -o mean", "one network of their mean weights"),
     ),
 )
-def average(models, data=None, out="average/", *, options: AverageOptions, run: Run) -> ModelFolder:
-    """Write one model folder ``out`` made of several. A model that is an ensemble already counts as
-    its members.
+def average(
+    models: Files,
+    data: File | None = None,
+    out: File = "average/",
+    *,
+    options: AverageOptions,
+    run: Run,
+) -> ModelFolder:
+    """Write one model folder made of several.
 
-    The members' thresholds do not hold for it. With ``data``, or ``genome``, ``peaks`` and
-    ``split``, it is calibrated on the validation regions and scored on test as a trained model is,
-    and an average of weights gets running statistics of its own; else it has no thresholds.
-    Raises TcnfastError for models that cannot be averaged.
+    A model that is an ensemble already counts as its members. The thresholds of the members do not
+    hold for their average: with ``data``, or with ``genome``, ``peaks`` and ``split``, the average
+    is calibrated on the validation regions and scored on test, as a trained model is. An average of
+    weights also gets running statistics of its own from the data. Without data the model has no
+    thresholds.
+
+    Returns:
+        ModelFolder: the folder that was written.
+
+    Raises:
+        TcnfastError: for models that cannot be averaged, and for bad input.
     """
     from .average_models import average_models
 

@@ -16,11 +16,13 @@ from ..base.options import (
     stride_option,
     targets_option,
 )
-from ..base.verb import GENOME, MODEL, OUT, Input, verb
+from ..base.verb import GENOME, MODEL, OUT, File, Files, Input, verb
 from ..model.thresholds import parse_cutoff
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ..model.ensemble import Ensemble
+    from ..model.tcn import TCN
+    from .variant_folder import VariantFolder
 
 FORMATS = ("tsv", "parquet", "vcf")
 COLUMNS = {  # by mode; the first is written unless others are asked for
@@ -82,22 +84,33 @@ class VariantOptions(Options):
     ),
 )
 def variants(
-    variants, genome, model="encode-v1", out="variants/", *, options: VariantOptions, run: Run
-) -> Path:
-    """Score every allele of a VCF file, or of a table ``chrom pos ref alt [id]``; returns the
-    folder that was written.
+    variants: File,
+    genome: Files,
+    model: TCN | Ensemble | File = "encode-v1",
+    out: File = "variants/",
+    *,
+    options: VariantOptions,
+    run: Run,
+) -> VariantFolder:
+    """Score what every allele of a VCF file, or of a table ``chrom pos ref alt [id]``, changes.
 
-    ``model``: a folder, a bundled name, or a TCN or Ensemble. ``mode`` "centre" compares the window
-    centred on the first base of REF with either allele in it; "full" every step of the contig,
-    ``stride`` bases apart, whose window holds a base of the allele (largest and summed difference
-    of logits, best logit of each allele). A call is gained where only ALT reaches the label's
-    cutoff, and lost where only REF does.
+    ``model`` is a folder, a bundled name, a TCN or an Ensemble. ``mode`` "centre" compares the
+    window centred on the first base of REF with either allele in it. "full" compares every step of
+    the contig, ``stride`` bases apart, whose window holds a base of the allele, and gives the
+    largest and the summed difference of logits and the best logit of each allele. A call is gained
+    where only ALT reaches the label's cutoff, and lost where only REF does.
 
-    Writes ``variants.tsv`` (or .parquet, .vcf), in input order, ``skipped.tsv`` (every allele that
-    is not scored, with the reason), ``top.html`` where ``explain`` asks for it, and ``run.json``.
-    An allele whose REF is not in the genome has ref_match "no" and no scores. Memory does not grow
-    with the file. Raises TcnfastError for bad input, and where REF hardly ever fits: the genome is
-    then of another assembly.
+    The folder holds variants.tsv (or .parquet, .vcf) in the order of the input, skipped.tsv (every
+    allele that is not scored, with the reason), top.html where ``explain`` asks for it, and
+    run.json. An allele whose REF is not in the genome has ref_match "no" and no scores. Memory does
+    not grow with the file.
+
+    Returns:
+        VariantFolder: the folder; its ``table()`` and ``skipped()`` are pandas tables.
+
+    Raises:
+        TcnfastError: for bad input, and where REF hardly ever fits, because the genome is then of
+            another assembly.
     """
     from .variants_run import score_variants
 

@@ -33,6 +33,7 @@ from . import VariantOptions
 from .effect_rows import make_rows
 from .effects import EffectScorer
 from .records import Allele, Chunk, Skipped, VariantFile
+from .variant_folder import VariantFolder
 from .variant_page import Top, most_changed, require_page, write_page
 from .writers import WRITERS
 
@@ -51,7 +52,7 @@ def score_variants(
     out: str | Path,
     options: VariantOptions,
     run: Run,
-) -> Path:
+) -> VariantFolder:
     """See :func:`tcnfast.variants`."""
     if options.explain:
         require_page()
@@ -75,7 +76,7 @@ def score_variants(
             output.settle()
             job().run(output.work, run.progress)
             job().assemble(output)
-    return output.path
+    return VariantFolder(output.path)
 
 
 def _open_job(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..attribute import SiteOptions
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, setting
-from ..base.verb import GENOME, MODEL, OUT, Input, verb
+from ..base.verb import GENOME, MODEL, OUT, File, Files, Input, verb
 from ..data.data_options import PeakOptions
 from .window_config import WindowTrainOptions
 
@@ -65,12 +65,20 @@ def _print_report(found: PreparedWindows) -> None:
         ),
     ),
 )
-def prepare(recipe, genome, out, *, options: WindowPrepareOptions, run: Run) -> PreparedWindows:
-    """Write the window set of the file ``recipe`` to the folder ``out``.
+def prepare(
+    recipe: File, genome: Files, out: File, *, options: WindowPrepareOptions, run: Run
+) -> PreparedWindows:
+    """Write the window set of a recipe to a folder.
 
-    ``length``, ``max_windows``, ``min_peaks`` and ``seed`` take the place of the recipe's own.
-    Raises TcnfastError for inputs that cannot be used, for labels with too few peaks and for a set
-    that would leak between its parts.
+    ``length``, ``max_windows``, ``min_peaks`` and ``seed`` take the place of the recipe's own
+    values.
+
+    Returns:
+        PreparedWindows: the set and its report.
+
+    Raises:
+        TcnfastError: for inputs that cannot be used, for labels with too few peaks, and for a set
+            in which one sequence would lie in two parts.
     """
     from .window_build import prepare_windows
 
@@ -89,14 +97,20 @@ def prepare(recipe, genome, out, *, options: WindowPrepareOptions, run: Run) -> 
         ("windows --arch wavelet --epochs 20 -o model", "another network"),
     ),
 )
-def train(windows, out, *, options: WindowTrainOptions, run: Run) -> Path:
-    """Train a network on a window set and write the model folder ``out``; returns its path.
+def train(windows: File, out: File, *, options: WindowTrainOptions, run: Run) -> Path:
+    """Train a network on a window set and write a model folder.
 
-    A TCN becomes a folder that every command takes, not calibrated; any other network one that
-    ``windows evaluate`` and, if it is a wavelet network, ``windows attribute`` take. The scores
-    beside the model are those of the validation part, and the test part is not touched; those of a
-    ``faithful`` training are of the test part, which chose its epoch. Raises TcnfastError for bad
-    input and where the loss stops being finite.
+    A TCN becomes a folder that every command takes, not calibrated. Any other network becomes one
+    that ``windows evaluate`` takes and, if it is a wavelet network, ``windows attribute``. The
+    scores beside the model are those of the validation part, and the test part is not touched. A
+    ``faithful`` training chooses its epoch on the test part, as the original did, and has the
+    scores of that part.
+
+    Returns:
+        Path: the model folder.
+
+    Raises:
+        TcnfastError: for bad input, and where the loss is no longer finite.
     """
     from .window_run import train_on_windows
 
@@ -128,14 +142,26 @@ class WindowEvaluateOptions(Options):
         ("windows -m model --part test -o scores", "and on the test part, into a folder"),
     ),
 )
-def evaluate(windows, model, out=None, *, options: WindowEvaluateOptions, run: Run) -> WindowScores:
-    """Score the model folder ``model`` on a part of a window set, a row a label.
+def evaluate(
+    windows: File,
+    model: File,
+    out: File | None = None,
+    *,
+    options: WindowEvaluateOptions,
+    run: Run,
+) -> WindowScores:
+    """Score a model folder on a part of a window set.
 
     Calls are made at the cutoff of the best F1 (MCC: of the best MCC) on the validation part; on
     that part itself they are therefore a little too good. The model may have more labels than the
-    set. With ``out`` a folder is written: the table as ``scores.tsv``, ``predictions.tsv`` with the
-    logit of every window, and ``run.json``. Raises TcnfastError for a model and a set that do not
-    fit each other.
+    set. With ``out`` a folder is written: scores.tsv, predictions.tsv with the logit of every
+    window, and run.json.
+
+    Returns:
+        WindowScores: the scores, a label a row; ``table`` is TSV text.
+
+    Raises:
+        TcnfastError: for a model and a set that do not fit each other, and for bad input.
     """
     from .evaluate_windows import evaluate_windows
 
@@ -177,13 +203,20 @@ class StudyOptions(Options):
         ("study.json --test -o study", "score the test parts, once"),
     ),
 )
-def study(study, out=None, *, options: StudyOptions, run: Run) -> Path:
-    """Tune and train what is not there yet, and write validation.csv; with ``test`` score the test
-    parts of what is trained, and write results.csv, tables.md and figures. Returns the folder.
+def study(study: File, out: File | None = None, *, options: StudyOptions, run: Run) -> Path:
+    """Tune, train and compare the networks of a study file on its window sets.
 
-    A cell of the study is a folder below ``out``, there whole or not at all; a wider study adds
-    cells. Raises TcnfastError for a study that cannot be read, for a cell of other settings, and
-    where a model would be tested on a set twice.
+    What is trained already is kept; what is missing is trained, and validation.csv written.
+    ``test`` scores the test parts of all that is trained, once, and writes results.csv, tables.md
+    and figures. A cell of the study is a folder below ``out``, there whole or not at all; a wider
+    study adds cells.
+
+    Returns:
+        Path: the folder of the study.
+
+    Raises:
+        TcnfastError: for a study that cannot be read, for a cell of other settings, and where a
+            model would be tested on a set twice.
     """
     from .study_run import run_study, write_report
 
@@ -216,9 +249,19 @@ class GradCamOptions(SiteOptions):
         ("-g hg38.fa -m model --scan calls --top 100 -o cam", "the best calls of a scan"),
     ),
 )
-def attribute(genome, model, out, *, options: GradCamOptions, run: Run) -> AttributionFolder:
-    """Explain the wavelet network in the folder ``model`` and write the folder ``out``, in the form
-    of ``tcnfast attribute``. Raises TcnfastError for bad input and for any other network."""
+def attribute(
+    genome: Files, model: File, out: File, *, options: GradCamOptions, run: Run
+) -> AttributionFolder:
+    """Explain a wavelet network by Grad-CAM, on the bases, and write a folder.
+
+    The folder has the form of that of ``tcnfast attribute``.
+
+    Returns:
+        AttributionFolder: reads the folder; its ``regions`` is a pandas table.
+
+    Raises:
+        TcnfastError: for bad input, and for a model that is no wavelet network.
+    """
     from .grad_cam import explain_by_grad_cam
 
     return explain_by_grad_cam(genome, model, out, options, run)

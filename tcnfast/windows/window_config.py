@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, option, seed_option, setting
@@ -115,7 +115,7 @@ class WindowTrainOptions(WindowConfig):
     mapping: str = option(
         "one-hot", "its input", choices=("one-hot", "integer", "eiip"), group=_NETWORK
     )
-    shape: dict | None = option(
+    shape: dict[str, Any] | None = option(
         None, 'its settings, as {"hidden": 100}', kind=network_shape, unit="JSON", group=_NETWORK
     )
     faithful: bool = option(

@@ -46,7 +46,7 @@ def fixture_score(fasta, saved, tmp_path):
 
     def score(rows, out="out", **options):
         path = vcf(tmp_path / f"{out}.vcf", rows)
-        folder = variants(path, fasta, saved, tmp_path / out, device="cpu", **options)
+        folder = variants(path, fasta, saved, tmp_path / out, device="cpu", **options).path
         head, *body = read_rows(folder / "variants.tsv")
         return [dict(zip(head, row, strict=True)) for row in body], folder
 
@@ -211,7 +211,9 @@ def test_a_byte_order_mark_changes_nothing(score, letters, fasta, saved, tmp_pat
         ("bom.vcf.gz", gzip.compress(b"\xef\xbb\xbf" + text)),
     ):
         (tmp_path / name).write_bytes(data)
-        folder = variants(tmp_path / name, fasta, saved, tmp_path / f"{name}.out", device="cpu")
+        folder = variants(
+            tmp_path / name, fasta, saved, tmp_path / f"{name}.out", device="cpu"
+        ).path
         head, *body = read_rows(folder / "variants.tsv")
         assert [dict(zip(head, row, strict=True)) for row in body] == told
 
@@ -270,7 +272,7 @@ def test_tables_and_gzip(score, letters, fasta, saved, tmp_path):
     lines += [f"{c}\t{p}\t{r.lower()}\t{a}\tid{i}" for i, (c, p, r, a) in enumerate(found)]
     path = tmp_path / "t.tsv.gz"
     path.write_bytes(gzip.compress(("\r\n".join(lines) + "\r\n").encode()))
-    folder = variants(path, fasta, saved, tmp_path / "t", device="cpu")
+    folder = variants(path, fasta, saved, tmp_path / "t", device="cpu").path
     head, *body = read_rows(folder / "variants.tsv")
     assert [dict(zip(head, row, strict=True)) for row in body] == told
 
@@ -287,7 +289,7 @@ def test_the_vcf_keeps_every_record(letters, fasta, saved, tmp_path):
     ]
     path = vcf(tmp_path / "v.vcf", rows)
     options = dict(format="vcf", device="cpu", cutoff="0.5")
-    out = variants(path, fasta, saved, tmp_path / "out", **options) / "variants.vcf"
+    out = variants(path, fasta, saved, tmp_path / "out", **options).path / "variants.vcf"
     before, after = path.read_text().splitlines(), out.read_text().splitlines()
     own = [line for line in after if line.startswith("##INFO=<ID=TCN_")]
     assert len(own) == 6 and after[0] == before[0]
@@ -302,7 +304,7 @@ def test_the_vcf_keeps_every_record(letters, fasta, saved, tmp_path):
     assert fields["TCN_DELTA"].split(",")[1] == "."
     assert "TCN_REF_MISMATCH" in records_[1] and records_[2] == ["DP=2"]
     assert records_[3][0].startswith("TCN_LABEL=")
-    told = variants(path, fasta, saved, tmp_path / "tsv", **{**options, "format": "tsv"})
+    told = variants(path, fasta, saved, tmp_path / "tsv", **{**options, "format": "tsv"}).path
     row = read_rows(told / "variants.tsv")[1]
     assert fields["TCN_DELTA"].split(",")[0] == row[8]
 
@@ -312,8 +314,8 @@ def test_parquet(letters, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", rows_of(random_alleles(letters, 12)))
     columns = ("delta_prob", "alt_prob")
     options = dict(columns=columns, device="cpu")
-    tsv = variants(path, fasta, saved, tmp_path / "tsv", **options) / "variants.tsv"
-    out = variants(path, fasta, saved, tmp_path / "pq", format="parquet", **options)
+    tsv = variants(path, fasta, saved, tmp_path / "tsv", **options).path / "variants.tsv"
+    out = variants(path, fasta, saved, tmp_path / "pq", format="parquet", **options).path
     table = parquet.read_table(out / "variants.parquet").to_pydict()
     head, *body = read_rows(tsv)
     assert list(table) == head
@@ -344,7 +346,7 @@ def test_a_killed_run_goes_on(score, letters, fasta, saved, tmp_path, monkeypatc
     resumed = True
     with pytest.raises(TcnfastError, match="resume=True"):
         variants(path, fasta, saved, tmp_path / "out", device="cpu")
-    folder = variants(path, fasta, saved, tmp_path / "out", device="cpu", resume=True)
+    folder = variants(path, fasta, saved, tmp_path / "out", device="cpu", resume=True).path
     assert scored == [10, 10, 10] and files_in(folder) == files_in(whole)
 
 
