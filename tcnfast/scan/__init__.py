@@ -233,42 +233,28 @@ def scan(
 ) -> ScanFolder | ShardFolder | GenomesFolder:
     """Call binding of every label along a genome and write the folder ``out``.
 
-    ``model`` is a TCN or an Ensemble, a model folder, or a bundled name; "encode-v1" if None. By
-    default alternative, unplaced, random and mitochondrial contigs are left out. With ``within``
-    only steps whose centre lies in a region are called.
+    ``model``: a TCN or an Ensemble, a model folder, or a bundled name; "encode-v1" if None. With
+    ``within`` only steps whose centre lies in a region are called.
 
     Calls are runs of steps at or above the label's cutoff, joined by ``max_gap`` and filtered by
-    ``min_length`` as in MACS3 bdgpeakcall. ``cutoff``: "best" is the best F1 of calls with at
-    least half of them right; "precision=0.5" has that share of the calls right, "fdr=0.1" that
-    share wrong, "recall=0.3" finds that share of the peaks, all read off what calls of each label
-    were worth on validation; "f1" is the best F1 of windows; a probability is the same for all
-    labels. A label that never reached the precision is not called: it gets no narrowPeak file, and
-    a warning names it. Labels of grade D, of which no cutoff has half of the calls right, are
-    called where ``targets`` names them, and where they reach a precision that is asked for.
+    ``min_length`` as in MACS3 bdgpeakcall. All but "f1" and a probability are read off what calls
+    of each label were worth on validation. A label that never reached the precision gets no
+    narrowPeak file, and a warning names it. Labels of grade D, of which no cutoff has half of the
+    calls right, are called where ``targets`` names them or a precision that they reach is asked
+    for. The expected precision in ``summary.tsv`` is the share of calls that touches a peak of the
+    label; it is blank where nothing was measured, and in a genome unlike that of the training.
 
-    ``summary.tsv`` has the expected precision of calls with its 95 % interval: the share that
-    touches a peak of the label. It is blank where nothing was measured, and in a genome that is not
-    like the one that the model was trained on.
+    With ``motifs`` no model is used: the scan finds every site whose log-odds score has a p-value
+    of at most ``p_value`` on its strand. A site with N is none; with ``within``, a hit lies wholly
+    in a region.
 
-    ``track_format``: "bigwig" shows the probability of steps at or above ``track_floor``, or at or
-    above the label's threshold where that is lower; "zarr" (8 bits) and "zarr-fp16" hold every
-    score, for programs.
-
-    With ``motifs``, a file of motifs or "jaspar", no model is used: the scan finds every site of
-    each motif whose log-odds score has a p-value of at most ``p_value`` on its strand, in bases
-    drawn from ``background``. A site with N is none; with ``within``, a hit lies wholly in a
-    region.
-
-    ``devices`` ("cuda:0,cuda:1") runs one process each and, like ``batch_size``, changes no byte.
-    Memory does not grow with the contigs. What is finished when a scan stops stays in
-    ``<out>.partial``, and ``resume`` goes on with it.
+    ``devices`` runs one process each and changes no byte. Memory does not grow with the contigs.
+    What is finished when a scan stops stays in ``<out>.partial``; ``resume`` goes on with it.
 
     ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own; parts may
     run anywhere and at any time, and :func:`tcnfast.merge` makes the scan of them.
-
-    ``genomes``, a table of names, paths and maybe models and BED files, in place of ``genome``:
-    each is scanned into a folder of its name in ``out``, and ``genomes.tsv`` says what came of it.
-    One that fails is named at the end, and does not stop the others.
+    ``genomes``, a table, in place of ``genome``: each is scanned into a folder of its name in
+    ``out``. One that fails is named at the end and in ``genomes.tsv``, and stops no other.
 
     Writes ``peaks/<label>.narrowPeak`` and, if asked for, ``tracks/<label>.bw`` or ``tracks.zarr``;
     with ``motifs``, ``hits/<motif>.bed.gz``; and ``summary.tsv`` and ``run.json``. A scan with a
