@@ -273,7 +273,7 @@ def scan(
 
 
 def _scan(
-    genome: object, model: object, out: str | Path, options: ScanOptions, run: Run
+    genome: object, model: object, out: File, options: ScanOptions, run: Run
 ) -> ScanFolder | ShardFolder | GenomesFolder:
     if (genome is None) == (options.genomes is None):
         raise TcnfastError(f"{setting('genomes')}: give it or one genome, one of the two")
