@@ -28,6 +28,12 @@ def file_names(labels: Sequence[str]) -> list[str]:
     return safe
 
 
+def inert(text: str) -> str:
+    """A name as files of other programs may hold it: nothing in it is markup where a program shows
+    it in a page, ends a line or a cell, or cannot be written as UTF-8."""
+    return "".join(c if c.isprintable() and c not in "<>&\"'`\\" else "_" for c in text)
+
+
 def check_labels(labels: Iterable[str]) -> None:
     """Raise TcnfastError for labels that would be in the way later: those that :func:`file_names`
     refuses, those that differ in case alone (one file on many disks), and one with a comma, which

@@ -4,6 +4,7 @@ into a progress bar."""
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import textwrap
@@ -37,7 +38,14 @@ class Talk(logging.StreamHandler):
         text = super().format(record)
         if "\n" in text or not self.stream.isatty():
             return text
-        return wrapped(text, max(40, shutil.get_terminal_size().columns - 1))
+        return wrapped(text, max(40, self._columns() - 1))
+
+    def _columns(self) -> int:
+        """Columns of the terminal that stderr is, whatever stdout is."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            return shutil.get_terminal_size().columns
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm  # here, for --help does without

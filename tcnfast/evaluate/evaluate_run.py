@@ -29,6 +29,7 @@ from ..pwm.motif_formats import motif_file, read_motifs
 from . import EvaluateOptions
 from .assessment import Assessment, Windows, assess
 from .call_report import grade_model, report_calls
+from .evaluation_page import PAGE
 from .evaluation_report import Evaluation
 from .floors import Floors, measure_floors
 from .predict import describe_windows, predict
@@ -102,7 +103,8 @@ def evaluate_model(
     for line in evaluation.words():
         log.info("%s", line)
     if folder:
-        log.info("scores and plots in %s", folder.path)
+        words = "scores and plots in %s; to see them, open %s in a browser"
+        log.info(words, folder.path, folder.path / PAGE)
     return evaluation
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from ..base.file_names import inert
 from ..base.tables import replace_file
 from .call_columns import read_call_columns
 from .page_calls import best_first
@@ -25,6 +26,8 @@ COLUMNS = [
     *("refName", "start", "end", "name", "score", "strand"),
     *("probability", "pValue", "qValue", "peak"),
 ]
+# what no XML file can hold
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SHOWN = 12  # labels with a row in a browser; others are files in peaks/
 
 
@@ -73,10 +76,12 @@ def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]
     files = []
     for label in labels:
         if label in scan.labels and scan.peaks_of(label).exists():
-            files.append((f"{label} calls", f"peaks/{scan.peaks_of(label).name}", "narrowPeak"))
+            files.append(
+                (f"{inert(label)} calls", f"peaks/{scan.peaks_of(label).name}", "narrowPeak")
+            )
         track = scan.tracks.get(label)
         if track is not None and track.suffix == ".bw":
-            files.append((f"{label} probability", f"tracks/{track.name}", "bigWig"))
+            files.append((f"{inert(label)} probability", f"tracks/{track.name}", "bigWig"))
     return files
 
 
@@ -84,7 +89,8 @@ def igv_session(
     scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path], locus: str | None
 ) -> bytes:
     """A session of IGV desktop."""
-    root = ElementTree.Element("Session", genome=genome[0].as_posix(), version="8")
+    path = _NO_XML.sub("_", genome[0].as_posix())
+    root = ElementTree.Element("Session", genome=path, version="8")
     if locus:
         root.set("locus", locus)
     resources = ElementTree.SubElement(root, "Resources")
@@ -105,7 +111,7 @@ def jbrowse_config(
 ) -> bytes:
     """A configuration of JBrowse 2. A genome that JBrowse cannot read in part, as one in several
     files or in plain gzip, is named all the same: index it, or convert it to .2bit."""
-    name = genome[0].name
+    name = inert(genome[0].name)
     tracks = []
     for number, (title, path, kind) in enumerate(_files(scan, labels)):
         adapter = {"type": "BedAdapter", "bedLocation": _at(path), "columnNames": COLUMNS}
@@ -154,7 +160,7 @@ def _sequence_adapter(genome: Path) -> dict:
 
 def _at(path: str) -> dict:
     """A file beside the configuration, of which only a URL can speak."""
-    return {"uri": quote(path, safe="/@+"), "locationType": "UriLocation"}
+    return {"uri": quote(os.fsencode(path), safe="/@+"), "locationType": "UriLocation"}
 
 
 def multiqc_table(scan: ScanFolder) -> bytes:
@@ -181,4 +187,5 @@ def multiqc_table(scan: ScanFolder) -> bytes:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:g}"
-    return str(value)
+    # no comment, and no formula of a spreadsheet
+    return re.sub("^[#=+@-]", "_", inert(str(value)))

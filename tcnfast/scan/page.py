@@ -74,7 +74,8 @@ def write_page(
         igv_version=igv_version(),
     )
     path = scan.path / PAGE
-    replace_file(path, page.encode())
+    # names of files may be no UTF-8
+    replace_file(path, page.encode(errors="replace"))
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..base.errors import TcnfastError
+from ..base.file_names import inert
 from ..base.options import setting
 from ..base.tables import replace_file
 from ..genome.assemblies import known_assembly
@@ -126,7 +127,7 @@ def _stanza(lines: Mapping[str, str], indent: str = "") -> str:
 
 
 def one_line(text: str, most: int) -> str:
-    """``text`` as the value of a line: without what would be markup in a page, end the line, or
-    (a backslash) go on with the next; cut to ``most`` letters."""
-    text = "".join(c if c.isprintable() and c not in "<>&\"'`\\" else "_" for c in text)
+    """``text`` as the value of a line, which a backslash at its end would go on with in the next;
+    cut to ``most`` letters."""
+    text = inert(text)
     return text if len(text) <= most else text[: most - 1] + "…"

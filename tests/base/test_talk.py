@@ -33,8 +33,10 @@ def on_a_terminal(code, columns):
     """What ``code`` writes to a terminal of this width."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = os.environ | {"COLUMNS": str(columns), "LINES": "24"}
-    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env=environment)
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=slave, env=environment
+    )
     os.close(slave)
     text = b""
     while True:

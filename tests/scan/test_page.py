@@ -3,13 +3,14 @@
 import base64
 import gzip
 import json
+import os
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from support.scan import files_in, read_rows
+from support.scan import calling_model, files_in, read_rows
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -121,8 +122,6 @@ def test_no_page_and_labels_of_the_page(fasta, model, scanned, tmp_path):
 
 def test_names_are_inert(tmp_path, fasta):
     """A label, a contig and a genome that would be markup."""
-    from support.scan import calling_model
-
     evil = '</script><img src=x onerror="alert(1)">'
     network = calling_model(labels=[f"A{evil}@K562", "B&<b>@x"])
     genome = tmp_path / "genome<b>.fa"
@@ -138,6 +137,43 @@ def test_names_are_inert(tmp_path, fasta):
     )
     session = ElementTree.parse(scan.path / "igv_session.xml").getroot()
     assert session.get("genome").endswith("genome<b>.fa")
+
+
+EVIL = ["=cmd|'\"</script><img src=x onerror=alert(1)>@K562", "#a\\", '"b"\u00e9@\U0001f9ec']
+HOSTS = {"markup": "a\t\"'<b>&\u202e\n#%41?.fa", "no UTF-8": os.fsdecode(b"g\xe4\x01.fa")}
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_names_are_inert_in_every_file(tmp_path, fasta, host):
+    """Labels, a contig and a genome's file whose names are markup, quotes, tabs, line ends."""
+    network = calling_model(labels=EVIL)
+    genome = tmp_path / host
+    contig = "chr\"20'&<script>;:|=\\"
+    genome.write_text(fasta.read_text().replace(">chr20", f">{contig}", 1))
+    options = dict(cutoff="0.5", chroms="all", device="cpu", tracks="all")
+    scan = tcnfast.scan(genome, network, tmp_path / "scan", **options)
+    assert len(scan.called_labels) == 3 and contig in set(scan.calls(EVIL[0])["chrom"])
+
+    root = ElementTree.parse(scan.path / "igv_session.xml").getroot()
+    if host == HOSTS["markup"]:
+        assert (scan.path / root.get("genome")).resolve() == genome.resolve()
+    tracks = list(root.find("Panel"))
+    assert {row.tag for row in tracks} == {"Track"} and len(tracks) == 6
+    assert all((scan.path / row.get("id")).is_file() for row in tracks)
+    config = json.loads((scan.path / "jbrowse.json").read_text())
+    uri = config["assemblies"][0]["sequence"]["adapter"]["fastaLocation"]["uri"]
+    where = os.fsdecode(unquote_to_bytes(uri))
+    assert uri.isascii() and (scan.path / where).resolve() == genome.resolve()
+    names = [row.get("name") for row in tracks] + [row["name"] for row in config["tracks"]]
+    names.append(config["assemblies"][0]["name"])
+    lines = (scan.path / "tcnfast_mqc.tsv").read_text().split("\n")
+    rows = [line.split("\t") for line in lines if line and not line.startswith("# ")]
+    assert [len(row) for row in rows] == [5] * 4
+    assert not any(re.match("[#=+@-]", row[0]) for row in rows)
+    names += [row[0] for row in rows]
+    assert not any(re.search("[<>&\"'`\\\\\t\r\n]", name) for name in names), names
+    page = (scan.path / "index.html").read_text(encoding="utf-8")
+    assert "<img" not in page and "<b>" not in page and "<script>;" not in page
 
 
 # what is packed
