@@ -21,7 +21,7 @@ from .base.command import add_command, call, refuse_unknown, with_config
 from .base.completion import SHELLS
 from .base.errors import TcnfastError, Terminated, did_you_mean
 from .base.options import Options, Run, option, speaking_of_flags
-from .base.talk import Talk
+from .base.talk import Talk, last_word
 from .base.verb import VERBS, Input, NoOptions, verb
 from .base.version import __version__
 
@@ -77,7 +77,7 @@ def _check_command(argv: Sequence[str]) -> None:
             family = " ".join(["tcnfast", *before])
             mend = did_you_mean(words[place], names) or f"it has {', '.join(names)}"
             print(f"usage: {family} [--help] {{{','.join(names)}}} ...", file=sys.stderr)
-            print(f"tcnfast: error: {family} has no {words[place]!r}; {mend}", file=sys.stderr)
+            last_word(f"error: {family} has no {words[place]!r}; {mend}")
             sys.exit(2)
 
 
@@ -94,10 +94,10 @@ def _run(args: argparse.Namespace) -> int:
         _set_threads(args)
         return call(args)
     except Terminated:
-        print("tcnfast: terminated", file=sys.stderr)
+        last_word("terminated")
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        print("tcnfast: interrupted", file=sys.stderr)
+        last_word("interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
     except Exception as error:
         if getattr(args, "verbose", False):
             logging.exception("failed")
-        print(f"tcnfast: error: {_one_line(error)}", file=sys.stderr)
+        last_word(f"error: {_one_line(error)}")
         return 1
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
+from typing import TextIO
 
 START = "tcnfast: "
 
@@ -26,6 +27,23 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def fitted(text: str, stream: TextIO) -> str:
+    """A message as ``stream`` is to show it: wrapped where it is a terminal, as wide as that is,
+    whatever stdout is."""
+    if "\n" in text or not stream.isatty():
+        return text
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = shutil.get_terminal_size().columns
+    return wrapped(text, max(40, columns - 1))
+
+
+def last_word(text: str) -> None:
+    """Say why a command ends, also where nothing is logged."""
+    print(fitted(START + text, sys.stderr), file=sys.stderr)
+
+
 class Talk(logging.StreamHandler):
     """Writes log lines to stderr, between bars where there are some. Elsewhere than on a terminal a
     message is one line, for programs that read it."""
@@ -35,17 +53,7 @@ class Talk(logging.StreamHandler):
         self.setFormatter(logging.Formatter(START + "%(message)s"))
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if "\n" in text or not self.stream.isatty():
-            return text
-        return wrapped(text, max(40, self._columns() - 1))
-
-    def _columns(self) -> int:
-        """Columns of the terminal that stderr is, whatever stdout is."""
-        try:
-            return os.get_terminal_size(self.stream.fileno()).columns
-        except (OSError, ValueError):
-            return shutil.get_terminal_size().columns
+        return fitted(super().format(record), self.stream)
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm  # here, for --help does without

@@ -245,7 +245,8 @@ def test_an_interrupted_training_exits_with_130(run, lesson, tmp_path, monkeypat
 
     monkeypatch.setattr(train_run, "fit", fit)
     code, out, err = run("train", *data_words(lesson), *QUICK, "-o", "made", "-q")
-    assert (code, out, err) == (130, "", "tcnfast: interrupted\n")
+    lost = "tcnfast: train: stopped before anything was finished: nothing is left of it"
+    assert (code, out, err) == (130, "", f"{lost}\ntcnfast: interrupted\n")
     assert_nothing_written(tmp_path)
 
 

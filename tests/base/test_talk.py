@@ -70,6 +70,20 @@ def test_lines_wrap_at_words_and_stay_away_from_bars(columns):
     assert "| 4/4 [" in bars[-1] and not any("tcnfast:" in bar.split("]")[0] for bar in bars)
 
 
+def test_an_error_wraps_at_words_too():
+    words = "it is of another assembly than the model was trained on, so scan another file, or another one"
+    code = f"""
+import tcnfast.cli as cli
+def fail(args): raise cli.TcnfastError({words!r})
+cli.call = fail
+cli.main(["labels"])
+"""
+    lines = on_a_terminal(code, 50).splitlines()
+    assert lines[0].startswith("tcnfast: error: it is of") and len(lines) == 3
+    assert all(len(line) < 50 for line in lines) and all(x.startswith("  ") for x in lines[1:])
+    assert " ".join(line.strip() for line in lines) == f"tcnfast: error: {words}"
+
+
 def test_a_path_stays_whole():
     path = "/a/very/long/path/" + "x" * 70
     assert path in wrapped(f"tcnfast: {path}: cannot be read", 60).split()[1]

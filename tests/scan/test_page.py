@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import re
+import shutil
+import subprocess
 from urllib.parse import unquote, unquote_to_bytes
 from xml.etree import ElementTree
 
@@ -174,6 +176,16 @@ def test_names_are_inert_in_every_file(tmp_path, fasta, host):
     assert not any(re.search("[<>&\"'`\\\\\t\r\n]", name) for name in names), names
     page = (scan.path / "index.html").read_text(encoding="utf-8")
     assert "<img" not in page and "<b>" not in page and "<script>;" not in page
+
+
+def test_multiqc_itself_reads_the_table(scanned, tmp_path):
+    if not shutil.which("multiqc"):
+        pytest.skip("multiqc is not installed")
+    command = ["multiqc", "--quiet", "--outdir", tmp_path, scanned.path]
+    subprocess.run(command, check=True, capture_output=True)
+    (table,) = tmp_path.glob("multiqc_data/multiqc_tcnfast_calls*.txt")
+    calls = scanned.summary.query("chrom == 'all'").set_index("label")["calls"]
+    assert {row[0]: int(row[1]) for row in read_rows(table)[1:]} == calls.to_dict()
 
 
 # what is packed
