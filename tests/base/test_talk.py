@@ -71,7 +71,7 @@ def test_lines_wrap_at_words_and_stay_away_from_bars(columns):
 
 
 def test_an_error_wraps_at_words_too():
-    words = "it is of another assembly than the model: scan another file, or take another model for it"
+    words = "it is of another assembly than the model is of: scan another, or take another model"
     code = f"""
 import tcnfast.cli as cli
 def fail(args): raise cli.TcnfastError({words!r})
