@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo docs viewers explain test test-all fuzz sanitize lint aot bench gpu-check model grades clean
+.PHONY: demo docs viewers explain test test-all fuzz sanitize lint wheel-check lowest aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the wheel in a new environment without a compiler, and the tests that need no checkout, from another folder;
+# lowest: the same with the lowest version of every dependency. make wheel-check CHECK="--python python3.13"
+wheel-check: $(INSTALLED)
+	$(BIN)/python tests/campaigns/installed.py --python $(PYTHON) --torch "$(TORCH)" $(CHECK)
+
+lowest: $(INSTALLED)
+	$(BIN)/python tests/campaigns/installed.py --python $(PYTHON) --lowest $(CHECK)
 
 # registers, spills and shared memory of the Triton kernels on chips that the tests leave out
 aot: $(INSTALLED)

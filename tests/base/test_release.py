@@ -22,6 +22,7 @@ def text(name):
     [
         ("CITATION.cff", r"^version: (\S+)$"),
         ("CHANGELOG.md", r"^## (\S+)"),
+        ("recipe/meta.yaml", r"set version = \"(\S+)\""),
     ],
 )
 def test_every_file_names_the_version_of_the_package(name, pattern):
