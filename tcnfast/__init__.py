@@ -16,6 +16,7 @@ from .bench import models as models
 from .data import prepare as prepare
 from .doctor import doctor as doctor
 from .evaluate import evaluate as evaluate
+from .export import export as export
 from .genome import index as index
 from .motifs import motifs as motifs
 from .report import report as report

@@ -39,6 +39,7 @@ ROOMS = {
     "report": "report",
     "variants": "variants",
     "cobind": "cobind",
+    "export": "export",
     "models": "bench",
     "labels": "bench",
     "doctor": "doctor",

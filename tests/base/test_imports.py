@@ -33,6 +33,7 @@ ROOMS = {
     "variants": FLOOR | {"scan", "attribute"},
     "cobind": FLOOR | {"scan", "attribute", "motifs"},
     "bench": FLOOR,
+    "export": FLOOR,
     "doctor": FLOOR | {"scan", "attribute", "motifs", "variants"},
 }
 EVERYWHERE = set(ROOMS)

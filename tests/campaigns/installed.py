@@ -95,6 +95,9 @@ def copy_tests(folder: Path) -> list[str]:
 
 
 def check(args: argparse.Namespace, words: list[str], folder: Path) -> None:
+    away = folder / "away"  # first, so that tests and wheel are of one tree
+    away.mkdir()
+    files = copy_tests(away)
     wheel = make_wheel(args.python, folder)
     run(args.python, "-m", "venv", folder / "clean")
     python = folder / "clean" / "bin" / "python"
@@ -103,9 +106,6 @@ def check(args: argparse.Namespace, words: list[str], folder: Path) -> None:
     bounds = lowest() if args.lowest else [args.torch]
     run(*pip, *bounds, env=closed)
     run(*pip, f"{wheel}[{EXTRAS}]", *TOOLS, *bounds, env=closed)
-    away = folder / "away"
-    away.mkdir()
-    files = copy_tests(away)
     run(python, "-m", "pip", "check", env=closed)
     run(python, "-m", "tcnfast", "info", cwd=away, env=closed)
     asked = words if any("tests/" in word for word in words) else [*files, *words]
