@@ -302,6 +302,16 @@ def variants(
     options: Options | None = None,
     run: Run | None = None,
 ) -> VariantFolder: ...
+def export(
+    model: TCN | Ensemble | File,
+    out: File = "model.onnx",
+    *,
+    stride: int = 32,
+    strand: str = "both",
+    force: bool = False,
+    options: Options | None = None,
+    run: Run | None = None,
+) -> Path: ...
 def models(
     *,
     options: Options | None = None,
