@@ -18,6 +18,7 @@ from .doctor import doctor as doctor
 from .evaluate import evaluate as evaluate
 from .export import export as export
 from .genome import index as index
+from .motifs import convert as convert
 from .motifs import motifs as motifs
 from .report import report as report
 from .scan import merge as merge

@@ -36,6 +36,7 @@ ROOMS = {
     "average": "train",
     "attribute": "attribute",
     "motifs": "motifs",
+    "convert": "motifs",
     "report": "report",
     "variants": "variants",
     "cobind": "cobind",

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
-from ..base.options import Run, option, setting, targets_option
+from ..base.options import Options, Run, option, setting, targets_option
 from ..base.verb import OUT, File, Input, verb
 from ..pwm import MOTIF_FILE
 from .modisco_options import ModiscoOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .motif_folder import MotifFolder
 
 ATTRIBUTIONS = Input("attributions", "output folder of tcnfast attribute", unit="DIR")
@@ -73,3 +75,37 @@ def motifs(attributions: File, out: File, *, options: MotifOptions, run: Run) ->
     from .motifs_run import find_motifs
 
     return find_motifs(attributions, out, options, run)
+
+
+RUNS = Input("folders", "outputs of tcnfast attribute and tcnfast motifs", many=True, unit="RUN")
+
+
+@dataclass(frozen=True)
+class ConvertOptions(Options):
+    """Of ``tcnfast convert``."""
+
+    targets: tuple[str, ...] | None = targets_option("labels to write (default: all)")
+
+
+@verb(
+    "attributions and motifs as modisco, finemo and tangermeme read them",
+    RUNS,
+    OUT,
+    options=ConvertOptions,
+    run=("force",),
+    examples=(
+        ("why -o peers", "windows and attributions of every label"),
+        ("why motifs -t CTCF@K562 -o peers", "of one label, with its motifs, for finemo call-hits"),
+    ),
+)
+def convert(folders, out="converted/", *, options: ConvertOptions, run: Run) -> Path:
+    """Write what is in folders of ``tcnfast attribute`` and ``tcnfast motifs`` in the layouts of
+    other programs (:mod:`tcnfast.motifs.peer_files`), files of each label; returns ``out``.
+
+    Of attributions <label>.sequences.npz and <label>.attributions.npz (one-hot and hypothetical
+    contributions, (n, 4, L)), <label>.narrowPeak and <label>.regions.npz; of motifs
+    <label>.modisco.h5. Raises TcnfastError for other folders and for labels that they lack.
+    """
+    from .convert_run import convert_folders
+
+    return convert_folders(folders, out, options.targets, run)

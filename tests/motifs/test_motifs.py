@@ -12,10 +12,12 @@ from support.motif import QUICK, planted_windows, random_motifs, sharp, write_at
 from support.planted import MOTIFS
 from support.scan import files_in
 
+from tcnfast.attribute.attribution_folder import AttributionFolder
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.tables import read_table
-from tcnfast.motifs import MotifOptions, tfmodisco
+from tcnfast.genome.intervals import read_bed
+from tcnfast.motifs import MotifOptions, convert, tfmodisco
 from tcnfast.motifs import motifs as find_motifs
 from tcnfast.motifs import motifs_run as motifs_module
 from tcnfast.motifs.modisco_options import ModiscoOptions
@@ -312,3 +314,71 @@ def test_what_a_network_learned_comes_back(planted, label, tmp_path):
         sites = sum(motif in kind for kind in planted.standing(windows))
         seqlets = sum(int(row["seqlets"]) for row in matched if row["match_name"] == motif)
         assert 0.6 * sites <= seqlets <= 1.1 * sites, (motif, seqlets, sites)
+
+
+# files of other programs
+
+
+def test_files_that_modisco_finemo_and_tangermeme_take(planted_folder, found, tmp_path):
+    """Read as each documents it: modisco -s -a (arr_0) and its h5, finemo's regions.npz."""
+    h5py = pytest.importorskip("h5py")
+    source = AttributionFolder(planted_folder[0] / "attributions")
+    convert([source.path, found.path], tmp_path / "peers", targets="ONE@x")
+    made = source.attributions("ONE@x")
+    names = {x.name.removeprefix("ONE@x.") for x in (tmp_path / "peers").iterdir()}
+    npz = {"sequences.npz", "attributions.npz", "regions.npz"}
+    assert names == npz | {"narrowPeak", "modisco.h5", "run.json"}
+
+    one_hot = np.load(tmp_path / "peers" / "ONE@x.sequences.npz")["arr_0"]
+    values = np.load(tmp_path / "peers" / "ONE@x.attributions.npz")["arr_0"]
+    assert one_hot.shape == values.shape == (len(made), 4, made.width)
+    assert (one_hot.dtype, values.dtype) == (np.int8, np.float16)
+    np.testing.assert_array_equal(one_hot.argmax(1)[made.codes < 4], made.codes[made.codes < 4])
+    assert (one_hot.sum(1) == (made.codes < 4)).all()
+    np.testing.assert_array_equal(values, made.hypothetical.astype(np.float16))
+
+    with np.load(tmp_path / "peers" / "ONE@x.regions.npz") as regions:
+        wanted = dict(sequences=one_hot, contributions=values, chr=made.chrom, start=made.start)
+        for name, want in (wanted | {"peak_id": np.arange(len(made))}).items():
+            np.testing.assert_array_equal(regions[name], want)
+        assert regions["chr_id"].dtype == np.uint32 and len(regions["peak_name"]) == len(made)
+    peaks = read_bed(tmp_path / "peers" / "ONE@x.narrowPeak", summits=True)
+    np.testing.assert_array_equal(peaks.centre - made.width // 2, made.start)
+
+    patterns, window = found.patterns("ONE@x").patterns, found.record["key"]["modisco"]["window"]
+    with h5py.File(tmp_path / "peers" / "ONE@x.modisco.h5") as file:
+        assert file.attrs["window_size"] == window and list(file) == ["pos_patterns"]
+        assert len(file["pos_patterns"]) == len(patterns)
+        for number, pattern in enumerate(patterns):
+            one = file[f"pos_patterns/pattern_{number}"]
+            np.testing.assert_array_equal(one["contrib_scores"][:], pattern.contributions)
+            seqlets = {name: one[f"seqlets/{name}"][:] for name in one["seqlets"]}
+            first = made.start[seqlets["example_idx"]] + made.width // 2 - window // 2
+            np.testing.assert_array_equal(first + seqlets["start"], pattern.start)
+            np.testing.assert_array_equal(seqlets["end"] - seqlets["start"], pattern.width)
+            assert seqlets["n_seqlets"].tolist() == [len(pattern)]
+
+
+def test_modisco_reads_the_motifs_back(found, tmp_path):
+    """Of one label: its writer keeps the motifs of a call for the next one in the process."""
+    io = pytest.importorskip("modiscolite.io")
+    from modiscolite.util import MemeDataType
+
+    convert(found.path, tmp_path / "peers")
+    path = tmp_path / "peers" / "TWO@x.modisco.h5"
+    io.write_meme_from_h5(path, MemeDataType.PFM, tmp_path / "m.meme", True)
+    (motif,), (pattern,) = read_meme(tmp_path / "m.meme"), found.patterns("TWO@x").patterns
+    assert motif.id == "neg_patterns.pattern_0" and pattern.name == "neg_0"
+    np.testing.assert_allclose(motif.probabilities, pattern.frequencies, atol=1e-5)
+    assert not (tmp_path / "peers" / "FEW@x.modisco.h5").exists()  # it has none
+
+
+def test_what_cannot_be_converted_is_told(planted_folder, tmp_path):
+    attributions = planted_folder[0] / "attributions"
+    with pytest.raises(TcnfastError, match="no output of tcnfast attribute or tcnfast motifs"):
+        convert(tmp_path, tmp_path / "x")
+    with pytest.raises(TcnfastError, match="did you mean ONE@x"):
+        convert(attributions, tmp_path / "x", targets="ONES@x")
+    convert(attributions, tmp_path / "x", targets="FEW@x")
+    with pytest.raises(TcnfastError, match="exists"):
+        convert(attributions, tmp_path / "x", targets="ONE@x")
