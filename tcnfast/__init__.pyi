@@ -268,6 +268,15 @@ def motifs(
     options: Options | None = None,
     run: Run | None = None,
 ) -> MotifFolder: ...
+def convert(
+    folders: Files,
+    out: File = "converted/",
+    *,
+    targets: str | Sequence[str] | None = None,
+    force: bool = False,
+    options: Options | None = None,
+    run: Run | None = None,
+) -> Path: ...
 def report(
     folders: Files = (),
     model: File | None = None,
@@ -325,7 +334,7 @@ def labels(
     run: Run | None = None,
 ) -> None: ...
 def doctor(
-    files: str | Path | Sequence[str | Path],
+    files: Files,
     *,
     genome: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     json: bool = False,

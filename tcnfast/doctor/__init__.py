@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.options import Options, Run, option
-from ..base.verb import Input, verb
+from ..base.verb import Files, Input, verb
 
 if TYPE_CHECKING:
     from .findings import Examined
@@ -47,17 +45,20 @@ def _print(found: Examined) -> int:
         ("model calls --json", "a model folder and a scan, for a program"),
     ),
 )
-def doctor(
-    files: str | Path | Sequence[str | Path], *, options: DoctorOptions, run: Run
-) -> Examined:
-    """Read files from end to end with the readers that every command uses, and say what was found:
-    a list of Findings, whose str is what the command prints.
+def doctor(files: Files, *, options: DoctorOptions, run: Run) -> Examined:
+    """Read files from end to end with the readers that every command uses, and say what was found.
 
     Takes FASTA, .2bit, BED, narrowPeak, tables of peaks, VCF and tables of variants, motif files
     (MEME, JASPAR, TRANSFAC, HOMER), bigWig, splits, manifests, ENCODE's metadata.tsv; and folders
     of models, data sets, scans, attributions and motifs. Nothing is written but the index of a
     FASTA in ``genome``. The command exits with 1 where a file is not sound, which is one that some
     command would refuse.
+
+    Returns:
+        Examined: a list with Findings about each file; its str is what the command prints.
+
+    Raises:
+        TcnfastError: where ``genome`` cannot be read.
     """
     from .examine import examine_files
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, option, setting, targets_option
-from ..base.verb import OUT, File, Input, verb
+from ..base.verb import OUT, File, Files, Input, verb
 from ..pwm import MOTIF_FILE
 from .modisco_options import ModiscoOptions
 
@@ -98,13 +98,18 @@ class ConvertOptions(Options):
         ("why motifs -t CTCF@K562 -o peers", "of one label, with its motifs, for finemo call-hits"),
     ),
 )
-def convert(folders, out="converted/", *, options: ConvertOptions, run: Run) -> Path:
-    """Write what is in folders of ``tcnfast attribute`` and ``tcnfast motifs`` in the layouts of
-    other programs (:mod:`tcnfast.motifs.peer_files`), files of each label; returns ``out``.
+def convert(folders: Files, out: File = "converted/", *, options: ConvertOptions, run: Run) -> Path:
+    """Write attributions and motifs as modisco, finemo and tangermeme read them.
 
-    Of attributions <label>.sequences.npz and <label>.attributions.npz (one-hot and hypothetical
-    contributions, (n, 4, L)), <label>.narrowPeak and <label>.regions.npz; of motifs
-    <label>.modisco.h5. Raises TcnfastError for other folders and for labels that they lack.
+    Each label gets files of its own (:mod:`tcnfast.motifs.peer_files`). Of attributions
+    <label>.sequences.npz and <label>.attributions.npz (one-hot and hypothetical contributions,
+    (n, 4, L)), <label>.narrowPeak and <label>.regions.npz; of motifs <label>.modisco.h5.
+
+    Returns:
+        Path: the folder that was written.
+
+    Raises:
+        TcnfastError: for other folders, and for labels that they lack.
     """
     from .convert_run import convert_folders
 

@@ -39,6 +39,8 @@ def verbs(folder: Path) -> None:
     found = tcnfast.motifs(folder, "motifs")
     assert_type(found, MotifFolder)
     assert_type(found.motifs, pd.DataFrame)
+    assert_type(tcnfast.convert([folder, "motifs"]), Path)
+    assert_type(tcnfast.doctor("hg38.fa").sound, bool)
     assert_type(tcnfast.report([folder, "motifs"]), Path)
     assert_type(tcnfast.variants("a.vcf", "hg38.fa").table(), pd.DataFrame)
     assert_type(tcnfast.cobind.pairs(folder)["observed"].table, pd.DataFrame)
