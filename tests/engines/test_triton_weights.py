@@ -39,10 +39,16 @@ def call_of(channels, k1, k2, stride, symmetric, codes, precision="fp32"):
     )
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    "channels, k1, k2, stride",
-    [(4, 3, 3, 1), (16, 2, 5, 1), (34, 5, 4, 2), (64, 3, 3, 2), (6, 1, 7, 2)],
+    "channels, k1, k2, stride, precision",
+    [
+        (4, 3, 3, 1, "fp32"),
+        (16, 2, 5, 1, "fp32"),
+        (34, 5, 4, 2, "fp32"),
+        (34, 5, 4, 2, "bf16"),
+        (64, 3, 3, 2, "fp32"),
+        (6, 1, 7, 2, "bf16"),
+    ],
 )
 @pytest.mark.parametrize("codes", [False, True])
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -350,6 +350,7 @@ def test_too_many_motifs():
         build_tables([np.zeros((4, 4), np.int64)] * (packed_hits.MAX_MOTIFS + 1), [0])
 
 
+@pytest.mark.slow  # compiling memelite takes 15 s
 def test_real_motifs_as_memelite_finds_them():
     fimo = pytest.importorskip("memelite").fimo
     motifs = read_meme(DATABASE)[::60]

@@ -56,7 +56,7 @@ def fixture_on_shelves(monkeypatch):
         dict(min_length=150, stride=64, cutoff="0.1"),
         dict(within="within.bed"),
         dict(strand="max", batch_size=3),
-        dict(device=None, devices="cpu,cpu"),
+        pytest.param(dict(device=None, devices="cpu,cpu"), marks=pytest.mark.slow),
     ],
 )
 def test_calls_are_those_of_every_contig_by_itself(lab, tmp_path, on_shelves, options):

@@ -6,6 +6,7 @@ the decisions that the engine took; and those decisions are compared by themselv
 differs from the truth's being one whose argument is zero within the rule (``numerics.flips``).
 """
 
+import copy
 import os
 from contextlib import nullcontext
 from functools import lru_cache
@@ -19,6 +20,7 @@ from torch import nn
 from support.interpreter import on_matrix_units
 from tcnfast.engines import halved, ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
+from tcnfast.engines.cpu_engine import ISA_VARIABLE
 from tcnfast.model.tcn import Block, TCNConfig
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
@@ -356,14 +358,20 @@ def run_plain(case, block, x, dy, masks, dtype, decisions=None):
     return Run(outputs, gradients, arguments)
 
 
-def compare(case, precision, spoil=None):
+def compare(case, precision, spoil=None, draws=None):
     """Raise AssertionError unless ``ops.block`` passes; the number of ReLUs that flipped.
 
-    ``spoil(run)`` may change what the engine gave for the first of several draws.
+    ``spoil(run)`` may change what the engine gave for the first of several ``draws``; the runs
+    themselves are made once for all that are spoilt.
     """
-    runs = [_runs(case, precision, seed) for seed in range(case.draws)]
+    draws = draws or case.draws
     if spoil:
+        where = os.environ.get(VARIABLE), os.environ.get(ISA_VARIABLE), on_matrix_units()
+        runs = _shared_runs(case, precision, draws, where)
+        runs = copy.deepcopy(runs[:1]) + runs[1:]
         spoil(runs[0][0])
+    else:
+        runs = [_runs(case, precision, seed) for seed in range(draws)]
     out, ref, pt, ref_kept, pt_kept = zip(*runs, strict=True)
     check_all(*(stack([run.outputs for run in group]) for group in (out, ref, pt)))
     flipped = 0
@@ -420,6 +428,12 @@ def _runs(case, precision, seed):
             units = on_kernels() and on_matrix_units() and dtype == torch.float32
             rest.append(_plain(case, precision, dtype, seed, kept, units))
     return out, *rest
+
+
+@lru_cache(4)
+def _shared_runs(case, precision, draws, where):
+    """Runs that no caller may change; ``where`` is what decides which code runs."""
+    return [_runs(case, precision, seed) for seed in range(draws)]
 
 
 class Decisions:
