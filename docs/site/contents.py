@@ -9,9 +9,18 @@ from repository import CARDS, ROOT
 MODELS = [f"models/{path.parent.name}.md" for path in sorted((ROOT / CARDS).glob("*/README.md"))]
 # of every section: the page that opens it, and the pages in it
 SECTIONS = {
-    "reference/index.md": ["reference/commands.md", "reference/python.md"],
+    "tutorials/index.md": [
+        f"tutorials/{name}.md" for name in ("scan", "train", "explain", "variants", "kernels")
+    ],
+    "howto/index.md": [
+        f"howto/{name}.md" for name in ("scan", "train", "motifs", "cobind", "variants", "windows")
+    ],
+    "reference/index.md": ["reference/commands.md", "reference/python.md", "reference/files.md"],
     "reference/commands.md": commands.PAGES,
     "reference/python.md": python_pages.PAGES,
+    "works/index.md": [
+        f"works/{name}.md" for name in ("grids", "symmetry", "engines", "scan", "calls", "variants")
+    ],
     "benchmarks.md": [
         "scanning.md",
         "variants.md",
@@ -26,7 +35,15 @@ SECTIONS = {
         "reliability.md",
     ],
     "models/index.md": MODELS,
-    "contributing.md": ["changelog.md", "security.md", "conduct.md", "agents.md"],
+    "faq.md": [],
+    "contributing.md": [
+        "readme.md",
+        "changelog.md",
+        "security.md",
+        "conduct.md",
+        "agents.md",
+        "stumbles.md",
+    ],
 }
 
 
@@ -51,5 +68,7 @@ def with_trees(pages: dict[str, str]) -> dict[str, str]:
 
 def tree(pages: list[str]) -> str:
     """A toctree that the navigation shows and the page does not."""
+    if not pages:
+        return ""
     rows = "\n".join(f"/{page}" for page in pages)
     return f"\n```{{toctree}}\n:hidden:\n:maxdepth: 2\n\n{rows}\n```\n"

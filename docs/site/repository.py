@@ -14,7 +14,7 @@ from posixpath import normpath, relpath
 ROOT = Path(__file__).resolve().parents[2]
 CARDS = "tcnfast/model/bundled"
 PLACES = {  # Markdown outside of docs/ that has a place of its own in the site
-    "README.md": "index.md",
+    "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
@@ -66,8 +66,8 @@ def _texts() -> dict[str, str]:
     texts: dict[str, str] = {}
     while waiting:
         path = waiting.pop()
-        known = path in texts or path == "README.md"  # docs/index.md stands for the README
-        if not known and (ROOT / path).exists() and Path(path).suffix not in COPIED:
+        known = path in texts or Path(path).suffix in COPIED
+        if not known and (ROOT / path).exists():
             texts[path] = text_of(path)
             waiting += targets(path, texts[path])
     return texts
