@@ -89,16 +89,19 @@ def draw_chart(
     ticks = y.ticks()
     left = 24 + max(text_width(text, TICK) for _, text in ticks)
     right = 8 + text_width(x.ticks()[-1][1], TICK) / 2
-    width = max([width, *(left + 30 + text_width(mark.name) + 4 for mark in named)])
+    width = max([width, *(left + 34 + text_width(mark.name) for mark in named)])
     top, inner = 8, width - left - right
     parts = [_grid(x, y, left, top, inner, height)]
     parts += [_mark(mark, x, y, left, top, inner, height) for mark in marks]
-    line = top + height + 50
-    for index, mark in enumerate(named):
-        at = line + LEGEND_LINE * index
-        parts.append(f'<path class="line {mark.kind}" d="M{left:.1f} {at}h22"/>')
-        parts.append(text_at(left + 30, at + 4, mark.name))
-    whole = line + LEGEND_LINE * len(named) - 8
+    across, line = left, top + height + 50
+    for mark in named:
+        wide = 30 + text_width(mark.name) + 14
+        if across > left and across + wide - 14 > width:
+            across, line = left, line + LEGEND_LINE
+        parts.append(f'<path class="line {mark.kind}" d="M{across:.1f} {line}h22"/>')
+        parts.append(text_at(across + 30, line + 4, mark.name))
+        across += wide
+    whole = line + (9 if named else -8)
     return svg("chart", width, whole, words, "".join(parts))
 
 
@@ -150,7 +153,10 @@ def text_at(x: float, y: float, text: str, kind: str = "", anchor: str = "start"
 
 def text_width(text: str, size: float = SIZE) -> float:
     """How wide text is at most, as a rule, in letters of ``size``."""
-    return size * sum(0.72 if x.isupper() or x in "@mwMW%\u2212+" else 0.58 for x in text)
+    widths = (
+        1.0 if x in "@mMwW%" else 0.78 if x.isupper() or x in "+\u2212" else 0.64 for x in text
+    )
+    return size * sum(widths)
 
 
 def svg(

@@ -187,8 +187,8 @@ def motifs(
     """Insert pairs of motifs into backgrounds and measure which cooperate.
 
     Every pair is inserted at all gaps, orders and orientations. The folder ``out`` says which label
-    reacts with more, or less, than the sum of both: cooperation.tsv, profiles.tsv, interaction.npz
-    and pictures.
+    reacts with more, or less, than the sum of both: cooperation.tsv, profiles.tsv, interaction.npz,
+    pictures and a page, index.html.
 
     Returns:
         CooperationTable: ``table`` and ``profiles`` are pandas tables; effects are in logits.
@@ -261,7 +261,7 @@ def sites(
     """Scramble each motif at the real sites of each label and measure how far the logit falls.
 
     The fall is compared with that under scrambles of random pieces of the same width. The folder
-    ``out`` gets influence.tsv and a picture.
+    ``out`` gets influence.tsv, a picture and a page, index.html.
 
     Returns:
         list[Influence]: one for each label and motif, in logits;

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
-from ..base.figure import can_draw
 from ..base.options import Run
 from ..base.run_folder import RunFolder
 from ..base.run_record import device_words
@@ -23,6 +22,7 @@ from ..pwm.meme import Motif
 from ..pwm.motif_formats import read_motifs
 from . import CooperationOptions
 from .backgrounds import draw_backgrounds
+from .cobind_pages import write_cooperation_page
 from .cooperation import CooperationTable, check_spans, measure_cooperation
 from .inserted_sites import Site, distinct, motifs_at, named_motifs
 from .window_scores import WindowScorer
@@ -58,7 +58,11 @@ def motif_cooperation(
         )
         _write(table, folder.result)
         folder.publish({"device": device_words(scorer.plan.device), "windows": table.windows})
-    log.info("%s; tables and pictures in %s", count(table.windows, "window"), folder.path)
+    log.info(
+        "%s; tables and a page, index.html, in %s",
+        count(table.windows, "window"),
+        folder.path,
+    )
     return table
 
 
@@ -116,9 +120,4 @@ def _write(table: CooperationTable, folder: Path) -> None:
     write_frame(folder / "cooperation.tsv", table.table, "%.4g")
     write_frame(folder / "profiles.tsv", table.profiles, "%.4f")
     np.savez_compressed(folder / "interaction.npz", **table.arrays())
-    if not can_draw():
-        return
-    from . import cooperation_plots as plots
-
-    plots.draw_overview(table).savefig(folder / "overview.png", dpi=130)
-    plots.draw_profiles(table).savefig(folder / "profiles.png", dpi=130)
+    write_cooperation_page(folder, table)

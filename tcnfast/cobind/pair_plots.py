@@ -1,24 +1,30 @@
-"""Pictures of co-occurring labels: a clustered heat map, and a network. Needs matplotlib."""
+"""Pictures of co-occurring labels: a clustered heat map, and a network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import networkx
 import numpy as np
-from matplotlib import colormaps
+from markupsafe import Markup, escape
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from ..base.figure import colour_bar, name_cells, new_figure
+from ..base.chart import svg, text_at, text_width
+from ..base.heat_map import draw_heat_map
 from .pair_table import PairTable
+from .pictures import scale_of
 
 NULL_WORDS = {
     "shift": "null: circular shifts",
     "local": "null: GC and local density kept",
     "active": "null: GC and busy places kept",
 }
-SHOWN = 3.0  # log2 fold at which colours end
-FADED = 0.25  # what is left of the colour of a pair of q > 0.05
+SURE = 0.05  # q up to which a pair has a colour
 DRAWN = 2  # of a label's edges, its strongest ones, in the picture
+UNIT = 80  # pixels of the network's units of length
+SCROLLED = 960  # pixels of width under which a larger network scrolls
+NAME, LINE = 9, 22  # size of a name in it, height of a node with its name
 
 
 def cluster_order(table: PairTable) -> np.ndarray:
@@ -31,64 +37,95 @@ def cluster_order(table: PairTable) -> np.ndarray:
     return leaves_list(optimal_leaf_ordering(linkage(distance, "average"), distance))
 
 
-def draw_heat_map(table: PairTable, title: str):
-    """Clustered; above the diagonal log2 of observed over expected under the strictest null, faded
-    where q > 0.05; below it phi."""
+def draw_pairs(table: PairTable) -> Markup:
+    """Clustered: log2 of observed over expected under the strictest null, empty where q > 0.05."""
     order = cluster_order(table)
     names = [table.labels[i] for i in order]
     null = table.strictest
     with np.errstate(invalid="ignore"):
-        fold = np.log2(table.square(f"{null}_fold"))[np.ix_(order, order)]
-        unsure = table.square(f"{null}_q")[np.ix_(order, order)] > 0.05
-    fold = np.where(unsure, FADED * fold, fold)
-    phi = table.square("phi")[np.ix_(order, order)]
-    above = np.triu(np.ones(fold.shape, bool), 1)
-    side = float(np.clip(1.6 + 0.085 * len(names), 4.0, 12.0))
-    figure = new_figure(side + 1.2, side)
-    axes = figure.add_subplot()
-    folds = dict(cmap="RdBu_r", vmin=-SHOWN, vmax=SHOWN, interpolation="nearest")
-    phis = dict(cmap="Purples", vmin=0, vmax=0.5, interpolation="nearest")
-    upper = axes.imshow(np.where(above, fold, np.nan), **folds)
-    lower = axes.imshow(np.where(above.T, phi, np.nan), **phis)
-    size = float(np.clip(420 / max(len(names), 1), 3.2, 9))
-    name_cells(axes, names, names, size)
-    axes.spines[:].set_visible(False)
-    figure.suptitle(title, fontsize=10)
-    words = f"above the diagonal: log2 of observed over expected\n({NULL_WORDS[null]})"
-    for image, text in ((upper, words), (lower, "below: phi")):
-        colour_bar(figure, image, axes, text, 0.35, aspect=14)
-    return figure
+        fold = np.log2(table.square(f"{null}_fold"))
+        fold[~(table.square(f"{null}_q") <= SURE)] = np.nan
+    scale = scale_of(f"log2 of observed over expected ({NULL_WORDS[null]})")
+    words = f"Co-occurrence of {len(names)} labels"
+    side = 12.0 if len(names) < 60 else 9.0
+    return draw_heat_map(
+        fold[np.ix_(order, order)], names, names, scale, words, cell=(side, side), size=side - 1
+    )
 
 
-def draw_network(graph: networkx.Graph, title: str):
-    """The strongest edges of each label, each connected part laid out by its
-    distances; colour is the cell."""
+def draw_network(graph: networkx.Graph, cells: Sequence[str]) -> Markup:
+    """The strongest edges of each label, each connected part laid out by its distances; colour is
+    the cell, of all ``cells`` that any picture shows. Labels without an edge are not in it."""
     shown = networkx.Graph()
     for label in graph:
         edges = sorted(graph.edges(label, data="weight"), key=lambda edge: -edge[2])[:DRAWN]
         shown.add_weighted_edges_from(edges)
-    figure = new_figure(9, 8)
-    axes = figure.add_subplot()
-    axes.set_title(f"{title}, the {DRAWN} strongest partners of each", fontsize=10)
-    axes.set_axis_off()
     if not len(shown):
-        axes.text(0.5, 0.5, "no pair", ha="center")
-        return figure
-    places = _layout(shown)
-    for a, b, weight in shown.edges(data="weight"):
-        line = np.array([places[a], places[b]]).T
-        axes.plot(*line, color="#777777", lw=0.4 + 0.5 * min(weight, 5), alpha=0.55, zorder=1)
-    cells = sorted({graph.nodes[label]["cell"] for label in shown})
-    for i, cell in enumerate(cells):
-        here = [label for label in shown if graph.nodes[label]["cell"] == cell]
-        points = np.array([places[label] for label in here])
-        colour = colormaps["tab20"](i % 20)
-        axes.scatter(*points.T, s=34, color=colour, label=cell or "no cell", zorder=2, lw=0)
-    for label in shown:
-        above = dict(xytext=(0, 4), textcoords="offset points", ha="center")
-        axes.annotate(graph.nodes[label]["factor"], places[label], fontsize=6.5, zorder=3, **above)
-    figure.legend(loc="outside lower center", ncols=min(6, len(cells)), frameon=False, fontsize=8)
-    return figure
+        return svg("chart", 330, 40, "no pair", text_at(165, 24, "no pair", "", "middle"))
+    labels = sorted(shown)
+    found = _layout(shown)
+    widths = np.array([text_width(label, NAME) for label in labels]) + 6
+    places = _apart(UNIT * np.array([found[label] for label in labels]), widths)
+    places -= (places - widths[:, None] / 2 * [1, 0]).min(0) - [8, LINE]
+    where = dict(zip(labels, places.tolist(), strict=True))
+    parts = []
+    for a, b, weight in sorted(shown.edges(data="weight")):
+        (x, y), (u, v) = where[a], where[b]
+        wide = 0.5 + 0.5 * min(weight, 5)
+        line = f"M{x:.1f} {y:.1f}L{u:.1f} {v:.1f}"
+        parts.append(f'<path class="link" stroke-width="{wide:.1f}" d="{line}"/>')
+    for label in labels:
+        (x, y), fill = where[label], _colour(cells, graph.nodes[label]["cell"])
+        told = f"<title>{escape(label)}</title>"
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}">{told}</circle>')
+        parts.append(text_at(x, y - 7, label, "small", "middle"))
+    right = float((places[:, 0] + widths / 2).max()) + 8
+    return _with_cells(parts, right, float(places[:, 1].max()) + 14, graph, labels, cells)
+
+
+def _with_cells(parts, width: float, height: float, graph, labels, cells) -> Markup:
+    """The picture with a legend of the cells below it."""
+    width, x, y = max(width, 330.0), 8.0, height + 18
+    for cell in cells:
+        if all(graph.nodes[label]["cell"] != cell for label in labels):
+            continue
+        name = cell or "no cell"
+        if x + 14 + text_width(name) > width:
+            x, y = 8.0, y + 18
+        fill = _colour(cells, cell)
+        parts.append(f'<circle cx="{x + 5:.1f}" cy="{y - 4:.1f}" r="4.5" fill="{fill}"/>')
+        parts.append(text_at(x + 14, y, name))
+        x += 28 + text_width(name)
+    words = f"Network of {len(labels)} labels and their strongest partners"
+    return svg("chart", width, y + 10, words, "".join(parts), min(width, SCROLLED))
+
+
+def _colour(cells: Sequence[str], cell: str) -> str:
+    """Of a cell: hues far apart, of a lightness that is seen on light and on dark."""
+    place = list(cells).index(cell)
+    return (
+        f"hsl({place * 137.5 % 360:.0f} {60 if place % 2 else 75}% {45 + 12 * (place % 3 == 2)}%)"
+    )
+
+
+def _apart(places: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Places (n, 2) moved until no names, ``widths`` (n,) wide, lie on each other."""
+    places = places.copy()
+    size = np.stack([widths, np.full(len(widths), LINE)], 1)
+    for _ in range(400):
+        gap = places[:, None] - places[None]
+        over = (size[:, None] + size[None]) / 2 - np.abs(gap)
+        np.einsum("iik->ik", over)[:] = 0
+        hit = (over > 0).all(2)
+        if not hit.any():
+            break
+        along = over.argmin(2)  # the shorter way out
+        order = np.arange(len(places))
+        sign = np.where(gap == 0, np.sign(order[:, None] - order)[..., None], np.sign(gap))
+        push = np.take_along_axis(sign * over, along[..., None], 2)[..., 0] * hit * 0.3
+        for axis in (0, 1):
+            places[:, axis] += (push * (along == axis)).sum(1)
+    return places
 
 
 def _layout(graph: networkx.Graph) -> dict:

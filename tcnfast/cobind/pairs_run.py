@@ -14,7 +14,6 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
-from ..base.figure import can_draw
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, RunFolder, file_hash
 from ..base.tables import write_frame
@@ -25,6 +24,7 @@ from ..genome.genome import Genome, Region
 from ..genome.intervals import read_bed
 from ..scan.scan_folder import ScanFolder
 from . import PairsOptions
+from .cobind_pages import write_pair_page
 from .occupancy import occupancy, whole_contigs
 from .pair_table import PairTable, agreement, measure_pairs
 
@@ -59,7 +59,7 @@ def co_occurrence(
         partners, all_pairs = summary[name]["partners"], summary[name]["pairs"]
         words = "%s: %s of %s together more often than by chance"
         log.info(words, name, partners, count(all_pairs, "pair"))
-    log.info("tables and pictures in %s", folder.path)
+    log.info("tables and a page, index.html, in %s", folder.path)
     return tables
 
 
@@ -142,7 +142,7 @@ def _measure(
 def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) -> dict:
     """Everything but run.json; returns the summary."""
     summary: dict = {}
-    pictures = can_draw()
+    graphs = {}
     for name, table in tables.items():
         write_frame(folder / f"{name}.tsv", table.table)
         kept = table.significant(options.fdr, options.fold)
@@ -153,20 +153,10 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
             "partners": int(kept.sum()),
             "strictest_null": table.strictest,
         }
-        graph = table.graph(options.fdr, options.fold)
-        networkx.write_graphml_xml(graph, folder / f"{name}.graphml")
-        if pictures:
-            _draw(table, graph, name, folder)
+        graphs[name] = table.graph(options.fdr, options.fold)
+        networkx.write_graphml_xml(graphs[name], folder / f"{name}.graphml")
     if len(tables) == 2:
         summary["agreement"] = agreement(tables["observed"], tables["predicted"])
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_pair_page(folder, tables, graphs, summary)
     return summary
-
-
-def _draw(table: PairTable, graph: networkx.Graph, name: str, folder: Path) -> None:
-    from . import pair_plots
-
-    title = f"{name}: {len(table.labels)} labels"
-    pair_plots.draw_heat_map(table, title).savefig(folder / f"{name}.heatmap.png", dpi=130)
-    network = pair_plots.draw_network(graph, title)
-    network.savefig(folder / f"{name}.network.png", dpi=130)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
-from ..base.figure import can_draw
 from ..base.options import Run, labels_in_turn, setting
 from ..base.run_folder import RECORD, RunFolder
 from ..base.run_record import device_words
@@ -23,6 +22,7 @@ from ..pwm.meme import Motif
 from ..pwm.motif_formats import read_motifs
 from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
+from .cobind_pages import write_influence_page
 from .influence import Influence, influence_table, measure_influence
 from .inserted_sites import motifs_at, named_motifs
 from .scrambles import known
@@ -59,7 +59,7 @@ def motif_influence(
         found = measure_influence(scorer, windows, chosen, options, run.progress)
         _write(found, folder.result)
         folder.publish({"device": device_words(scorer.plan.device)})
-    log.info("tables and pictures in %s", folder.path)
+    log.info("tables and a page, index.html, in %s", folder.path)
     return found
 
 
@@ -138,8 +138,4 @@ def _choose_motifs(
 
 def _write(found: list[Influence], folder: Path) -> None:
     write_frame(folder / "influence.tsv", influence_table(found), "%.4f")
-    if not can_draw():
-        return
-    from .influence_plots import draw_influence
-
-    draw_influence(found).savefig(folder / "influence.png", dpi=130)
+    write_influence_page(folder, found)

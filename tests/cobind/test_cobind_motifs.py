@@ -65,7 +65,8 @@ def interaction_name(found, label):
 
 def test_the_tables_and_pictures_are_written(table):
     table, out = table
-    names = {"cooperation.tsv", "profiles.tsv", "interaction.npz", "overview.png", "profiles.png"}
+    names = {"cooperation.tsv", "profiles.tsv", "interaction.npz", "index.html"}
+    names |= {"overview.svg", "profiles.1.svg", "profiles.2.svg"}
     assert {path.name for path in out.iterdir()} == names | {"run.json"}
     header, *rows = read_rows(out / "cooperation.tsv")
     assert len(rows) == 4 and rows[0][:4] == ["TIES", "HELPS", PAIR, "synergy"]

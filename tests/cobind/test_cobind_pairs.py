@@ -261,9 +261,11 @@ def test_peaks_and_a_scan_become_tables_pictures_and_networks(home, run, peaks, 
     code, out, err = run(*words(home, "out", "--peaks", peaks, "--scan", "scan"))
     assert code == 0 and out == "", err
     assert "left out for fewer than 20 bound bins: D@x (1)" in err
-    parts = ("tsv", "graphml", "heatmap.png", "network.png")
+    parts = ("tsv", "graphml", "heatmap.svg", "network.svg")
     names = {f"{x}.{part}" for x in ("observed", "predicted") for part in parts}
-    assert {p.name for p in (tmp_path / "out").iterdir()} == names | {"run.json", "summary.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names | {
+        "run.json", "summary.json", "index.html",
+    }  # fmt: skip
     header, *rows = read_rows(tmp_path / "out" / "observed.tsv")
     assert [row[:2] for row in rows[:1]] == [["A@x", "B@x"]] and len(rows) == 3
     best = dict(zip(header, rows[0], strict=True))

@@ -135,7 +135,8 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
     assert len(rows) == 16 and rows[0][:3] == ["CTCF", "CTCF@GM12878", "1"]
     q = [float(row[header.index("q")]) for row in rows if row[-1] != "nan"]
     assert q == [float(row[header.index("q")]) for row in rows[: len(q)]] and min(q) < 1e-6
-    assert (tmp_path / "out" / "influence.png").exists()
+    picture = (tmp_path / "out" / "influence.svg").read_text()
+    assert all(f">{label}</text>" in picture for label in targets)
 
 
 @pytest.fixture(name="place")
