@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from collections.abc import Iterator
 from dataclasses import astuple
 
+import torch
+
 from ..base.run_record import device_words, unused_gpu, versions
+from ..engines import backend, cpu_engine
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
-from ..engines.cpu_engine import isas
 from ..engines.grid import stack_grid
 from ..model.cutoffs import choose_cutoffs
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.thresholds import held_cutoffs
+from ..pwm.motif_formats import BUNDLED
+from .installed import extras
 
 
 def show_system() -> None:
-    """Versions, device, backends and bundled models, as lines on stdout."""
-    for name, number in versions().items():
-        print(f"{name}\t{number}")
+    """What is installed and what it can run, as lines on stdout: what, name, and how it is."""
+    for row in _system():
+        print(*row, sep="\t")
+
+
+def _system() -> Iterator[tuple[str, ...]]:
+    yield from versions().items()
+    yield "platform", platform.platform()
     device = choose_device("auto")
-    print(f"device\t{device_words(device)}")
+    yield "device", device_words(device)
     unused = unused_gpu(device)
     if unused:
-        print(f"warning\t{unused}")
+        yield "warning", unused
+    yield from _gpus()
+    yield "threads", str(torch.get_num_threads()), f"of {os.cpu_count()} processors"
+    yield from _engine()
     for way in SCAN.implementations:
         precision = auto_precision(way.backend, device)
         reason = way.why_not(Spec(device, precision, (stack_grid(3, 8, 32),)))
-        print(f"backend\t{way.backend}\t{reason or f'runs in {precision}'}")
+        yield "backend", way.backend, reason or f"runs in {precision}"
     for task in TASKS:
         reason = why_not(task, device, "fp32")
-        print(f"task\t{task.name}\t{reason or choose(task, 'auto', device, 'fp32').backend}")
-    for name, reason in isas().items():
-        print(f"instructions\t{name}\t{reason or 'here'}")
+        yield "task", task.name, reason or choose(task, "auto", device, "fp32").backend
+    for variable in (backend.VARIABLE, cpu_engine.ISA_VARIABLE):
+        if os.environ.get(variable):
+            yield "environment", variable, os.environ[variable]
+    for name, missing in extras().items():
+        mend = f"missing {', '.join(missing)}: pip install 'tcnfast[{name}]'"
+        yield "extra", name, mend if missing else "here"
     for name in ModelFolder.bundled():
-        print(f"model\t{name}\t{ModelFolder(name).path}")
+        folder = ModelFolder(name)
+        yield "model", name, f"{len(folder.labels)} labels, {folder.path}"
+    for name, path in BUNDLED.items():
+        yield "motifs", name, str(path)
+
+
+def _gpus() -> Iterator[tuple[str, ...]]:
+    if not torch.cuda.is_available():
+        yield "gpu", "none", f"PyTorch {torch.__version__} sees no CUDA device"
+        return
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        words = f"{about.name}, {about.total_memory / 2**30:.0f} GiB, sm_{about.major}{about.minor}"
+        yield "gpu", f"cuda:{index}", f"{words}, CUDA {torch.version.cuda}"
+
+
+def _engine() -> Iterator[tuple[str, ...]]:
+    reason = cpu_engine.why_not("fp32")
+    yield "engine", "C++", reason or f"built; {cpu_engine.isa()} runs"
+    for name, why in cpu_engine.isas().items():
+        yield "instructions", name, why or "here"
 
 
 def show_model(name: str) -> None:

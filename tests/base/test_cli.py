@@ -2,6 +2,7 @@
 
 import gzip
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.scan import LABELS, calls_of, files_in, read_rows, run_record_of, w
 
 import tcnfast
 from tcnfast.model import model_folder as names
+from tcnfast.pwm.motif_formats import BUNDLED
 
 PACKAGE = Path(tcnfast.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples" / "data"
@@ -175,12 +177,32 @@ def test_info_of_a_model_that_is_not_there(run):
     fails(run("info", "-m", "nowhere", "-q"), "nowhere")
 
 
-def test_info_of_the_machine(run):
+def test_info_of_the_machine(run, monkeypatch):
+    monkeypatch.setenv("TCNFAST_CPU_ISA", "generic")
     code, out, err = run("info")
-    rows = dict(line.split("\t", 1) for line in out.splitlines())
+    rows = [line.split("\t") for line in out.splitlines()]
+    first = {row[0]: row[1:] for row in rows[::-1]}
     assert code == 0 and err == ""
-    assert rows["tcnfast"] and rows["torch"] == torch.__version__
-    assert rows["device"] and rows["backend"]
+    assert first["tcnfast"] and first["torch"] == [torch.__version__]
+    assert {"platform", "device", "gpu", "threads", "backend", "task"} <= first.keys()
+    assert first["threads"] == [str(torch.get_num_threads()), f"of {os.cpu_count()} processors"]
+    engine = first["engine"][1]
+    assert engine == "built; generic runs" or "not built" in engine
+    assert ["environment", "TCNFAST_CPU_ISA", "generic"] in rows
+    assert any(row[:2] == ["model", "encode-v1"] and "112 labels" in row[2] for row in rows)
+    assert [row[1] for row in rows if row[0] == "motifs"] == list(BUNDLED)
+
+
+def test_info_names_the_extras_that_are_missing(run, monkeypatch):
+    from tcnfast.bench import installed
+
+    asked = ["numpy>=2", "nowhere>=3; extra == 'motifs'", "numpy>=1 ; extra == 'zarr'"]
+    asked += ["tcnfast[zarr]; extra == 'all'", "nowhere; extra == 'dev'"]
+    monkeypatch.setattr(installed.metadata, "requires", lambda name: asked)
+    assert installed.extras() == {"motifs": ["nowhere"], "zarr": [], "all": []}
+    out = run("info")[1]
+    assert "extra\tmotifs\tmissing nowhere: pip install 'tcnfast[motifs]'\n" in out
+    assert "extra\tzarr\there\n" in out
 
 
 # train and evaluate
