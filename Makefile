@@ -6,13 +6,17 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo docs viewers explain test test-all fuzz sanitize lint wheel-check lowest aot bench gpu-check model grades clean
+.PHONY: demo docs screenshots viewers explain test test-all fuzz sanitize lint wheel-check lowest aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 explain: $(INSTALLED)
 	$(BIN)/python examples/explain.py
+
+# pictures of the demo's page for the docs; Debian's packages chromium and chromium-driver
+screenshots: demo
+	$(BIN)/python docs/screenshots.py scan=demo/scan/index.html
 
 # the documentation as pages to open from disk; a warning is an error
 docs: $(INSTALLED)

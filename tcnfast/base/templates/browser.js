@@ -22,6 +22,7 @@ async function startIgv(title, reference, locus) {
     // a word that is no place would be looked up at igv.org
     search: { type: "plain", url: "data:text/plain," },
     loadDefaultGenomes: false, showSVGButton: false, queryParametersSupported: false, locus,
+    showSequence: reference.format !== "chromsizes", // of sizes alone its row is empty
   });
   place.browser = browser; // for scripts
   return browser;
