@@ -13,7 +13,11 @@ SECTIONS = {
         f"tutorials/{name}.md" for name in ("scan", "train", "explain", "variants", "kernels")
     ],
     "howto/index.md": [
-        f"howto/{name}.md" for name in ("scan", "train", "motifs", "cobind", "variants", "windows")
+        f"howto/{name}.md"
+        for name in (
+            *("help", "other-programs", "scan", "train"),
+            *("motifs", "cobind", "variants", "windows"),
+        )
     ],
     "reference/index.md": ["reference/commands.md", "reference/python.md", "reference/files.md"],
     "reference/commands.md": commands.PAGES,

@@ -1,12 +1,11 @@
 """What a command says of itself: a sentence, grouped flags with defaults, examples that parse; and
 what it says of mistyped words."""
 
-import shlex
 import subprocess
 import sys
 
 import pytest
-from support.cli import fails, fixture_home, fixture_run  # noqa: F401
+from support.cli import fails, fixture_home, fixture_run, of_shell  # noqa: F401
 
 from tcnfast.base.command import asked, group_of
 from tcnfast.base.errors import did_you_mean
@@ -15,13 +14,6 @@ from tcnfast.cli import build_parser, verbs
 
 VERBS = verbs()
 EXAMPLES = [(words, example) for words, verb in VERBS.items() for example in verb.examples]
-
-
-def of_shell(words):
-    """The words that a program gets: none behind a redirection or a pipe."""
-    parts = shlex.split(words)
-    ends = [i for i, part in enumerate(parts) if part in (">", "|", "<")]
-    return parts[: ends[0]] if ends else parts
 
 
 def test_every_command_has_two_examples_that_parse():

@@ -1,10 +1,10 @@
 """Every command and every snippet of the README and the tutorials, run in order as they stand."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
+from support.cli import of_shell
 from support.command_server import command_server
 from support.snippets import Runner, blocks_of, mismatch, same_line
 
@@ -71,7 +71,7 @@ def test_the_commands_of_the_how_to_pages_parse():
     for page in sorted((ROOT / "docs" / "howto").glob("*.md")):
         for block in re.findall(r"^```text\n(.*?)^```", page.read_text(), re.S | re.M):
             for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
+                words = of_shell(line)
                 if words[:1] == ["tcnfast"]:
                     with speaking_of_flags():
                         asked(parser.parse_args(words[1:]))  # SystemExit where a word is wrong

@@ -5,6 +5,7 @@ A test file gets a fixture by importing fixture_<name>.
 
 import json
 import logging
+import shlex
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def fixture_run(capfd, monkeypatch, tmp_path):
     torch.set_num_threads(threads)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+
+
+def of_shell(line):
+    """The words that a program gets of a line of a shell: none behind a comment, a redirection or a
+    pipe."""
+    words = shlex.split(line, comments=True)
+    ends = [i for i, word in enumerate(words) if word in (">", "|", "<")]
+    return words[: ends[0]] if ends else words
 
 
 def scan_words(home, out="scan", *more):
