@@ -69,7 +69,7 @@ def draw_heat_map(
         f'height="{tall * len(rows):g}"/>'
     )
     parts.append(_bar(scale, width, edge + 14))
-    return svg("chart", width, edge + 62, words, "".join(parts), width)
+    return svg("chart", width, edge + 62, words, "".join(parts), 0.85 * width)
 
 
 def _names(rows, columns, left: float, top: float, cell: tuple[float, float], size: float) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 COLUMN = 10  # units of the drawing a column is wide
+ROW = 11  # units of the row of bases below a logo
 LEAST = 0.03  # letters lower than this share of the drawing are left out: nobody would see them
 
 # outlines in a box of 100 x 100, y down; an inner outline is a hole
@@ -37,12 +38,16 @@ def draw_logo(
     height: float = 40,
     top: float | None = None,
     bottom: float | None = None,
+    bases: np.ndarray | None = None,
+    marked: tuple[int, int] | None = None,
 ) -> Markup:
     """A logo of ``heights`` (width, 4), any sign; letters below the line stand on their heads.
 
     ``words``: the text alternative. ``height``: of the drawing, in units of
     which a column has ``COLUMN``. ``top`` and ``bottom``: the values at its edges, by default the
-    highest and the lowest stack.
+    highest and the lowest stack. ``bases``: codes uint8 (width,) of a row of letters below.
+    ``marked``: columns with another ground, from the first on and without the last; a line where
+    they are one.
     """
     heights = np.asarray(heights, np.float64)
     top = max(heights.clip(0).sum(1).max(), 0) if top is None else top
@@ -61,10 +66,23 @@ def draw_logo(
     width = COLUMN * len(heights)
     line = top * scale
     axis = f'<path class="axis" d="M0 {line:.1f}H{width}"/>' if bottom < 0 else ""
+    if bases is not None:
+        below = height + 3
+        letters += [_letter("ACGT"[x], i, below, ROW - 3) for i, x in enumerate(bases) if x < 4]
+        height += ROW
+    ground = "" if marked is None else _mark(*marked, height)
     return Markup(
         f'<svg class="logo" viewBox="0 0 {width} {height:g}" role="img" '
-        f'aria-label="{escape(words)}">{axis}{"".join(letters)}</svg>'
+        f'aria-label="{escape(words)}">{ground}{axis}{"".join(letters)}</svg>'
     )
+
+
+def _mark(first: int, last: int, height: float) -> str:
+    """A ground behind some columns; between two, where nothing of them is left."""
+    x, width = COLUMN * first, COLUMN * (last - first)
+    kind = "changed" if width else "changed gone"
+    x, width = (x, width) if width else (x - 1, 2)
+    return f'<rect class="{kind}" x="{x:g}" width="{width:g}" y="-3" height="{height + 6:g}"/>'
 
 
 def _letter(base: str, column: int, edge: float, size: float) -> str:

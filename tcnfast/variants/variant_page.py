@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
-from ..base.errors import TcnfastError
-from ..base.options import setting
+from ..base.page_table import Cell, Column, Table, breakable, number_cell
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
@@ -26,6 +25,7 @@ REACH = 25  # bases drawn on each side
 # times the p-value (P_VALUE at most) of a motif that is there: one that is hardly there any more
 WORSE = 10
 NAMED = 6  # motifs at most
+SHORT = 12  # bases of an allele that are written
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class Top:
     lost: list[str]
 
     @property
+    def name(self) -> str:
+        """As a browser has it, alleles of many bases cut short."""
+        ref, alt = (x if len(x) <= SHORT else f"{x[:SHORT]}\u2026" for x in (self.ref, self.alt))
+        return f"{self.chrom}:{self.pos + 1:,} {ref}\u2192{alt}"
+
+    @property
     def allele(self) -> Allele:
         return Allele(0, self.chrom, self.pos, self.id, self.ref.encode(), self.alt.encode())
 
@@ -57,12 +63,6 @@ class Shown:
     logos: list[tuple[str, object]]
     made: list[str]
     broken: list[str]
-
-
-def require_page() -> None:
-    """Raise TcnfastError where the library that the page needs is missing."""
-    if find_spec("jinja2") is None:
-        raise TcnfastError(f"{setting('explain')} needs jinja2: pip install 'tcnfast[motifs]'")
 
 
 def most_changed(rows: Rows, number: int) -> list[Top]:
@@ -93,13 +93,54 @@ def write_page(
 
     mutagenesis = Mutagenesis(Networks(model, "+" if strand == "+" else "both", "cpu"))
     finder = HitFinder(read_meme(DATABASE), p_value=WORSE * P_VALUE)
+    shown = [_show(top, model, genome, mutagenesis, finder) for top in tops]
     page = render_page(
         "variants.html",
-        shown=[_show(top, model, genome, mutagenesis, finder) for top in tops],
+        shown=shown,
+        table=_table(shown),
         reach=REACH,
         p_value=f"{P_VALUE:g}",
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _table(shown: Sequence[Shown]) -> Table:
+    """The alleles of the page, each a row with a link to its drawings."""
+    columns = [
+        Column("Variant", "variant"),
+        Column("ID", "id", wide=True),
+        Column("Label", "label"),
+        Column("Probability", "change", number=True, about="with ALT, less that with REF"),
+        Column("Logit", "effect", number=True, wide=True, about="with ALT, less that with REF"),
+        Column("Motifs made or broken", "motifs", wide=True),
+    ]
+    rows = []
+    for index, item in enumerate(shown, 1):
+        top = item.top
+        link = Markup('<a href="#variant-{}">{}</a>').format(index, top.name)
+        signs = [*(f"+{x}" for x in item.made), *(f"\u2212{x}" for x in item.broken)]
+        rows.append(
+            [
+                Cell(link, top.name),
+                Cell("" if top.id == "." else top.id),
+                Cell(breakable(top.label), top.label),
+                number_cell(top.change, "+.3f"),
+                number_cell(top.effect, "+.2f"),
+                Cell(", ".join(signs)),
+            ]
+        )
+    return Table("variants", columns, rows, find="rs12, CTCF, ...")
+
+
+def changed(ref: str, alt: str) -> tuple[int, int, int]:
+    """Where two alleles differ: the first base, and the base behind the last one, of each."""
+    first = 0
+    while first < min(len(ref), len(alt)) and ref[first] == alt[first]:
+        first += 1
+    same = 0
+    while same < min(len(ref), len(alt)) - first and ref[-1 - same] == alt[-1 - same]:
+        same += 1
+    return first, len(ref) - same, len(alt) - same
 
 
 def _show(top: Top, model, genome: Genome, mutagenesis, finder) -> Shown:
@@ -118,9 +159,13 @@ def _show(top: Top, model, genome: Genome, mutagenesis, finder) -> Shown:
     top_edge = max(heights.clip(0).sum(2).max(), 1e-6)
     bottom_edge = min(heights.clip(max=0).sum(2).min(), 0)
     logos = []
-    for name, drawn, logit in zip(("REF", "ALT"), heights, explained.logit, strict=True):
-        words = f"contributions to {top.label} with {name}"
-        logo = draw_logo(drawn, words, height=60, top=top_edge, bottom=bottom_edge)
+    first, *ends = changed(top.ref, top.alt)
+    edges = dict(height=60, top=top_edge, bottom=bottom_edge)
+    sides = zip(("REF", "ALT"), heights, explained.logit, codes, ends, strict=True)
+    for name, drawn, logit, bases, end in sides:
+        words = f"contributions to {top.label} with {name}; what differs is marked"
+        place = REACH + first, min(REACH + end, 2 * REACH + 1)
+        logo = draw_logo(drawn, words, bases=bases, marked=place, **edges)
         logos.append((f"{name}, logit {logit:.2f}", logo))
     lengths = len(allele.ref), len(allele.alt)
     ref, alt = (motifs_at(x, REACH, n, finder) for x, n in zip(codes, lengths, strict=True))

@@ -34,7 +34,7 @@ from .effect_rows import make_rows
 from .effects import EffectScorer
 from .records import Allele, Chunk, Skipped, VariantFile
 from .variant_folder import VariantFolder
-from .variant_page import Top, most_changed, require_page, write_page
+from .variant_page import Top, most_changed, write_page
 from .writers import WRITERS
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,6 @@ def score_variants(
     run: Run,
 ) -> VariantFolder:
     """See :func:`tcnfast.variants`."""
-    if options.explain:
-        require_page()
     with ExitStack() as opened:
 
         @cache

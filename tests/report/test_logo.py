@@ -43,6 +43,18 @@ def test_nothing_to_draw_is_an_empty_logo():
     assert letters(draw_logo(np.zeros((3, 4)), "x")) == []
 
 
+def test_a_marked_logo_with_its_bases():
+    heights = np.array([[1.0, 0, 0, 0], [0, 0, 0, 1.0], [0, 0, 0, 0]])
+    plain, drawing = (
+        draw_logo(heights, "x", **more) for more in ({}, dict(bases=[0, 3, 4], marked=(1, 2)))
+    )
+    # the letters of the logo are where they were, and those of the sequence below them; N is none
+    assert letters(drawing)[:2] == letters(plain)
+    assert [(b, c, y) for b, c, y, _ in letters(drawing)[2:]] == [("A", 0, 43), ("T", 1, 43)]
+    assert f'class="changed" x="{COLUMN}" width="{COLUMN}"' in drawing
+    assert 'class="changed gone" x="19" width="2"' in draw_logo(heights, "x", marked=(2, 2))
+
+
 def test_words_are_escaped():
     assert 'aria-label="a &lt;b&gt; &amp; &#34;c&#34;"' in draw_logo(np.eye(4), 'a <b> & "c"')
 

@@ -2,16 +2,19 @@
 
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
 from support.cli import fails
+from support.models import random_model
 from support.scan import files_in, read_rows
 from support.variant import random_alleles
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
+from tcnfast.variants.variant_page import changed
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -364,7 +367,6 @@ def test_counts_of_an_empty_chunk(score, letters):
 
 def test_the_page(score, letters, model):
     """It shows the alleles that change a probability most, whatever chunk they are of."""
-    pytest.importorskip("jinja2")
     found = rows_of(random_alleles(letters, 40))
     columns = ("delta_logit", "delta_prob")
     told, folder = score(found, explain=5, columns=columns)
@@ -372,8 +374,37 @@ def test_the_page(score, letters, model):
     size = [max(abs(float(r[f"delta_prob:{x}"])) for x in model.labels) for r in told]
     best = np.argsort(-np.array(size), kind="stable")[:5]
     shown = [f"{told[i]['chrom']}:{int(told[i]['pos']):,} {told[i]['ref']}" for i in best]
-    assert all(words in page for words in shown) and page.count('<figure class="locus">') == 5
+    shown = [words if len(words.split()[1]) < 13 else words[:12] for words in shown]
+    assert all(words in page for words in shown) and page.count('<figure class="locus"') == 5
+    assert page.count('class="changed') == 10, "in REF and in ALT"
     assert page.count("<svg") >= 10 and "http" not in page.replace("http://www.w3.org", "")
+    links = re.findall(r'href="#(variant-\d)"', page)
+    assert links == re.findall(r'<figure class="locus" id="([^"]+)"', page)
+
+
+@pytest.mark.parametrize(
+    "ref, alt, found",
+    [
+        ("A", "G", (0, 1, 1)),
+        ("A", "ACG", (1, 1, 3)),
+        ("ACG", "A", (1, 3, 1)),
+        ("CAT", "CGT", (1, 2, 2)),
+        ("AA", "AAAA", (2, 2, 4)),
+        ("ACG", "TT", (0, 3, 2)),
+    ],
+)
+def test_where_alleles_differ(ref, alt, found):
+    assert changed(ref, alt) == found
+
+
+def test_names_on_the_page_are_text(letters, fasta, tmp_path):
+    evil = '<img/src=x/onerror="alert(1)">&'
+    network = random_model([f"A{evil}@x", f"B{evil}@x"], blocks=3)
+    base = letters["chr1"][2_000]
+    path = vcf(tmp_path / "v.vcf", [f"chr1\t2001\t{evil}\t{base}\t{'AC'[base == 'A']}\t.\t.\t."])
+    folder = variants(path, fasta, network, tmp_path / "out", explain=1, device="cpu").path
+    page = (folder / "top.html").read_text()
+    assert "<img" not in page and page.count("&lt;img/src=x") >= 3
 
 
 def test_numbers_as_text():
