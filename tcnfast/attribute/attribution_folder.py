@@ -38,10 +38,16 @@ def label_files(folder: Path, name: str) -> LabelFiles:
 
 
 class AttributionFolder:
-    """What ``tcnfast attribute`` wrote to ``path``; ``record`` is run.json.
+    """What ``tcnfast attribute`` wrote; ``record`` is run.json.
 
-    Arrays are read only by :meth:`attributions`. Raises TcnfastError in one line where the folder
-    is no finished output of it, and for a label that it does not have.
+    Arrays are read only by :meth:`attributions`.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        TcnfastError: where the folder is no finished output of it; of its methods, for a label that
+            it does not have.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,6 +64,7 @@ class AttributionFolder:
 
     @property
     def labels(self) -> list[str]:
+        """The labels, in the order of the run."""
         return list(self.windows)
 
     @property
@@ -77,16 +84,46 @@ class AttributionFolder:
         return read_frame(self.path / TABLE)
 
     def attributions(self, label: str) -> Attributions:
-        """The arrays of a label; its rows are those of ``regions`` with that label."""
+        """The arrays of a label; its rows are those of ``regions`` with that label.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            Attributions: float arrays, in logits.
+
+        Raises:
+            TcnfastError: for another label.
+        """
         return Attributions.open(self.files(label).arrays)
 
     def seqlets(self, label: str) -> pd.DataFrame:
-        """Stretches that stand out: chrom, start, end, label, attribution (its sum), strand (".").
-        Raises TcnfastError where none were called, for want of tangermeme or by Grad-CAM."""
+        """Stretches that stand out.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            pandas.DataFrame: chrom, start, end (0-based half-open), label, attribution (its sum, in
+                logits), strand (".").
+
+        Raises:
+            TcnfastError: where none were called, for want of tangermeme or by Grad-CAM.
+        """
         return read_frame(self.files(label).seqlets, names=SEQLET_COLUMNS)
 
     def files(self, label: str) -> LabelFiles:
-        """Paths of a label's arrays, track and seqlets."""
+        """Paths of a label's arrays, track and seqlets.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            LabelFiles: arrays, track, seqlets; the last may not be there.
+
+        Raises:
+            TcnfastError: for another label.
+        """
         if label not in self.record["windows"]:
             known = some(self.labels)
             raise TcnfastError(f"{self.path}: has no attributions of {label!r}; it has {known}")

@@ -13,6 +13,9 @@ class TcnfastError(ValueError):
     The command line prints it without a traceback and exits with 1. Names out of files may hold
     line breaks, control characters or a megabyte: the message shows the first escaped, and of a
     word of that length the beginning and the end.
+
+    Args:
+        message: what is wrong; made one line.
     """
 
     def __init__(self, message: object = "") -> None:

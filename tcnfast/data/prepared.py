@@ -46,8 +46,15 @@ COLUMNS = {
 
 
 class DatasetFolder:
-    """A finished folder of ``tcnfast prepare``. ``report``: the report as text, where this run
-    made one; else None. Raises TcnfastError for a folder that is none, or is damaged."""
+    """A finished folder of ``tcnfast prepare``.
+
+    Args:
+        path: the folder.
+        report: the report as text, where this run made one; else None.
+
+    Raises:
+        TcnfastError: of its properties, for a folder that is none, or is damaged.
+    """
 
     def __init__(self, path: str | Path, report: str | None = None) -> None:
         self.path, self.report = Path(path), report
@@ -59,10 +66,18 @@ class DatasetFolder:
 
     @property
     def labels(self) -> list[str]:
+        """The labels, in the order of the columns."""
         return self.record["labels"]
 
     def table(self) -> pd.DataFrame:
-        """pandas table of the labels: their peaks in each part of the split."""
+        """The labels, one a row.
+
+        Returns:
+            pandas.DataFrame: label, and its peaks in each part of the split.
+
+        Raises:
+            TcnfastError: for a folder that is none, or is damaged.
+        """
         import pandas
 
         return pandas.DataFrame({"label": self.labels, **self.record["peaks"]})

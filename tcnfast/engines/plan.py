@@ -68,20 +68,29 @@ SEGMENT_BASES = {"triton": 2**23, "cpu": 2**20, "reference": 2**16}
 class Plan:
     """``plan(codes)`` -> logits of every ``stride``-th window of the codes.
 
-    ``strand``: "+" scores the codes, "-" their reverse complement (in the same order: position j
-    is the window that starts at base ``j * stride``), "both" the mean of the two logits. The minus
-    strand is a mirrored plan on the same codes, so it is exact for every length and stride. A
-    symmetric network runs once whatever the strand, for its strands score the same. Of an ensemble
-    every member is scored, all on one backend, and the mean of their logits taken. ``symmetric``:
-    whether all of them are, so that every strand is the same plan.
+    The minus strand is a mirrored plan on the same codes, so it is exact for every length and
+    stride. A symmetric network runs once whatever the strand, for its strands score the same. Of an
+    ensemble every member is scored, all on one backend, and the mean of their logits taken.
+    ``symmetric``: whether all of them are, so that every strand is the same plan.
 
     ``backend``, ``instructions`` (of the C++ engine, else None), ``precision`` and ``device`` tell
     what really runs, ``passed_over`` why backends that "auto" would rather have taken do not;
     ``sparsity`` which convolutions of each stack leave zeros out (of the C++ engine, else empty).
-    A copy of the weights is taken: later training of the model does not reach the plan.
+    A copy of the weights is taken: later training of the model does not reach the plan. A plan can
+    be pickled; unpickled, it runs on the same backend in the same precision, or raises.
 
-    ``precision``: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
-    in hardware, else fp32.
+    Args:
+        model: a TCN or an Ensemble, as ``tcnfast.load_model`` gives one.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
+            in hardware, else fp32.
+        stride: spacing of scores in bp, a power of two.
+        backend: "auto", "triton", "cpu" or "reference".
+        strand: "+" scores the codes, "-" their reverse complement (in the same order: position j is
+            the window that starts at base ``j * stride``), "both" the mean of the two logits.
+
+    Raises:
+        TcnfastError: where what was asked for by name cannot run here, with the reason.
     """
 
     def __init__(
@@ -139,9 +148,21 @@ class Plan:
 
     @torch.inference_mode()
     def __call__(self, codes: np.ndarray | Tensor) -> Tensor:
-        """uint8 codes (T,) or (B, T) -> float32 logits ((T - RF) // stride + 1, labels), batched
-        alike, on ``self.device``. Raises TcnfastError where T is under the receptive field, and
-        for a code over 4 in host memory; one that lies on a GPU counts as N."""
+        """Score codes.
+
+        Args:
+            codes: uint8 (T,) or (B, T), a numpy array or a tensor; T is at least the receptive
+                field.
+
+        Returns:
+            Tensor: float32 logits (steps, labels), or (B, steps, labels), on ``self.device``, where
+                steps is (T - RF) // stride + 1.
+
+        Raises:
+            TcnfastError: for codes of another shape or type, where T is under the receptive field,
+                and
+                for a code over 4 in host memory; one that lies on a GPU counts as N.
+        """
         if isinstance(codes, (str, bytes)):
             raise TcnfastError("plan input: give codes, tcnfast.encode(sequence)")
         if isinstance(codes, np.ndarray):

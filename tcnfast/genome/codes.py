@@ -22,9 +22,16 @@ _NUCLEOTIDES[np.frombuffer(b"ACGTRYKMSWBDHVNXacgtrykmswbdhvnx-.", np.uint8)] = T
 
 
 def encode(seq: bytes | bytearray | str | np.ndarray) -> np.ndarray:
-    """Codes, uint8 (L,), of a sequence: bytes, bytearray, str or uint8 letters (L,).
+    """Codes of a sequence: A 0, C 1, G 2, T 3, anything else 4, in either case.
 
-    Raises TypeError for other types. Any letter is accepted; what is not ACGT becomes 4.
+    Args:
+        seq: str, bytes, bytearray, or uint8 letters (L,).
+
+    Returns:
+        numpy.ndarray: uint8 (L,).
+
+    Raises:
+        TypeError: for other types and shapes.
     """
     if isinstance(seq, str):
         # one byte a letter, whatever the letter
@@ -41,7 +48,17 @@ def encode(seq: bytes | bytearray | str | np.ndarray) -> np.ndarray:
 
 
 def one_hot(codes: np.ndarray) -> np.ndarray:
-    """One-hot float32 of uint8 codes: (L,) -> (4, L), (N, L) -> (N, 4, L); all zeros for N."""
+    """One-hot DNA of codes, channels in the order ACGT; all zeros for N.
+
+    Args:
+        codes: uint8 (L,) or (N, L).
+
+    Returns:
+        numpy.ndarray: float32 (4, L) or (N, 4, L).
+
+    Raises:
+        TypeError: for other types and shapes.
+    """
     codes = np.asarray(codes)
     if codes.dtype != np.uint8 or codes.ndim not in (1, 2):
         raise TypeError(f"one_hot takes uint8 (L,) or (N, L), not {codes.dtype} {codes.shape}")

@@ -62,8 +62,14 @@ class Genome:
     Exactly the files named are read, whatever lies beside them. ``sizes`` maps contig names to
     lengths in file order. ``paths`` are the files: by their hashes a result says what it was made
     of, so that a FASTA file and its .2bit count as two inputs though they give the same codes.
-    Threads may share a genome; a pickled one opens ``paths`` again. Raises GenomeError for files
-    that are missing, damaged or no nucleotide sequence, and for contig names that occur twice.
+    Threads may share a genome; a pickled one opens ``paths`` again.
+
+    Args:
+        paths: the files, one or more.
+
+    Raises:
+        GenomeError: for files that are missing, damaged or no nucleotide sequence, and for contig
+            names that occur twice.
     """
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
@@ -93,11 +99,20 @@ class Genome:
     def codes(
         self, chrom: str, start: int = 0, end: int | None = None, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Codes of [start, end) of a contig, uint8 (end - start,); 4 outside the contig.
+        """Codes of [start, end) of a contig, 0-based; 4 outside the contig.
 
-        They are written to ``out``, uint8 (end - start,) and contiguous, if it is given. Raises
-        GenomeError for an unknown contig, end < start, or a letter that is no nucleotide, and
-        ValueError for another ``out``.
+        Args:
+            chrom: name of the contig.
+            start: first base; may lie before the contig.
+            end: behind the last base; None: the end of the contig.
+            out: where to write them, uint8 (end - start,) and contiguous; None: a new array.
+
+        Returns:
+            numpy.ndarray: uint8 (end - start,).
+
+        Raises:
+            GenomeError: for an unknown contig, end < start, or a letter that is no nucleotide.
+            ValueError: for another ``out``.
         """
         if chrom not in self.sizes:
             match_chroms([chrom], self.sizes, "the request")

@@ -56,12 +56,24 @@ class PeakTable:
 
 
 def label_matrix(windows: np.ndarray, peaks: PeakTable, *, min_overlap: int = 100) -> np.ndarray:
-    """Label values, uint8 (windows, labels), of ``windows``, int64 (windows, 2): [start, end).
+    """Which labels are bound in which windows of one contig.
 
-    BOUND if a bound peak overlaps the window by ``min_overlap`` bp, or by its whole length if it
-    is shorter; else AMBIGUOUS if any peak touches it; else UNBOUND. ``peaks`` is the PeakTable of
-    the windows' contig. The cost is that of the peaks near the windows, so small calls are cheap.
-    Raises TcnfastError for windows that are empty or not sorted by start.
+    BOUND (1) if a bound peak overlaps the window by ``min_overlap`` bp, or by its whole length if
+    it
+    is shorter; else AMBIGUOUS (2) if any peak touches it; else UNBOUND (0). The cost is that of the
+    peaks near the windows, so small calls are cheap.
+
+    Args:
+        windows: int64 (windows, 2), start and end of each, half-open, sorted by start.
+        peaks: the PeakTable of the windows' contig.
+        min_overlap: bp of a peak that make a window bound, at least 1.
+
+    Returns:
+        numpy.ndarray: label values, uint8 (windows, labels).
+
+    Raises:
+        TcnfastError: for windows of another shape, empty, or not sorted by start, and for a
+            min_overlap under 1.
     """
     if min_overlap < 1:
         raise TcnfastError(f"min_overlap must be at least 1 bp, not {min_overlap}")

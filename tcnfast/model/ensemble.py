@@ -41,9 +41,14 @@ class Ensemble(Labelled):
     """The mean of its members' logits; goes wherever a trained TCN does.
 
     Inputs and outputs are those of :class:`tcnfast.model.tcn.TCN`. Members may differ in shape, but
-    not in labels, receptive field or label bin: TcnfastError otherwise. An ensemble among them
-    counts as its members. ``thresholds`` are the ensemble's own; those of its members do not hold
-    for their mean. The members are not copied.
+    not in labels, receptive field or label bin. ``thresholds`` are the ensemble's own; those of its
+    members do not hold for their mean.
+
+    Args:
+        members: networks, which are not copied; an ensemble among them counts as its members.
+
+    Raises:
+        TcnfastError: for members that cannot be averaged, and for none.
     """
 
     config: EnsembleConfig
@@ -57,15 +62,37 @@ class Ensemble(Labelled):
         self.thresholds = self.calls = self.home = None
 
     def forward(self, x: Tensor | np.ndarray) -> Tensor:
-        """Logits ``(N, labels)`` of the window around base ``L // 2``."""
+        """Logits of the window around base ``L // 2``.
+
+        Args:
+            x: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array.
+
+        Returns:
+            Tensor: logits (N, labels), the mean of the members'.
+        """
         return sum(member(x) for member in self.members) / len(self.members)
 
     def dense(self, x: Tensor | np.ndarray, stride: int = 1) -> Tensor:
-        """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid."""
+        """Logits of every ``stride``-th window that lies wholly in the sequence.
+
+        Args:
+            x: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array.
+            stride: spacing of the windows in bp, a power of two.
+
+        Returns:
+            Tensor: logits (N, labels, (L - RF) // stride + 1), the mean of the members'.
+        """
         return sum(member.dense(x, stride) for member in self.members) / len(self.members)
 
     def save(self, folder: str | Path) -> None:
-        """Write one model folder (see model_folder.py) that holds all members."""
+        """Write one model folder (model_folder.py) that holds all members.
+
+        Args:
+            folder: made where it is missing; files of a model that is there are replaced.
+
+        Raises:
+            TcnfastError: for weights that are not finite.
+        """
         members = [asdict(config) for config in self.config.members]
         for config in members:
             del config["labels"]

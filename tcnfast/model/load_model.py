@@ -17,7 +17,16 @@ from .tcn_config import TCNConfig
 def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
     """The model of a folder, or a bundled one by name, in evaluation mode.
 
-    Raises TcnfastError that says which file of a broken folder is at fault, and why.
+    Args:
+        name: a model folder, the name of a bundled model, or a ModelFolder.
+
+    Returns:
+        TCN | Ensemble: on the CPU, in fp32, with what the folder knows of thresholds and calls.
+
+    Raises:
+        TcnfastError: where there is no such model; of a broken folder it says which file is at
+            fault,
+            and why.
     """
     folder = name if isinstance(name, ModelFolder) else ModelFolder(name)
     path, config, labels = folder.path / CONFIG, folder.config, folder.labels

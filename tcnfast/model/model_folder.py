@@ -48,11 +48,16 @@ def scores_file(part: str) -> str:
 
 
 class ModelFolder:
-    """A model on disk, by path or by bundled name. Nothing is read before it is asked for, and
-    labels, configuration and thresholds are read without the weights.
+    """A model on disk. Nothing is read before it is asked for, and labels, configuration and
+    thresholds are read without the weights.
 
-    Raises TcnfastError where there is no such folder; its properties raise TcnfastError that names
-    the file at fault.
+    Args:
+        name: a folder, or the name of a bundled model.
+
+    Raises:
+        TcnfastError: where there is no such folder; its properties raise it where a file is at
+            fault,
+            and name that file.
     """
 
     def __init__(self, name: str | Path) -> None:
@@ -60,17 +65,29 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
+        """The name of the folder."""
         return self.path.name
 
     @staticmethod
     def bundled() -> list[str]:
-        """Names of the models that come with the package."""
+        """The models that come with the package.
+
+        Returns:
+            list[str]: their names, sorted.
+        """
         root = _bundled_root()
         return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
 
     @staticmethod
     def holds_model(folder: str | Path) -> bool:
-        """Whether a folder looks like one of a model."""
+        """Whether a folder looks like one of a model.
+
+        Args:
+            folder: a path.
+
+        Returns:
+            bool: whether a config.json lies in it.
+        """
         return (Path(folder) / CONFIG).exists()
 
     @property
@@ -143,7 +160,14 @@ class ModelFolder:
         return digest.hexdigest()
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors by name, all of them finite."""
+        """The weights, on the CPU.
+
+        Returns:
+            dict[str, Tensor]: the tensors by name, all of them finite.
+
+        Raises:
+            TcnfastError: where the file is missing, damaged, or holds what is not finite.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -156,19 +180,43 @@ class ModelFolder:
         return state
 
     def table(self) -> pd.DataFrame:
-        """pandas table of the labels: label, tf, cell and, of a calibrated model, the columns of
-        thresholds.tsv."""
+        """The labels, one a row.
+
+        Returns:
+            pandas.DataFrame: label, tf, cell and, of a calibrated model, the columns of
+                thresholds.tsv.
+
+        Raises:
+            TcnfastError: where a table is damaged.
+        """
         labels = read_frame(self.path / LABELS, ("label", "tf", "cell"))
         if not (self.path / THRESHOLDS).exists():
             return labels
         return labels.merge(read_frame(self.path / THRESHOLDS), on="label", how="left")
 
     def epochs(self) -> pd.DataFrame:
-        """pandas table of train.tsv: loss and validation scores, an epoch a row."""
+        """The course of the training, an epoch a row.
+
+        Returns:
+            pandas.DataFrame: loss and validation scores, the columns of train.tsv.
+
+        Raises:
+            TcnfastError: where the folder has no train.tsv.
+        """
         return read_frame(self.path / EPOCHS)
 
     def scores(self, part: str = "test") -> pd.DataFrame:
-        """pandas table of every score of every label on ``part``, valid or test."""
+        """Every score of every label on a part of the split.
+
+        Args:
+            part: "valid" or "test".
+
+        Returns:
+            pandas.DataFrame: a label a row.
+
+        Raises:
+            TcnfastError: where the model was not scored on that part.
+        """
         return read_frame(self.path / scores_file(part))
 
     @classmethod
@@ -182,8 +230,23 @@ class ModelFolder:
         calls: Calls | None = None,
         home: HomeGenome | None = None,
     ) -> ModelFolder:
-        """Write a model folder; each file under a temporary name first. Raises TcnfastError for
-        weights that are not finite."""
+        """Write a model folder, each file under a temporary name first.
+
+        Args:
+            folder: made where it is missing; files of a model that is there are replaced.
+            state: tensors by name.
+            config: what config.json is to hold.
+            labels: in the order of the outputs.
+            thresholds: how to call each label; None for a model that is not calibrated.
+            calls: what to expect of calls, or None.
+            home: the genome that the model was trained on, or None.
+
+        Returns:
+            ModelFolder: the folder.
+
+        Raises:
+            TcnfastError: for weights that are not finite.
+        """
         from safetensors.torch import save
 
         folder = Path(folder)

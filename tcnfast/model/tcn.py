@@ -120,9 +120,6 @@ class Labelled(nn.Module):
 class TCN(Labelled):
     """Multi-label temporal convolutional network over DNA.
 
-    Both forward passes take uint8 codes ``(N, L)`` (A 0, C 1, G 2, T 3, N 4) or float one-hot
-    ``(N, 4, L)`` (channel order ACGT, N all zeros) and return logits.
-
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
     model. ``calls`` is what is known of its calls (grades.py) and ``home`` the genome that it was
     trained on (home_genome.py), or None. Training on codes runs on the C++ engine or the kernels
@@ -130,6 +127,15 @@ class TCN(Labelled):
     modules throughout. A symmetric network scores both strands of any sequence alike; its
     parameters are halves, of which ``weight`` and ``bias`` of its convolutions and head are made
     whole.
+
+    Both forward passes take a tensor or a numpy array: uint8 codes (N, L) (A 0, C 1, G 2, T 3, N 4)
+    or float one-hot (N, 4, L) (channels in the order ACGT, N all zeros).
+
+    Args:
+        config: the shape and the labels.
+
+    Raises:
+        TcnfastError: of the forward passes, for input of another shape or type.
     """
 
     def __init__(self, config: TCNConfig) -> None:
@@ -153,7 +159,11 @@ class TCN(Labelled):
         return [self]
 
     def unfused(self) -> TCN:
-        """The same modules and weights, not copies, that never run on the C++ engine."""
+        """The same modules and weights, not copies, that never run on the C++ engine.
+
+        Returns:
+            TCN: a network that shares its parameters with this one.
+        """
         plain = copy(self)
         plain.engine = False
         return plain
@@ -179,15 +189,28 @@ class TCN(Labelled):
 
     @torch.no_grad()
     def set_label_rates(self, rates: Tensor) -> None:
-        """Head bias at the log-odds of ``rates`` (labels,), the share of bound windows of each."""
+        """Set the bias of the head to the log-odds of how often each label is bound.
+
+        Args:
+            rates: float (labels,), the share of bound windows of each label; kept in [1e-6, 1 -
+                1e-6].
+        """
         rates = torch.as_tensor(rates, dtype=self.head.bias.dtype).clamp(1e-6, 1 - 1e-6)
         self.head.bias.copy_(rates.logit())
 
     def forward(self, x: Tensor | np.ndarray) -> Tensor:
-        """Logits ``(N, labels)`` of the window around base ``L // 2``.
+        """Logits of the window around base ``L // 2``.
 
-        ``x``: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array. It is
-        cropped, or filled with N, evenly to the receptive field.
+        Args:
+            x: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array. It is
+                cropped,
+                or filled with N, evenly to the receptive field.
+
+        Returns:
+            Tensor: logits (N, labels), in the dtype of the weights.
+
+        Raises:
+            TcnfastError: for input of another shape or type.
         """
         x, rf = self._on_its_device(x), self.receptive_field
         start = x.shape[-1] // 2 - rf // 2
@@ -199,9 +222,19 @@ class TCN(Labelled):
         return self.dense(x, stride=2**self.config.blocks)[..., 0]
 
     def dense(self, x: Tensor | np.ndarray, stride: int = 1) -> Tensor:
-        """Logits ``(N, labels, (L - RF) // stride + 1)`` of every ``stride``-th window, valid.
+        """Logits of every ``stride``-th window that lies wholly in the sequence.
 
-        Raises TcnfastError where L is under the receptive field or stride is no power of two.
+        Args:
+            x: codes uint8 (N, L) or one-hot float (N, 4, L), a tensor or a numpy array.
+            stride: spacing of the windows in bp, a power of two.
+
+        Returns:
+            Tensor: logits (N, labels, (L - RF) // stride + 1), in the dtype of the weights.
+
+        Raises:
+            TcnfastError: where L is under the receptive field, where stride is no power of two, and
+                for
+                input of another shape or type.
         """
         x, grid = self._on_its_device(x), self.config.grid(stride)
         if x.shape[-1] < self.receptive_field:
@@ -223,7 +256,11 @@ class TCN(Labelled):
         return torch.as_tensor(x, device=self.head.bias.device) if isinstance(x, np.ndarray) else x
 
     def folded(self) -> reference.StackWeights:
-        """The weights with norms folded into the convolutions, in the model's dtype."""
+        """The weights with norms folded into the convolutions.
+
+        Returns:
+            StackWeights: float tensors in the model's dtype, for the engines.
+        """
         blocks = tuple(
             reference.BlockWeights(
                 *_fold(block.conv1, block.norm1),
@@ -237,7 +274,14 @@ class TCN(Labelled):
         return reference.StackWeights(blocks, self.head.weight, self.head.bias, symmetric)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder (see model_folder.py): safetensors, JSON and TSV, never pickle."""
+        """Write the model folder (model_folder.py): safetensors, JSON and TSV, never pickle.
+
+        Args:
+            folder: made where it is missing; files of a model that is there are replaced.
+
+        Raises:
+            TcnfastError: for weights that are not finite.
+        """
         config = asdict(self.config)
         labels = config.pop("labels")
         about = self.thresholds, self.calls, self.home

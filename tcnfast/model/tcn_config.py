@@ -41,8 +41,25 @@ class TCNShape:
 
 @dataclass(frozen=True)
 class TCNConfig(TCNShape):
-    """Shape of a TCN with ``labels``. ``label_bin``: bases around a centre that decide a training
-    label. ``first_kernel`` None: ``kernel_size``. Raises TcnfastError for a shape that is none."""
+    """Shape of a TCN, and its labels.
+
+    Args:
+        channels: channels of every block.
+        kernel_size: taps of a convolution, 2 or more.
+        blocks: residual blocks; the dilation doubles from each to the next.
+        first_kernel: taps of the first convolution; None: ``kernel_size``. It exceeds
+            ``kernel_size``
+            by an even number.
+        norm: "batch" or "weight".
+        alignment: "centred" or "causal": the position of its input that a residual adds.
+        dropout: share of channels dropped in training, in [0, 1).
+        symmetric: whether both strands score alike; needs an even number of channels.
+        labels: names of the outputs, distinct.
+        label_bin: bases around a centre that decide a training label.
+
+    Raises:
+        TcnfastError: for a shape that no network can have.
+    """
 
     labels: list[str] = field(default_factory=list)
     label_bin: int = 200
@@ -98,9 +115,20 @@ class TCNConfig(TCNShape):
         return None
 
     def grid(self, stride: int) -> StackGrid:
-        """Grids of this stack for scores every ``stride`` bases."""
+        """Where each convolution is evaluated for scores ``stride`` bases apart.
+
+        Args:
+            stride: spacing of scores in bp, a power of two.
+
+        Returns:
+            StackGrid: the grids of all blocks.
+
+        Raises:
+            TcnfastError: where stride is no power of two.
+        """
         return stack_grid(self.kernel_size, self.blocks, stride, self.first_kernel)
 
     @property
     def receptive_field(self) -> int:
+        """Bases that one score depends on; odd."""
         return self.grid(1).receptive_field

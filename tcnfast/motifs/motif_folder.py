@@ -37,10 +37,14 @@ def label_files(folder: Path, name: str) -> LabelFiles:
 
 
 class MotifFolder:
-    """What ``tcnfast motifs`` wrote to ``path``; ``record`` is run.json.
+    """What ``tcnfast motifs`` wrote; ``record`` is run.json.
 
-    Raises TcnfastError in one line where the folder is no finished output of it, and for a label
-    that it does not have.
+    Args:
+        path: the folder.
+
+    Raises:
+        TcnfastError: where the folder is no finished output of it; of its methods, for a label that
+            it does not have.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,6 +62,7 @@ class MotifFolder:
 
     @property
     def labels(self) -> list[str]:
+        """The labels, those that could not be searched among them."""
         return self.summary["label"].tolist()
 
     @property
@@ -77,16 +82,45 @@ class MotifFolder:
         return read_frame(self.path / MATCHES, TEXT)
 
     def patterns(self, label: str) -> PatternSet:
-        """Matrices and seqlets of a label's motifs."""
+        """Matrices and seqlets of a label's motifs.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            PatternSet: the patterns, as arrays.
+
+        Raises:
+            TcnfastError: for a label that was not searched.
+        """
         return PatternSet.open(self._files(label).patterns)
 
     def seqlets(self, label: str) -> pd.DataFrame:
-        """The sites that a label's motifs were made of, sorted by place, each once."""
+        """The sites that a label's motifs were made of, sorted by place, each once.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            pandas.DataFrame: a site a row, 0-based half-open.
+
+        Raises:
+            TcnfastError: for a label that was not searched.
+        """
         return read_frame(self._files(label).seqlets, TEXT)
 
     def hits(self, label: str) -> pd.DataFrame:
-        """Where a label's motifs fit in the regions that were asked for. Raises TcnfastError where
-        none were."""
+        """Where a label's motifs fit in the regions that were asked for.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            pandas.DataFrame: a hit a row, 0-based half-open.
+
+        Raises:
+            TcnfastError: where no regions were asked for.
+        """
         return read_frame(self._files(label).hits, TEXT)
 
     @property

@@ -56,10 +56,16 @@ def motif_file_names(motifs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 class ScanFolder:
-    """What ``tcnfast scan`` wrote to ``path``: labels and calls of a model, or hits of motifs.
+    """What ``tcnfast scan`` wrote: labels and calls of a model, or hits of motifs.
 
-    ``record`` is run.json. Raises TcnfastError in one line where the folder is no finished scan,
-    and from what reads calls where the scan was one for motifs, and the other way round.
+    ``record`` is run.json.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        TcnfastError: where the folder is no finished scan; and from what reads calls where the scan
+            was one for motifs, and the other way round.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -97,10 +103,21 @@ class ScanFolder:
         return read_frame(self.path / SUMMARY, ("label", "motif", "name"))
 
     def calls(self, label: str) -> pd.DataFrame:
-        """Calls of a label by contig and start: chrom, start, end (0-based half-open), probability
-        (the largest in the call), summit (a position on the contig) and percentile: the per cent
-        of steps of the model's validation regions that score less in this label, which compares
-        calls of several labels (NaN where that is not known)."""
+        """Calls of a label, by contig and start.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            pandas.DataFrame: chrom, start, end (0-based half-open), probability (the largest in the
+                call), summit (a position on the contig) and percentile: the per cent of steps of
+                the
+                model's validation regions that score less in this label, which compares calls of
+                several labels (NaN where that is not known).
+
+        Raises:
+            TcnfastError: for another label, and where the scan was one for motifs.
+        """
         path = self.peaks_of(label)
         table = _read_table(path if _holds_rows(path) else io.StringIO(), NARROWPEAK)
         table["summit"] += table["start"]
@@ -121,9 +138,18 @@ class ScanFolder:
     def intervals(
         self, labels: str | Sequence[str] | None = None, sizes: Mapping[str, int] | None = None
     ) -> Intervals:
-        """Calls of ``labels`` (None: all), label after label, with summits and labels.
+        """Calls of several labels, label after label, with summits and labels.
 
-        ``sizes`` maps contig names to lengths. Raises IntervalError for a call outside of them.
+        Args:
+            labels: one or several; None: all.
+            sizes: lengths of contigs by name, to check the calls with; None: no check.
+
+        Returns:
+            Intervals: arrays (calls,): chrom, start, end, summit, label.
+
+        Raises:
+            IntervalError: for a call outside of ``sizes``.
+            TcnfastError: for another label, and where the scan was one for motifs.
         """
         wanted = [labels] if isinstance(labels, str) else self.labels if labels is None else labels
         parts = []
@@ -139,7 +165,17 @@ class ScanFolder:
         return Intervals(*map(np.concatenate, zip(*parts, strict=True)))
 
     def sites(self, sizes: Mapping[str, int]) -> Intervals:
-        """Calls of all labels, as :meth:`intervals`. Raises TcnfastError where there are none."""
+        """Calls of all labels, as :meth:`intervals`.
+
+        Args:
+            sizes: lengths of contigs by name.
+
+        Returns:
+            Intervals: arrays (calls,).
+
+        Raises:
+            TcnfastError: where there are none.
+        """
         calls = self.intervals(sizes=sizes)
         if not len(calls):
             raise TcnfastError(
@@ -158,14 +194,31 @@ class ScanFolder:
         return {x: bigwig_file(self.path, name) for x, name in zip(labels, names, strict=True)}
 
     def zarr_tracks(self) -> ZarrTracks:
-        """The dense tracks, open for reading. Raises TcnfastError where the scan wrote none."""
+        """The dense tracks, open for reading.
+
+        Returns:
+            ZarrTracks: scores of labels by contig.
+
+        Raises:
+            TcnfastError: where the scan wrote none.
+        """
         from .zarr_tracks import ZarrTracks
 
         return ZarrTracks.open(self.path / ZARR_FOLDER, "r")
 
     def hits(self, motif: str) -> pd.DataFrame:
-        """Hits of the motif with that id, by contig and start: chrom, start, end (0-based
-        half-open), motif, score (bits), strand and p_value."""
+        """Hits of a motif, by contig and start.
+
+        Args:
+            motif: its id.
+
+        Returns:
+            pandas.DataFrame: chrom, start, end (0-based half-open), motif, score (bits), strand and
+                p_value.
+
+        Raises:
+            TcnfastError: for another motif, and where the scan was one with a model.
+        """
         self._needs("hits")
         rows = self.summary.drop_duplicates("motif")
         motifs = list(zip(rows["motif"], rows["name"], strict=True))
@@ -183,7 +236,17 @@ class ScanFolder:
         return {x: peaks_file(self.path, name) for x, name in zip(self.labels, names, strict=True)}
 
     def peaks_of(self, label: str) -> Path:
-        """The narrowPeak file of a label, which is not there where the cutoff never calls it."""
+        """The narrowPeak file of a label.
+
+        Args:
+            label: one of ``labels``.
+
+        Returns:
+            Path: the file, which is not there where the cutoff never calls the label.
+
+        Raises:
+            TcnfastError: for another label, and where the scan was one for motifs.
+        """
         if label not in self._peaks:
             raise TcnfastError(f"{self.path}: the scan has no label {label!r}")
         return self._peaks[label]

@@ -19,9 +19,13 @@ TEXT = ("id", "ref", "alt", "kind", "ref_match", "top_label", "gained", "lost")
 
 
 class VariantFolder:
-    """What ``tcnfast variants`` wrote to ``path``; ``record`` is run.json, a dict.
+    """What ``tcnfast variants`` wrote; ``record`` is run.json.
 
-    Raises TcnfastError in one line where the folder is no finished output of it.
+    Args:
+        path: the folder.
+
+    Raises:
+        TcnfastError: where the folder is no finished output of it.
     """
 
     def __init__(self, path: str | Path) -> None:
