@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 project = "tcnfast"
 version = release = installed("tcnfast")
 copyright = "the authors of tcnfast, Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = []
 
