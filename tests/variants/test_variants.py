@@ -15,6 +15,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.variant_page import changed
+from tcnfast.variants.variants_run import _counted
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -420,3 +421,16 @@ def test_kinds():
     pairs = ("A C", "AC GT", "A AT", "AT A", "AT CGG")
     found = [records.Allele(0, "c", 0, ".", *pair.encode().split()) for pair in pairs]
     assert [x.kind for x in found] == ["snv", "mnv", "insertion", "deletion", "indel"]
+
+
+@pytest.mark.parametrize(
+    "n, name, words",
+    [
+        (1, "alleles scored", "1 allele scored"),
+        (0, "calls gained", "0 calls gained"),
+        (1, "records", "1 record"),
+        (1, "skipped", "1 skipped"),
+    ],
+)
+def test_counts_have_their_plural(n, name, words):
+    assert _counted(n, name) == words
