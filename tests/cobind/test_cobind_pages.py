@@ -6,33 +6,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from support.cobind import MOTIFS
+from support.cobind import MOTIFS, random_pairs
 
 from tcnfast.base.chart import text_width
 from tcnfast.cobind.cobind_pages import write_influence_page, write_pair_page
 from tcnfast.cobind.influence import Influence
 from tcnfast.cobind.influence_plots import draw_influence
 from tcnfast.cobind.pair_plots import _apart, draw_network, draw_pairs
-from tcnfast.cobind.pair_table import PairTable
 from tcnfast.cobind.pictures import LIMIT
 
 EVIL = "<img src=x onerror=alert(1)>@a&b"
-
-
-def pair_table(labels, seed=0):
-    """Pairs of labels, random but for a first pair of many and a second of none."""
-    rng = np.random.default_rng(seed)
-    first, second = np.triu_indices(len(labels), 1)
-    n = len(first)
-    fold = np.exp2(rng.normal(0, 1, n))
-    fold[:2] = [2.0**5, 2.0**-1.5][:n]
-    q = rng.random(n)
-    q[:2] = 1e-9
-    columns = {name: rng.random(n) for name in ("odds_ratio", "phi", "jaccard", "pmi")}
-    columns |= {"both": rng.integers(0, 90, n), "shift_fold": fold, "shift_q": q}
-    columns |= {"shift_z": np.log2(fold), "shift_p": q, "shift_expected": np.ones(n)}
-    sites = np.full(len(labels), 99)
-    return PairTable(list(labels), sites, first, second, 9_000, ("shift",), columns)
 
 
 def texts(drawing):
@@ -70,7 +53,7 @@ def shades(drawing):
 @pytest.mark.parametrize("n", [2, 9, 70])
 def test_every_label_of_a_heat_map_is_drawn_and_colours_end_at_the_limit(n):
     labels = [f"FACTOR{i}@{'cell' * (i % 4)}" for i in range(n)]
-    table = pair_table(labels)
+    table = random_pairs(labels)
     drawing = draw_pairs(table)
     assert_whole(drawing, labels)
     found = shades(drawing)
@@ -88,13 +71,13 @@ def test_one_logit_has_one_colour_in_every_picture():
     label, motif = "ONE@x", MOTIFS[0]
     influence = draw_influence([Influence(motif, label, 20, 20, -2, -0.5, -1.5, -2, -1, 0.01)])
     assert set(shades(influence).values()) == {("more", 0.5)}, "what falls without it is added"
-    pairs = shades(draw_pairs(pair_table(["A@x", "B@x", "C@x"])))
+    pairs = shades(draw_pairs(random_pairs(["A@x", "B@x", "C@x"])))
     assert pairs["A@x, C@x: -1.50"] == ("less", 0.5)
 
 
 def test_every_label_of_a_network_is_drawn_and_names_do_not_lie_on_each_other():
     labels = [f"FACTOR{i}@cell{i % 3}" for i in range(40)]
-    table = pair_table(labels, 3)
+    table = random_pairs(labels, 3)
     table.columns["shift_q"][:] = 1e-3
     graph = table.graph(0.05, 1.5)
     drawing = draw_network(graph, ["cell0", "cell1", "cell2"])
@@ -116,7 +99,7 @@ def test_names_at_one_place_move_apart():
 
 
 def test_names_that_are_markup_stay_text(tmp_path):
-    table = pair_table([EVIL, "B&<b>@c", "C@c"])
+    table = random_pairs([EVIL, "B&<b>@c", "C@c"])
     table.columns["shift_q"][:] = 1e-9
     graph = table.graph(0.05, 1.0)
     assert graph.number_of_edges()

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from tcnfast.cobind.pair_table import PairTable
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.pwm.meme import Motif
@@ -93,3 +94,19 @@ def train_planted(seed=0):
         optimiser.step()
         schedule.step()
     return model.eval()
+
+
+def random_pairs(labels, seed=0):
+    """Pairs of labels, random but for a first pair of many and a second of none."""
+    rng = np.random.default_rng(seed)
+    first, second = np.triu_indices(len(labels), 1)
+    n = len(first)
+    fold = np.exp2(rng.normal(0, 1, n))
+    fold[:2] = [2.0**5, 2.0**-1.5][:n]
+    q = rng.random(n)
+    q[:2] = 1e-9
+    columns = {name: rng.random(n) for name in ("odds_ratio", "phi", "jaccard", "pmi")}
+    columns |= {"both": rng.integers(0, 90, n), "shift_fold": fold, "shift_q": q}
+    columns |= {"shift_z": np.log2(fold), "shift_p": q, "shift_expected": np.ones(n)}
+    sites = np.full(len(labels), 99)
+    return PairTable(list(labels), sites, first, second, 9_000, ("shift",), columns)
