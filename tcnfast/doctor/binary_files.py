@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError, some
 from ..base.talk import count
-from ..genome.genome import match_chroms
+from ..genome.genome import Genome, match_chroms
 from ..motifs.patterns import PatternSet
-from .findings import Findings
+from .findings import Findings, sizes_of
 
 BIGWIG, BIGBED = 0x888FFC26, 0x8789F2EB
 _HEADER = "IHHQQQHHQQIQ"  # of both, behind which lie the zoom headers
@@ -32,9 +31,9 @@ def _order(head: bytes) -> str | None:
     return None
 
 
-def bigwig(path: Path, found: Findings, sizes: Mapping[str, int] | None) -> None:
+def bigwig(path: Path, found: Findings, genome: Genome | None) -> None:
     """The header and the places that it names, and some values of each contig."""
-    found.kind = "bigWig"
+    found.kind, sizes = "bigWig", sizes_of(genome)
     with open(path, "rb") as file:
         head = file.read(64 + 24 * 16)
     order = _order(head)
@@ -94,7 +93,7 @@ def _check_whole(path: Path, head: bytes, order: str) -> None:
         raise error
 
 
-def npz(path: Path, found: Findings, sizes: Mapping[str, int] | None) -> None:
+def npz(path: Path, found: Findings, genome: Genome | None) -> None:
     """Attributions or motifs."""
     found.kind = "npz"
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..base.errors import TcnfastError
@@ -18,8 +20,7 @@ from . import binary_files, output_folders, sequence_checks, table_checks
 from .findings import Examined, Findings
 
 HEAD = 1 << 16  # bytes that tell what a file is
-Sizes = Mapping[str, int] | None
-Check = Callable[[Path, Findings, Sizes], None]
+Check = Callable[[Path, Findings, Genome | None], None]
 
 _BY_ENDING: dict[str, Check] = {  # of files whose content tells nothing
     ".bed": table_checks.bed,
@@ -44,28 +45,50 @@ def examine_files(
 ) -> Examined:
     """Findings about each file; ``genome``: FASTA or .2bit files whose contigs the others must fit.
     Raises TcnfastError where those cannot be read."""
-    sizes = None
-    if genome:
-        with Genome(*genome) as opened:
-            sizes = opened.sizes
-    return Examined([examine(path, sizes) for path in files], as_json)
+    with Genome(*genome) if genome else nullcontext() as opened:
+        return Examined([examine(path, opened) for path in files], as_json)
 
 
-def examine(path: str | Path, sizes: Sizes = None) -> Findings:
-    """Findings about a file or folder; ``sizes``: of the contigs that it must fit."""
+def examine(path: str | Path, genome: Genome | None = None) -> Findings:
+    """Findings about a file or folder, which must fit ``genome``. What readers warn of is odd."""
     path = Path(path)
     found = Findings(str(path))
-    try:
-        if path.is_dir():
-            output_folders.folder(path, found, sizes)
-        else:
-            check_is_file(path)
-            kind_of(path)(path, found, sizes)
-    except TcnfastError as error:
-        found.wrong.append(str(error))
-    except OSError as error:
-        found.wrong.append(f"{path}: cannot be read ({error.strerror or error})")
+    with _warnings_to(found.odd):
+        try:
+            if path.is_dir():
+                output_folders.folder(path, found, genome)
+            else:
+                check_is_file(path)
+                kind_of(path)(path, found, genome)
+        except TcnfastError as error:
+            found.wrong.append(str(error))
+        except OSError as error:
+            found.wrong.append(f"{path}: cannot be read ({error.strerror or error})")
     return found
+
+
+class _Kept(logging.Handler):
+    """Keeps messages in a list."""
+
+    def __init__(self, kept: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record.getMessage().removeprefix("WARNING: "))
+
+
+@contextmanager
+def _warnings_to(kept: list[str]) -> Iterator[None]:
+    """Inside, warnings of the package are kept, and not shown."""
+    logger, handler = logging.getLogger("tcnfast"), _Kept(kept)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def kind_of(path: Path) -> Check:
@@ -128,7 +151,7 @@ def _is_matrix(lines: list[str]) -> bool:
     return re.match(r"\s*([ACGTacgt]?\s*[\[|:]|[ACGTacgt]?\s*[\d.])", below) is not None
 
 
-def _none_of_them(path: Path, found: Findings, sizes: Sizes) -> None:
+def _none_of_them(path: Path, found: Findings, genome: Genome | None) -> None:
     with open(path, "rb") as file:
         head = unzipped(file.read(HEAD))
     what = foreign(head) or (

@@ -7,6 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from ..base.errors import one_line
+from ..genome.genome import Genome
+
+
+def sizes_of(genome: Genome | None) -> dict[str, int] | None:
+    """Contigs of the genome that a file must fit; None where there is none."""
+    return None if genome is None else genome.sizes
 
 
 @dataclass

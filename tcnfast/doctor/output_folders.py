@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..attribute.attribution_folder import COMMANDS, AttributionFolder
@@ -10,6 +9,7 @@ from ..base.errors import TcnfastError, some
 from ..base.run_folder import RECORD, file_hash, read_json
 from ..base.talk import count
 from ..data.prepared import DATASET, open_prepared
+from ..genome.genome import Genome
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..motifs.motif_folder import MotifFolder
@@ -17,10 +17,8 @@ from ..scan.scan_folder import ScanFolder
 from . import binary_files
 from .findings import Findings
 
-Sizes = Mapping[str, int] | None
 
-
-def folder(path: Path, found: Findings, sizes: Sizes) -> None:
+def folder(path: Path, found: Findings, genome: Genome | None) -> None:
     """A folder of any kind, by what lies in it."""
     key = read_json(path / RECORD).get("key")
     command = key.get("command") if isinstance(key, dict) else None
@@ -33,7 +31,7 @@ def folder(path: Path, found: Findings, sizes: Sizes) -> None:
     elif (path / DATASET).exists():
         _data_set(path, found)
     elif command == "scan":
-        _scan(path, found, sizes)
+        _scan(path, found, genome)
     elif command in COMMANDS:
         _attributions(path, found)
     elif command == "motifs":
@@ -93,7 +91,7 @@ def _data_set(path: Path, found: Findings) -> None:
             found.wrong.append(f"{path / name}: is not what was written; prepare it again")
 
 
-def _scan(path: Path, found: Findings, sizes: Sizes) -> None:
+def _scan(path: Path, found: Findings, genome: Genome | None) -> None:
     found.kind = "scan"
     scan = ScanFolder(path)
     if scan.of_motifs:
@@ -105,7 +103,7 @@ def _scan(path: Path, found: Findings, sizes: Sizes) -> None:
         read = {label: len(scan.calls(label)) for label in scan.labels}
         for label, track in scan.tracks.items():
             if track.suffix == ".bw":
-                binary_files.bigwig(track, Findings(str(track)), sizes)
+                binary_files.bigwig(track, Findings(str(track)), genome)
             elif not track.exists():
                 found.wrong.append(f"{track}: is missing, the track of {label}; scan again")
     what = "hits" if scan.of_motifs else "calls"
@@ -118,8 +116,8 @@ def _scan(path: Path, found: Findings, sizes: Sizes) -> None:
                 f"{path}: {name} has {rows:,} {what} in its file and {counts.get(name, 0):,} in "
                 "summary.tsv; scan again"
             )
-    if sizes is not None and not scan.of_motifs:
-        scan.intervals(sizes=sizes)
+    if genome is not None and not scan.of_motifs:
+        scan.intervals(sizes=genome.sizes)
 
 
 def _totals(scan: ScanFolder, name: str, column: str) -> dict[str, int]:

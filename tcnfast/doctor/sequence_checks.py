@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -14,16 +13,15 @@ from ..genome.assemblies import known_assembly
 from ..genome.codes import N, other_letters
 from ..genome.fasta_index import build_index, read_index
 from ..genome.fasta_text import FastaText, is_gzip, look_at, needs_decoding
-from ..genome.genome import match_chroms, split_chroms
+from ..genome.genome import Genome, match_chroms, split_chroms
 from ..genome.index_fasta import twobit_path
 from ..genome.twobit import TwoBitFile
-from .findings import Findings
+from .findings import Findings, sizes_of
 
-Sizes = Mapping[str, int] | None
 _LOWER = ord("a")
 
 
-def fasta(path: Path, found: Findings, sizes: Sizes) -> None:
+def fasta(path: Path, found: Findings, genome: Genome | None) -> None:
     """Every letter is looked at; the index and the .2bit beside the file are compared with it."""
     found.kind = "FASTA"
     head = look_at(path)
@@ -40,7 +38,7 @@ def fasta(path: Path, found: Findings, sizes: Sizes) -> None:
     bases = sum(contigs.values())
     if not bases:
         raise TcnfastError(f"{path}: no sequence under its {len(contigs)} headers")
-    _say_contigs(found, contigs, sizes)
+    _say_contigs(found, contigs, sizes_of(genome))
     found.facts.append(f"N {unknown / bases:.1%}, lower case {lower / bases:.1%}")
     others = other_letters(counts)
     if others:
@@ -55,7 +53,7 @@ def fasta(path: Path, found: Findings, sizes: Sizes) -> None:
     _compare_twobit(path, contigs, found)
 
 
-def twobit(path: Path, found: Findings, sizes: Sizes) -> None:
+def twobit(path: Path, found: Findings, genome: Genome | None) -> None:
     """The header of every contig is read, and its first and last bases."""
     found.kind = ".2bit"
     with closing(TwoBitFile(path)) as file:
@@ -63,7 +61,7 @@ def twobit(path: Path, found: Findings, sizes: Sizes) -> None:
         blocks = sum(int((x.n_ends - x.n_starts).sum()) for x in file.contigs.values())
         for name, size in contigs.items():
             file.read_into(name, max(0, size - 1), np.empty(min(1, size), np.uint8))
-    _say_contigs(found, contigs, sizes)
+    _say_contigs(found, contigs, sizes_of(genome))
     found.facts.append(f"N {blocks / sum(contigs.values()):.1%}")
 
 
@@ -73,7 +71,7 @@ def _packing(head: bytes) -> str:
     return "bgzip" if len(head) > 14 and head[3] & 4 and head[12:14] == b"BC" else "gzip"
 
 
-def _say_contigs(found: Findings, contigs: dict[str, int], sizes: Sizes) -> None:
+def _say_contigs(found: Findings, contigs: dict[str, int], sizes: dict[str, int] | None) -> None:
     kept, left_out = split_chroms(contigs)
     words = f"{count(len(contigs), 'contig')}, {sum(contigs.values()):,} bases: {some(contigs)}"
     found.facts.append(words)

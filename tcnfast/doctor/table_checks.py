@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,23 +17,22 @@ from ..data.encode_metadata import LeftOut, assemblies_of, read_encode
 from ..data.fold_files import read_fold
 from ..data.manifest import read_manifest
 from ..data.splits import read_split
-from ..genome.genome import match_chroms, parse_region
+from ..genome.genome import Genome, match_chroms, parse_region
 from ..genome.intervals import IntervalError, Intervals, is_narrowpeak, read_bed, read_labelled
 from ..pwm.meme import read_text
 from ..pwm.motif_formats import motif_kind, read_motifs
-from ..variants.records import VariantFile
-from .findings import Findings
+from ..variants.records import Chunk, VariantFile
+from ..variants.variants_run import ReferenceCheck
+from .findings import Findings, sizes_of
 
-Sizes = Mapping[str, int] | None
 
-
-def bed(path: Path, found: Findings, sizes: Sizes) -> None:
+def bed(path: Path, found: Findings, genome: Genome | None) -> None:
     """BED, narrowPeak, or a table of four columns whose fourth is a label."""
-    found.kind = "BED"
+    found.kind, sizes = "BED", sizes_of(genome)
     fields = _first_row(path)
     if is_narrowpeak(fields):
         found.kind = "narrowPeak"
-        peaks = read_bed(path, sizes, summits=True)
+        peaks = read_bed(path, sizes, allow_missing=True, summits=True)
         _say_intervals(found, peaks)
         known = int(np.count_nonzero(peaks.summit >= 0))
         found.facts.append(f"{known:,} of them with a summit")
@@ -42,20 +41,20 @@ def bed(path: Path, found: Findings, sizes: Sizes) -> None:
         return
     if len(fields) == 4:
         try:
-            table = read_labelled(path, sizes)
+            table = read_labelled(path, sizes, allow_missing=True)
         except IntervalError:
             pass  # its fourth column holds names of peaks
         else:
             found.kind = "table of peaks, its fourth column the label"
             _say_intervals(found, table)
             return
-    _say_intervals(found, read_bed(path, sizes))
+    _say_intervals(found, read_bed(path, sizes, allow_missing=True))
 
 
-def peak_table(path: Path, found: Findings, sizes: Sizes) -> None:
+def peak_table(path: Path, found: Findings, genome: Genome | None) -> None:
     """A table with a header that names its columns."""
     found.kind = "table of peaks with labels"
-    _say_intervals(found, read_labelled(path, sizes))
+    _say_intervals(found, read_labelled(path, sizes_of(genome), allow_missing=True))
 
 
 def _first_row(path: Path) -> list[bytes]:
@@ -101,7 +100,7 @@ def _say_intervals(found: Findings, rows: Intervals) -> None:
         found.odd.append("its rows are not sorted, which tcnfast does not mind; others do")
 
 
-def variants(path: Path, found: Findings, sizes: Sizes) -> None:
+def variants(path: Path, found: Findings, genome: Genome | None) -> None:
     """Every allele, as a stream."""
     found.kind = "VCF or table of variants"
     file = VariantFile(path)
@@ -109,7 +108,10 @@ def variants(path: Path, found: Findings, sizes: Sizes) -> None:
     kinds: Counter[str] = Counter()
     chroms: dict[str, None] = {}
     reasons: dict[str, tuple[int, int]] = {}
+    check = None if genome is None else ReferenceCheck(genome, str(path))
     for chunk in file.chunks():
+        if check is not None:
+            _check_references(check, chunk)
         kinds.update(allele.kind for allele in chunk.alleles)
         chroms |= dict.fromkeys(allele.chrom for allele in chunk.alleles)
         for allele in chunk.skipped:
@@ -127,11 +129,20 @@ def variants(path: Path, found: Findings, sizes: Sizes) -> None:
         found.odd.append(f"{count(times, 'allele')} not scored, first in line {line}: {reason}")
     if not alleles:
         found.wrong.append(f"{path}: no allele of it can be scored")
-    elif sizes is not None and not any(name in sizes for name in chroms):
-        match_chroms(chroms, sizes, str(path))
+    elif check is not None:
+        if not check.checked:
+            match_chroms(chroms, genome.sizes, str(path))
+        check.stop_if_wrong(finished=True)
 
 
-def motifs(path: Path, found: Findings, sizes: Sizes) -> None:
+def _check_references(check: ReferenceCheck, chunk: Chunk) -> None:
+    for allele in chunk.alleles:
+        if allele.chrom in check.genome.sizes:
+            check.matches(allele)
+    check.stop_if_wrong()
+
+
+def motifs(path: Path, found: Findings, genome: Genome | None) -> None:
     """Motif files of every format."""
     found.kind = "motif file"
     kind = motif_kind(read_text(path).splitlines())
@@ -146,7 +157,7 @@ def motifs(path: Path, found: Findings, sizes: Sizes) -> None:
         found.odd.append(f"{count(len(flat), 'motif')} without a preferred base: {some(flat)}")
 
 
-def metadata(path: Path, found: Findings, sizes: Sizes) -> None:
+def metadata(path: Path, found: Findings, genome: Genome | None) -> None:
     """ENCODE's table, beside which the downloaded files lie."""
     found.kind = "metadata.tsv of ENCODE"
     for assembly in assemblies_of(path):
@@ -175,7 +186,7 @@ def _say_left_out(found: Findings, assembly: str, reasons: Counter[str]) -> None
             found.odd.append(f"{count(times, 'file')} of {assembly} to download, if wanted: {why}")
 
 
-def manifest(path: Path, found: Findings, sizes: Sizes) -> None:
+def manifest(path: Path, found: Findings, genome: Genome | None) -> None:
     """A manifest, and the peak files that it names."""
     found.kind = "manifest of peak files"
     files = read_manifest(path)
@@ -184,7 +195,9 @@ def manifest(path: Path, found: Findings, sizes: Sizes) -> None:
     for file in files:
         for peaks in (file.path, file.ambiguous):
             if peaks is not None:
-                _try(found, lambda peaks=peaks: read_bed(peaks, sizes, allow_missing=True))
+                _try(
+                    found, lambda peaks=peaks: read_bed(peaks, sizes_of(genome), allow_missing=True)
+                )
 
 
 def _try(found: Findings, read) -> None:
@@ -194,13 +207,13 @@ def _try(found: Findings, read) -> None:
         found.wrong.append(str(error))
 
 
-def split(path: Path, found: Findings, sizes: Sizes) -> None:
+def split(path: Path, found: Findings, genome: Genome | None) -> None:
     """A split of a genome; without a genome its regions are read, and not compared."""
     found.kind = "JSON"
     parts = read_fold(path)
     found.kind = "split"
-    if sizes is not None:
-        read = read_split(path, dict(sizes))
+    if genome is not None:
+        read = read_split(path, genome.sizes)
         for part, regions in read.items():
             bases = sum(region.end - region.start for region in regions)
             found.facts.append(f"{part}: {count(len(regions), 'region')}, {bases:,} bases")

@@ -12,6 +12,7 @@ from support.fuzz import MOTIFS, mutated, parsers
 
 import tcnfast
 from tcnfast.doctor.examine import examine
+from tcnfast.genome.genome import Genome
 
 FASTA = b">chr1 words\nACGTNACGTA\nacgtnryswk\nAC\n>chr2\nACGTACGTAC\n"
 BED = b"chr1\t5\t9\nchr1\t10\t20\nchr2\t0\t3\n"
@@ -42,12 +43,12 @@ METADATA = "\n".join("\t".join(x) for x in (ENCODE, ROW, ("E2", *ROW[1:4], "X2",
 def fixture_look(tmp_path):
     """look(name, bytes, ...) -> findings about a file of these bytes, in a folder of its own."""
 
-    def look(name, data, sizes=None, **beside):
+    def look(name, data, genome=None, **beside):
         for other, content in beside.items():
             (tmp_path / other.replace("__", ".")).write_bytes(content)
         (tmp_path / name).write_bytes(data)
         before = sorted(path.name for path in tmp_path.iterdir())
-        found = examine(tmp_path / name, sizes)
+        found = examine(tmp_path / name, genome)
         assert sorted(path.name for path in tmp_path.iterdir()) == before  # nothing is written
         return found
 
@@ -194,17 +195,40 @@ def test_a_2bit_is_read_to_its_ends(look, tmp_path):
     [
         ("b.bed", BED.replace(b"chr", b""), "is called 'chr1' in the genome"),
         ("b.bed", b"chr1\t5\t90\n", "lies beyond chr1"),
-        ("p.narrowPeak", PEAK.replace(b"chr2", b"chr7"), "no contig 'chr7'"),
+        (
+            "p.narrowPeak",
+            PEAK.replace(b"chr1", b"chr7").replace(b"chr2", b"chr8"),
+            "no contig 'chr7'",
+        ),
         ("v.vcf", VCF.replace(b"chr1", b"1"), "is called 'chr1' in the genome"),
         ("f.json", FOLD.replace(b"1-10", b"1-99"), "ends beyond chr1"),
         ("g.fa", b">chr1\nACGT\n", "chr1 has 4 bases, and 22 in the genome"),
     ],
 )
-def test_files_of_another_genome(look, name, data, words):
+def test_files_of_another_genome(look, genome, name, data, words):
     assert look(name, data).sound
-    found = look(name, data, {"chr1": 22, "chr2": 10})
+    found = look(name, data, genome)
     assert not found.sound and words in found.wrong[0], found.text()
-    assert look("ok.bed", BED, {"chr1": 22, "chr2": 10}).sound
+    assert look("ok.bed", BED, genome).sound
+
+
+@pytest.fixture(name="genome")
+def fixture_genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "genome.fa"
+    path.write_bytes(FASTA)
+    with Genome(path) as opened:
+        yield opened
+
+
+def test_reference_alleles_and_contigs_beside_a_genome(look, genome):
+    assert look("v.vcf", VCF, genome).sound
+    other = VCF.replace(b"\tG\tT,", b"\tC\tT,")  # chr1:3 is G
+    found = look("v.vcf", other, genome)
+    assert found.sound and "1 of 2 REF alleles are not in the genome" in found.text()
+    found = look("v.vcf", other.replace(b"4\t.\tT\tAC", b"4\t.\tA\tAC"), genome)
+    assert "is it of another assembly?" in found.wrong[0]
+    found = look("b.bed", BED + b"chr9\t1\t2\n", genome)
+    assert found.sound and "dropped 1 of 4 rows" in found.odd[0]
 
 
 def test_tables_that_name_files(look):
@@ -231,7 +255,9 @@ def test_a_bigwig(tmp_path):
         file.addEntries("chr1", 10, values=np.linspace(0, 1, 3000), span=1, step=1)
     found = examine(path)
     assert found.sound and "3,000 bases with values, 0 to 1" in found.facts, found.text()
-    assert "another assembly" in examine(path, {"chr1": 6000, "chr2": 900}).wrong[0]
+    (tmp_path / "g.fa").write_bytes(b">chr1\n" + b"A" * 6000 + b"\n>chr2\n" + b"C" * 900)
+    with Genome(tmp_path / "g.fa") as genome:
+        assert "another assembly" in examine(path, genome).wrong[0]
     data = path.read_bytes()
     for share in (0.3, 0.6, 0.9):
         path.write_bytes(data[: int(len(data) * share)])
