@@ -29,6 +29,8 @@ html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["tcnfast.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
+html_sidebars = {"index": [], "faq": []}  # they have nothing below them
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,

@@ -14,7 +14,7 @@ from tcnfast.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "docs" / "reference" / "files.md").read_text()
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[!i]*.md"))  # the index has no code
 # seconds, not minutes; a page of the README's commands is in every run of the tests
 QUICK = ["README.md"]
 PAGES = [

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.chrome import complaints, fixture_chrome, open_page  # noqa: F401
 
 import tcnfast
 from tcnfast.cli import verbs
@@ -67,3 +68,14 @@ def test_every_page_of_docs_is_in_the_navigation(site):
         if source.read_text().startswith("---\norphan: true"):
             lost.append(str(place))
     assert lost == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("page", ["index", "tutorials/scan", "reference/commands/train", "study"])
+def test_a_page_opens_from_disk(chrome, site, page, size):
+    """Without a complaint or a request, and no wider than the screen."""
+    open_page(chrome, site / f"{page}.html", size)
+    assert complaints(chrome) == []
+    width = "return document.documentElement.scrollWidth - window.innerWidth"
+    assert chrome.execute_script(width) <= 0
