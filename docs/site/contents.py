@@ -15,8 +15,8 @@ SECTIONS = {
     "howto/index.md": [
         f"howto/{name}.md"
         for name in (
-            *("help", "other-programs", "scan", "train"),
-            *("motifs", "cobind", "variants", "windows"),
+            *("scan", "open", "train"),
+            *("motifs", "cobind", "variants", "windows", "other-programs", "help"),
         )
     ],
     "reference/index.md": ["reference/commands.md", "reference/python.md", "reference/files.md"],
