@@ -15,6 +15,7 @@ from ..base.file_names import file_names
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, read_json
 from ..base.tables import read_frame, read_table, write_rows
+from ..base.talk import count
 from . import ScanOptions
 from .scan_folder import ScanFolder
 
@@ -125,7 +126,7 @@ def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run)
     _check_out(out, run)
     out.mkdir(parents=True, exist_ok=True)
     receipts: dict[str, Receipt] = {}
-    log.info("%d genomes in %s", len(rows), options.genomes)
+    log.info("%s in %s", count(len(rows), "genome"), options.genomes)
     _write(out, receipts.values())
     for receipt in _one_by_one(rows, model, out, options, run):
         receipts[receipt.name] = receipt

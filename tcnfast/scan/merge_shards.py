@@ -12,6 +12,7 @@ from pathlib import Path
 from ..base.errors import TcnfastError, some
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
+from ..base.talk import count
 from ..genome.genome import Genome
 from ..model.tcn import TCN
 from . import ScanOptions
@@ -59,7 +60,7 @@ def merge_shards(
 
     def scan(job: Job, folder: RunFolder, stages: Stages) -> None:
         job.ran_on = "; ".join(sorted({shard.record["device"] for shard in shards}))
-        log.info("%d shards, %.1f Mb", len(shards), job.bases / 1e6)
+        log.info("%s, %.1f Mb", count(len(shards), "shard"), job.bases / 1e6)
         _check_key(json.loads(json.dumps(job.key())), shards[0])
         if isinstance(job, MotifJob):
             _place(job, shards, folder)
