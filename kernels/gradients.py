@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from .conv import positions
-from .letters import one_hot, windows
+from .letters import BITS, letter_of, lying_as_products, one_hot_rows
 from .pointwise import back_through
 from .tiles import relu
 
@@ -227,34 +227,35 @@ def weight_gradient(
 
 @triton.jit
 def code_weight_gradient(
-    codes,
+    windows,
     dn,
     a,
     p,
     q,
     r,
     partial,
-    length,
     outputs,
     total,
     cuts,
     chunk,
     per_part,
-    K: tl.constexpr,
     LETTERS: tl.constexpr,
     PART: tl.constexpr,
     C: tl.constexpr,
     M: tl.constexpr,
     INPUTS: tl.constexpr,
     BATCH_NORM: tl.constexpr,
+    PACKED: tl.constexpr,
 ):
-    """``weight_gradient`` for codes: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b;
-    PART letters a program (axis 1)."""
-    TAPS: tl.constexpr = min(K, PART // 4)
-    skipped = tl.program_id(1) * TAPS
-    columns, letters = tl.arange(0, C), tl.program_id(1) * PART + tl.arange(0, PART)
+    """``weight_gradient`` for codes, of which ``windows`` (N, outputs) are those of
+    ``code_windows``: ``partial`` (parts, LETTERS, C), row 4 m + b tap m, base b; PART letters a
+    program (axis 1). PACKED: see ``ones_where_equal``."""
+    dtype: tl.constexpr = dn.dtype.element_ty
+    skipped = tl.program_id(1) * PART
+    columns, letters = tl.arange(0, C), skipped + letter_of(tl.arange(0, PART))
     part, tile = tl.program_id(0).to(tl.int64), tl.arange(0, M)
     acc = tl.zeros((PART, C), tl.float32)
+    zeros = lying_as_products(PART, M, dtype)
     p, q, r = linear(p, q, r, columns, BATCH_NORM)
     offsets = tile[:, None] * C + columns[None, :]
     begin, end = pieces(cuts, per_part, total)
@@ -262,12 +263,13 @@ def code_weight_gradient(
         n, first, size = piece_of(piece, cuts, chunk, outputs)
         for start in range(0, size, M):
             inside = start + tile < size
-            at = first + start + skipped + tile
-            window = windows(codes + n * length, 0, at, length, inside, TAPS)
-            base = (n * outputs + first + start) * C
+            at = n * outputs + first + start
+            # what lies beyond the piece meets a gradient of zero
+            window = tl.load(windows + at + tile, mask=inside, other=0)
+            base = at * C
             known = inside[:, None]
             da = convolved_gradient(dn + base, a + base, p, q, r, offsets, known, BATCH_NORM)
-            letter = one_hot(window, PART, da.dtype)
-            acc = tl.dot(tl.trans(letter), da, acc, input_precision=INPUTS)
+            letter = one_hot_rows(window >> (skipped // 4 * BITS), zeros, PART, dtype, PACKED)
+            acc = tl.dot(letter, da, acc, input_precision=INPUTS)
     pointers = partial + part * LETTERS * C + letters[:, None] * C + columns[None, :]
     tl.store(pointers, acc)

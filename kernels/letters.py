@@ -63,6 +63,19 @@ def ones_where_equal(codes, own, dtype: tl.constexpr, PACKED: tl.constexpr):
 
 
 @triton.jit
+def letter_of(column):
+    """The row 4 m + b of ``Layout.letters`` of each ``column`` of a one-hot tile: as
+    ``triton_layout.fragment_order`` has it."""
+    return 4 * (column // 16 * 4 + column % 8 // 2) + base_of(column)
+
+
+@triton.jit
+def base_of(column):
+    """The base that each ``column`` of a one-hot tile is of."""
+    return column % 2 + column // 8 % 2 * 2
+
+
+@triton.jit
 def one_hot_fragments(
     codes, zeros, LETTERS: tl.constexpr, dtype: tl.constexpr, PACKED: tl.constexpr
 ):
@@ -73,7 +86,7 @@ def one_hot_fragments(
     the bases of tap q here: it shifts by 3 q once, and by constants after.
     """
     column = tl.arange(0, LETTERS)
-    base = column % 2 + column // 8 % 2 * 2
+    base = base_of(column)
     own = (codes[:, None] | zeros) >> (column % 8 // 2 * BITS)[None, :]
     # beyond the window weights are zero, and any code will do; a shift by 64 would give none
     shift = tl.minimum(column // 16 * (4 * BITS), 60)
@@ -82,16 +95,13 @@ def one_hot_fragments(
 
 
 @triton.jit
-def one_hot(codes, LETTERS: tl.constexpr, dtype: tl.constexpr):
-    """Codes (M,) int64, three bits each, the oldest lowest -> (M, LETTERS): column 4 m + b says
-    whether code m is base b."""
-    low, high = (codes & 0x3FFFFFFF).to(tl.int32), (codes >> 30).to(tl.int32)  # ten codes each
-    column = tl.arange(0, LETTERS)
-    tap = column // 4
-    half = tl.where((tap < 10)[None, :], low[:, None], high[:, None])
-    # beyond the window weights are zero, and any code will do
-    code = (half >> (tap % 10 * BITS)[None, :]) & 7
-    return (code == (column % 4)[None, :]).to(dtype)
+def one_hot_rows(codes, zeros, LETTERS: tl.constexpr, dtype: tl.constexpr, PACKED: tl.constexpr):
+    """The same transposed, (LETTERS, M), as the left operand of a product over positions; ``zeros``
+    (LETTERS, M). A thread holds two rows, of one tap, and shifts all its codes alike."""
+    row = tl.arange(0, LETTERS)
+    shift = tl.minimum(letter_of(row) // 4 * BITS, 60)
+    code = ((codes[None, :] | zeros) >> shift[:, None]).to(tl.int32) & 7
+    return ones_where_equal(code, base_of(row)[:, None], dtype, PACKED)
 
 
 @triton.jit

@@ -11,7 +11,17 @@ from torch.nn.functional import pad
 
 from . import pairs
 from .block_call import BlockGradients, BlockOutputs
-from .triton_forward import NO_NORM, PART, SUMMED, TILE, Call, Norm, convolve_first, grouped
+from .triton_forward import (
+    NO_NORM,
+    PART,
+    SUMMED,
+    TILE,
+    Call,
+    Norm,
+    convolve_first,
+    grouped,
+    windows_of,
+)
 from .triton_weights import Packed, directly_back, letters, sum_parts, views
 
 PARTS = (
@@ -35,10 +45,10 @@ class Back:
 
 def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradients) -> None:
     """Fill ``gradients``; ``saved``: what the forward pass gave."""
-    a1, packed = saved.a1, views(call, saved.packed)
+    a1, packed, windows = saved.a1, views(call, saved.packed), None
     if call.codes:
-        a1 = call.rows(call.length1)
-        convolve_first(call, a1, packed.taps1, statistics=False)
+        a1, windows = call.rows(call.length1), windows_of(call)
+        convolve_first(call, a1, packed.taps1, windows, statistics=False)
     norm1, norm2 = map(Norm, saved.norms)
     dn2, sums2, code_sums = _start(call, dy, saved, norm2)
     of_norm2 = gradients.dgain2, gradients.dshift2
@@ -47,7 +57,7 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
     of_norm1 = gradients.dgain1, gradients.dshift1
     back1 = _back(call, dn1, a1, sums1, call.length1, norm1, *of_norm1)
     if gradients.dweight2 is not None:
-        _weight_gradients(call, norm1, back1, back2, gradients)
+        _weight_gradients(call, windows, norm1, back1, back2, gradients)
         if call.codes:
             by_code = call.layout.unpad(code_sums.sum(0))
             if call.symmetric:  # N, the last code, is its own complement
@@ -204,12 +214,12 @@ def _read_by(call: Call, back: Back, dx, places: int) -> dict:
 
 
 def _weight_gradients(
-    call: Call, norm1: Norm, back1: Back, back2: Back, gradients: BlockGradients
+    call: Call, windows, norm1: Norm, back1: Back, back2: Back, gradients: BlockGradients
 ) -> None:
     rows = dict(stride=call.stride, NORMALISE=True, **norm1.affine(), **call.dropout(call.mask1))
     _weight_gradient(call, back1.a, back2, gradients.dweight2, **rows)
     if call.codes:
-        gradients.dweight1.copy_(_code_weight_gradient(call, back1))
+        gradients.dweight1.copy_(_code_weight_gradient(call, windows, back1))
     else:
         rows = dict(stride=1, NORMALISE=False, **NO_NORM, **call.dropout(None))
         _weight_gradient(call, call.x, back1, gradients.dweight1, **rows)
@@ -239,7 +249,7 @@ class Cut(NamedTuple):
         return -(-self.total // self.per_part)
 
 
-def _code_weight_gradient(call: Call, back1: Back) -> Tensor:
+def _code_weight_gradient(call: Call, windows: Tensor, back1: Back) -> Tensor:
     """Float32 (C, 4, taps), or the half of it."""
     from ..kernels.gradients import code_weight_gradient
 
@@ -247,13 +257,11 @@ def _code_weight_gradient(call: Call, back1: Back) -> Tensor:
     cut = Cut.of(call.sequences, call.length1)
     partial = torch.empty(cut.parts, rows, call.padded, device=call.x.device)
     code_weight_gradient[(cut.parts, rows // min(PART, rows))](
-        codes=call.x,
+        windows=windows,
         **vars(back1),
         partial=partial,
-        length=call.length,
         outputs=call.length1,
         **cut._asdict(),
-        K=call.taps1,
         LETTERS=rows,
         PART=min(PART, rows),
         BATCH_NORM=call.batch_norm,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
 
 H100_SHARED = 232_448  # bytes a program may have there; what the interpreter takes for granted
 INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
+
+
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,11 @@ class Chip:
         properties = torch.cuda.get_device_properties(device)
         shared = properties.shared_memory_per_block_optin
         return cls(properties.multi_processor_count, shared, properties.major == 9)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it compares two numbers of 16 bits at a time, by an instruction of PTX."""
+        return self.wgmma and not interpreted()
 
     @property
     def tile_rows(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 from .reference import DTYPES
-from .triton_chip import Chip
+from .triton_chip import Chip, interpreted
 from .triton_first import FirstInParts
 from .triton_head import Head
 from .triton_layout import (
@@ -39,11 +38,6 @@ LEAST_STEPS = 32  # outputs of a row at least: warm-up takes an eighth
 # whether blocks keep their tiles in registers where they can: faster by the model of time, and
 # right as the executor of PTX runs them; `make gpu-check` times both forms
 IN_REGISTERS = True
-
-
-def interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def why_not_interpreted(precision: str) -> str | None:
@@ -299,7 +293,7 @@ class FirstBlock(_Block):
             K1=k1,
             K=k,
             LETTERS=self.letters,
-            PACKED=self.chip.wgmma and not interpreted(),  # inline PTX
+            PACKED=self.chip.packed,
             **self.arguments(y, length),
         )
         return y

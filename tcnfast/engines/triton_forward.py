@@ -11,6 +11,7 @@ from torch import Tensor
 from . import pairs
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
+from .triton_chip import Chip
 from .triton_layout import INPUTS, Layout, layout_of
 from .triton_weights import pack
 
@@ -20,6 +21,7 @@ UNFUSED = {"enable_fp_fusion": False}
 TILE = 64  # rows of a tile
 SUMMED, COLUMNS = 256, 16  # tiles and channels that a program of a reduction takes, all at once
 PART = 64  # letters of a one-hot tile in training: 128 overflow the registers
+WINDOWS = 512  # positions whose codes a program puts together
 
 
 class Call(BlockCall):
@@ -59,8 +61,8 @@ class Call(BlockCall):
 
     @property
     def code_products(self) -> dict:
-        """For kernels that make one-hot tiles, whose registers four warps do not have."""
-        return self.whole_products | {"num_warps": 8}
+        """For kernels that make one-hot tiles."""
+        return self.whole_products | {"PACKED": Chip.of(self.x.device).packed}
 
     @property
     def together(self) -> int:
@@ -135,7 +137,8 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     a1 = call.rows(call.length1) if call.codes else outputs.a1
     packed = pack(call, outputs.packed)
     norm1, norm2 = map(Norm, outputs.norms)
-    sums = convolve_first(call, a1, packed.taps1)
+    windows = windows_of(call) if call.codes else None
+    sums = convolve_first(call, a1, packed.taps1, windows)
     of_norm1 = call.gain1, call.shift1, outputs.mean1, outputs.var1
     _find_norm(call, norm1, sums, call.length1, *of_norm1)
     sums = call.sums(call.tiles(call.length2)) if call.batch_norm else None
@@ -170,9 +173,30 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     )
 
 
-def convolve_first(call: Call, a1: Tensor, taps: Tensor, statistics: bool = True) -> Tensor | None:
-    """``a1`` of codes or rows by packed ``taps``; statistics of its tiles (tiles, 2, C'), if batch
-    norm needs them."""
+def windows_of(call: Call) -> Tensor:
+    """The codes that each output of the first convolution sees, int64 (N, length1)."""
+    from ..kernels.code_conv import code_windows
+
+    out = torch.empty(call.sequences, call.length1, dtype=torch.int64, device=call.x.device)
+    code_windows[(-(-out.numel() // WINDOWS),)](
+        codes=call.x,
+        out=out,
+        length=call.length,
+        outputs=call.length1,
+        total=out.numel(),
+        K=call.taps1,
+        M=WINDOWS,
+        num_warps=4,
+        **UNFUSED,
+    )
+    return out
+
+
+def convolve_first(
+    call: Call, a1: Tensor, taps: Tensor, windows: Tensor | None, statistics: bool = True
+) -> Tensor | None:
+    """``a1`` of rows or of the ``windows`` of codes by packed ``taps``; statistics of its tiles
+    (tiles, 2, C'), if batch norm needs them."""
     from ..kernels.code_conv import code_conv
 
     sums = call.sums(call.tiles(call.length1)) if statistics and call.batch_norm else None
@@ -181,14 +205,11 @@ def convolve_first(call: Call, a1: Tensor, taps: Tensor, statistics: bool = True
         _conv(call, call.x, taps, a1, sums, **NO_NORM, **call.dropout(None), **more)
         return sums
     code_conv[(call.tiles(call.length1),)](
-        codes=call.x,
+        windows=windows,
         y=a1,
         w=taps,
         statistics=sums,
-        length=call.length,
-        outputs=call.length1,
         total=call.sequences * call.length1,
-        K=call.taps1,
         LETTERS=len(taps),
         PART=min(PART, len(taps)),
         STATISTICS=sums is not None,

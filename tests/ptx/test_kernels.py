@@ -74,6 +74,16 @@ HITS = [
     "case", HITS[:2] + [pytest.param(case, marks=pytest.mark.slow) for case in HITS[2:]], ids=str
 )
 def test_hits_as_compiled_are_those_of_the_logits(worker, case):
+    finds_hits(worker, case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", HITS, ids=str)
+def test_hits_as_another_triton_compiles_them_are_those_of_the_logits(other_worker, case):
+    finds_hits(other_worker, case)
+
+
+def finds_hits(worker, case):
     names = "labels", "precision", "target", "stacks", "maximum", "symmetric"
     result = worker("hits", **dict(zip(names, case, strict=True)))
     assert set(result["kernels"]) == {"head", "count_hits", "write_hits"}

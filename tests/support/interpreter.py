@@ -38,8 +38,9 @@ def mended(*, matrix_units=False):
         "create_fp_to_fp": _create_fp_to_fp,
         "binary_op": _binary_op,
         "create_dot": partial(_create_dot, matrix_units),
+        "get_bf16": _get_bf16,
     }
-    before = {name: getattr(builder, name) for name in changes}
+    before = {name: getattr(builder, name, None) for name in changes}
     interpreter._patch_lang_tensor = partial(_patch_tensor, patch_tensor)
     refuse, triton_engine.why_not_interpreted = triton_engine.why_not_interpreted, _nothing
     units, _matrix_units = _matrix_units, matrix_units
@@ -51,7 +52,10 @@ def mended(*, matrix_units=False):
         triton_engine.why_not_interpreted, _matrix_units = refuse, units
         interpreter._patch_lang_tensor = patch_tensor
         for name, method in before.items():
-            setattr(builder, name, method)
+            if method is None:
+                delattr(builder, name)
+            else:
+                setattr(builder, name, method)
 
 
 def _nothing(precision):
@@ -66,9 +70,16 @@ def _patch_tensor(original, tensor, *scope):
 
 def _bound(change, original):
     def method(self, *args):
-        return change(partial(original, self), *args)
+        return change(original and partial(original, self), *args)
 
     return method
+
+
+def _get_bf16(_original, value):
+    """A constant, which Triton 3.6 does not know."""
+    import triton.language as tl
+
+    return _handle(narrow(np.array([value], np.float32)), tl.bfloat16)
 
 
 def _is_bf16(*types):
