@@ -96,8 +96,8 @@ TENSORS = tuple(field.name for field in fields(BlockCall) if "Tensor" in field.t
 
 class BlockOutputs(NamedTuple):
     """``y`` (N, L2, C'); what both convolutions gave before their norms, ``a1`` (N, L1, C'), of
-    codes (N, 0, C'), and ``a2`` (N, L2, C'); the batch's mean and biased variance of both, (C,)
-    float32, empty without batch norm.
+    codes their windows, int64 (N, L1), on the C++ engine none (N, 0, C'); and ``a2`` (N, L2, C');
+    the batch's mean and biased variance of both, (C,) float32, empty without batch norm.
 
     What the Triton kernels keep for the backward pass of the same call, empty on the C++ engine:
     ``norms`` (2, 4, C') float32, the rows of ``triton_forward.Norm`` of both norms, and ``packed``,

@@ -20,6 +20,10 @@ def kept(call: BlockCall) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (0,), (0,)
 
 
+def windows(_call: BlockCall) -> None:
+    """Of codes nothing is kept either."""
+
+
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:
     """Compute ``outputs``. Raises ValueError for a code over 4."""
     _run("block_forward", call, outputs._asdict())

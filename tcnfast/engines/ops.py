@@ -221,6 +221,8 @@ def outputs_of(call: BlockCall, run: ModuleType) -> BlockOutputs:
     statistics = (torch.empty(size, device=call.x.device) for _ in range(4))
     # look-ups of codes are not kept: the backward pass looks them up again
     a1 = torch.empty(call.sequences, 0 if call.codes else call.length1, padded, **rows)
+    if call.codes and (windows := run.windows(call)):
+        a1 = torch.empty(windows, dtype=torch.int64, device=call.x.device)
     norms, packed = run.kept(call)
     norms, packed = torch.empty(norms, device=call.x.device), torch.empty(packed, **rows)
     return BlockOutputs(y, a1, a2, *statistics, norms, packed)

@@ -11,17 +11,7 @@ from torch.nn.functional import pad
 
 from . import pairs
 from .block_call import BlockGradients, BlockOutputs
-from .triton_forward import (
-    NO_NORM,
-    PART,
-    SUMMED,
-    TILE,
-    Call,
-    Norm,
-    convolve_first,
-    grouped,
-    windows_of,
-)
+from .triton_forward import NO_NORM, PART, SUMMED, TILE, Call, Norm, convolve_first, grouped
 from .triton_weights import Packed, directly_back, letters, sum_parts, views
 
 PARTS = (
@@ -47,7 +37,7 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
     """Fill ``gradients``; ``saved``: what the forward pass gave."""
     a1, packed, windows = saved.a1, views(call, saved.packed), None
     if call.codes:
-        a1, windows = call.rows(call.length1), windows_of(call)
+        a1, windows = call.rows(call.length1), saved.a1
         convolve_first(call, a1, packed.taps1, windows, statistics=False)
     norm1, norm2 = map(Norm, saved.norms)
     dn2, sums2, code_sums = _start(call, dy, saved, norm2)

@@ -23,6 +23,11 @@ def kept(call: BlockCall) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (2, 4, call.padded), (triton_weights.packed_size(call),)
 
 
+def windows(call: BlockCall) -> tuple[int, int]:
+    """Size of what is kept of codes, int64, as ``a1`` of ``BlockOutputs``."""
+    return call.sequences, call.length1
+
+
 def forward(call: BlockCall, outputs: BlockOutputs) -> None:
     """Compute ``outputs``."""
     if call.codes:

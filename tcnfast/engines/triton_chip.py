@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from dataclasses import dataclass
 
@@ -14,6 +15,11 @@ INTERPRETED = 1 << 20  # multiprocessors: rows as short as they may be
 def interpreted() -> bool:
     """Whether kernels run in Triton's interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def version_of(package: str) -> tuple[int, ...]:
+    """Of an installed package, its first two numbers."""
+    return tuple(map(int, importlib.metadata.version(package).split(".")[:2]))
 
 
 @dataclass(frozen=True)

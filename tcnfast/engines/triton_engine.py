@@ -6,7 +6,6 @@ slowly, to check their numbers where there is no GPU.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
 from .reference import DTYPES
-from .triton_chip import Chip, interpreted
+from .triton_chip import Chip, interpreted, version_of
 from .triton_first import FirstInParts
 from .triton_head import Head
 from .triton_layout import (
@@ -44,14 +43,10 @@ def why_not_interpreted(precision: str) -> str | None:
     """Why Triton's interpreter would give wrong numbers, or none; tests mend it."""
     if precision == "bf16":
         return "Triton's interpreter gets bf16 products wrong; fp32 and fp16 run"
-    triton, numpy = (_version(name) for name in ("triton", "numpy"))
+    triton, numpy = (version_of(name) for name in ("triton", "numpy"))
     if triton < (3, 7) and numpy >= (2, 4):
         return "the interpreter of Triton 3.6 and earlier needs numpy before 2.4"
     return None
-
-
-def _version(package: str) -> tuple[int, ...]:
-    return tuple(map(int, importlib.metadata.version(package).split(".")[:2]))
 
 
 def why_not_here(device: torch.device, precision: str) -> str | None:

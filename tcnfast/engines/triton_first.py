@@ -45,6 +45,7 @@ class FirstInParts:
         norms, packed = triton_blocks.kept(call)
         norms = torch.empty(norms, device=codes.device)
         packed = torch.empty(packed, dtype=y.dtype, device=codes.device)
-        outputs = BlockOutputs(y, nothing, a2, *(nothing,) * 4, norms, packed)
+        windows = torch.empty(triton_blocks.windows(call), dtype=torch.int64, device=codes.device)
+        outputs = BlockOutputs(y, windows, a2, *(nothing,) * 4, norms, packed)
         triton_forward.forward(call, outputs)
         return y

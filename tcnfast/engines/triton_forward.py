@@ -137,7 +137,7 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     a1 = call.rows(call.length1) if call.codes else outputs.a1
     packed = pack(call, outputs.packed)
     norm1, norm2 = map(Norm, outputs.norms)
-    windows = windows_of(call) if call.codes else None
+    windows = put_together(call, outputs.a1) if call.codes else None
     sums = convolve_first(call, a1, packed.taps1, windows)
     of_norm1 = call.gain1, call.shift1, outputs.mean1, outputs.var1
     _find_norm(call, norm1, sums, call.length1, *of_norm1)
@@ -173,11 +173,11 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     )
 
 
-def windows_of(call: Call) -> Tensor:
-    """The codes that each output of the first convolution sees, int64 (N, length1)."""
+def put_together(call: Call, out: Tensor) -> Tensor:
+    """Fill ``out``, int64 (N, length1), with the codes that each output of the first convolution
+    sees."""
     from ..kernels.code_conv import code_windows
 
-    out = torch.empty(call.sequences, call.length1, dtype=torch.int64, device=call.x.device)
     code_windows[(-(-out.numel() // WINDOWS),)](
         codes=call.x,
         out=out,

@@ -11,11 +11,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .reference import DTYPES
+from .triton_chip import version_of
 from .triton_layout import FUSION, INPUTS
 
 ROWS = 64  # positions of a tile
 MOST_LABELS = 64  # of a tile
 TILES = 2  # tiles of labels, a group: their weights stay in shared memory
+# from here on Triton puts a fence between a tile that was copied ahead and the wgmma that reads it;
+# 3.6 does not, as the executor of PTX shows: there no tile is copied ahead
+FENCED = (3, 9)
 WALKED = 16  # tiles of positions a program counts, so that loading weights takes little of it
 
 
@@ -164,6 +168,8 @@ class HitHead:
 
         unknown, outputs = unknown.view(torch.uint8), unknown.shape[1]
         counts, totals = self._empty(unknown)
+        wgmma = self.head.wgmma
+        ahead = not wgmma or version_of("triton") >= FENCED
         count_hits[(len(unknown) * -(-outputs // (ROWS * WALKED)) * self.head.groups,)](
             cutoffs=self.cutoffs,
             unknown=unknown,
@@ -175,8 +181,8 @@ class HitHead:
             TILES=self.head.tiles,
             HEADS=self.different,
             num_warps=4,
-            maxnreg=168 if self.head.wgmma else 255,  # so that three programs lie side by side
-            num_stages=3,
+            maxnreg=168 if wgmma and ahead else 255,  # so that three programs lie side by side
+            num_stages=3 if ahead else 1,
             **self.logits.arguments(rows),
         )
         tracks = self.tracks and self.tracks(rows, outputs, unknown)

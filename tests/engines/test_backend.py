@@ -185,6 +185,6 @@ def test_the_interpreter_refuses_bf16_with_a_word(monkeypatch):
 )
 def test_the_interpreter_refuses_a_numpy_that_it_does_not_know(monkeypatch, triton, numpy, refused):
     versions = {"triton": triton, "numpy": numpy}
-    monkeypatch.setattr(triton_engine, "_version", versions.get)
+    monkeypatch.setattr(triton_engine, "version_of", versions.get)
     reason = triton_engine.why_not_interpreted("fp32")
     assert ("needs numpy before 2.4" in reason) if refused else reason is None
