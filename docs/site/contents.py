@@ -36,6 +36,7 @@ SECTIONS = {
         "study/binary/tables.md",
         "baselines.md",
         "baselines/tables.md",
+        "scaling.md",
         "reliability.md",
     ],
     "models/index.md": MODELS,

@@ -256,6 +256,9 @@ def seed_option(of: str) -> int:
     return option(0, f"seed of {of}", unit="N")
 
 
+CLUSTER = "on a cluster"  # heading of the help
+
+
 @dataclass(frozen=True)
 class Run(Options):
     """How a verb runs: none of this changes what is asked for. A verb says which of it applies."""
@@ -270,6 +273,28 @@ class Run(Options):
     precision: str = option("auto", "auto, bf16, fp16, tf32, fp32 or fp64", unit="NAME")
     backend: str = option("auto", "auto, triton, cpu or reference", unit="NAME")
     batch_size: int = option(1, "number of segments scored at once", unit="N", least=1)
+    cluster: str | None = option(
+        None,
+        "ray: share the work among the workers of a Ray cluster, that of RAY_ADDRESS or one of "
+        "this machine; the output must lie in a folder that all of its nodes see",
+        choices=("ray",),
+        group=CLUSTER,
+    )
+    workers: int | None = option(
+        None,
+        "workers of the cluster (default: one a GPU, or one for every --threads processors)",
+        kind=int,
+        unit="N",
+        least=1,
+        group=CLUSTER,
+    )
+    time_limit: float = option(
+        600.0,
+        "longest time for a stretch of 16 Mb; then its worker counts as lost, and another does it",
+        unit="SECONDS",
+        least=1,
+        group=CLUSTER,
+    )
     shard: tuple[int, int] | None = option(
         None, "do the I-th of N parts only; tcnfast merge joins them", kind=share, unit="I/N"
     )
@@ -281,4 +306,11 @@ class Run(Options):
         if self.force and self.resume:
             raise TcnfastError(
                 f"{setting('force', True)} and {setting('resume', True)}: give one of the two"
+            )
+        if self.cluster is None and self.workers is not None:
+            raise TcnfastError(f"{setting('workers')} needs {setting('cluster', 'ray')}")
+        if self.cluster is not None and self.devices is not None:
+            raise TcnfastError(
+                f"{setting('cluster')} and {setting('devices')}: give one of the two; "
+                f"{setting('device')} says what each worker runs on"
             )

@@ -179,7 +179,7 @@ class ScanOptions(Options):
         if self.motifs is not None:
             if model is not None:
                 self._refuse("model")
-            for name in ("devices", "batch_size", "precision"):
+            for name in ("devices", "batch_size", "precision", "cluster"):
                 if getattr(run, name) != getattr(Run, name):
                     self._refuse(name)
 
@@ -209,7 +209,10 @@ def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
     MODEL,
     OUT,
     options=ScanOptions,
-    run=("device", "devices", "precision", "backend", "batch_size", "shard", "force", "resume"),
+    run=(
+        *("device", "devices", "precision", "backend", "batch_size"),
+        *("cluster", "workers", "time_limit", "shard", "force", "resume"),
+    ),
     show=_say_how_many,
     examples=(
         ("hg38.2bit -o calls", "call every label of grade A to C along a genome"),
@@ -250,6 +253,9 @@ def scan(
 
     ``devices`` runs one process each and changes no byte. Memory does not grow with the contigs.
     What is finished when a scan stops stays in ``<out>.partial``; ``resume`` goes on with it.
+
+    ``cluster="ray"`` shares the stretches among ``workers`` of a Ray cluster; one that is lost, or
+    takes longer than ``time_limit`` over a stretch, loses nothing: another does it again.
 
     ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own; parts may
     run anywhere and at any time, and :func:`tcnfast.merge` makes the scan of them.

@@ -41,6 +41,9 @@ def announce(job, pipeline: Pipeline | None) -> None:
     _announce_cutoffs(job)
     _announce_skipped(job)
     words = f"{job.bases / 1e6:.1f} Mb in {count(len(job.chroms), 'contig')}"
+    if job.run.cluster is not None:
+        log.info("%s, on a cluster", words)
+        return
     if pipeline is None and plan.device.type == "cpu":  # several that share its threads
         pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.run.batch_size)
     if pipeline is None:

@@ -3,9 +3,11 @@ one device or several, their calls written beside; and the output published."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +32,13 @@ from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .page import write_page
 from .pieces import Stretch
 from .pipeline import Pipeline
+from .ray_engine import ADDRESS, RayEngine
 from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
 from .scan_job import ScanJob, open_model
 from .shard_folder import publish_shard, take_back
 from .stages import Stages
 from .stretch_worker import Start
-from .stretch_writer import ScanSpec, scan_stretches
+from .stretch_writer import ScanSpec, key_digest, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 from .ucsc_hub import BIGBEDS, write_bigbeds, write_hub
 from .work_pool import WorkPool
@@ -80,8 +83,8 @@ def write_calls(job: ScanJob, folder: RunFolder, pipeline: Pipeline | None, stag
 
 
 def _pipeline(job: ScanJob, stages: Stages) -> Pipeline | None:
-    """That of this process; None with several devices, which have one each."""
-    if len(job.devices) > 1:
+    """That of this process; None where others work, which have one each."""
+    if len(job.devices) > 1 or job.run.cluster is not None:
         return None
     size = job.run.batch_size
     return Pipeline(job.scorer, job.laid, job.wanted, batch_size=size, stages=stages)
@@ -116,8 +119,11 @@ def scan_mine(
     with Progress(job.bases_of_mine, "b", job.run.progress, scale=True) as bar:
         todo = job.unfinished(folder.work, bar, whole)
 
-        def finished(stretch: Stretch) -> None:
+        def finished(stretch: Stretch, *_: object) -> None:
             job.settle(folder)
+            if job.run.cluster is not None:
+                bar.update(stretch.bases(job.stride, job.laid.sizes[stretch.chrom]), stretch.chrom)
+                check()
             whole(stretch)
 
         def report(bases: int, chrom: str) -> None:
@@ -128,8 +134,28 @@ def scan_mine(
         if pipeline is not None:
             scan_stretches(pipeline, spec, todo, report, finished)
         elif todo:
-            pool = WorkPool(DeviceEngine(_starts(job, spec)), todo, job.ran)
-            pool.run(report, finished, stages)
+            _pool(job, folder, spec, todo).run(report, finished, stages)
+
+
+def _pool(job: ScanJob, folder: RunFolder, spec: ScanSpec, todo: list[Stretch]) -> WorkPool:
+    """The workers that are asked for, and what they have to do."""
+    run = job.run
+    if run.cluster is None:
+        return WorkPool(DeviceEngine(_starts(job, spec)), todo, job.ran)
+    folder.settle()  # a worker that comes back late must know whether the work is still its own
+    own = Run(device=run.device, precision=job.ran.precision, backend=job.ran.backend)
+    spec = replace(spec, key=key_digest(folder.work))
+    start = Start(spec, job.laid, job.model, own, threads_of(run))
+    engine = RayEngine(start, run.workers, int(job.ran.device == "cuda"))
+    return WorkPool(engine, todo, job.ran, run.time_limit)
+
+
+def threads_of(run: Run) -> int:
+    """Threads of a worker of a cluster; workers of this machine share its own."""
+    threads = torch.get_num_threads()
+    if os.environ.get(ADDRESS):
+        return threads
+    return max(1, min(threads, (os.cpu_count() or 1) // (run.workers or 1)))
 
 
 def begin_tracks(job: ScanJob, folder: RunFolder) -> None:

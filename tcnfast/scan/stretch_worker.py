@@ -3,6 +3,7 @@ in one of a cluster."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -72,6 +73,21 @@ class Start:
     run: Run
     threads: int
 
+    def worker(self) -> StretchWorker:
+        """What does the work, on any machine that sees the files. Raises TcnfastError where this
+        one does not."""
+        for path in (*self.genome.genome.paths, self.spec.work):
+            if not path.exists():
+                raise TcnfastError(
+                    f"{path}: is not on {socket.gethostname()}; genome and output must lie where "
+                    "all nodes see them"
+                )
+        return StretchWorker(self)
+
+    def seen(self, stretch: Stretch) -> bool:
+        """Whether what was written of a stretch is seen here."""
+        return stretch.finished(self.spec.work)
+
 
 class StretchWorker:
     """A plan that is made once, and the stretches that are scanned with it.
@@ -103,6 +119,10 @@ class StretchWorker:
     ) -> None:
         """See :func:`tcnfast.scan.stretch_writer.scan_stretches`."""
         scan_stretches(self._pipeline, self._spec, stretches, report, finished)
+
+    def do(self, stretch: Stretch) -> None:
+        """Scan one stretch."""
+        self.scan([stretch], lambda bases, chrom: None, lambda stretch: None)
 
     def news_of_stages(self) -> dict[str, float]:
         """Busy seconds of each stage since this was asked last."""

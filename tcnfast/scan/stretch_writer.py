@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.errors import TcnfastError
+from ..base.run_folder import KEY
 from ..genome.intervals import Intervals, mask_of
 from . import ZARR_KINDS, ScanOptions
 from .inputs import InputFiles
@@ -25,7 +28,8 @@ class ScanSpec:
     """What scanning a stretch takes, in whatever process; picklable.
 
     ``cutoffs`` and ``floors`` float64 (labels,) logits, NaN for labels that are not called, or have
-    no track; ``within``: regions of calls; ``work``: the folder of shards.
+    no track; ``within``: regions of calls; ``work``: the folder of shards; ``key``: what
+    :func:`key_digest` must give there when a shard is put into it, None for anything.
     """
 
     options: ScanOptions
@@ -36,6 +40,7 @@ class ScanSpec:
     within: Intervals | None
     work: Path
     inputs: InputFiles
+    key: str | None = None
 
     @property
     def tracks(self) -> bool:
@@ -57,6 +62,14 @@ class ScanSpec:
         """What is needed of the logits."""
         floors = np.float32(self.floors[self.columns])
         return Wanted(np.float32(self.cutoffs), self.columns, floors, not self.dense_tracks)
+
+
+def key_digest(work: Path) -> str | None:
+    """SHA-256 of what tells whose work lies in a folder; None where it is gone."""
+    try:
+        return hashlib.sha256((work / KEY).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def scan_stretches(
@@ -160,6 +173,8 @@ class StretchWriter:
         with self._stages.timed("write"):
             if self._track is not None:
                 self._track.finish()
+            if self._spec.key is not None and key_digest(work) != self._spec.key:
+                raise TcnfastError(f"{work}: another run has begun there since")
             self._stretch.finish(work, calls, self._spec.inputs)
         self._advance(self._stretch.last)
 

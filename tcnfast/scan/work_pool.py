@@ -1,6 +1,7 @@
 """One list of stretches handed out to workers, whatever engine runs them: the processes of this
 machine's devices (``device_engine.py``) or the actors of a cluster (``ray_engine.py``).
 
+Where there are far more genomes than workers, the list is one of genomes.
 A stretch is done when its shard is there, whole, under its name. So it does no harm that two
 workers do one stretch, and a stretch whose worker is lost is given to another.
 """
@@ -15,21 +16,27 @@ from typing import NamedTuple, Protocol
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from .pieces import Stretch
 from .stages import Stages
 from .stretch_worker import Ran, check_alike
 
 log = logging.getLogger(__name__)
 
 LOOK = 0.2  # seconds between looks at the clocks of workers
+STARTS_WITHIN = 180.0  # seconds, at least, that the first worker may take to start
+
+
+class Unit(Protocol):
+    """A stretch, or a genome of many: hashable, picklable."""
+
+    words: str  # what a message calls it
 
 
 class Event(NamedTuple):
     """What a worker tells. ``kind`` and ``values``:
 
     "runs" (Ran,): it is ready; "next" (): it wants a stretch; "bases" (number, contig): scanned so
-    far; "finished" (Stretch,): its shard is there; "stages" (seconds,): busy since the last time;
-    "log" (level, words); "lost" (why,): it is gone, with all that it was given.
+    far; "finished" (Stretch, result): its shard is there; "stages" (seconds,): busy since the last
+    time; "log" (level, words); "lost" (why,): it is gone, with all that it was given.
     """
 
     worker: str
@@ -49,7 +56,7 @@ class Engine(Protocol):
     def start(self) -> None:
         """Begin to start all workers."""
 
-    def give(self, worker: str, stretch: Stretch | None) -> None:
+    def give(self, worker: str, stretch: Unit | None) -> None:
         """None: there is nothing left to begin."""
 
     def events(self, seconds: float | None) -> Iterable[Event]:
@@ -66,23 +73,24 @@ class Engine(Protocol):
 class WorkPool:
     """Hands ``stretches`` out to the workers of ``engine``, and again where they are lost.
 
-    ``ran``: what every worker must run. ``limit``: seconds that a worker may take over a stretch,
-    or to start the first of all, before it counts as lost; None for no limit.
+    ``ran``: what every worker must run, if that is known. ``limit``: seconds that a worker may take
+    over a stretch before it counts as lost, and, if that is longer, the first of all to start; None
+    for no limit.
     """
 
     def __init__(
-        self, engine: Engine, stretches: Sequence[Stretch], ran: Ran, limit: float | None = None
+        self, engine: Engine, stretches: Sequence[Unit], ran: Ran | None, limit: float | None = None
     ) -> None:
         self._engine, self._ran, self._limit = engine, ran, limit
         self._todo, self._left = deque(stretches), set(stretches)
-        self._given: dict[str, list[tuple[Stretch, float]]] = {}
+        self._given: dict[str, list[tuple[Unit, float]]] = {}
         self._waiting: deque[str] = deque()
-        self._lost: Counter[Stretch] = Counter()
+        self._lost: Counter[Unit] = Counter()
 
     def run(
         self,
         report: Callable[[int, str], None],
-        finished: Callable[[Stretch], None],
+        finished: Callable[..., None],
         stages: Stages,
     ) -> None:
         """Return when every stretch is finished. Raises TcnfastError that names the worker where
@@ -96,7 +104,7 @@ class WorkPool:
                     if kind == "bases":
                         report(*values)
                     elif kind == "finished":
-                        self._finished(worker, *values, finished)
+                        self._finished(worker, finished, *values)
                     elif kind == "stages":
                         stages.merge(*values)
                     else:
@@ -108,7 +116,8 @@ class WorkPool:
 
     def _hear(self, worker: str, kind: str, values: tuple) -> None:
         if kind == "runs":
-            check_alike(worker, *values, self._ran)
+            if self._ran is not None:
+                check_alike(worker, *values, self._ran)
             self._given.setdefault(worker, [])
         elif kind == "next":
             self._give(worker)
@@ -128,11 +137,13 @@ class WorkPool:
             self._waiting.append(worker)
             self._engine.give(worker, None)
 
-    def _finished(self, worker: str, stretch: Stretch, tell: Callable[[Stretch], None]) -> None:
+    def _finished(
+        self, worker: str, tell: Callable[..., None], stretch: Unit, *result: object
+    ) -> None:
         self._given[worker] = [row for row in self._given[worker] if row[0] != stretch]
         if stretch in self._left:
             self._left.remove(stretch)
-            tell(stretch)
+            tell(stretch, *result)
 
     def _lose(self, worker: str, why: str) -> None:
         """Give what the worker held to others, and start another worker in its place."""
@@ -162,8 +173,9 @@ class WorkPool:
         ]
         for worker in late:
             self._lose(worker, f"no answer within {self._limit:g} s")
-        if not self._given and not late and now - began > self._limit:
+        patience = max(self._limit, STARTS_WITHIN)
+        if not self._given and not late and now - began > patience:
             raise TcnfastError(
-                f"no worker could be started within {self._limit:g} s; is there room for one in "
+                f"no worker could be started within {patience:g} s; is there room for one in "
                 f"the cluster? {setting('time_limit')} waits longer"
             )

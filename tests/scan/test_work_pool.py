@@ -1,0 +1,139 @@
+"""The pool that hands stretches out, with an engine that does what a test says."""
+
+import logging
+from collections import deque
+
+import pytest
+
+from tcnfast.base.errors import TcnfastError
+from tcnfast.scan import work_pool
+from tcnfast.scan.pieces import Stretch
+from tcnfast.scan.stages import Stages
+from tcnfast.scan.stretch_worker import Ran
+from tcnfast.scan.work_pool import Event, WorkPool
+
+RAN = Ran("cpu", "cpu", "fp32", "avx2", False, "1.0")
+STRETCHES = [Stretch(i, f"chr{i}", 0, 8, 8) for i in range(5)]
+
+
+class Acting:
+    """``does(worker, stretch, nth time)``: "finished", "lost", "hangs", or an error to raise."""
+
+    def __init__(self, workers=2, tries=4, does=lambda *_: "finished", ran=RAN):
+        self.tries, self.does, self.ran = tries, does, ran
+        self.names = [f"w{i}" for i in range(workers)]
+        self.told, self.given, self.replaced, self.closed = deque(), [], [], False
+
+    def start(self):
+        for name in self.names:
+            self.begin(name)
+
+    def begin(self, name):
+        self.told += [Event(name, "runs", (self.ran,)), Event(name, "next", ())]
+
+    def give(self, worker, stretch):
+        if stretch is None:
+            return
+        self.given.append((worker, stretch))
+        what = self.does(worker, stretch, [row[1] for row in self.given].count(stretch))
+        if what == "finished":
+            self.told.append(Event(worker, "stages", ({"compute": 1.0},)))
+            self.told.append(Event(worker, "finished", (stretch,)))
+            self.told.append(Event(worker, "next", ()))
+        elif what == "lost":
+            self.told.append(Event(worker, "lost", ("it fell over",)))
+        elif what != "hangs":
+            self.told.append(what)
+
+    def events(self, seconds):
+        told, self.told = list(self.told), deque()
+        for event in told:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    def replace(self, worker):
+        self.replaced.append(worker)
+        self.begin(worker)
+
+    def close(self):
+        self.closed = True
+
+
+def run(engine, limit=None, ran=RAN):
+    finished, stages = [], Stages()
+    pool = WorkPool(engine, STRETCHES, ran, limit)
+    try:
+        pool.run(lambda *_: None, lambda stretch, *_: finished.append(stretch), stages)
+    finally:
+        assert engine.closed
+    assert sorted(finished) == STRETCHES
+    assert stages.seconds["compute"] == len(STRETCHES)
+    return [stretch.contig for _, stretch in engine.given]
+
+
+def test_each_stretch_is_given_out_once():
+    assert run(Acting()) == [0, 1, 2, 3, 4]
+    assert run(Acting(workers=9)) == [0, 1, 2, 3, 4]
+
+
+def test_what_a_lost_worker_held_is_given_out_again_first(caplog):
+    engine = Acting(does=lambda _, s, n: "lost" if (s.contig, n) == (1, 1) else "finished")
+    assert sorted(run(engine)) == [0, 1, 1, 2, 3, 4] and engine.replaced == ["w1"]
+    assert "w1 is lost: it fell over; again: chr1, steps 0 to 8" in caplog.text
+
+
+def test_a_stretch_that_is_lost_with_its_workers_is_named():
+    engine = Acting(does=lambda _, s, n: "lost" if s.contig == 3 else "finished")
+    with pytest.raises(TcnfastError, match=r"^chr3, .*: lost 4 times .* \(it fell over\)"):
+        run(engine)
+    assert [s.contig for _, s in engine.given].count(3) == 4
+
+
+def test_a_worker_that_hangs_is_replaced(monkeypatch):
+    """Also where nothing is left to begin and the others wait."""
+    monkeypatch.setattr(work_pool, "LOOK", 0.01)
+    engine = Acting(does=lambda _, s, n: "hangs" if (s.contig, n) == (4, 1) else "finished")
+    assert sorted(run(engine, limit=0.05)) == [0, 1, 2, 3, 4, 4] and len(engine.replaced) == 1
+
+
+def test_a_worker_that_comes_back_does_no_harm(monkeypatch):
+    """What it finished after all is done: it is not told twice."""
+    monkeypatch.setattr(work_pool, "LOOK", 0.01)
+    engine = Acting(does=lambda _, s, n: "hangs" if (s.contig, n) == (0, 1) else "finished")
+    real = engine.replace
+
+    def replace(worker):
+        real(worker)
+        engine.told.append(Event("w1", "stages", ({"compute": 0.0},)))
+        engine.told.append(Event("w1", "finished", (STRETCHES[0],)))
+
+    engine.replace = replace
+    assert run(engine, limit=0.05).count(0) == 2
+
+
+def test_an_error_of_a_worker_ends_the_run():
+    engine = Acting(does=lambda *_: OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        run(engine)
+
+
+def test_workers_that_would_score_differently_are_refused():
+    with pytest.raises(TcnfastError, match="^w0: runs cpu fp32 avx2, the first one cpu bf16 amx"):
+        run(Acting(), ran=Ran("cpu", "cpu", "bf16", "amx", False, "1.0"))
+    with pytest.raises(TcnfastError, match="^w0: has tcnfast 1.0, here is 2.0; install one"):
+        run(Acting(), ran=RAN._replace(tcnfast="2.0"))
+
+
+def test_no_worker_can_be_started(monkeypatch):
+    monkeypatch.setattr(work_pool, "STARTS_WITHIN", 0.01)
+    monkeypatch.setattr(work_pool, "LOOK", 0.01)
+    with pytest.raises(TcnfastError, match="no worker could be started within 0.05 s"):
+        run(Acting(workers=0), limit=0.05)
+
+
+def test_warnings_of_workers_are_heard(caplog):
+    engine = Acting()
+    engine.told.append(Event("w0", "log", (logging.WARNING, "oh")))
+    run(engine)
+    assert "oh" in caplog.text
