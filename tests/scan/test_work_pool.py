@@ -1,11 +1,15 @@
 """The pool that hands stretches out, with an engine that does what a test says."""
 
 import logging
+import sys
 from collections import deque
 
 import pytest
+from support.scan import calling_model, random_letters, write_fasta
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.options import Run
+from tcnfast.cli import main
 from tcnfast.scan import work_pool
 from tcnfast.scan.pieces import Stretch
 from tcnfast.scan.stages import Stages
@@ -137,3 +141,28 @@ def test_warnings_of_workers_are_heard(caplog):
     engine.told.append(Event("w0", "log", (logging.WARNING, "oh")))
     run(engine)
     assert "oh" in caplog.text
+
+
+def test_without_ray_the_flag_says_which_extra_brings_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    path = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(4000)})
+    calling_model().save(tmp_path / "model")
+    words = ["scan", path, "-m", tmp_path / "model", "-o", tmp_path / "scan", "-q"]
+    assert main([*map(str, words), "--cluster", "ray"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "tcnfast: error: --cluster ray needs the package ray: pip install 'tcnfast[cluster]'"
+    )
+    assert not (tmp_path / "scan").exists()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(workers=2), "workers needs cluster='ray'"),
+        (dict(cluster="ray", devices="cpu,cpu"), "cluster and devices: give one of the two"),
+        (dict(cluster="spark"), "must be one of ray"),
+    ],
+)
+def test_what_does_not_go_together(options, words):
+    with pytest.raises(TcnfastError, match=words):
+        Run(**options)
