@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # a test file that says one of these reads files that no wheel holds
-OF_A_CHECKOUT = re.compile(r"parents\[2\]|\bbenchmarks\b|kernel_resources")
+OF_A_CHECKOUT = re.compile(r"parents\[2\]|\bbenchmarks\b|kernel_resources|examples\b|\"ruff\"")
 NO_COMPILER = {"CC": "false", "CXX": "false"}
 EXTRAS = "plots,motifs,zarr,parquet"
 TOOLS = ("pytest", "hypothesis", "bioframe", "captum", "py2bit", "twobitreader")  # of the tests
