@@ -183,7 +183,11 @@ class RayEngine:
             self._end(worker)
         if self._folder is not None:
             self._ray.shutdown()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            for _ in range(50):  # processes that end may still write there
+                shutil.rmtree(self._folder, ignore_errors=True)
+                if not os.path.exists(self._folder):
+                    break
+                time.sleep(0.1)
 
 
 class Actor:
