@@ -92,8 +92,9 @@ def whole_set(shards: Sequence[ShardFolder]) -> list[ShardFolder]:
     missing = [str(number) for number in range(1, first.of + 1) if number not in found]
     if missing:
         raise TcnfastError(
-            f"of {first.of} shards {len(missing)} are missing: {some(missing)}; run them with "
-            f"{setting('shard', f'{missing[0]}/{first.of}')}, and so on"
+            f"of {first.of} shards there is no {some(missing)}; "
+            f"{setting('shard', f'{missing[0]}/{first.of}')} makes "
+            f"{'it' if len(missing) == 1 else 'the first of them'}"
         )
     return [found[number] for number in sorted(found)]
 

@@ -10,7 +10,7 @@ from support.scan import read_rows
 import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.cobind import KINDS, backgrounds, interaction
-from tcnfast.cobind.inserted_sites import Site, distinct, motif_file, named_motifs
+from tcnfast.cobind.inserted_sites import Site, distinct, motifs_at, named_motifs
 from tcnfast.cobind.periodicity import helical
 from tcnfast.cobind.window_scores import WindowScorer
 from tcnfast.genome.codes import encode, reverse_complement
@@ -208,7 +208,7 @@ def test_motifs_by_name_and_the_ones_that_differ():
     assert [m.name for m in named_motifs(motifs, ["P_HELPS", "ties"], "x")] == ["HELPS", "TIES"]
     assert alike(motifs[0], motifs[-1]) > 0.8 > alike(motifs[0], motifs[1])
     assert [m.name for m in distinct([motifs[-1], *motifs], 3)] == ["TWIN", "HELPS", "FIRST"]
-    assert motif_file(None) == DATABASE and DATABASE.exists()
+    assert motifs_at(None) == DATABASE and DATABASE.exists()
 
 
 def words(planted, *more):

@@ -143,7 +143,7 @@ def refused(paths, words, out):
 
 
 def test_a_missing_shard(three, out):
-    refused(three[:1] + three[2:], r"of 3 shards 1 are missing: 2; .* shard='2/3'", out)
+    refused(three[:1] + three[2:], r"of 3 shards there is no 2; shard='2/3' makes it", out)
     refused([], "no shard to merge", out)
 
 
@@ -182,7 +182,7 @@ def test_the_command_line(scanned, fasta, model, tmp_path, capfd):
         part = tmp_path / i
         assert main(["scan", str(fasta), "-o", str(part), "--shard", f"{i}/2", *words]) == 0
     assert main(["merge", str(tmp_path / "1"), "-o", str(tmp_path / "no"), "-q"]) == 1
-    assert "are missing: 2; run them with --shard 2/2, and so on" in capfd.readouterr().err
+    assert "of 2 shards there is no 2; --shard 2/2 makes it" in capfd.readouterr().err
     parts = [str(tmp_path / "1"), str(tmp_path / "2")]
     assert main(["merge", *parts, "-o", str(tmp_path / "whole"), "-q"]) == 0
     assert files_in(tmp_path / "whole") == files_in(scanned.path)
