@@ -77,7 +77,8 @@ def runs(isa, shape):
 def main(build):
     use_build(build)
     torch.set_num_threads(1)
-    from support.block import Case, compare, train_once
+    from support.block import compare, train_once
+    from support.block_cases import Case
     from support.engine import ENGINES, Shape, expected, random_weights, score, symmetric_weights
     from support.substitution import SHAPES, check
     from truth import in_halved_form

@@ -46,7 +46,7 @@ class DeviceEngine:
             yield Event(names[connection], kind, tuple(values))
 
     def replace(self, worker: str) -> None:
-        raise NotImplementedError  # a loss is raised by events
+        raise AssertionError(f"{worker}: its loss is raised by events")
 
     def close(self) -> None:
         for child in self._children.values():

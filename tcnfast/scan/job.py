@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ from .stages import Stages
 log = logging.getLogger(__name__)
 
 
-class Job:
+class Job(ABC):
     """A genome, the contigs to scan in stretches of steps of ``stride`` bases, and the options.
 
     ``gap``: bases of N that keep small contigs apart where they are scanned as one; 0: none are.
@@ -74,8 +75,9 @@ class Job:
         sizes = self.laid.sizes
         return sum(stretch.bases(self.stride, sizes[stretch.chrom]) for stretch in self.mine)
 
+    @abstractmethod
     def own_key(self) -> dict:
-        raise NotImplementedError
+        """What the result depends on beside the genome."""
 
     def key(self) -> dict:
         """What the bytes of the result depend on. Raises TcnfastError where it is not known

@@ -6,11 +6,6 @@ import random
 import pytest
 import torch
 from support.block import (
-    LONG,
-    SPAN,
-    TABLE,
-    Case,
-    case_name,
     check,
     compare,
     random_block,
@@ -21,6 +16,7 @@ from support.block import (
     run_plain,
     seams,
 )
+from support.block_cases import LONG, SPAN, TABLE, Case, case_name
 from support.engine import every_engine, needs_engine
 
 from tcnfast.engines import cpu_engine, reference

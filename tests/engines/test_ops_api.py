@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from support.block import (
-    Case,
     code_residual,
     parameters_of,
     random_block,
@@ -17,6 +16,7 @@ from support.block import (
     random_masks,
     settings_of,
 )
+from support.block_cases import Case
 from support.engine import needs_engine
 from support.models import gradients, model_and_codes
 from torch import nn

@@ -3,7 +3,6 @@ results, in both precisions, are found."""
 
 import pytest
 from support.block import (
-    Case,
     compare,
     random_block,
     random_gradient,
@@ -12,6 +11,7 @@ from support.block import (
     run_engine,
     seams,
 )
+from support.block_cases import Case
 from support.engine import ENGINES, needs_engine
 
 from tcnfast.engines import cpu_engine

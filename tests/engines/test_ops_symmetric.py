@@ -4,8 +4,6 @@ and every gradient are those of the full weights in ``model.Block``."""
 import pytest
 import torch
 from support.block import (
-    Case,
-    case_name,
     code_residual,
     compare,
     from_engine,
@@ -19,6 +17,7 @@ from support.block import (
     settings_of,
     to_engine,
 )
+from support.block_cases import Case, case_name
 from support.engine import ENGINES, every_engine, needs_engine, random_codes
 from torch.nn.utils import parametrize
 

@@ -6,7 +6,8 @@ import copy
 
 import pytest
 import torch
-from support.block import LONG, TABLE, case_name, compare
+from support.block import compare
+from support.block_cases import LONG, TABLE, case_name
 from support.triton import BLOCKS, DEVICE, GPU, PRECISIONS, drop_alike, needs_triton
 
 from tcnfast.base.errors import TcnfastError

@@ -2,7 +2,8 @@
 that follow from those (numerics.py) are kept, and errors are still seen through them."""
 
 import pytest
-from support.block import Case, compare
+from support.block import compare
+from support.block_cases import Case
 from support.interpreter import mended
 from support.stack import ROW_STEPS, TABLE, check_scores
 from support.triton import DEVICE, GPU, needs_triton

@@ -5,7 +5,8 @@ import copy
 
 import pytest
 import torch
-from support.block import LONG, TABLE, Case, case_name, compare, train_once
+from support.block import compare, train_once
+from support.block_cases import LONG, TABLE, Case, case_name
 from support.triton import (
     BLOCKS,
     DEVICE,

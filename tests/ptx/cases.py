@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import torch
-from support import block, stack
+from support import block, block_cases, stack
 from support.models import random_model
 
 from tcnfast.engines import triton_engine, triton_head
@@ -74,8 +74,8 @@ def symmetric_scores(case, precision, target, **options):
 
 
 def training(case, precision, target, planted=None, cut=True):
-    """A ``block.Case``: outputs, statistics and every gradient."""
-    case = block.Case(*case)
+    """A ``block_cases.Case``: outputs, statistics and every gradient."""
+    case = block_cases.Case(*case)
     return run(lambda: block.compare(case, precision), target, planted, cut)
 
 

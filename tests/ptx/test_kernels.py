@@ -7,7 +7,7 @@ That Python has Triton 3.6, say, and what the tests need.
 """
 
 import pytest
-from support import block, stack
+from support import block_cases, stack
 from support.triton import SYMMETRIC_BLOCKS, needs_triton
 
 pytestmark = needs_triton
@@ -30,7 +30,7 @@ FEW = [
 ]
 TABLES = {
     "scores": stack.TABLE,
-    "training": block.TABLE + block.LONG,
+    "training": block_cases.TABLE + block_cases.LONG,
     "symmetric_scores": stack.SYMMETRIC,
     "symmetric_training": SYMMETRIC_BLOCKS,
 }

@@ -6,7 +6,8 @@ import importlib.util
 import pytest
 import torch
 
-from support.block import Case, Scaled
+from support.block import Scaled
+from support.block_cases import Case
 from tcnfast.engines import ops
 
 GPU = torch.cuda.is_available()
