@@ -14,12 +14,19 @@ namespace py = pybind11;
 namespace tcnfast {
 namespace {
 
-template <void (*run)(const Kernels&, const BlockArguments&, int)>
+// add_up(address, count) adds fp64 numbers up over processes, or is None.
+template <void (*run)(const Kernels&, const BlockArguments&, int, const AddUp&)>
 void run_block(const std::string& isa, const std::string& precision, const BlockArguments& a,
-               int threads) {
+               int threads, const py::object& add_up) {
   const Kernels& kernels = find_kernels(isa, precision);
+  AddUp call;
+  if (!add_up.is_none())
+    call = [&](double* values, long count) {
+      py::gil_scoped_acquire acquire;
+      add_up(reinterpret_cast<std::uintptr_t>(values), count);
+    };
   py::gil_scoped_release release;
-  run(kernels, a, threads);
+  run(kernels, a, threads, call);
 }
 
 // An attribute of Python's class for every field; another name raises AttributeError there.

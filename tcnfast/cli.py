@@ -19,7 +19,7 @@ from importlib import import_module
 
 from .base.command import add_command, call, refuse_unknown, with_config
 from .base.completion import SHELLS
-from .base.errors import TcnfastError, Terminated, did_you_mean
+from .base.errors import SaidElsewhere, TcnfastError, Terminated, did_you_mean
 from .base.options import Options, Run, option, speaking_of_flags
 from .base.talk import Talk, last_word
 from .base.verb import VERBS, Input, NoOptions, verb
@@ -104,6 +104,8 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except SaidElsewhere:
+        return 1
     except Exception as error:
         if getattr(args, "verbose", False):
             logging.exception("failed")

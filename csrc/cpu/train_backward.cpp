@@ -11,28 +11,39 @@ namespace {
 // all positions of g and of g * (a - mean):
 //   batch norm, a^ = (a - mean) rstd:  da = gain rstd (g - <g> - a^ <g a^>)
 //   bias:                              da = g
+// Means <> are over the positions of all processes; gradients of parameters are those of this one's.
 struct NormBackward {
   NormBackward(const BlockShape& shape, int padded, const SpanSums& sums, long positions,
-               const float* gain, const float* mean, const float* var, float* dgain, float* dshift)
+               const float* gain, const float* mean, const float* var, float* dgain, float* dshift,
+               const AddUp& add_up)
       : by_grad(1, padded), by_input(1, padded), constant(1, padded) {
     const Pooled pooled(shape);
-    for (int c = 0; c < shape.channels; ++c) {
+    const int n = shape.channels;
+    std::vector<double> own(2 * n + 1);  // of each channel g, then g * (a - mean)
+    for (int c = 0; c < n; ++c) {
       // of one column, where a pair shares a norm the mean of both
       const auto total = [&](int which) {
         const auto of_column = [&](int column) { return sums.total(which, column); };
         return pooled.sum(c % pooled.norms, of_column) / pooled.columns;
       };
-      const double g = total(0);
-      if (dshift) dshift[c] = float(g);
+      own[c] = total(0);
+      own[n + c] = total(1);
+    }
+    own[2 * n] = double(positions);
+    std::vector<double> all = own;
+    if (add_up && shape.batch_norm) add_up(all.data(), long(all.size()));
+    const double everywhere = all[2 * n];
+    for (int c = 0; c < n; ++c) {
+      if (dshift) dshift[c] = float(own[c]);
       by_grad.row()[c] = 1.f;
       if (!shape.batch_norm) continue;
       const double rstd = 1 / std::sqrt(var[c] + shape.eps);
-      const double normalised = total(1) * rstd;  // sum of g a^
-      if (dgain) dgain[c] = float(normalised);
-      const double scale = gain[c] * rstd, slope = -scale * rstd * normalised / positions;
+      if (dgain) dgain[c] = float(own[n + c] * rstd);
+      const double normalised = all[n + c] * rstd;  // sum of g a^
+      const double scale = gain[c] * rstd, slope = -scale * rstd * normalised / everywhere;
       by_grad.row()[c] = float(scale);
       by_input.row()[c] = float(slope);
-      constant.row()[c] = float(-scale * g / positions - slope * mean[c]);
+      constant.row()[c] = float(-scale * all[c] / everywhere - slope * mean[c]);
     }
   }
   NormGradient get() const { return {by_grad.row(), by_input.row(), constant.row()}; }
@@ -55,8 +66,9 @@ void fill_rows(long from, long to, long before, long after, long length, ptrdiff
 class Backward {
  public:
   Backward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors,
-           const BlockGradients& gradients, int threads)
-      : kernels_(kernels),
+           const BlockGradients& gradients, int threads, const AddUp& add_up)
+      : add_up_(add_up),
+        kernels_(kernels),
         train_(*kernels.train),
         s_(shape),
         t_(tensors),
@@ -105,6 +117,7 @@ class Backward {
   void one_hot(NormGradient back1);
   void code_residual();
 
+  const AddUp& add_up_;
   const Kernels& kernels_;
   const TrainKernels& train_;
   const BlockShape& s_;
@@ -133,7 +146,7 @@ NormBackward Backward::second_norm() {
       }
     });
   return NormBackward(s_, at_.padded, sums, s_.sequences * length2_, t_.gain2, t_.mean2, t_.var2,
-                      d_.dgain2, d_.dshift2);
+                      d_.dgain2, d_.dshift2, add_up_);
 }
 
 // The second convolution's weights, and the gradient of the first norm's output in the workspace.
@@ -171,7 +184,7 @@ NormBackward Backward::second_convolution(NormGradient back2) {
   });
   if (weights_) gradients.total(groups2_.count, d_.dweight2);
   return NormBackward(s_, at_.padded, sums1, s_.sequences * length1_, t_.gain1, t_.mean1, t_.var1,
-                      d_.dgain1, d_.dshift1);
+                      d_.dgain1, d_.dshift1, add_up_);
 }
 
 // The first convolution's weights, and the gradient of the block's input.
@@ -297,12 +310,14 @@ void Backward::code_residual() {
 
 }  // namespace
 
-void block_backward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
+void block_backward(const Kernels& kernels, const BlockArguments& arguments, int threads,
+                    const AddUp& add_up) {
   check(arguments, true);
-  if (!arguments.symmetric) return Backward(kernels, arguments, arguments, arguments, threads).run();
+  if (!arguments.symmetric)
+    return Backward(kernels, arguments, arguments, arguments, threads, add_up).run();
   const Whole whole(arguments);
   InPairOrder paired(kernels, whole.arguments);
-  Backward(kernels, paired.arguments, paired.arguments, paired.arguments, threads).run();
+  Backward(kernels, paired.arguments, paired.arguments, paired.arguments, threads, add_up).run();
   paired.give_gradients();
   whole.give_gradients();
 }

@@ -10,8 +10,10 @@ namespace {
 // The forward pass, one method a layer; each needs all positions of the one before.
 class Forward {
  public:
-  Forward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors, int threads)
-      : kernels_(kernels),
+  Forward(const Kernels& kernels, const BlockShape& shape, const BlockTensors& tensors, int threads,
+          const AddUp& add_up)
+      : add_up_(add_up),
+        kernels_(kernels),
         train_(*kernels.train),
         s_(shape),
         t_(tensors),
@@ -41,12 +43,15 @@ class Forward {
   void second_convolution(const Norm& norm1);
   void output(const Norm& norm2);
   const char* readable(const Span& span, char* copy) const;
-  void add_up(const char* rows, const Span& span, SpanSums& sums, long index) const;
+  void sum_up(const char* rows, const Span& span, SpanSums& sums, long index) const;
   void statistics(SpanSums& sums, const std::vector<Span>& spans, float* mean, float* var) const;
   template <class Sum, class Squares>
   void set_statistics(double positions, Sum sum, Squares squares_about, float* mean,
                       float* var) const;
+  template <class Sum, class Squares>
+  void set_pooled(double positions, Sum sum, Squares squares_about, float* mean, float* var) const;
 
+  const AddUp& add_up_;
   const Kernels& kernels_;
   const TrainKernels& train_;
   const BlockShape& s_;
@@ -84,7 +89,7 @@ void Forward::first_convolution() {
         out = at_.at(t_.a1, length1_, span.sequence, span.from);
         conv->run(x, at_.row, s_.dilation * at_.row, out, at_.row, rows);
       }
-      add_up(out, span, sums, i);
+      sum_up(out, span, sums, i);
     }
   });
   statistics(sums, spans1_, t_.mean1, t_.var1);
@@ -142,7 +147,7 @@ void Forward::second_convolution(const Norm& norm1) {
       train_.activate(a1, norm1.with(mask1_.row(span.sequence)), h.data(), needed, at_.padded);
       char* out = at_.at(t_.a2, length2_, span.sequence, span.from);
       conv.run(h.data(), s_.stride * at_.row, s_.dilation * at_.row, out, at_.row, rows);
-      add_up(out, span, sums, i);
+      sum_up(out, span, sums, i);
     }
   });
   statistics(sums, spans2_, t_.mean2, t_.var2);
@@ -170,7 +175,7 @@ void Forward::output(const Norm& norm2) {
 
 // The sum of a span's rows, and that of squares about the span's own mean: a mean far from zero
 // takes no digits off the variance.
-void Forward::add_up(const char* rows, const Span& span, SpanSums& sums, long index) const {
+void Forward::sum_up(const char* rows, const Span& span, SpanSums& sums, long index) const {
   if (!s_.batch_norm) return;
   const long n = span.to - span.from;
   train_.sum(rows, n, at_.padded, sums.sum(index));
@@ -188,7 +193,7 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
     double squares = 0;
     for (size_t i = 0; i < spans.size(); ++i) {
       const double n = spans[i].to - spans[i].from, sum = sums.sum(i)[c];
-      const double about = float(sum / n);  // as add_up has it: its squares are about this
+      const double about = float(sum / n);  // as sum_up has it: its squares are about this
       squares +=
           sums.products(i)[c] + 2 * (about - m) * (sum - n * about) + n * (about - m) * (about - m);
     }
@@ -201,6 +206,25 @@ void Forward::statistics(SpanSums& sums, const std::vector<Span>& spans, float* 
 template <class Sum, class Squares>
 void Forward::set_statistics(double positions, Sum sum, Squares squares_about, float* mean,
                              float* var) const {
+  if (!add_up_) return set_pooled(positions, sum, squares_about, mean, var);
+  // squares about zero, in fp64: once for all processes, whose means are not known before
+  std::vector<double> all(2 * s_.channels + 1);
+  double *sums = all.data(), *squares = sums + s_.channels;
+  for (int c = 0; c < s_.channels; ++c) {
+    sums[c] = sum(c);
+    const double m = positions ? sums[c] / positions : 0;
+    squares[c] = squares_about(m, c) + positions * m * m;
+  }
+  all.back() = positions;
+  add_up_(all.data(), long(all.size()));
+  const double n = all.back();
+  set_pooled(n, [&](int c) { return sums[c]; },
+             [&](double m, int c) { return squares[c] - 2 * m * sums[c] + n * m * m; }, mean, var);
+}
+
+template <class Sum, class Squares>
+void Forward::set_pooled(double positions, Sum sum, Squares squares_about, float* mean,
+                         float* var) const {
   const Pooled pooled(s_);
   for (int c = 0; c < pooled.norms; ++c) {
     const double count = pooled.columns * positions, m = pooled.sum(c, sum) / count;
@@ -214,12 +238,13 @@ void Forward::set_statistics(double positions, Sum sum, Squares squares_about, f
 
 }  // namespace
 
-void block_forward(const Kernels& kernels, const BlockArguments& arguments, int threads) {
+void block_forward(const Kernels& kernels, const BlockArguments& arguments, int threads,
+                   const AddUp& add_up) {
   check(arguments, false);
-  if (!arguments.symmetric) return Forward(kernels, arguments, arguments, threads).run();
+  if (!arguments.symmetric) return Forward(kernels, arguments, arguments, threads, add_up).run();
   const Whole whole(arguments);
   InPairOrder paired(kernels, whole.arguments);
-  Forward(kernels, paired.arguments, paired.arguments, threads).run();
+  Forward(kernels, paired.arguments, paired.arguments, threads, add_up).run();
   paired.give_statistics();
 }
 

@@ -28,6 +28,13 @@ def one_line(text: str) -> str:
     return _LONG_WORD.sub(lambda word: f"{word[0][:100]}...{word[0][-100:]}", text)
 
 
+class SaidElsewhere(TcnfastError):
+    """This process ends because another one failed, which says why."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this run failed, and says why")
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which stops a command as Ctrl-C does."""
 

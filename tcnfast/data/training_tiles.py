@@ -19,6 +19,7 @@ from .unlabelled import UnlabelledTiles
 # label rule asks for and all
 WELL_COVERED = 0.75
 
+ALL = slice(None)
 MUTATED = 0.9  # share of the batches in which bases are drawn anew, where that is asked for
 
 
@@ -68,7 +69,7 @@ class TileSampler:
     from, a share ``unlabelled_share``; all their targets are AMBIGUOUS.
 
     ``sampler.batch(index)`` depends on the seed, the index and the hard
-    places alone.
+    places alone; ``sampler.batch(index, rows)`` is those rows of it.
     """
 
     def __init__(
@@ -120,9 +121,9 @@ class TileSampler:
         self.hard_places = places
         self._hard = places or Places(none, none, np.zeros(0))
 
-    def batch(self, index: int) -> Batch:
+    def batch(self, index: int, rows: slice = ALL) -> Batch:
         """The batch of this number: ``batch_size`` tiles of ``tile_length`` bases, and ``reach`` on
-        either side."""
+        either side; of these the ``rows``."""
         options, tiles = self.options, self._labelled
         rng = np.random.default_rng([options.seed, index])
         shares = options.enriched, options.hard if len(self._hard.middle) else 0.0
@@ -140,17 +141,24 @@ class TileSampler:
         cover = np.zeros(shape if options.edge != "hard" else (0, 0, 0), np.float32)
         rule = self.dataset.label_bin, self.dataset.min_overlap, options.edge == "mask"
         centre = start + self.half
+        mutated = options.mutate and index < self.mutated
+        wanted = np.zeros(tiles, bool)
+        wanted[rows] = True
         for area in np.unique(region):
             chrom, first, _ = self.regions[area]
             here, table = region == area, self._tables[chrom]
-            _cut(self._codes[area], first + self.reach, here, start, flip, codes[:tiles])
+            # how many bases are drawn anew depends on the tiles before
+            cut = here if mutated else here & wanted
+            _cut(self._codes[area], first + self.reach, cut, start, flip, codes[:tiles])
             labels = targets[:tiles], cover[:tiles]
-            _label(*table, here, centre, flip, options.stride, *rule, *labels)
+            _label(*table, here & wanted, centre, flip, options.stride, *rule, *labels)
         if tiles < len(codes):
             codes[tiles:] = self.unlabelled.draw(rng, len(codes) - tiles)
             targets[tiles:] = AMBIGUOUS
-        if options.mutate and index < self.mutated:
+        if mutated:
             _mutate(rng, 2 * options.mutate * (1 - index / self.mutated), codes)
+        if rows != ALL:
+            codes, targets, cover = (np.ascontiguousarray(x[rows]) for x in (codes, targets, cover))
         return Batch(codes, targets, cover if options.edge == "soft" else None)
 
 

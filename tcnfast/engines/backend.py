@@ -37,6 +37,7 @@ class Spec:
     channels: int = 1  # of the widest stack, where that matters
     first_kernel: int = 1  # taps of a single block that reads codes
     plain_only: str | None = None  # why this network can only run as plain PyTorch modules
+    shared: bool = False  # several processes share each batch (ranks.py)
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,10 @@ def _fused(spec: Spec) -> str | None:
     return spec.plain_only
 
 
+def _one_process(spec: Spec) -> str | None:
+    return "its batch statistics are those of one process" if spec.shared else None
+
+
 def _all(*checks: Callable[[Spec], str | None]) -> Callable[[Spec], str | None]:
     """The first reason that one of ``checks`` has."""
     return lambda spec: next(filter(None, (check(spec) for check in checks)), None)
@@ -139,7 +144,7 @@ TRAINING = Task(
     (
         Implementation("triton", _all(_fused, _block_kernels)),
         Implementation("cpu", _all(_fused, _engine)),
-        Implementation("reference", _nothing, ANY),
+        Implementation("reference", _one_process, ANY),
     ),
 )
 GRADIENTS = _task(

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .ranks import ALONE, Ranks, ranks_named
+
 
 @dataclass(frozen=True)
 class BlockCall:
@@ -23,7 +25,8 @@ class BlockCall:
     C'/2, then the partners C-1..C/2 in the same order, zeros up to C'; statistics are pooled over
     pairs; gradients of parameters are averaged with their flips. Weights, gains and shifts may also
     be given as their first halves (``halves``), of which the gradients then are. ``backend``:
-    "auto", "triton" or "cpu".
+    "auto", "triton" or "cpu". ``ranks``: the name of the processes that share the batch (ranks.py),
+    whose positions a norm takes together; gradients of parameters are those of the rows in ``x``.
     """
 
     x: Tensor
@@ -43,6 +46,7 @@ class BlockCall:
     precision: str
     symmetric: bool = False
     backend: str = "auto"
+    ranks: str = ALONE.name
 
     @property
     def codes(self) -> bool:
@@ -59,6 +63,11 @@ class BlockCall:
     @property
     def length(self) -> int:
         return self.x.shape[1]
+
+    @property
+    def processes(self) -> Ranks:
+        """The processes that share the batch."""
+        return ranks_named(self.ranks)
 
     @property
     def channels(self) -> int:
@@ -132,7 +141,7 @@ class BlockGradients(NamedTuple):
 def schema_of_call() -> str:
     """The arguments of ``BlockCall`` as PyTorch's operators declare them."""
     kinds = {"Tensor | None": "Tensor?", "int": "SymInt"}
-    defaults = {"symmetric": "=False", "backend": '="auto"'}
+    defaults = {"symmetric": "=False", "backend": '="auto"', "ranks": '=""'}
     return ", ".join(
         f"{kinds.get(field.type, field.type)} {field.name}{defaults.get(field.name, '')}"
         for field in fields(BlockCall)

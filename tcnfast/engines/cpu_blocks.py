@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from . import cpu_engine
 from .block_call import BlockCall, BlockGradients, BlockOutputs
+from .ranks import Ranks
 
 
 def padded_channels(channels: int, precision: str, symmetric: bool = False) -> int:
@@ -44,5 +49,16 @@ def _run(name: str, call: BlockCall, tensors: dict[str, Tensor | None]) -> None:
     alive = {key: t.contiguous() for key, t in named.items() if t is not None and t.numel()}
     for key, tensor in alive.items():
         setattr(arguments, key, tensor.data_ptr())
+    add_up = _add_up(call.processes) if call.processes.count > 1 else None
     run = getattr(cpu_engine._C, name)
-    run(cpu_engine.isa(), call.precision, arguments, torch.get_num_threads())
+    run(cpu_engine.isa(), call.precision, arguments, torch.get_num_threads(), add_up)
+
+
+def _add_up(processes: Ranks) -> Callable[[int, int], None]:
+    """Adds up ``count`` float64 numbers at an address over the processes, in place."""
+
+    def add_up(address: int, count: int) -> None:
+        values = np.ctypeslib.as_array((ctypes.c_double * count).from_address(address))
+        values[:] = processes.total(torch.from_numpy(values.copy())).numpy()
+
+    return add_up

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from . import cpu_engine, ops, pairs
 from .backend import TRAINING, choose
 from .grid import BlockGrid, StackGrid
+from .ranks import ALONE, Ranks, ranks_named
 
 
 def precision_now(device: torch.device) -> str:
@@ -34,7 +35,8 @@ def backend_of(model: nn.Module, x: Tensor) -> str:
         return "reference"
     channels, _, first_kernel = model.blocks[0].conv1.weight.shape
     precision = precision_now(x.device)
-    return _chosen(x.device, precision, channels, first_kernel, _plain_only(model))
+    plain_only, shared = _plain_only(model), model.ranks != ALONE.name
+    return _chosen(x.device, precision, channels, first_kernel, plain_only, shared)
 
 
 def _plain_only(model: nn.Module) -> str | None:
@@ -51,9 +53,14 @@ def _plain_only(model: nn.Module) -> str | None:
 
 @torch.compiler.assume_constant_result
 def _chosen(
-    device: torch.device, precision: str, channels: int, first_kernel: int, plain_only: str | None
+    device: torch.device,
+    precision: str,
+    channels: int,
+    first_kernel: int,
+    plain_only: str | None,
+    shared: bool,
 ) -> str:
-    needs = dict(channels=channels, first_kernel=first_kernel, plain_only=plain_only)
+    needs = dict(channels=channels, first_kernel=first_kernel, plain_only=plain_only, shared=shared)
     return choose(TRAINING, "auto", device, precision, **needs).backend
 
 
@@ -68,13 +75,16 @@ def _has_hooks(module: nn.Module) -> bool:
 
 def dense(model: nn.Module, codes: Tensor, grid: StackGrid, backend: str) -> Tensor:
     """uint8 codes (N, L) -> logits (N, labels, P), differentiable; running statistics move on.
-    ``backend``: what ``backend_of`` said."""
-    precision = precision_now(codes.device)
+    ``backend``: what ``backend_of`` said. Where ``model.ranks`` names processes that share the
+    batch, the codes are those of this one; norms and draws are of all."""
+    precision, ranks = precision_now(codes.device), ranks_named(model.ranks)
     draw = _drawn_at_once if backend == "triton" else _drawn_one_by_one
-    masks = draw(model, len(codes), codes.device)
+    masks = draw(model, ranks.count * len(codes), codes.device)
+    if ranks.count > 1:  # each draws for all, so that their generators stay alike
+        masks = [mask if mask is None else mask[ranks.rows].contiguous() for mask in masks]
     x, statistics = codes, []
     for i, (block, geometry) in enumerate(zip(model.blocks, grid.blocks, strict=True)):
-        x, of_block = _block(block, x, geometry, precision, *masks[2 * i : 2 * i + 2])
+        x, of_block = _block(block, x, geometry, precision, ranks, *masks[2 * i : 2 * i + 2])
         statistics += of_block
     _move_on(statistics)
     features = x[:, :: grid.sample]
@@ -101,13 +111,15 @@ def _block(
     x: Tensor,
     grid: BlockGrid,
     precision: str,
+    ranks: Ranks,
     mask1: Tensor | None,
     mask2: Tensor | None,
 ) -> tuple[Tensor, list[Statistics]]:
     conv1, conv2, norm1, norm2 = block.conv1, block.conv2, block.norm1, block.norm2
     batch_norm = isinstance(norm1, nn.BatchNorm2d)
-    # pairs of channels share parameters and masks; norms are over their positions together
-    together = 2 if block.symmetric else 1
+    # pairs of channels share parameters and masks; norms are over their positions together, and
+    # over those of all processes
+    together = (2 if block.symmetric else 1) * ranks.count
     if batch_norm:
         length1 = x.shape[1] - (conv1.kernel_size[0] - 1) * grid.dilation
         length2 = (length1 - 1 - (conv2.kernel_size[0] - 1) * grid.dilation) // grid.stride + 1
@@ -130,6 +142,7 @@ def _block(
         eps=norm1.eps if batch_norm else 0.0,
         precision=precision,
         symmetric=block.symmetric,
+        ranks=ranks.name,
     )
     if not batch_norm:
         return y, []

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from . import pairs
 from .block_call import BlockGradients, BlockOutputs
+from .ranks import ALONE
 from .triton_forward import NO_NORM, PART, SUMMED, TILE, Call, Norm, convolve_first, grouped
 from .triton_weights import Packed, directly_back, letters, sum_parts, views
 
@@ -97,13 +98,16 @@ def _back(call: Call, dn, a, sums, length: int, norm: Norm, dgain, dshift) -> Ba
     """The gradient of the rows before ``norm``; those of its gain and shift, or of the bias."""
     from ..kernels.reduce import group_sums, norm_gradients
 
-    while len(sums) > SUMMED:
+    processes = call.processes if call.batch_norm else ALONE
+    while len(sums) > (SUMMED if processes.count == 1 else 1):
         sums = grouped(call, group_sums, sums)
+    if processes.count > 1:
+        sums = processes.total(sums)
     out = torch.empty(3, call.padded, device=sums.device)
     norm_gradients[(1, call.columns)](
         statistics=sums,
         tiles=len(sums),
-        total=call.sequences * length,
+        total=processes.count * call.sequences * length,
         norm=norm.rows,
         gain_out=dgain,
         shift_out=dshift,
@@ -111,6 +115,9 @@ def _back(call: Call, dn, a, sums, length: int, norm: Norm, dgain, dshift) -> Ba
         WHOLE=not call.halves,
         **call.reduced,
     )
+    if processes.count > 1 and dshift is not None:  # of all rows: each process has a share in it
+        for gradient in (dgain, dshift):
+            gradient /= processes.count
     p, q, r = out.unbind()
     return Back(dn, a, p, q, r)
 

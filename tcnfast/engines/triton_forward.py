@@ -253,13 +253,15 @@ def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mea
         norm.rows[2] = 0
         norm.rows[1] = call.pad(call.whole(shift))
         return
-    from ..kernels.reduce import batch_statistics, group_statistics
+    from ..kernels.reduce import batch_statistics
 
     total, rows = call.sequences * length, TILE
-    while len(statistics) > SUMMED:
-        told = dict(total=total, rows=rows)
-        statistics = grouped(call, group_statistics, statistics, **told)
-        rows *= SUMMED
+    processes = call.processes
+    if processes.count > 1:  # of each one group, all of as many rows: tiles again
+        statistics, _ = _few_statistics(call, statistics, total, rows, most=1)
+        statistics = processes.gather(statistics[0])
+        total, rows = processes.count * total, total
+    statistics, rows = _few_statistics(call, statistics, total, rows)
     batch_statistics[(1, call.columns)](
         statistics=statistics,
         tiles=len(statistics),
@@ -273,6 +275,19 @@ def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mea
         var_out=var,
         **call.reduced,
     )
+
+
+def _few_statistics(
+    call: Call, statistics: Tensor, total: int, rows: int, most: int | None = None
+) -> tuple[Tensor, int]:
+    """Of tiles of ``rows`` of ``total`` rows those of ``most`` (SUMMED) groups at most, and the
+    rows of a group."""
+    from ..kernels.reduce import group_statistics
+
+    while len(statistics) > (most or SUMMED):
+        statistics = grouped(call, group_statistics, statistics, total=total, rows=rows)
+        rows *= SUMMED
+    return statistics, rows
 
 
 def grouped(call: Call, kernel, statistics: Tensor, **told) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from ..base.errors import TcnfastError
 from ..engines import pairs, reference, training_pass
 from ..engines.grid import BlockGrid
+from ..engines.ranks import ALONE
 from .model_folder import ModelFolder
 from .paired import PairedBatchNorm, PairedDropout, tie, tie_convolution, tie_normed
 from .tcn_config import TCNConfig
@@ -123,8 +124,9 @@ class TCN(Labelled):
     ``thresholds`` maps a label to its row of ``thresholds.tsv``, or is None for an uncalibrated
     model. ``calls`` is what is known of its calls (grades.py) and ``home`` the genome that it was
     trained on (home_genome.py), or None. Training on codes runs on the C++ engine or the kernels
-    where these can (``training_pass.backend_of``); ``unfused()`` is the same network in plain
-    modules throughout. A symmetric network scores both strands of any sequence alike; its
+    where these can (``training_pass.backend_of``), and where ``ranks`` names processes that share
+    each batch (``engines/ranks.py``), on this one's rows; ``unfused()`` is the same network in
+    plain modules throughout. A symmetric network scores both strands of any sequence alike; its
     parameters are halves, of which ``weight`` and ``bias`` of its convolutions and head are made
     whole.
 
@@ -142,7 +144,7 @@ class TCN(Labelled):
         super().__init__()
         self.config = config
         self.thresholds = self.calls = self.home = None
-        self.engine = True
+        self.engine, self.ranks = True, ALONE.name
         self.blocks = nn.ModuleList(
             Block(4 if index == 0 else config.channels, index, config)
             for index in range(config.blocks)

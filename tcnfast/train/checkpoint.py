@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,21 +54,41 @@ def save(path: str | Path, training: Training) -> None:
         "seconds": training.seconds,
         "average_steps": training.average.steps if training.average else None,
         "runs_on": training.runs_on(),
+        "processes": training.ranks.count,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _replace(Path(path), to_bytes(tensors, {"training": json.dumps(record)}))
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    path: str
+    record: dict
+    tensors: dict[str, torch.Tensor]
 
 
 def load(path: str | Path, training: Training) -> None:
     """Bring ``training``, made from the same model, data and settings, to the state of the file.
 
     Raises TcnfastError for a file that is broken or of another training."""
-    try:
-        with safe_open(path, "pt") as file:
-            record = json.loads(file.metadata()["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    take_up(read(path), training)
+
+
+def read(path: str | Path) -> Saved:
+    """What is in the file. Raises TcnfastError for one that is broken."""
+    with _refused(path), safe_open(path, "pt") as file:
+        record = json.loads(file.metadata()["training"])
         if record["format"] != FORMAT:
             raise KeyError("format")
+        names = file.keys()
+        return Saved(str(path), record, {name: file.get_tensor(name) for name in names})
+
+
+def take_up(saved: Saved, training: Training) -> None:
+    """Bring ``training`` to the state of ``saved``. Raises TcnfastError for another training's."""
+    record, tensors = saved.record, saved.tensors
+    with _refused(saved.path):
         training.model.load_state_dict(_without("model", tensors))
         if training.average is not None:
             training.average.model.load_state_dict(_without("average", tensors))
@@ -82,11 +105,26 @@ def load(path: str | Path, training: Training) -> None:
         ]
         best = _without("best", tensors)
         training.continue_at(record["step"], epochs, best, record["seconds"])
-        if tuple(record["runs_on"]) != training.runs_on():
-            was, now = (" ".join(words) for words in (record["runs_on"], training.runs_on()))
-            words = "the weights will differ from those of one run"
-            log.warning("WARNING: training began on %s and goes on on %s: %s", was, now, words)
+        _say_what_changed(record, training)
         _set_random_states(_without("random", tensors), training.probe.device)
+
+
+def _say_what_changed(record: dict, training: Training) -> None:
+    if tuple(record["runs_on"]) != training.runs_on():
+        was, now = (" ".join(words) for words in (record["runs_on"], training.runs_on()))
+        words = "the weights will differ from those of one run"
+        log.warning("WARNING: training began on %s and goes on on %s: %s", was, now, words)
+    was, now = record.get("processes", 1), training.ranks.count
+    if was != now:
+        words = "training began in %s and goes on in %s: the weights will differ by rounding"
+        log.info(words, *(f"{n} process{'' if n == 1 else 'es'}" for n in (was, now)))
+
+
+@contextmanager
+def _refused(path: str | Path) -> Iterator[None]:
+    """A file that is no checkpoint of this training is one line."""
+    try:
+        yield
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:200]
         raise TcnfastError(

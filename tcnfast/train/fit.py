@@ -15,6 +15,7 @@ from ..data.dataset import Dataset
 from ..data.unlabelled import UnlabelledTiles
 from ..engines import cpu_engine
 from ..engines.plan import Plan
+from ..engines.ranks import ALONE, Ranks
 from ..genome.genome import Region
 from ..genome.labels import BOUND
 from ..model.metrics import MIN_POSITIVES
@@ -57,6 +58,7 @@ def fit(
     make_plan: Callable[..., Plan] = Plan,
     teachers: Teachers | None = None,
     unlabelled: UnlabelledTiles | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[Epoch]:
     """Train ``model`` in place; it ends with the weights of the epoch whose macro-AP on ``valid``
     was best, averaged ones where ``config.ema`` asks for them. Steps run on the backend that a
@@ -68,14 +70,18 @@ def fit(
     weights. ``make_plan(model, device, precision, stride)`` makes the model ready for scoring.
     ``teachers``: networks whose logits are learned beside the labels, as ``config.teacher_share``
     and ``config.temperature`` have it; ``unlabelled``: where further tiles for them come from.
+    ``ranks``: the processes that share every batch, each of which calls this; only the first has
+    ``saved`` and ``on_epoch``.
 
     Raises TcnfastError where the loss stops being finite, and where ``saved`` is broken.
     """
     check_valid_regions(dataset, valid, model.receptive_field, config.stride)
     lessons = teachers, unlabelled
-    training = Training(model, dataset, train, valid, config, device, make_plan, *lessons)
-    if saved is not None and Path(saved).exists():
-        checkpoint.load(saved, training)
+    training = Training(model, dataset, train, valid, config, device, make_plan, *lessons, ranks)
+    there = saved is not None and Path(saved).exists()
+    state = ranks.of_first(lambda: checkpoint.read(saved) if there else None)
+    if state is not None:
+        checkpoint.take_up(state, training)
         log.info("going on after step %d of %d", training.step, config.steps)
         if on_resume is not None:
             on_resume(training.epochs)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..engines.ranks import ALONE, Ranks
 from ..genome.label_values import AMBIGUOUS, BOUND
 from .train_config import TrainConfig
 
@@ -75,24 +76,27 @@ def batch_loss(
     cover: Tensor | None,
     config: TrainConfig,
     taught: Tensor | None = None,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
     """Loss of a batch's logits (N, labels, P), float32, as ``config`` has it.
 
     Unless ``config.strands`` is "one", row N/2 + i is the other strand of row i: its score of a
     base is at the mirrored position. All windows take part in ``strand_loss``, ambiguous ones too:
-    that strands agree needs no label. ``taught``: logits of teachers, float32 (N, P, labels).
+    that strands agree needs no label. ``taught``: logits of teachers, float32 (N, P, labels). Where
+    processes share the batch, the share of this one's rows in the loss, which is the sum of all.
     """
     if config.strands == "one":
-        return _lesson_loss(logits, targets, cover, taught, config)
+        return _lesson_loss(logits, targets, cover, taught, config, ranks)
     half = len(logits) // 2
     plus, minus = logits[:half], logits[half:].flip(-1)
     if config.strands == "mean":
         lesson = (None if x is None else x[:half] for x in (targets, cover, taught))
-        loss = _lesson_loss((plus + minus) / 2, *lesson, config)
+        loss = _lesson_loss((plus + minus) / 2, *lesson, config, ranks)
     else:
-        loss = _lesson_loss(logits, targets, cover, taught, config)
+        loss = _lesson_loss(logits, targets, cover, taught, config, ranks)
     if config.strand_loss:
-        loss = loss + config.strand_loss * (plus - minus).square().mean()
+        apart = (plus - minus).square().mean()
+        loss = loss + config.strand_loss / ranks.count * apart
     return loss
 
 
@@ -102,6 +106,7 @@ def _lesson_loss(
     cover: Tensor | None,
     taught: Tensor | None,
     config: TrainConfig,
+    ranks: Ranks,
 ) -> Tensor:
     """Loss of labels and of teachers, the mean over all labels of all windows. Where a label is
     known, the teachers have ``teacher_share`` of the weight; where it is ambiguous, all of it.
@@ -110,7 +115,8 @@ def _lesson_loss(
     keeps gradients alike (Hinton, Vinyals and Dean 2015).
     """
     if taught is None:
-        return _label_loss(logits, targets, cover, config)
+        loss = _label_loss(logits, targets, cover, config)
+        return loss if ranks.count == 1 else loss * _share_of_known(targets, ranks)
     share = _given(config.teacher_share, TEACHER_SHARE)
     temperature = _given(config.temperature, TEMPERATURE)
     known = (targets != AMBIGUOUS).transpose(1, 2).to(logits.dtype)
@@ -119,7 +125,13 @@ def _lesson_loss(
         logits / temperature, soft, weight=1 - (1 - share) * known, reduction="sum"
     )
     labelled = _label_loss(logits, targets, cover, config) * known.sum()
-    return ((1 - share) * labelled + temperature**2 * learned) / known.numel()
+    return ((1 - share) * labelled + temperature**2 * learned) / (known.numel() * ranks.count)
+
+
+def _share_of_known(targets: Tensor, ranks: Ranks) -> Tensor:
+    """Of all labels that are known, the share that this process has."""
+    known = (targets != AMBIGUOUS).sum()
+    return known / ranks.total(known).clamp_min(1)
 
 
 def _label_loss(

@@ -68,6 +68,15 @@ class TrainConfig(TileOptions):
         if problem:
             raise TcnfastError(problem)
 
+    def check_shared(self, processes: int) -> None:
+        """Raise TcnfastError where processes cannot share a batch evenly."""
+        pieces = self.batch_size // (1 if self.strands == "one" else 2)
+        if pieces % processes:
+            both = "" if self.strands == "one" else ", both strands of a tile in one"
+            raise TcnfastError(
+                f"{self.named('batch_size')}: {processes} processes cannot share it evenly{both}"
+            )
+
     def _problem(self) -> str | None:
         named = self.named
         if not 0 <= self.warmup <= 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -19,6 +21,7 @@ from ..data.data_options import DataOptions
 from ..data.dataset import Dataset
 from ..data.source import Source, open_source
 from ..data.unlabelled import UnlabelledTiles
+from ..engines.ranks import Ranks
 from ..genome.genome import Genome, Region
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
@@ -29,6 +32,7 @@ from .fit import fit
 from .motif_init import set_motif_filters
 from .publish import publish
 from .teachers import Teachers
+from .torchrun import joined
 from .train_config import TrainConfig, TrainOptions
 
 log = logging.getLogger(__name__)
@@ -45,16 +49,22 @@ def train_model(
     def an_epoch_is_done() -> bool:
         return (folder.work / CHECKPOINT).exists()
 
-    with ExitStack() as opened:
-        job = _Job(opened, data, options, config, run.device)
-        folder = RunFolder(
-            out, "train", run, key=job.key, resumable=True, worth_keeping=an_epoch_is_done
-        )
-        with folder:
-            if not folder.complete:
-                folder.settle()
-                job.train(folder, run)
-    return ModelFolder(folder.path)
+    with joined(run.device) as (ranks, device), ExitStack() as opened:
+        config.check_shared(ranks.count)
+        run = replace(run, device=device, progress=run.progress and ranks.rank == 0)
+        job = _Job(opened, data, options, config, device, ranks)
+        if ranks.rank == 0:
+            folder = RunFolder(
+                out, "train", run, key=job.key, resumable=True, worth_keeping=an_epoch_is_done
+            )
+            with folder:
+                if not ranks.of_first(lambda: folder.complete):
+                    folder.settle()
+                    job.train(folder, run)
+        elif not ranks.of_first(lambda: None):
+            job.train(None, run)
+        path = ranks.of_first(lambda: folder.path)
+    return ModelFolder(path)
 
 
 class _Job:
@@ -67,8 +77,10 @@ class _Job:
         options: TrainOptions,
         config: TrainConfig,
         device: str,
+        ranks: Ranks,
     ) -> None:
         self.options, self.config, self._device = options, config, device
+        self.ranks = ranks
         self._opened, self._data = opened, data
 
     @cached_property
@@ -134,8 +146,12 @@ class _Job:
             "teachers": self.teachers.inputs if self.teachers else [],
         }
 
-    def train(self, folder: RunFolder, run: Run) -> None:
-        """Train, calibrate and publish; a training that has a checkpoint goes on from it."""
+    def train(self, folder: RunFolder | None, run: Run) -> None:
+        """Train, calibrate and publish; a training that has a checkpoint goes on from it. Of
+        several processes the first alone has the folder, and writes."""
+        if self.ranks.count > 1:
+            key = json.dumps(self.key()).encode()
+            self.ranks.check_alike("data and settings", hashlib.sha256(key).hexdigest()[:12])
         model, config, split = self.model, self.config, self.source.split
         dataset, dropped = self._kept
         labels = count(len(dataset.labels), "label")
@@ -146,6 +162,11 @@ class _Job:
             log.info(
                 "learning from the labels and from %s", count(self.teachers.networks, "network")
             )
+        given = model, dataset, split["train"], split["valid"], config, run.device
+        more = dict(teachers=self.teachers, unlabelled=self.unlabelled, ranks=self.ranks)
+        if folder is None:
+            fit(*given, progress=False, **more)
+            return
         epochs = EpochLog(folder.result, self.options.tensorboard)
 
         def on_epoch(judged: TCN, epoch: Epoch, is_best: bool) -> None:
@@ -153,20 +174,8 @@ class _Job:
             if is_best:
                 judged.save(folder.result)
 
-        fit(
-            model,
-            dataset,
-            split["train"],
-            split["valid"],
-            config,
-            run.device,
-            on_epoch,
-            run.progress,
-            saved=folder.work / CHECKPOINT,
-            on_resume=epochs.resume,
-            teachers=self.teachers,
-            unlabelled=self.unlabelled,
-        )
+        saved = dict(saved=folder.work / CHECKPOINT, on_resume=epochs.resume)
+        fit(*given, on_epoch, run.progress, **saved, **more)
         card = trained_card(folder.path.name, model, dataset, dropped, split, config, self.inputs)
         if self.teachers:
             card += taught_words(config, self.teachers.inputs, self.options.unlabelled)

@@ -21,7 +21,9 @@ from ..base.progress import Progress
 from ..data.dataset import Dataset
 from ..data.training_tiles import TileSampler
 from ..data.unlabelled import UnlabelledTiles
+from ..engines.backend import TRAINING, choose
 from ..engines.plan import Plan
+from ..engines.ranks import ALONE, Ranks
 from ..evaluate.predict import evaluate
 from ..genome.genome import Region
 from ..genome.labels import AMBIGUOUS, BOUND
@@ -96,8 +98,10 @@ class Training:
         make_plan: Callable[..., Plan] = Plan,
         teachers: Teachers | None = None,
         unlabelled: UnlabelledTiles | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         torch.manual_seed(config.seed)
+        self.ranks, model.ranks = ranks, ranks.name
         self.model, self.dataset, self.valid, self.config = model, dataset, valid, config
         batches = config.steps * config.accumulate
         self.teachers, reach = teachers, teachers.reach if teachers else 0
@@ -107,6 +111,9 @@ class Training:
         options = dict(device=device, precision=config.precision, stride=config.stride)
         self._plan = partial(make_plan, **options)
         self.probe = self._plan(model)
+        if ranks.count > 1:  # or raise before any work
+            of_probe = self.probe.backend, self.probe.device, self.probe.precision
+            choose(TRAINING, *of_probe, shared=True)
         model.to(self.probe.device)
         model.set_label_rates(label_rates(self.sampler))
         if teachers:  # the last batches: of true sequence, with no base drawn anew
@@ -116,6 +123,10 @@ class Training:
         self.optimiser = make_optimiser(model, config, self.probe.device)
         self._network = model.unfused() if self.probe.backend == "reference" else model
         log.info("training on device %s, backend %s, precision %s", *self.runs_on())
+        ranks.check_alike("backend and precision", self.runs_on()[1:])
+        if ranks.count > 1:
+            words = "each batch is shared by %d processes"
+            log.info(words, ranks.count)
         for reason in self.probe.passed_over:
             log.warning("WARNING: %s", reason)
         self.step, self.epochs, self.best_state = 0, [], None
@@ -160,18 +171,24 @@ class Training:
         # the last step's loss was finite, and yet its gradient may have carried the weights away
         what = f"the network after step {self.step}"
         check_finite(self.judged.state_dict(), what, f"lower {setting('learning_rate')}")
+        self._agree()
         config, plan = self.config, self._plan(self.judged.eval())
-        scores = evaluate(plan, self.dataset, self.valid)
+        scores = self.ranks.of_first(lambda: evaluate(plan, self.dataset, self.valid))
         self.epochs.append(Epoch(self.step, loss, self.seconds, scores))
         is_best = self.best == len(self.epochs) - 1
         if is_best:
             self.best_state = copy.deepcopy(self.judged.state_dict())
         if config.hard and self.step < config.steps:
             seed = [config.seed, len(self.epochs), 1]
-            regions = self.sampler.regions
-            places = find_hard(plan, self.dataset, regions, config.tile_steps, seed)
-            self.sampler.set_hard(places)
+            given = plan, self.dataset, self.sampler.regions, config.tile_steps, seed
+            self.sampler.set_hard(self.ranks.of_first(lambda: find_hard(*given)))
         return is_best
+
+    def _agree(self) -> None:
+        """Processes of unlike machines may differ in the last bits: the first one's count."""
+        models = [self.model] if self.average is None else [self.model, self.average.model]
+        for model in models:
+            self.ranks.share(model.state_dict().values())
 
     def _run_steps(self, bar: Progress) -> float:
         """Steps up to the end of the epoch; returns their mean loss."""
@@ -195,7 +212,8 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
             some = [next(batches) for _ in range(config.accumulate)]
-            loss = take_step(self._network, self.optimiser, some, config, self.probe)
+            given = self.optimiser, some, config, self.probe, self.ranks
+            loss = take_step(self._network, *given)
             if self.average is not None:
                 self.average.update(self.model)
             self.step += 1
@@ -204,7 +222,8 @@ class Training:
     def _batch(self, index: int) -> list[torch.Tensor | None]:
         """A batch of the sampler, and what teachers say of it, as tensors on their way to the
         device."""
-        tensors = [None if x is None else torch.from_numpy(x) for x in self.sampler.batch(index)]
+        batch = self.sampler.batch(index, self.ranks.rows)
+        tensors = [None if x is None else torch.from_numpy(x) for x in batch]
         if self.teachers:
             tensors.append(self.teachers.logits(tensors[0], self.config.tile_steps).cpu())
         if reach := self.sampler.reach:
@@ -234,7 +253,14 @@ def _one_late(items: Iterator[T]) -> Iterator[T]:
     yield before
 
 
-def take_step(network, optimiser, batches: list, config: TrainConfig, probe: Plan) -> torch.Tensor:
+def take_step(
+    network,
+    optimiser,
+    batches: list,
+    config: TrainConfig,
+    probe: Plan,
+    ranks: Ranks = ALONE,
+) -> torch.Tensor:
     """One optimiser step on the mean loss of the batches, which is returned, on the device."""
     network.train()
     amp = probe.precision == "bf16"
@@ -246,9 +272,22 @@ def take_step(network, optimiser, batches: list, config: TrainConfig, probe: Pla
         )
         with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
             logits = network.dense(codes, config.stride)
-        loss = batch_loss(logits.float(), targets, cover, config, *taught) / len(batches)
+        lesson = targets, cover, config, taught[0] if taught else None, ranks
+        loss = batch_loss(logits.float(), *lesson) / len(batches)
         loss.backward()
         total = total + loss.detach()
+    if ranks.count > 1:
+        _add_up([total, *(p.grad for p in network.parameters() if p.grad is not None)], ranks)
     torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
     optimiser.step()
     return total
+
+
+@torch.no_grad()
+def _add_up(tensors: list[torch.Tensor], ranks: Ranks) -> None:
+    """Add the tensors up over all processes, in place and all at once."""
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    ranks.add_up(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))

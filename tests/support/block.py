@@ -19,9 +19,11 @@ from torch import nn
 
 from support.block_cases import SPAN
 from support.interpreter import on_matrix_units
+from support.ranks import in_threads
 from tcnfast.engines import halved, ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
 from tcnfast.engines.cpu_engine import ISA_VARIABLE
+from tcnfast.engines.ranks import ALONE
 from tcnfast.model.tcn import Block
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
@@ -173,7 +175,7 @@ def on_kernels():
     return os.environ.get(VARIABLE) == "triton"
 
 
-def run_engine(case, block, x, dy, masks, precision):
+def run_engine(case, block, x, dy, masks, precision, ranks=ALONE):
     """``ops.block`` and its gradients; ``arguments`` are the decisions of the three ReLUs."""
     settings = settings_of(block, case.grid, precision)
     device = torch.device("cuda" if on_kernels() and GPU else "cpu")
@@ -187,7 +189,8 @@ def run_engine(case, block, x, dy, masks, precision):
         run = ops.implementation(x.device, precision)
         padded = run.padded_channels(case.channels, precision, case.symmetric)
         inputs = to_engine(x, padded, case.symmetric).requires_grad_()
-    y, a1, a2, *statistics = ops.block(inputs, *parameters.values(), *masks, residual, *settings)
+    given = inputs, *parameters.values(), *masks, residual, *settings
+    y, a1, a2, *statistics = ops.block(*given, ranks=ranks.name)
     assert not any(t.requires_grad for t in (a1, a2, *statistics))
     block.zero_grad()
     y.backward(to_engine(dy, y.shape[-1], case.symmetric))
@@ -304,11 +307,12 @@ def run_plain(case, block, x, dy, masks, dtype, decisions=None):
     return Run(outputs, gradients, arguments)
 
 
-def compare(case, precision, spoil=None, draws=None):
+def compare(case, precision, spoil=None, draws=None, together=None):
     """Raise AssertionError unless ``ops.block`` passes; the number of ReLUs that flipped.
 
-    ``spoil(run)`` may change what the engine gave for the first of several ``draws``; the runs
-    themselves are made once for all that are spoilt.
+    ``together``: what runs it in place of ``train_once``. ``spoil(run)`` may change what the engine
+    gave for the first of several ``draws``; the runs themselves are made once for all that are
+    spoilt.
     """
     draws = draws or case.draws
     if spoil:
@@ -317,7 +321,7 @@ def compare(case, precision, spoil=None, draws=None):
         runs = copy.deepcopy(runs[:1]) + runs[1:]
         spoil(runs[0][0])
     else:
-        runs = [_runs(case, precision, seed) for seed in range(draws)]
+        runs = [_runs(case, precision, seed, together or train_once) for seed in range(draws)]
     out, ref, pt, ref_kept, pt_kept = zip(*runs, strict=True)
     check_all(*(stack([run.outputs for run in group]) for group in (out, ref, pt)))
     flipped = 0
@@ -365,9 +369,44 @@ def train_once(case, precision, seed=0):
     return run_engine(case, block, x, dy, masks, precision)
 
 
-def _runs(case, precision, seed):
+def train_together(count, case, precision, seed=0, spoil=None):
+    """The same where ``count`` processes share the batch, as one run. What norms have seen must be
+    the same bits in all of them."""
+    blocks, x = (
+        [random_block(case, seed) for _ in range(count)],
+        random_input(case, precision, seed),
+    )
+    dy, masks = random_gradient(case, precision, seed), random_masks(case, seed)
+
+    def one(ranks):
+        own = [mask if mask is None else mask[ranks.rows] for mask in masks]
+        given = x[ranks.rows], dy[ranks.rows], own, precision, ranks
+        return run_engine(case, blocks[ranks.rank], *given)
+
+    runs = in_threads(count, one, spoil)
+    outputs = {
+        name: value if name[:3] in ("mea", "var") else _rows_of([r.outputs[name] for r in runs])
+        for name, value in runs[0].outputs.items()
+    }
+    for name in outputs:
+        if name[:3] in ("mea", "var"):
+            assert all(torch.equal(run.outputs[name], outputs[name]) for run in runs), name
+    gradients = {
+        name: (_rows_of if name == "x" else sum)([r.gradients[name] for r in runs])
+        for name in runs[0].gradients
+    }
+    arguments = [_rows_of([r.arguments[i] for r in runs]) for i in range(3)]
+    return Run(outputs, gradients, arguments)
+
+
+def _rows_of(parts):
+    """The rows of processes, put together as ``Ranks.rows`` deals them."""
+    return torch.stack(parts, 1).flatten(0, 1)
+
+
+def _runs(case, precision, seed, once=train_once):
     """The engine's, the truth and PyTorch's try, and the last two at the engine's ReLUs."""
-    out = train_once(case, precision, seed)
+    out = once(case, precision, seed)
     rest = []
     for kept in (None, tuple(map(Decisions, out.arguments))):
         for dtype in (torch.float64, ops.ROWS[precision]):

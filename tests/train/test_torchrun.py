@@ -1,0 +1,185 @@
+"""Training on two processes that torchrun starts is that of one process with the same batches, to
+rounding, goes on in another number of processes, and fails in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.cli import QUICK, data_words
+from support.engine import needs_engine
+from support.ranks import in_threads
+from support.train import SHARED, TRAIN, VALID, before_each_step, new_model, shared_config
+
+from tcnfast.genome.labels import AMBIGUOUS
+from tcnfast.model.model_folder import ModelFolder
+from tcnfast.train.fit import fit
+from tcnfast.train.losses import batch_loss
+from tcnfast.train.train_config import TrainConfig
+
+TESTS = Path(__file__).parents[1]
+pytestmark = needs_engine
+slow = pytest.mark.slow  # programs that import everything anew
+
+
+def torchrun(*words, processes=2):
+    """What torchrun gives for a program or -m MODULE, with its words."""
+    paths = [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    launch = "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"
+    return subprocess.run(
+        [sys.executable, *launch, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+
+
+def errors(run):
+    return [line for line in run.stderr.splitlines() if line.startswith("tcnfast: error")]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, lesson):
+    """Everything that two processes trained, and how the program ended."""
+    folder = tmp_path_factory.mktemp("shared")
+    for rank in (0, 1):
+        (folder / f"data{rank}").mkdir()
+    words = ["train", *data_words(lesson), "-o", folder / "model", *QUICK]
+    run = torchrun(TESTS / "shared_training.py", folder, *words)
+    assert run.returncode == 0, run.stderr
+    return folder, run
+
+
+def alone(dataset, name, saved=None):
+    """Gradients of the first step, state and losses of one process."""
+    options, shape = SHARED[name]
+    model, grads, losses = new_model(2, **shape), {}, []
+
+    def keep(_):
+        if not grads:
+            grads.update({n: p.grad.clone() for n, p in model.named_parameters()})
+
+    with before_each_step(keep):
+        config = shared_config(options)
+        for epoch in fit(model, dataset, TRAIN, VALID, config, "cpu", None, False, saved):
+            losses.append(epoch.loss)
+    return grads, model.state_dict(), torch.tensor(losses)
+
+
+def check_close(found, wanted, share):
+    """By tensor, of its largest number."""
+    for name, tensor in wanted.items():
+        if tensor.is_floating_point():
+            off = (found[name] - tensor).abs().max()
+            assert off <= share * tensor.abs().max().clamp_min(1e-6), f"{name}: {off}"
+
+
+@pytest.mark.parametrize("name", ["plain", "weight-norm"])
+def test_two_threads_train_as_one_process(dataset, name):
+    """What does not drop channels, for which each process needs a generator of its own."""
+    options, shape = SHARED[name]
+    options = options | dict(strands="both", strand_loss=0.1, accumulate=2, mutate=0.05, hard=0.3)
+    models = [new_model(2, **shape) for _ in range(3)]
+    config = shared_config(options)
+
+    def train(ranks):
+        return fit(
+            models[ranks.rank], dataset, TRAIN, VALID, config, "cpu", None, False, ranks=ranks
+        )
+
+    one, other = in_threads(2, train)
+    whole = fit(models[2], dataset, TRAIN, VALID, config, "cpu", None, False)
+    assert [epoch.loss for epoch in one] == [epoch.loss for epoch in other]
+    for shared, epoch in zip(one, whole, strict=True):
+        assert shared.loss == pytest.approx(epoch.loss, rel=1e-3)
+    first, second, alone = (model.state_dict() for model in models)
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    check_close(first, alone, 0.02)
+
+
+@pytest.mark.parametrize("strands", ["one", "both", "mean"])
+@pytest.mark.parametrize("taught", [False, True])
+def test_shares_of_a_loss_add_up(strands, taught):
+    """Also where one process has no label that is known."""
+    config = TrainConfig(strands=strands, strand_loss=0.0 if strands == "one" else 0.3)
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(8, 3, 5, generator=generator)
+    targets = torch.randint(0, 3, (8, 5, 3), generator=generator).to(torch.uint8)
+    targets[::2] = AMBIGUOUS
+    lessons = torch.randn(8, 5, 3, generator=generator) if taught else None
+
+    def of_rows(ranks):
+        rows = ranks.rows
+        own = None if lessons is None else lessons[rows]
+        return batch_loss(logits[rows], targets[rows], None, config, own, ranks)
+
+    whole = batch_loss(logits, targets, None, config, lessons)
+    torch.testing.assert_close(sum(in_threads(2, of_rows)), whole)
+
+
+@slow
+@pytest.mark.parametrize("name", SHARED)
+def test_two_processes_train_as_one(shared, dataset, name):
+    folder, _ = shared
+    result = load_file(folder / f"{name}.result")
+    grads, state, losses = alone(dataset, name)
+    check_close({n: result[f"grad.{n}"] for n in grads}, grads, 1e-3)
+    torch.testing.assert_close(result["loss"], losses, rtol=1e-3, atol=0)
+    check_close({n: result[f"state.{n}"] for n in state}, state, 0.02)
+
+
+@slow
+@pytest.mark.parametrize("name", ["plain", "every-option"])
+def test_one_process_goes_on_where_two_stopped(shared, dataset, name):
+    folder, _ = shared
+    _, state, losses = alone(dataset, name)
+    early = folder / f"{name}.early"
+    _, resumed, after = alone(dataset, name, early)
+    torch.testing.assert_close(after, losses, rtol=1e-3, atol=0)
+    check_close(resumed, state, 0.02)
+
+
+@slow
+def test_a_folder_trained_by_two_processes(shared, lesson):
+    """One of them writes it; the others are silent."""
+    folder, run = shared
+    model = ModelFolder(folder / "model")
+    assert model.labels == ["CTCF@here", "MAX@here", "other"]
+    assert len(model.epochs()) == 2
+    assert run.stderr.count("each batch is shared by 2 processes") == 1
+    assert not list(folder.glob("*.partial"))
+    assert [(folder / f"codes{rank}").read_text() for rank in (0, 1)] == ["0 1 1 1"] * 2
+
+
+@slow
+@pytest.mark.parametrize(
+    "how, line",
+    [("raise", "genome.fa: Input/output error"), ("kill", "ended without a word")],
+)
+def test_all_end_where_one_fails(run, lesson, tmp_path, how, line):
+    """One line says why, and what is finished is gone on with, here in one process."""
+    words = ["train", *data_words(lesson), "-o", tmp_path / "model", *QUICK]
+    ended = torchrun(TESTS / "failing_training.py", how, *words)
+    assert ended.returncode == 1
+    said = errors(ended)
+    # of a process that is killed torchrun may know first, and end the others
+    assert len(said) == 1 or (how == "kill" and not said), said
+    assert all(line in text for text in said)
+    assert "what is finished is kept" in ended.stderr
+    code, _, err = run(*words, "--resume")
+    assert code == 0 and "going on after step 3 of 6" in err
+    assert "began in 2 processes and goes on in 1 process" in err
+
+
+@slow
+def test_what_cannot_be_shared_is_said_once(shared):
+    _, run = shared
+    uneven, device, there = errors(run)
+    assert "--batch-size 9: 2 processes cannot share it evenly" in uneven
+    assert "--device cuda:0: the processes of torchrun would share it" in device
+    assert "exists" in there
+    assert "Traceback" not in run.stderr
