@@ -10,6 +10,9 @@
 namespace tcnfast {
 namespace {
 
+// N in a row that are looked at: shorter runs hold no row of a layer that is worth a copy.
+constexpr long GAP_BASES = 64;
+
 long outputs(long inputs, long reach, long stride) {
   return inputs > reach ? (inputs - 1 - reach) / stride + 1 : 0;
 }
@@ -61,7 +64,8 @@ long chunk_for(const std::vector<Block>& blocks, ptrdiff_t row_bytes, long row_b
   return std::max(chunk / multiple, 1L) * multiple;
 }
 
-Stream::Stream(const Stack& stack) : stack_(stack), states_(stack.blocks.size()) {
+Stream::Stream(const Stack& stack)
+    : stack_(stack), states_(stack.blocks.size()), alike_(2 * stack.blocks.size()) {
   const size_t row = stack.row_bytes;
   const Demand demand(stack.blocks, stack.chunk, stack.kernels.row_block);
   x_ = Buffer(demand.x * row);
@@ -85,6 +89,7 @@ void Stream::run(const uint8_t* codes, long scores, float* logits) {
     return;
   }
   for (State& state : states_) state.x_first = state.h_first = state.done1 = state.done2 = 0;
+  find_gaps(codes, (scores - 1) * stack_.stride + stack_.receptive_field);
   const long reach = stack_.blocks[0].first.taps - 1;
   const long positions = (scores - 1) * stack_.stride + stack_.receptive_field - reach;
   for (long end = 0; end < positions;) {
@@ -93,11 +98,48 @@ void Stream::run(const uint8_t* codes, long scores, float* logits) {
   }
 }
 
+// Runs of N that are worth it.
+void Stream::find_gaps(const uint8_t* codes, long length) {
+  constexpr uint8_t N = N_CODES - 1;
+  gaps_.clear();
+  const uint8_t *at = codes, *end = codes + length;
+  while ((at = static_cast<const uint8_t*>(std::memchr(at, N, end - at)))) {
+    const uint8_t* first = at;
+    at = std::find_if(at, end, [](uint8_t code) { return code != N; });
+    if (at - first >= GAP_BASES) gaps_.push_back({first - codes, at - codes});
+  }
+}
+
+// Rows [from, out.end) of what a convolution gives, each of which sees `field` codes from its number
+// times `grid` on. Those that see nothing but N are all alike: one is computed, once, and copied.
+template <class Compute>
+void Stream::fill(size_t convolution, long grid, long field, const Rows& out, long from,
+                  Compute compute) {
+  const auto behind = [&](const Gap& gap) { return gap.end <= from * grid; };
+  auto gap = std::partition_point(gaps_.begin(), gaps_.end(), behind);
+  std::vector<char>& alike = alike_[convolution];
+  for (; gap != gaps_.end() && gap->first < out.end * grid; ++gap) {
+    if (gap->end - gap->first < field) continue;
+    const long first = std::max(from, (gap->first + grid - 1) / grid);
+    const long end = std::min(out.end, (gap->end - field) / grid + 1);
+    if (end - first < stack_.kernels.row_block / 2) continue;
+    if (from < first) compute(from, first);
+    if (alike.empty()) {
+      compute(first, first + 1);
+      alike.assign(out.at(first), out.at(first + 1));
+    }
+    for (long row = first; row < end; ++row) std::memcpy(out.at(row), alike.data(), out.bytes);
+    from = end;
+  }
+  if (from < out.end) compute(from, out.end);
+}
+
 // Take every layer as far as the first `end` outputs of the first convolution allow.
 void Stream::advance(long end, const uint8_t* codes, float*& logits) {
   const ptrdiff_t row = stack_.row_bytes;
   Laps time;
   Rows x{nullptr, 0, 0, row};
+  long grid = 1, field = 1;  // of x, see fill
   for (size_t i = 0; i < states_.size(); ++i) {
     const Block& block = stack_.blocks[i];
     State& state = states_[i];
@@ -106,14 +148,17 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     const Rows h{h_.data(), state.h_first, done1, row};
     copy_rows(h.data, state.h.data(), state.done1 - state.h_first, row);
     time.lap(seconds.history);
+    field += block.reach1() * grid;
     if (i == 0) {
-      stack_.look_up(codes + state.done1, done1 - state.done1, stack_.kernels.lookup, words_,
-                     h.at(state.done1));
+      fill(0, grid, field, h, state.done1, [&](long first, long last) {
+        stack_.look_up(codes + first, last - first, stack_.kernels.lookup, words_, h.at(first));
+      });
       time.lap(seconds.lookup);
-    } else if (done1 > state.done1) {
-      const Conv c =
-          call(block, block.first, x.at(state.done1), 1, h.at(state.done1), done1 - state.done1);
-      convolve(block.first, c, stack_.conv_relu, &SparseKernels::conv_relu);
+    } else {
+      fill(2 * i, grid, field, h, state.done1, [&](long first, long last) {
+        const Conv c = call(block, block.first, x.at(first), 1, h.at(first), last - first);
+        convolve(block.first, c, stack_.conv_relu, &SparseKernels::conv_relu);
+      });
       time.lap(seconds.convolutions);
     }
 
@@ -123,10 +168,11 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     const Rows y{y_.data(), next ? next->x_first : state.done2, done2, row};
     if (next) copy_rows(y.data, next->x.data(), state.done2 - y.first, row);
     time.lap(seconds.history);
-    if (done2 > state.done2) {
-      const long from = state.done2 * block.stride;
-      Conv c = call(block, block.second, h.at(from), block.stride, y.at(state.done2),
-                    done2 - state.done2);
+    field += block.reach2() * grid;
+    grid *= block.stride;
+    fill(2 * i + 1, grid, field, y, state.done2, [&](long first, long last) {
+      const long from = first * block.stride;
+      Conv c = call(block, block.second, h.at(from), block.stride, y.at(first), last - first);
       if (i == 0) {
         c.codes = codes + block.tap + from;
         c.codes_row = block.stride;
@@ -137,8 +183,8 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
         c.residual_row = block.stride * row;
         convolve(block.second, c, stack_.conv_residual, &SparseKernels::conv_residual);
       }
-      time.lap(seconds.convolutions);
-    }
+    });
+    time.lap(seconds.convolutions);
 
     count(2 * i + 2, y.at(state.done2), done2 - state.done2);
     const long from = state.done2;

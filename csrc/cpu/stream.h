@@ -42,7 +42,15 @@ class Stream {
     long x_first, h_first, done1, done2;
   };
 
+  // Codes [first, end), all of them N.
+  struct Gap {
+    long first, end;
+  };
+
+  void find_gaps(const uint8_t* codes, long length);
   void advance(long end, const uint8_t* codes, float*& logits);
+  template <class Compute>
+  void fill(size_t convolution, long grid, long field, const Rows& out, long from, Compute compute);
   void keep(size_t block, const Rows& x, const Rows& h, long done2);
   void convolve(const Convolution& convolution, const Conv& c, void (*dense)(const Conv&),
                 void (*SparseKernels::*listed)(const SparseConv&));
@@ -54,6 +62,8 @@ class Stream {
 
   const Stack& stack_;
   std::vector<State> states_;
+  std::vector<Gap> gaps_;                 // of the sequence, in order
+  std::vector<std::vector<char>> alike_;  // of each convolution the row that sees nothing but N
   std::vector<uint8_t> words_;
   Buffer x_, h_, y_;  // y_ becomes x_ from block to block
   Buffer scratch_;    // of halved convolutions

@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from support.engine import ENGINES, Shape, every_engine, needs_engine, random_codes, random_weights
+from support.engine import (
+    ENGINES,
+    Shape,
+    every_engine,
+    needs_engine,
+    random_codes,
+    random_weights,
+    symmetric_weights,
+)
 
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.cpu_engine import ISA_VARIABLE
@@ -107,3 +115,38 @@ def test_bits_do_not_depend_on_the_cuts(prepare, isa, precision, shape):
         cuts = [slice(j * stride, (j + steps - 1) * stride + grid.receptive_field) for j in starts]
         parts = [run(codes[:, cut])[0] for cut in cuts]
         assert torch.equal(torch.cat(parts), want), f"cut every {steps} scores"
+
+
+def gapped_codes(length):
+    """Runs of N as long as a window and as short as one base, at both ends and between."""
+    codes = random_codes(1, length)
+    at = 0
+    for known, gap in ((0, 300), (7, 64), (300, 65), (1, 900), (64, 63), (29, 2_000), (500, 1)):
+        codes[:, at + known : at + known + gap] = 4
+        at += known + gap
+    codes[:, -200:] = 4
+    return codes
+
+
+@every_stack
+@every_engine
+def test_rows_that_see_only_n_have_the_same_bits(prepare, isa, precision, shape):
+    """A chunk of one position copies no row: there are too few of them."""
+    codes = gapped_codes(6_000)
+    want = prepare(isa, precision, shape, chunk=1)(codes)
+    assert want.isfinite().all() and len(want[0].unique(dim=0)) > 20
+    for chunk in (0, 64, 1000, 10**6):
+        run = prepare(isa, precision, shape, chunk)
+        assert torch.equal(run(codes), want), f"chunk {chunk}"
+        assert torch.equal(run(codes), want), f"chunk {chunk}, with the row kept from before"
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@every_engine
+def test_symmetric_rows_that_see_only_n_have_the_same_bits(monkeypatch, isa, precision, lists):
+    monkeypatch.setenv(ISA_VARIABLE, isa)
+    shape = Shape(channels=12, kernel_size=3, first_kernel=15, blocks=5, stride=8)
+    args = symmetric_weights(shape), shape.grid, precision
+    codes = gapped_codes(6_000)
+    one, many = (cpu_engine.prepare(*args, chunk=n, lists=lists) for n in (1, 700))
+    assert torch.equal(one(codes), many(codes))
