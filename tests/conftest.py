@@ -42,6 +42,10 @@ def pytest_runtest_setup(item):
         needed = mark.args[0] if mark.args else 1
         if torch.cuda.device_count() < needed:
             pytest.skip(f"needs {needed} GPU(s)")
+    if "triton.runtime.interpreter" in sys.modules and "TRITON_INTERPRET" in os.environ:
+        from support.interpreter import quicken
+
+        quicken()
 
 
 @pytest.hookimpl(trylast=True)
