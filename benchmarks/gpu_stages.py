@@ -19,9 +19,8 @@ PRECISIONS = ("bf16", "fp16", "fp32", "tf32")
 RESULT = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED)\b")
 PROGRESS = re.compile(r"\[ *\d+%\]")
 # how a stage may end; those of DONE are not run again
-PASSED, FAILED, CUT, SKIPPED, WITHHELD, LEFT_OUT = (
-    "passed", "FAILED", "CUT", "skipped", "WITHHELD", "left out",
-)  # fmt: skip
+PASSED, FAILED, CUT, SKIPPED = "passed", "FAILED", "CUT", "skipped"
+WITHHELD, LEFT_OUT = "WITHHELD", "left out"
 DONE = (PASSED, FAILED, SKIPPED)
 
 
@@ -69,9 +68,14 @@ def run(command: list[str], limit: float, environment: dict[str, str], log: Path
     ended, with all its children, at ``limit`` seconds."""
     start = time.monotonic()
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     lines: list[str] = []
 
     def read() -> None:

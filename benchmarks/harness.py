@@ -89,10 +89,12 @@ def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
 def report(name: str, case: str, medians: dict[str, float], baseline: str, dry: bool) -> None:
     """Print the median of each side and, unless ``dry``, :func:`record` it."""
     print(f"# {case}")
-    show([
-        {"side": side, "median_s": f"{s:.4g}", "ratio": f"{medians[baseline] / s:.2f}"}
-        for side, s in medians.items()
-    ])  # fmt: skip
+    show(
+        [
+            {"side": side, "median_s": f"{s:.4g}", "ratio": f"{medians[baseline] / s:.2f}"}
+            for side, s in medians.items()
+        ]
+    )
     if not dry:
         record(name, case, medians, baseline)
 

@@ -76,8 +76,17 @@ def print_table(scan: ScanFolder, model_name: str) -> None:
             right = touched(calls.start, calls.end, real.start, real.end)
             precision = right.mean() if len(right) else np.nan
             index = model.labels.index(label)
-            rows.append((label, len(calls), len(real), found, precision,
-                         scores.ap[index], scores.chance[index]))  # fmt: skip
+            rows.append(
+                (
+                    label,
+                    len(calls),
+                    len(real),
+                    found,
+                    precision,
+                    scores.ap[index],
+                    scores.chance[index],
+                )
+            )
     best = {}
     for row in sorted(rows, key=lambda row: -row[5]):
         best.setdefault(row[0].partition("@")[0], row)
@@ -112,9 +121,11 @@ def draw_locus(scan: ScanFolder, path: Path) -> Path:
         calls = scan.intervals(label)
         real = peaks.take(peaks.label == label)
         for intervals, level, colour in ((calls, -0.22, "#2a6fb0"), (real, -0.52, "#222222")):
-            spans = [((OFFSET + a) / 1e6, (b - a) / 1e6)
-                     for a, b in zip(intervals.start, intervals.end, strict=True)
-                     if b > start and a < end]  # fmt: skip
+            spans = [
+                ((OFFSET + a) / 1e6, (b - a) / 1e6)
+                for a, b in zip(intervals.start, intervals.end, strict=True)
+                if b > start and a < end
+            ]
             # a peak is narrower than a pixel here: an edge keeps it visible
             axis.broken_barh(spans, (level, 0.2), color=colour, edgecolor=colour, linewidth=0.8)
         axis.set_ylim(-0.6, 1.05)

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from tcnfast.base.errors import TcnfastError
-from tcnfast.base.figure import bare, new_figure
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.metrics import score_labels
+from tcnfast.windows.figures import bare, new_figure
 from tcnfast.windows.gkm_svm import GkmSVM
 from tcnfast.windows.window_config import WindowConfig, network_shape
 from tcnfast.windows.window_set import WindowSet

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tcnfast.base.figure import bare, new_figure
 from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.labels import BOUND, UNBOUND
 from tcnfast.model.model_folder import ModelFolder
 from tcnfast.windows.architectures import build
+from tcnfast.windows.figures import bare, new_figure
 from tcnfast.windows.grad_cam import GradCam
 from tcnfast.windows.window_run import open_window_model
 from tcnfast.windows.window_set import WindowSet

@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     except Exception as error:
         if getattr(args, "verbose", False):
             logging.exception("failed")
-        last_word(f"error: {_one_line(error)}")
+        last_word(f"error: {_in_words(error)}")
         return 1
 
 
@@ -130,7 +130,7 @@ def _termination_is_an_exception() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _one_line(error: Exception) -> str:
+def _in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:

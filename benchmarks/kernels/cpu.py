@@ -234,12 +234,25 @@ def ceiling(name, rates) -> dict:
 
 def print_table(case, rows) -> None:
     columns = {
-        "form": "form", "side": "side", "precision": "", "segment": "segment", "mbp_s": "Mbp/s",
-        "gflop_s": "GFLOP/s", "loop": "loop", "product": "product", "pruning_gain": "pruning",
-        "vs_eager_conv1d_fp32": "eager x", "vs_windows": "windows x", "vs_best_other": "best x",
-        "vs_best_other_same_precision": "same p. x", "mixed": "mixed", "lookup": "lookup",
-        "convolutions": "conv.", "history": "history", "head": "head",
-    }  # fmt: skip
+        "form": "form",
+        "side": "side",
+        "precision": "",
+        "segment": "segment",
+        "mbp_s": "Mbp/s",
+        "gflop_s": "GFLOP/s",
+        "loop": "loop",
+        "product": "product",
+        "pruning_gain": "pruning",
+        "vs_eager_conv1d_fp32": "eager x",
+        "vs_windows": "windows x",
+        "vs_best_other": "best x",
+        "vs_best_other_same_precision": "same p. x",
+        "mixed": "mixed",
+        "lookup": "lookup",
+        "convolutions": "conv.",
+        "history": "history",
+        "head": "head",
+    }
     cells = [[str(row.get(c, "")) for c in columns] for row in [columns, *rows]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(f"\n\n{case}, {torch.get_num_threads()} threads")

@@ -97,9 +97,9 @@ class Bench:
                 peaks[side] = peak_memory(runs[side], self.setting.device)
             except Exception as error:  # wrong numbers, no memory, no compiler: said in its row
                 runs.pop(side, None)
-                notes[side] = f"not timed: {one_line(error)}"
+                notes[side] = f"not timed: {in_words(error)}"
                 if side == OURS:
-                    self.failed.append(f"{case.words} {case.form}: {one_line(error)}")
+                    self.failed.append(f"{case.words} {case.form}: {in_words(error)}")
         least = 1 if triton_engine.interpreted() else 7
         timings = take_turns(runs, self.clock, ROUNDS, least) if runs else {}
         for side, timing in timings.items():
@@ -139,9 +139,9 @@ class Bench:
 
 
 COLUMNS = (
-    "form", "side", "precision", "median_s", "p20_s", "p80_s", "called_s", "rounds", "tflop_s",
-    "roofline", "peak_mib", "vs_best_other", "pruning_gain", "note",
-)  # fmt: skip
+    "form side precision median_s p20_s p80_s called_s rounds tflop_s roofline peak_mib "
+    "vs_best_other pruning_gain note"
+).split()
 
 
 def entries(setting: Setting, rehearse: bool, compiling: bool) -> Iterator[Entry]:
@@ -200,7 +200,7 @@ def other_shapes(length: int, compiling: bool) -> Iterator[Entry]:
                 yield Entry(Stack, form, length, mode, cost, shape)
 
 
-def one_line(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 

@@ -158,15 +158,17 @@ def measure(case: str, sides: list[str], rounds: int) -> list[dict]:
     rows = []
     for side, step in ready.items():
         same = [t for s, t in others.items() if s.split()[-1] == side.split()[-1]]
-        rows.append({
-            "side": side,
-            "median_s": f"{medians[side]:.4g}",
-            "mbp_s": f"{step.bases / medians[side] / 1e6:.3g}",
-            "windows_s": f"{step.windows / medians[side]:.0f}",
-            "vs_best_other": f"{min(others.values()) / medians[side]:.2f}" if others else "",
-            "vs_best_other_same_precision": f"{min(same) / medians[side]:.2f}" if same else "",
-            "peak_mib": f"{memory(side, case):.0f}",
-        })  # fmt: skip
+        rows.append(
+            {
+                "side": side,
+                "median_s": f"{medians[side]:.4g}",
+                "mbp_s": f"{step.bases / medians[side] / 1e6:.3g}",
+                "windows_s": f"{step.windows / medians[side]:.0f}",
+                "vs_best_other": f"{min(others.values()) / medians[side]:.2f}" if others else "",
+                "vs_best_other_same_precision": f"{min(same) / medians[side]:.2f}" if same else "",
+                "peak_mib": f"{memory(side, case):.0f}",
+            }
+        )
     return rows
 
 

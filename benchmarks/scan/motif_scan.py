@@ -126,10 +126,14 @@ def measure_scan(args: argparse.Namespace) -> None:
     with Genome(*args.genome) as genome:
         bases = sum(genome.sizes[chrom] for chrom in chroms)
     hits = summary["hits"][summary["chrom"] == "all"].sum()
-    row = {"cpu_s": f"{cpu:.3g}", "wall_s": f"{wall:.3g}",
-           "mbp_per_cpu_s": f"{bases / cpu / 1e6:.3g}", "hits": hits,
-           "output_mb": f"{size / 1e6:.0f}",
-           "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}  # fmt: skip
+    row = {
+        "cpu_s": f"{cpu:.3g}",
+        "wall_s": f"{wall:.3g}",
+        "mbp_per_cpu_s": f"{bases / cpu / 1e6:.3g}",
+        "hits": hits,
+        "output_mb": f"{size / 1e6:.0f}",
+        "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
     print(row)
     if not args.no_record:
         case = f"879 motifs, {bases / 1e6:.0f} Mb, p {args.p_value:g}, one thread, imports apart"
@@ -169,14 +173,18 @@ def compare_sides(args: argparse.Namespace) -> None:
     for side in sides:
         median = seconds[side]
         common = np.intersect1d(found[side], found["tcnfast"], assume_unique=True).size
-        rows.append({
-            "side": side, "cpu_s": f"{median:.3g}",
-            "prepare_s": f"{statistics.median(prepared[side]):.3g}",
-            "mbp_per_s": f"{codes.size / median / 1e6:.3g}",
-            "tcnfast_is_faster": f"{median / seconds['tcnfast']:.2f}",
-            "hits": found[side].size, "hits_only_here": found[side].size - common,
-            "hits_missed": found["tcnfast"].size - common,
-        })  # fmt: skip
+        rows.append(
+            {
+                "side": side,
+                "cpu_s": f"{median:.3g}",
+                "prepare_s": f"{statistics.median(prepared[side]):.3g}",
+                "mbp_per_s": f"{codes.size / median / 1e6:.3g}",
+                "tcnfast_is_faster": f"{median / seconds['tcnfast']:.2f}",
+                "hits": found[side].size,
+                "hits_only_here": found[side].size - common,
+                "hits_missed": found["tcnfast"].size - common,
+            }
+        )
         print(rows[-1])
     if not args.no_record:
         case = f"{len(motifs)} motifs, {codes.size / 1e6:g} Mb, p {args.p_value:g}, one thread"

@@ -113,8 +113,15 @@ def in_turn(args: argparse.Namespace, network: Network) -> dict[str, list[Run]]:
 
 def show_and_record(case: str, bases: int, network: Network, runs: dict[str, list[Run]], dry):
     network_s = network.per_base * bases
-    rows = [{"side": "network", "seconds": f"{network_s:.4g}", "mbp_s": f"{rate(bases, network_s)}",
-             "roofline": f"{network.roofline:.3f}", "network_x": "1.00"}]  # fmt: skip
+    rows = [
+        {
+            "side": "network",
+            "seconds": f"{network_s:.4g}",
+            "mbp_s": f"{rate(bases, network_s)}",
+            "roofline": f"{network.roofline:.3f}",
+            "network_x": "1.00",
+        }
+    ]
     medians = {"network": network_s}
     for kind, some in runs.items():
         medians[kind] = median(run.seconds for run in some)
@@ -150,8 +157,14 @@ def peers(args, network: Network, bases: int, scan_s: float, codes: torch.Tensor
     torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
     archive = check_deepbind(args.peers)
     overlap = model.receptive_field - args.stride
-    ours = Peer("tcnfast, network", f"{plan.backend} {plan.precision}", plan,
-                len(codes) - overlap, overlap, plan.precision)  # fmt: skip
+    ours = Peer(
+        "tcnfast, network",
+        f"{plan.backend} {plan.precision}",
+        plan,
+        len(codes) - overlap,
+        overlap,
+        plan.precision,
+    )
     sides = {ours.family: ours} | fastest(networks(model, args.stride, plan.device), clock, codes)
     off = {family: error(side, model, args.stride, codes) for family, side in sides.items()}
     sides |= fastest(deepbinds(archive, args.stride, plan.device), clock, codes)
@@ -163,16 +176,18 @@ def peers(args, network: Network, bases: int, scan_s: float, codes: torch.Tensor
         if side.models > 1:
             times = {f"DeepBind, {labels} models": seconds * bases * labels / side.models}
         for name, whole in times.items():
-            rows.append({
-                "side": name,
-                "detail": side.detail,
-                "off": f"{off[family]:.1e}" if family in off else "another network",
-                "sampled_bases": sampled,
-                "scaled_s": f"{whole:.4g}",
-                "mbp_s": rate(bases, whole),
-                "ratio_to_network": f"{whole / (per_base[ours.family][0] * bases):.2f}",
-                "ratio_to_scan": f"{whole / scan_s:.2f}",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "side": name,
+                    "detail": side.detail,
+                    "off": f"{off[family]:.1e}" if family in off else "another network",
+                    "sampled_bases": sampled,
+                    "scaled_s": f"{whole:.4g}",
+                    "mbp_s": rate(bases, whole),
+                    "ratio_to_network": f"{whole / (per_base[ours.family][0] * bases):.2f}",
+                    "ratio_to_scan": f"{whole / scan_s:.2f}",
+                }
+            )
     return rows
 
 

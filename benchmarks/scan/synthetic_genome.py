@@ -23,14 +23,13 @@ from tcnfast.cli import main as tcnfast
 from tcnfast.genome.genome import Genome
 
 # UCSC hg38.chrom.sizes
-HG38 = {
-    "chr1": 248_956_422, "chr2": 242_193_529, "chr3": 198_295_559, "chr4": 190_214_555,
-    "chr5": 181_538_259, "chr6": 170_805_979, "chr7": 159_345_973, "chr8": 145_138_636,
-    "chr9": 138_394_717, "chr10": 133_797_422, "chr11": 135_086_622, "chr12": 133_275_309,
-    "chr13": 114_364_328, "chr14": 107_043_718, "chr15": 101_991_189, "chr16": 90_338_345,
-    "chr17": 83_257_441, "chr18": 80_373_285, "chr19": 58_617_616, "chr20": 64_444_167,
-    "chr21": 46_709_983, "chr22": 50_818_468, "chrX": 156_040_895, "chrY": 57_227_415,
-}  # fmt: skip
+LENGTHS = """
+248956422 242193529 198295559 190214555 181538259 170805979 159345973 145138636 138394717 133797422
+135086622 133275309 114364328 107043718 101991189 90338345 83257441 80373285 58617616 64444167
+46709983 50818468 156040895 57227415
+"""
+NAMES = [f"chr{name}" for name in (*range(1, 23), "X", "Y")]
+HG38 = dict(zip(NAMES, map(int, LENGTHS.split()), strict=True))
 WIDTH = 60  # letters of a line
 AT_ONCE = WIDTH * 2**19  # letters in memory, beside what is tiled
 LETTERS = np.frombuffer(b"ACGTN", np.uint8)

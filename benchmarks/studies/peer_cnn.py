@@ -259,11 +259,23 @@ class Bench:
             # plan made for this validation
             spent.append(marks[-1] - marks[-2])
             marks.append(self.clock())
-            print(f"  step {epoch.step}: loss {epoch.loss:.4f}, validation macro-AP "
-                  f"{epoch.scores.macro('ap'):.4f}, {sum(spent):.0f} s", flush=True)  # fmt: skip
+            print(
+                f"  step {epoch.step}: loss {epoch.loss:.4f}, validation macro-AP "
+                f"{epoch.scores.macro('ap'):.4f}, {sum(spent):.0f} s",
+                flush=True,
+            )
 
-        epochs = fit(model, self.dataset, self.split["train"], valid, config, args.device,
-                     on_epoch, progress=False, make_plan=make_plan)  # fmt: skip
+        epochs = fit(
+            model,
+            self.dataset,
+            self.split["train"],
+            valid,
+            config,
+            args.device,
+            on_epoch,
+            progress=False,
+            make_plan=make_plan,
+        )
         return model, epochs, sum(spent)
 
     def seconds_a_step(self, kind: str, config: TrainConfig) -> float:
@@ -277,8 +289,13 @@ class Bench:
         return (times[1] - times[0]) / 40
 
     def config(self, side: Side, rate: float) -> TrainConfig:
-        return TrainConfig(tiles=side.tiles, tile_steps=side.tile_steps, learning_rate=rate,
-                           precision=self.args.precision, seed=self.args.seed)  # fmt: skip
+        return TrainConfig(
+            tiles=side.tiles,
+            tile_steps=side.tile_steps,
+            learning_rate=rate,
+            precision=self.args.precision,
+            seed=self.args.seed,
+        )
 
     def best_rate(self, side: Side, step_seconds: float) -> float:
         steps = max(1, round(PILOT * self.args.seconds / step_seconds))
@@ -294,8 +311,9 @@ class Bench:
         epoch_steps = -(-steps // self.args.epochs)
         config = replace(self.config(side, rate), steps=steps, epoch_steps=epoch_steps)
         model, _, seconds = self.fit(side.kind, config, self.choosing)
-        plan = SCORED[side.kind](model, device=self.args.device, precision=self.args.precision,
-                                 strand="both")  # fmt: skip
+        plan = SCORED[side.kind](
+            model, device=self.args.device, precision=self.args.precision, strand="both"
+        )
         predicted = predict(plan, self.dataset, self.split["valid"], self.reach)
         scores = score_labels(plan.labels, *predicted)
         parameters = sum(p.numel() for p in model.parameters())

@@ -29,6 +29,7 @@ from tcnfast.data.dataset import Dataset, open_dataset
 from tcnfast.data.source import open_source
 from tcnfast.genome.genome import Genome, Region
 
+PEAKS = "dream_conservative", "precisetad_gm12878_26tf"
 NUMBERS = (50, 100, 200, 300, 500)
 SHIFTS = (0, 3_000, 62_000, 1_000_000)
 CONTEXT = 3_000  # bases at the end of a contig where no peak is moved to
@@ -38,16 +39,13 @@ def command(data: Path, out: Path) -> list[str]:
     peaks = data / "peaks"
     conservative, published, relaxed, blacklist = (
         str(peaks / f"{name}.hg19.chr20_X.bed.gz")
-        for name in (
-            "dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist")
-    )  # fmt: skip
+        for name in (*PEAKS, "dream_relaxed", "blacklist")
+    )
     genomes = [str(data / f"genome/hg19.{name}.fa.gz") for name in ("chr20", "chrX.first70M")]
     split = str(ROOT / "examples/encode-v1.split.json")
-    return [
-        sys.executable, "-m", "tcnfast.cli", "prepare", "-g", *genomes, "--peaks", conservative,
-        published, "--ambiguous", relaxed, "--blacklist", blacklist, "--split", split, "--report",
-        "--force", "-q", "-o", str(out),
-    ]  # fmt: skip
+    command = [sys.executable, *"-m tcnfast.cli prepare --report --force -q -o".split(), str(out)]
+    peaks = ["--peaks", conservative, published, "--ambiguous", relaxed, "--blacklist", blacklist]
+    return [*command, "-g", *genomes, *peaks, "--split", split]
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -92,8 +90,7 @@ def moved(dataset: Dataset, shift: int) -> Dataset:
 
 
 def assembly(args: argparse.Namespace) -> None:
-    tables = [args.data / f"peaks/{name}.hg19.chr20_X.bed.gz" for name in (
-        "dream_conservative", "precisetad_gm12878_26tf")]  # fmt: skip
+    tables = [args.data / f"peaks/{name}.hg19.chr20_X.bed.gz" for name in PEAKS]
     files = [args.data / "genome/hg19.chr20.fa.gz", args.data / "genome/hg19.chrX.first70M.fa.gz"]
     assembly_check.FEWEST = min(NUMBERS) // 2  # windows with N are left out
     print(f"threshold {MIN_Z}")

@@ -121,11 +121,13 @@ def random_occupancy() -> Occupancy:
     rng = np.random.default_rng(1)
     busy = rng.choice(BINS, 10_000, replace=False)
     bins = [
-        np.unique(np.concatenate([
-            rng.choice(busy, BOUND * 2 // 3, replace=False), rng.choice(BINS, BOUND // 3)
-        ])).astype(np.int32)
+        np.unique(
+            np.concatenate(
+                [rng.choice(busy, BOUND * 2 // 3, replace=False), rng.choice(BINS, BOUND // 3)]
+            )
+        ).astype(np.int32)
         for _ in range(LABELS)
-    ]  # fmt: skip
+    ]
     first = np.concatenate([[0], np.cumsum([len(x) for x in bins])])
     gc = rng.random(BINS // 5)
     labels = [str(i) for i in range(LABELS)]

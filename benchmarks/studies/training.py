@@ -120,10 +120,18 @@ class Study:
             marks.append(time.process_time())
             return Plan(*given, **options)
 
-        epoch = fit(model, self.dataset, self.split["train"], self.split["valid"], config,
-                    progress=False, make_plan=make_plan)[-1]  # fmt: skip
-        both = evaluate(Plan(model, stride=config.stride, strand="both"), self.dataset,
-                        self.split["valid"])  # fmt: skip
+        epoch = fit(
+            model,
+            self.dataset,
+            self.split["train"],
+            self.split["valid"],
+            config,
+            progress=False,
+            make_plan=make_plan,
+        )[-1]
+        both = evaluate(
+            Plan(model, stride=config.stride, strand="both"), self.dataset, self.split["valid"]
+        )
         ctcf = np.array([label.startswith("CTCF@") for label in both.labels])
         counted = both.counted()
         return {

@@ -17,12 +17,18 @@ from tcnfast.cli import verbs
 
 FOLDER = "reference/python"
 ROOMS = {  # title and words of each page, and the rooms whose public names it holds
-    "models.md": ("Models and plans", "Networks, their folders, and plans that score.",
-                  ("model", "engines")),
+    "models.md": (
+        "Models and plans",
+        "Networks, their folders, and plans that score.",
+        ("model", "engines"),
+    ),
     "genomes.md": ("Genomes", "Sequence, codes and labels.", ("genome",)),
-    "errors.md": ("Errors", "Bad input raises one error, with one line that says what to do.",
-                  ("base",)),
-}  # fmt: skip
+    "errors.md": (
+        "Errors",
+        "Bad input raises one error, with one line that says what to do.",
+        ("base",),
+    ),
+}
 PAGES = [f"{FOLDER}/{name}" for name in ("verbs.md", "results.md", *ROOMS)]
 
 

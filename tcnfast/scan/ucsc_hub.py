@@ -78,7 +78,7 @@ def write_hub(scan: ScanFolder, assembly: str | None, shown: Sequence[str]) -> N
     hub = {
         "hub": "tcnfast",
         "shortLabel": "tcnfast",
-        "longLabel": one_line(f"tcnfast: binding called by {model} in {files}", LONG),
+        "longLabel": hub_value(f"tcnfast: binding called by {model} in {files}", LONG),
         "useOneFile": "on",
         "email": "nobody@example.org",
     }
@@ -99,7 +99,7 @@ def _composite(
     stanza = {
         "track": parent,
         "compositeTrack": "on",
-        "shortLabel": one_line(f"tcnfast {what}", SHORT),
+        "shortLabel": hub_value(f"tcnfast {what}", SHORT),
         "longLabel": f"tcnfast: {what} of binding, from DNA sequence alone",
         "type": kind,
         "visibility": "dense",
@@ -113,8 +113,8 @@ def _composite(
         lines = {
             "track": f"{parent}_{number}",
             "parent": f"{parent} {'on' if label in shown else 'off'}",
-            "shortLabel": one_line(label, SHORT),
-            "longLabel": one_line(f"{label} {what}", LONG),
+            "shortLabel": hub_value(label, SHORT),
+            "longLabel": hub_value(f"{label} {what}", LONG),
             "type": kind,
             "bigDataUrl": quote(path.relative_to(scan.path).as_posix(), safe="/@+"),
         }
@@ -126,7 +126,7 @@ def _stanza(lines: Mapping[str, str], indent: str = "") -> str:
     return "".join(f"{indent}{name} {value}\n" for name, value in lines.items())
 
 
-def one_line(text: str, most: int) -> str:
+def hub_value(text: str, most: int) -> str:
     """``text`` as the value of a line, which a backslash at its end would go on with in the next;
     cut to ``most`` letters."""
     text = inert(text)

@@ -6,6 +6,7 @@ The unchanged activations are computed on tiles, stretches of a contig that many
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -57,7 +58,7 @@ class Tiling:
             yield np.stack(codes), starts, bounds[begin : begin + at_once + 1]
 
 
-class ConeScorer:
+class ConeScorer(ABC):
     """``cones``: of each strand those of the members of an ensemble, all of one shape, ``config``.
 
     A subclass says what columns it has (``names``), which tiles it may keep (``tilings``) and
@@ -83,9 +84,10 @@ class ConeScorer:
                     columns[name][rows[part]] = value
         return columns
 
-    def tilings(self) -> list[Tiling]:
-        raise NotImplementedError
+    @abstractmethod
+    def tilings(self) -> list[Tiling]: ...
 
+    @abstractmethod
     def score(
         self,
         kept: Kept,
@@ -98,7 +100,6 @@ class ConeScorer:
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Of some alleles, ``part`` of those of a contig of ``size`` bases: their indices and
         values. ``offsets`` int64: where they lie in row ``rows`` of the activations."""
-        raise NotImplementedError
 
     def cost(self, tiling: Tiling, positions: np.ndarray) -> float:
         return tiling.cost(positions)

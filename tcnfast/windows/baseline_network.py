@@ -6,6 +6,8 @@ Every one is called with uint8 codes (N, L), A 0, C 1, G 2, T 3, N 4, and gives 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from ..base.errors import TcnfastError
 from .mapping import InputMapping
 
 
-class WindowNetwork(nn.Module):
+class WindowNetwork(nn.Module, ABC):
     """Base of the peers: ``features`` turns (N, channels, L) into (N, width) for a linear head."""
 
     def __init__(self, labels: list[str], mapping: str) -> None:
@@ -32,8 +34,8 @@ class WindowNetwork(nn.Module):
         """Head bias at the log-odds of ``rates`` (labels,), the share of bound windows of each."""
         set_rates(self.head.bias, rates)
 
-    def features(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor: ...
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.head(self.features(self.input(codes)))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..base.figure import bare, new_figure
 from .study_results import CURVES, read_rows
 from .study_tables import Results, gains, pearson
 
 COLOURS = ("#1f5fa8", "#d9601e", "#3f7a1e", "#8a4fa0", "#b8860b", "#7a7a7a", "#c0392b", "#16817a")
+
+
+def why_not() -> str | None:
+    """Why no plot can be drawn here; None if they can."""
+    if find_spec("matplotlib") is None:
+        return "matplotlib is not installed (pip install 'tcnfast[plots]')"
+    return None
 
 
 def write_figures(folder: str | Path) -> None:
@@ -148,3 +155,18 @@ def _size(results: Results):
     axes.legend(frameon=False, fontsize=8)
     bare(axes)
     return figure
+
+
+def new_figure(width: float, height: float):
+    """A figure that no window system and no global state knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes) -> None:
+    """Take away the frame's upper and right side."""
+    axes.spines[["top", "right"]].set_visible(False)

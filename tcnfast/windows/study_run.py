@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ..base import figure
 from ..base.options import setting
 from ..base.tables import replace_file
 from . import StudyOptions
 from .binary_tables import binary_tables
-from .figures import write_figures
+from .figures import why_not, write_figures
 from .runner import StudyFolder
 from .study_config import read_study
 from .study_results import write_results, write_validation
@@ -38,7 +37,7 @@ def write_report(folder: Path) -> Path:
     results = Results(folder)
     parts = [*multi_tables(results), *(binary_tables(results) if results.binary else ())]
     replace_file(folder / "tables.md", "\n".join(filter(None, parts)).encode())
-    problem = figure.why_not()
+    problem = why_not()
     if problem:
         log.warning("WARNING: no figures: %s", problem)
     else:

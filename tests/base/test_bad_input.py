@@ -172,8 +172,11 @@ def test_bad_models(run, home, tmp_path, what):
 
 def test_no_such_model(run, home, tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"x")
-    for name, words in (("encode-v99", "no such folder, nor a bundled model"),
-                        ("weights.pt", "is a file; a model is a folder")):  # fmt: skip
+    reasons = {
+        "encode-v99": "no such folder, nor a bundled model",
+        "weights.pt": "is a file; a model is a folder",
+    }
+    for name, words in reasons.items():
         fails(run("scan", home / "genome.fa", "-m", name, "-o", "out", "-q"), words, name)
     assert_nothing_written(tmp_path, "weights.pt")
 

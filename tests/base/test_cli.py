@@ -64,8 +64,8 @@ def test_three_ways_give_the_same_bytes_and_no_warnings(home, tmp_path):
         assert " Mb/s about " in process.stderr and " calls in " in lines[-3]
         assert lines[-2] == "tcnfast: how many of them are right is not known"
         assert lines[-1].startswith("tcnfast: to see them, open ")
-    tcnfast.scan(home / "genome.fa", home / "model", tmp_path / "p", tracks="REST",
-                 precision="fp32")  # fmt: skip
+    where = home / "genome.fa", home / "model", tmp_path / "p"
+    tcnfast.scan(*where, tracks="REST", precision="fp32")
     files = files_in(tmp_path / "p")
     assert "tracks/REST.bw" in files
     assert files == files_in(tmp_path / "m") == files_in(tmp_path / "c")

@@ -71,10 +71,8 @@ def test_python_and_the_command_line_make_the_same_options(trial, command):
     words = "a.fa b.fa -o x --stride 64 --share 0 -t A,B --files p q --how max --force --device cpu"
     genome, out, options, run = command(*words.split())
     assert (genome, out) == (("a.fa", "b.fa"), "x") and run.progress
-    again = trial(
-        ["a.fa", "b.fa"], "x", stride=64, share=0, targets=["A", "B"], files=("p", "q"), how="max",
-        force=True, device="cpu",
-    )[2:]  # fmt: skip
+    some = dict(stride=64, share=0, targets=["A", "B"], files=("p", "q"), how="max")
+    again = trial(["a.fa", "b.fa"], "x", force=True, device="cpu", **some)[2:]
     assert again == (options, Run(device="cpu", force=True))
     assert options == TrialOptions(64, 0.0, ("A", "B"), ("p", "q"), "max")
     assert trial("a.fa", targets="A,B")[2].targets == ("A", "B")

@@ -129,8 +129,8 @@ def test_what_it_cannot_do(make_codes, act, words):
 def test_the_same_loop_trains_it(dataset, tile_steps):
     torch.manual_seed(0)
     model = CNN(CNNConfig(dataset.labels, (16, 16, 16), hidden=16, dropout=(0, 0, 0)))
-    config = TrainConfig(steps=80, epoch_steps=40, batch_size=32, tile_steps=tile_steps,
-                         precision="fp32", mutate=0.0)  # fmt: skip
+    steps = dict(steps=80, epoch_steps=40, batch_size=32, tile_steps=tile_steps)
+    config = TrainConfig(**steps, precision="fp32", mutate=0.0)
     before = evaluate(CNNPlan(model, **FP32), dataset, VALID).macro("ap")
     epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False, make_plan=CNNPlan)
     assert [epoch.step for epoch in epochs] == [40, 80]

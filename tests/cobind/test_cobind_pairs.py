@@ -1,5 +1,6 @@
 """Co-occurrence: bins, statistics, nulls, and ``tcnfast cobind pairs`` from files."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -40,8 +41,9 @@ def test_a_peak_binds_bins_that_it_covers_by_half_or_that_of_its_middle(tmp_path
     genome = Genome(write_genome(tmp_path / "genome.fa"))
     rng = np.random.default_rng(0)
     start = np.sort(rng.integers(0, 29_000, 60))
-    rows = [("chr20", int(s), int(s + rng.integers(20, 700)), f"L{i % 3}")
-            for i, s in enumerate(start)]  # fmt: skip
+    rows = [
+        ("chr20", int(s), int(s + rng.integers(20, 700)), f"L{i % 3}") for i, s in enumerate(start)
+    ]
     dataset = Dataset(genome, intervals(rows), ["L0", "L1", "L2"])
     found = occupancy(dataset, whole_contigs(dataset), 200, 5)
     expected = [set(), set(), set()]
@@ -159,10 +161,9 @@ def test_the_fitted_tail_is_close_to_the_true_one():
     truth = stats.hypergeom(3_000, 150, 150)
     drawn = truth.rvs(500, random_state=0)
     for observed, side in ((24, truth.sf(23)), (26, truth.sf(25))):
-        counts = null.NullCounts(
-            *(np.full((1, 1), x) for x in (drawn.mean(), drawn.std())),
-            np.array([[(drawn >= observed).sum()]]), np.array([[(drawn <= observed).sum()]]), 500,
-        )  # fmt: skip
+        beyond = (drawn >= observed).sum(), (drawn <= observed).sum()
+        drawn = (np.full((1, 1), x) for x in (drawn.mean(), drawn.std(), *beyond))
+        counts = null.NullCounts(*drawn, 500)
         assert 2 * side < 1e-5 and counts.above[0, 0] == 0
         assert abs(np.log10(counts.p_value(np.array([[observed]]))[0, 0] / (2 * side))) < 1
 
@@ -229,8 +230,7 @@ def test_the_network_is_graphml_of_the_significant_pairs(tmp_path):
 
 def test_one_factor_in_two_cells_is_no_partner():
     found = occupied([set(range(0, 400, 5))] * 2, 4_000, block=5)
-    found = Occupancy(["A@x", "A@y"], *(getattr(found, name) for name in
-                      ("first", "bins", "contig", "block", "gc")))  # fmt: skip
+    found = dataclasses.replace(found, labels=["A@x", "A@y"])
     table = measure_pairs(found, 50, 0)
     assert table.same_factor.all() and not table.significant(0.9, 1.0).any()
     assert agreement(table, table) == {"pairs": 0}
@@ -263,9 +263,8 @@ def test_peaks_and_a_scan_become_tables_pictures_and_networks(home, run, peaks, 
     assert "left out for fewer than 20 bound bins: D@x (1)" in err
     parts = ("tsv", "graphml", "heatmap.svg", "network.svg")
     names = {f"{x}.{part}" for x in ("observed", "predicted") for part in parts}
-    assert {p.name for p in (tmp_path / "out").iterdir()} == names | {
-        "run.json", "summary.json", "index.html",
-    }  # fmt: skip
+    names |= {"run.json", "summary.json", "index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
     header, *rows = read_rows(tmp_path / "out" / "observed.tsv")
     assert [row[:2] for row in rows[:1]] == [["A@x", "B@x"]] and len(rows) == 3
     best = dict(zip(header, rows[0], strict=True))
@@ -312,8 +311,8 @@ def test_a_config_file_goes_to_the_form(home, run, peaks, tmp_path):
 
 
 def test_a_part_of_a_split(home, run, peaks, tmp_path):
-    split = {"train": ["chr20:1-50000"], "valid": ["chr20:50001-60000"],
-             "test": ["chr20:60001-100000"]}  # fmt: skip
+    spans = {"train": "1-50000", "valid": "50001-60000", "test": "60001-100000"}
+    split = {part: [f"chr20:{span}"] for part, span in spans.items()}
     (tmp_path / "split.json").write_text(json.dumps(split))
     more = ("--peaks", peaks, "--split", "split.json", "--min-sites", 3)
     assert run(*words(home, "test", *more, "--part", "test"))[0] == 0

@@ -97,8 +97,8 @@ def test_the_planted_partners_carry_their_label_and_the_others_do_not(planted):
     windows[:, middle - 13 : middle - 5] = encode(LETTERS["TIES"])
     windows[:, middle + 5 : middle + 13] = encode(LETTERS["HELPS"])
     options = InfluenceOptions(reach=18, draws=3)
-    found = {row.motif.name: row for row in measure_influence(
-        scorer, {PAIR: windows}, [*MOTIFS[:3], MOTIF][:3], options)}  # fmt: skip
+    rows = measure_influence(scorer, {PAIR: windows}, MOTIFS[:3], options)
+    found = {row.motif.name: row for row in rows}
     for name in ("TIES", "HELPS"):
         row = found[name]
         assert row.with_motif > 55 and row.difference < -2 and row.high < 0 and row.p < 1e-8
@@ -143,15 +143,16 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
 def fixture_place(tmp_path):
     """A genome and peaks of PAIR on it, six of them; another label's name, which no model has."""
     write_fasta(tmp_path / "g.fa", {"chr1": random_letters(9_000)})
-    rows = ["#chrom\tstart\tend\tlabel", *(f"chr1\t{900 * i + 300}\t{900 * i + 400}\t{PAIR}"
-                                           for i in range(6))]  # fmt: skip
+    starts = range(300, 5400, 900)
+    rows = ["#chrom\tstart\tend\tlabel"]
+    rows += [f"chr1\t{start}\t{start + 100}\t{PAIR}" for start in starts]
     (tmp_path / "p.bed").write_text("\n".join([*rows, "chr1\t5\t90\tOTHER@x"]) + "\n")
     return tmp_path
 
 
 def test_bad_input_is_told_in_a_line(planted, place, run):
-    base = ["cobind", "sites", "-m", planted / "model", "--motifs", planted / "motifs.meme", "-g",
-            "g.fa", "-o", "out", "--precision", "fp32", "-q"]  # fmt: skip
+    base = ["cobind", "sites", "-m", planted / "model", "--motifs", planted / "motifs.meme"]
+    base += "-g g.fa -o out --precision fp32 -q".split()
     peaks = ("--peaks", "p.bed")
 
     def complaint(*more):
@@ -181,9 +182,9 @@ def test_sites_at_the_ends_of_a_contig_are_filled_with_n(planted, place, run):
         # what the genome lacks: peaks may cover more than the contigs that are given
         + f"chr1\t20000\t20040\t{PAIR}\nchr9\t500\t540\t{PAIR}\n"
     )
-    command = ["cobind", "sites", "-m", planted / "model", "--motifs", planted / "motifs.meme",
-               "-g", "g.fa", "--peaks", "p.bed", "--names", "TIES", "--min-sites", 6, "--reach",
-               16, "-o", "out", "--precision", "fp32"]  # fmt: skip
+    command = ["cobind", "sites", "-m", planted / "model", "--motifs", planted / "motifs.meme"]
+    command += "-g g.fa --peaks p.bed --names TIES --min-sites 6 --reach 16 -o out".split()
+    command += ["--precision", "fp32"]
     code, _, err = run(*command)
     assert code == 0, err
     assert read_rows(place / "out" / "influence.tsv")[1][3] == "6"

@@ -30,8 +30,8 @@ def prepared(run, lab, *more, split="split.json"):
 
 
 def peak_words(lab):
-    return ["--peaks", lab.folder / "peaks.bed", "--ambiguous", lab.folder / "relaxed.bed",
-            "--blacklist", lab.folder / "blacklist.bed"]  # fmt: skip
+    files = {"peaks": "peaks.bed", "ambiguous": "relaxed.bed", "blacklist": "blacklist.bed"}
+    return [word for role, name in files.items() for word in (f"--{role}", lab.folder / name)]
 
 
 def frame(rows):
@@ -105,18 +105,24 @@ def test_summits_need_summits(run, lab):
 def test_every_form_of_input_gives_the_same_labels(run, lab):
     """A labelled table, a manifest with and without a header, four columns."""
     files = {label: f"{label}.narrowPeak.gz" for label in LABELS}
-    plain = [(label, files[label], "." if label == LABELS[2] else f"{label}.relaxed.bed")
-             for label in LABELS]  # fmt: skip
+    plain = [
+        (label, files[label], "." if label == LABELS[2] else f"{label}.relaxed.bed")
+        for label in LABELS
+    ]
     half = len(lab.peaks[LABELS[0]]) // 2
     lab.narrowpeak("a.bed", lab.peaks[LABELS[0]][:half])
     lab.narrowpeak("b.bed", lab.peaks[LABELS[0]][half:])
     relaxed = f"{LABELS[0]}.relaxed.bed"
-    headed = [("cell", "path", "label", "lab", "ambiguous_path"),
-              ("K562", "a.bed", "CTCF", "us", relaxed), ("K562", "b.bed", "CTCF", "us", relaxed),
-              ("K562", files[LABELS[1]], "MAX", "them", f"{LABELS[1]}.relaxed.bed"),
-              ("K562", files[LABELS[2]], "SP1", "them", "")]  # fmt: skip
-    four = "".join(f"{c}\t{s}\t{e}\t{label}\n"
-                   for label, rows in lab.peaks.items() for c, s, e, _ in rows)  # fmt: skip
+    headed = [
+        ("cell", "path", "label", "lab", "ambiguous_path"),
+        ("K562", "a.bed", "CTCF", "us", relaxed),
+        ("K562", "b.bed", "CTCF", "us", relaxed),
+        ("K562", files[LABELS[1]], "MAX", "them", f"{LABELS[1]}.relaxed.bed"),
+        ("K562", files[LABELS[2]], "SP1", "them", ""),
+    ]
+    four = "".join(
+        f"{c}\t{s}\t{e}\t{label}\n" for label, rows in lab.peaks.items() for c, s, e, _ in rows
+    )
     (lab.folder / "four.bed").write_text(four)
     relaxed_words = ["--ambiguous", lab.folder / "relaxed.bed"]
     forms = {
@@ -161,8 +167,13 @@ def test_what_the_folder_records(run, lab):
     prepared(run, lab, *peak_words(lab))
     record = json.loads(Path("data/dataset.json").read_text())
     roles = [(entry["role"], entry["name"]) for entry in record["inputs"]]
-    assert roles == [("genome", "g.fa"), ("peaks", "peaks.bed"), ("ambiguous", "relaxed.bed"),
-                     ("blacklist", "blacklist.bed"), ("split", "split.json")]  # fmt: skip
+    assert roles == [
+        ("genome", "g.fa"),
+        ("peaks", "peaks.bed"),
+        ("ambiguous", "relaxed.bed"),
+        ("blacklist", "blacklist.bed"),
+        ("split", "split.json"),
+    ]
     assert record["split"]["valid"] == [["chr20", 40_000, 60_000]]
     middles = [(c, (s + e) // 2) for c, s, e, _ in lab.peaks["CTCF@K562"]]
     want = sum(c == "chr20" and m < 40_000 for c, m in middles)
@@ -351,13 +362,12 @@ def test_rules_that_cannot_be(run, lab):
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data are not here")
 def test_all_135_peak_sets(run, tmp_path):
     """Under a minute (it takes seconds), and the counts that encode-v1 was trained with."""
-    tables = [DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz" for name in (
-        "dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist")]  # fmt: skip
+    names = "dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist"
+    tables = [DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz" for name in names]
     genomes = [DATA / "genome" / f"hg19.{name}.fa.gz" for name in ("chr20", "chrX.first70M")]
-    code, _, err = run(
-        "prepare", "-g", *genomes, "--peaks", *tables[:2], "--ambiguous", tables[2],
-        "--blacklist", tables[3], "--split", ROOT / "examples/encode-v1.split.json", "-o", "data",
-    )  # fmt: skip
+    words = ["prepare", "-g", *genomes, "--peaks", *tables[:2], "--ambiguous", tables[2]]
+    split = ROOT / "examples/encode-v1.split.json"
+    code, _, err = run(*words, "--blacklist", tables[3], "--split", split, "-o", "data")
     assert code == 0, err
     assert json.loads(Path("data/run.json").read_text())["seconds"] < 60
     dataset, split, record = open_prepared("data")

@@ -25,8 +25,7 @@ def test_peaks_of_another_assembly_are_suspected(run, tmp_path, what, shift):
     lines = [f"chr1\t{s + shift}\t{s + shift + 200}\tX\n" for s in starts if s + shift < 990_000]
     Path("peaks.bed").write_text("".join(lines))
     Path("split.json").write_text('{"train": ["chr1"], "valid": [], "test": []}')
-    code, _, err = run("prepare", "-g", "g.fa", "--peaks", "peaks.bed", "--split", "split.json",
-                       "-o", "data")  # fmt: skip
+    code, _, err = run(*"prepare -g g.fa --peaks peaks.bed --split split.json -o data".split())
     assert code == 0, err
     words = "labels that look like peaks of another assembly, no richer in GC, CpG or any 6-mer"
     assert (words in err) == bool(shift), err

@@ -11,13 +11,12 @@ from tcnfast.data.prepared import open_prepared
 
 # as the portal writes them, but for columns that decide nothing
 COLUMNS = (
-    "File accession", "File format", "File type", "File format type", "Output type",
-    "File assembly", "Experiment accession", "Assay", "Biosample term id", "Biosample term name",
-    "Biosample organism", "Biosample treatments", "Biosample treatments amount",
-    "Experiment target", "Biological replicate(s)", "Technical replicate(s)", "Size", "Lab",
-    "md5sum", "File download URL", "File Status", "File analysis title", "File analysis status",
-    "Audit WARNING", "Audit NOT_COMPLIANT", "Audit ERROR",
-)  # fmt: skip
+    "File accession|File format|File type|File format type|Output type|File assembly|"
+    "Experiment accession|Assay|Biosample term id|Biosample term name|Biosample organism|"
+    "Biosample treatments|Biosample treatments amount|Experiment target|Biological replicate(s)|"
+    "Technical replicate(s)|Size|Lab|md5sum|File download URL|File Status|File analysis title|"
+    "File analysis status|Audit WARNING|Audit NOT_COMPLIANT|Audit ERROR"
+).split("|")
 USUAL = {
     "File format": "bed narrowPeak",
     "File type": "bed",
@@ -81,20 +80,22 @@ def test_rows_that_are_left_out(tmp_path, values, why):
     assert list(left_out) == ["ENCFF002BAD"] and left_out["ENCFF002BAD"].startswith(why)
 
 
+OPTIMAL = {"Output type": "optimal IDR thresholded peaks"}
+CONSERVATIVE = {"Output type": "conservative IDR thresholded peaks"}
+
+
 @pytest.mark.parametrize(
     "worse, better",
     [
-        ({"Output type": "optimal IDR thresholded peaks"}, {}),
-        ({"Output type": "conservative IDR thresholded peaks"},
-         {"Output type": "optimal IDR thresholded peaks"}),
+        (OPTIMAL, {}),
+        (CONSERVATIVE, OPTIMAL),
         ({"Biological replicate(s)": "1"}, {"Biological replicate(s)": "1, 2"}),
         ({"File analysis title": "ENCODE3 GRCh38"}, {"File analysis title": "ENCODE4 v1 GRCh38"}),
         ({"File analysis status": "archived"}, {}),
-        ({"Output type": "conservative IDR thresholded peaks", "Biological replicate(s)": "1, 2"},
-         {"Biological replicate(s)": "1"}),
+        (CONSERVATIVE | {"Biological replicate(s)": "1, 2"}, {"Biological replicate(s)": "1"}),
     ],
     ids=["optimal", "conservative", "replicates", "analysis", "archived", "type-before-replicates"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_best_file_of_an_experiment(tmp_path, worse, better, order):
     # by accession alone the worse one would win
@@ -171,13 +172,15 @@ def test_prepare_takes_metadata_and_says_what_it_left_out(run, lab):
     assert code == 0, err
     assert "rows of the metadata left out (2; see left_out.tsv): 1 audit error; 1 format bam" in err
     table = [line.split("\t") for line in Path("data/left_out.tsv").read_text().splitlines()]
-    assert table == [["accession", "label", "why"],
-                     ["ENCFF002BBB", "CTCF@K562", "audit error: x"],
-                     ["ENCFF003CCC", "CTCF@K562", "format bam"]]  # fmt: skip
+    assert table == [
+        ["accession", "label", "why"],
+        ["ENCFF002BBB", "CTCF@K562", "audit error: x"],
+        ["ENCFF003CCC", "CTCF@K562", "format bam"],
+    ]
     dataset, _, record = open_prepared("data")
     assert dataset.labels == ["CTCF@K562"] and record["left_out"] == 2
-    assert [x["name"] for x in record["inputs"] if x["role"] in ("encode", "peaks")] == [
-        "metadata.tsv", "ENCFF001AAA.bed.gz"]  # fmt: skip
+    read = [x["name"] for x in record["inputs"] if x["role"] in ("encode", "peaks")]
+    assert read == ["metadata.tsv", "ENCFF001AAA.bed.gz"]
     (lab.folder / "ENCFF001AAA.bed.gz").unlink()
     words = lab.words("-o", "other", "--encode", path, "-q")
     fails(run(*words), "none of its 3 rows can be used", "not downloaded")

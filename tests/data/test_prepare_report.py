@@ -21,8 +21,9 @@ def folder(run, lab, monkeypatch):
     at = text.index("\n") + 1
     path.write_text(text[: at + 30_000] + "N" * 900 + text[at + 30_900 :])
     monkeypatch.setattr("tcnfast.data.data_report.CHUNK", 17)
-    words = ["--peaks", lab.folder / "peaks.bed", "--ambiguous", lab.folder / "relaxed.bed",
-             "--blacklist", lab.folder / "blacklist.bed", "--min-peaks", 25]  # fmt: skip
+    files = {"peaks": "peaks.bed", "ambiguous": "relaxed.bed", "blacklist": "blacklist.bed"}
+    words = [word for role, name in files.items() for word in (f"--{role}", lab.folder / name)]
+    words += ["--min-peaks", 25]
     code, out, err = run(*lab.words("-o", "data", *words, "--report"))
     assert code == 0, err
     return Path("data"), out

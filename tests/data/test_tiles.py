@@ -81,8 +81,11 @@ def test_a_batch_depends_on_seed_and_step_alone(dataset):
 def starts_by_hand(dataset, regions, index, tiles, enriched, hard, places, seed):
     """The tiles that a batch draws: region, first base and strand, by numpy's own generator."""
     rng = np.random.default_rng([seed, index])
-    peaks = [(i, m, x) for i, r in enumerate(regions)
-             for x, m in zip(*dataset.peak_middles(r), strict=True)]  # fmt: skip
+    peaks = [
+        (i, m, x)
+        for i, r in enumerate(regions)
+        for x, m in zip(*dataset.peak_middles(r), strict=True)
+    ]
     counts = np.bincount([x for _, _, x in peaks], minlength=3)
     power = np.maximum(counts, 1) ** -0.5
     peak_share = np.cumsum([power[x] for _, _, x in peaks] / (power * counts).sum())

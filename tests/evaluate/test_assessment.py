@@ -136,8 +136,9 @@ def test_reliability_counts_windows_by_probability():
 
 
 def test_probabilities_of_0_and_1_have_a_bin():
-    windows = Windows(["a"], np.array([[BOUND], [UNBOUND]], np.uint8), np.zeros(2, np.int32),
-                      np.zeros(2, bool))  # fmt: skip
+    windows = Windows(
+        ["a"], np.array([[BOUND], [UNBOUND]], np.uint8), np.zeros(2, np.int32), np.zeros(2, bool)
+    )
     got = assess(windows, np.array([[200.0], [-200.0]], np.float32), np.zeros(1))
     assert got.reliability[0].sum(0).tolist() == [2, 1, 1]
     assert got.values["ece"][0] == 0 and got.values["predicted"][0] == 1
@@ -159,8 +160,10 @@ def test_a_model_against_itself_and_against_a_worse_one():
         back = compare(worse, ours, name)
         assert back.macro == -got.macro and back.macro_p == got.macro_p
         paired = ours.replicates[name] - worse.replicates[name]
-        for part, want in (((got.low, got.high), paired),
-                           ((got.macro_low, got.macro_high), paired.mean(0))):  # fmt: skip
+        for part, want in (
+            ((got.low, got.high), paired),
+            ((got.macro_low, got.macro_high), paired.mean(0)),
+        ):
             np.testing.assert_allclose(part, np.quantile(want, [0.025, 0.975], axis=-1))
         # paired: far narrower than the two intervals taken apart
         apart = np.subtract(*ours.macro_interval(name)) + np.subtract(*worse.macro_interval(name))

@@ -140,8 +140,10 @@ def test_against_another_model_on_the_same_windows(
     for index, label in enumerate(wide.labels):
         known, column = targets[:, index] < 2, LABELS.index(label)
         truth = targets[known, index] == 1
-        want = [average_precision_score(truth, theirs[known, index]),
-                average_precision_score(truth, ours[known, column])]  # fmt: skip
+        want = [
+            average_precision_score(truth, theirs[known, index]),
+            average_precision_score(truth, ours[known, column]),
+        ]
         row = {name: float(x) for name, x in table[label].items() if name != "label"}
         assert [row["against_AP"], row["AP"]] == pytest.approx(want, abs=6e-5)
         assert row["AP_difference"] == pytest.approx(want[1] - want[0], abs=1.2e-4)
@@ -208,8 +210,9 @@ def test_the_page_and_its_curves(run, lesson, models, expected, tmp_path):
 
 
 def test_curves_that_do_not_fit_are_told(tmp_path):
-    good = Curves(["a"], np.ones(1, bool), np.arange(3.0), np.ones((1, 3)), np.arange(4.0),
-                  np.ones((1, 3, 3)))  # fmt: skip
+    good = Curves(
+        ["a"], np.ones(1, bool), np.arange(3.0), np.ones((1, 3)), np.arange(4.0), np.ones((1, 3, 3))
+    )
     good.write(tmp_path / "curves.npz")
     assert Curves.read(tmp_path / "curves.npz").labels == ["a"]
     for name, wrong in {"recall": np.arange(4.0), "labels": ["a", "b"], "edges": 1.0}.items():
@@ -219,8 +222,11 @@ def test_curves_that_do_not_fit_are_told(tmp_path):
 
 
 def test_labels_without_positives_are_nan_named_and_left_out(run, lesson, models, tmp_path):
-    rows = [row for row in read_rows(lesson / "peaks.bed")
-            if row[-1] != "other" or row[1] < "60000" and len(row[1]) < 6]  # fmt: skip
+    rows = [
+        row
+        for row in read_rows(lesson / "peaks.bed")
+        if row[-1] != "other" or row[1] < "60000" and len(row[1]) < 6
+    ]
     (tmp_path / "p.bed").write_text("\n".join("\t".join(row) for row in rows) + "\n")
     data = data_words(lesson, peaks=tmp_path / "p.bed")
     code, out, err = run("evaluate", *data, "-m", models / "small", *EXACT, "-o", "made")
@@ -314,10 +320,10 @@ def test_the_bundled_model_on_real_peaks(run, tmp_path):
     """A megabase of the validation part: above its best motif where it says so, and calibrated."""
     split = {"train": ["chr20:1-100000"], "valid": ["chr20:30000001-31000000"], "test": []}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    peaks = [DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz"
-             for name in ("dream_conservative", "precisetad_gm12878_26tf")]  # fmt: skip
-    words = ["evaluate", "-m", "encode-v1", "-g", DATA / "genome" / "hg19.chr20.fa.gz", "--peaks",
-             *peaks, "--split", "split.json"]  # fmt: skip
+    names = "dream_conservative", "precisetad_gm12878_26tf"
+    peaks = [DATA / "peaks" / f"{name}.hg19.chr20_X.bed.gz" for name in names]
+    words = ["evaluate", "-m", "encode-v1", "-g", DATA / "genome" / "hg19.chr20.fa.gz"]
+    words += ["--peaks", *peaks, "--split", "split.json"]
     code, out, err = run(*words)
     table = table_of(out)
     assert code == 0 and len(table) == 112

@@ -27,11 +27,9 @@ def test_what_is_written_is_read(tmp_path):
     write_thresholds(path, ["a", "b"], ROWS)
     assert read_thresholds(path, ["b", "a"]) == ROWS
     header, first, _ = path.read_text().splitlines()
-    assert header.split("\t") == [
-        "label", "threshold", "precision", "recall", "positives",
-        "threshold@precision=0.5", "precision@precision=0.5", "recall@precision=0.5",
-        "threshold@precision=0.9", "precision@precision=0.9", "recall@precision=0.9",
-    ]  # fmt: skip
+    columns = "label", "threshold", "precision", "recall", "positives"
+    rules = [f"{name}@precision={p}" for p in ("0.5", "0.9") for name in columns[1:4]]
+    assert header.split("\t") == [*columns, *rules]
     assert first.split("\t")[-3:] == ["NA"] * 3
 
 
@@ -90,9 +88,9 @@ def test_rules_have_one_spelling(rule, spelling):
 
 
 @pytest.mark.parametrize(
-    "rule", ["", "f2", "0", "1", "1.5", "-0.1", "nan", "fdr=0", "precision=1", "fdr", "recall=1.5",
-             "precision=", "0.3=", "=0.3"]
-)  # fmt: skip
+    "rule",
+    ["", *"f2 0 1 1.5 -0.1 nan fdr=0 precision=1 fdr recall=1.5 precision= 0.3= =0.3".split()],
+)
 def test_what_is_no_rule_raises(rule):
     with pytest.raises(
         TcnfastError, match="give best, f1, precision=P, fdr=P, recall=P, or a probability P"

@@ -153,9 +153,13 @@ def column(chrome, table, at):
 
 @pytest.mark.parametrize(
     "name, table, key, at",
-    [("report", "overview", "calls", 2), ("evaluate", "scores", "AP", 1),
-     ("pairs", "observed-pairs", "fold", 2), ("variants", "variants", "change", 3)],
-)  # fmt: skip
+    [
+        ("report", "overview", "calls", 2),
+        ("evaluate", "scores", "AP", 1),
+        ("pairs", "observed-pairs", "fold", 2),
+        ("variants", "variants", "change", 3),
+    ],
+)
 def test_a_table_sorts_and_finds_by_clicks(chrome, made, name, table, key, at):
     open_page(chrome, made[name], "desktop", ready=True)
     head = chrome.find_element("css selector", f"#{table} th[data-key='{key}'] button")

@@ -51,10 +51,10 @@ def narrowpeaks(folder):
     return {x: data for x, data in files_in(folder).items() if x.startswith("peaks/")}
 
 
-@pytest.mark.parametrize(
-    "rule, row", [("precision=0.5", 0.5), ("fdr=0.5", 0.5), ("fdr=0.1", 0.9), ("0.85", None),
-                  (0.85, None)]
-)  # fmt: skip
+RULES = [("precision=0.5", 0.5), ("fdr=0.5", 0.5), ("fdr=0.1", 0.9), ("0.85", None), (0.85, None)]
+
+
+@pytest.mark.parametrize("rule, row", RULES)
 def test_calls_are_those_of_a_model_with_these_thresholds(fasta, model, tmp_path, out, rule, row):
     options = dict(chroms="chr20", **FP32)
     rows = tcnfast.load_model(model).thresholds

@@ -28,11 +28,11 @@ def scanned(model, tmp_path_factory):
     contigs = {"chr1": np.full(40_000, ord("A"), np.uint8)}
     contigs["chr2"] = np.full(60_000, ord("A"), np.uint8)
     contigs["chr2"][30_000 - half : 30_000 - half + len(site)] = site
-    scan = tcnfast.scan(
-        write_fasta(folder / "g.fa", contigs), network, folder / "scan", targets=network.labels[0],
-        cutoff=str(0.98 * float(plan(codes)[best, 0].sigmoid())), tracks="all", device="cpu",
-        precision="fp32", min_length=1,
-    )  # fmt: skip
+    fasta, label = write_fasta(folder / "g.fa", contigs), network.labels[0]
+    cutoff = str(0.98 * float(plan(codes)[best, 0].sigmoid()))
+    asked = dict(targets=label, cutoff=cutoff, tracks="all", min_length=1)
+    run = dict(device="cpu", precision="fp32")
+    scan = tcnfast.scan(fasta, network, folder / "scan", **asked, **run)
     return scan
 
 

@@ -14,7 +14,7 @@ import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.scan import bigbed
 from tcnfast.scan.bigbed import write_bigbed, write_rows
-from tcnfast.scan.ucsc_hub import assembly_of, check_hub, one_line
+from tcnfast.scan.ucsc_hub import assembly_of, check_hub, hub_value
 
 pytest.importorskip("pybigtools", reason="pybigtools is not installed")
 OPTIONS = dict(cutoff="0.5", chroms="all", device="cpu", precision="fp32")
@@ -189,5 +189,5 @@ def test_names_are_inert_in_a_hub(fasta, tmp_path):
 
 
 def test_a_value_is_one_line():
-    assert one_line("a\tb\nc\u2028d\\", 20) == "a_b_c_d_"
-    assert one_line("abcdef", 4) == "abc…" and one_line("abcd", 4) == "abcd"
+    assert hub_value("a\tb\nc\u2028d\\", 20) == "a_b_c_d_"
+    assert hub_value("abcdef", 4) == "abc…" and hub_value("abcd", 4) == "abcd"

@@ -14,8 +14,10 @@ import torch
 from tcnfast import cli
 
 SITE = b"CCACCAGGGGGCGC"
-QUICK = ["--channels", 4, "--blocks", 3, "--steps", 6, "--epoch-steps", 3, "--batch-size", 8,
-         "--min-peaks", 10, "--precision", "fp32", "--device", "cpu"]  # fmt: skip
+QUICK = (
+    "--channels 4 --blocks 3 --steps 6 --epoch-steps 3 --batch-size 8 --min-peaks 10 "
+    "--precision fp32 --device cpu"
+).split()
 
 
 @pytest.fixture(name="home", scope="module")

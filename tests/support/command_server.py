@@ -27,10 +27,12 @@ with socket.socket(socket.AF_UNIX) as line:
     line.sendall(words)
     sys.exit(int(line.recv(9) or b"1"))
 """
-HEAVY = ("torch", "numba", "pandas", "scipy.stats", "sklearn.metrics", "tcnfast.scan.scan_genome",
-         "tcnfast.scan.page", "tcnfast.variants.variants_run", "tcnfast.variants.effects",
-         "tcnfast.train.train_run", "tcnfast.evaluate.evaluate_run", "tcnfast.data.prepare",
-         "tcnfast.attribute.attribute_run", "tcnfast.report.report_run")  # fmt: skip
+HEAVY = """
+torch numba pandas scipy.stats sklearn.metrics tcnfast.scan.scan_genome tcnfast.scan.page
+tcnfast.variants.variants_run tcnfast.variants.effects tcnfast.train.train_run
+tcnfast.evaluate.evaluate_run tcnfast.data.prepare tcnfast.attribute.attribute_run
+tcnfast.report.report_run
+""".split()
 
 
 @contextlib.contextmanager

@@ -19,6 +19,13 @@ def window_set(n, length=40, labels=("A",), seed=0, share=0.5):
         codes[i, start : start + len(MOTIF)] = MOTIF if i % 2 else reverse_complement(MOTIF)
     none = np.full(n, -1)
     return WindowSet(
-        "planted", list(labels), codes, truth, np.zeros(n, np.uint8),
-        np.full(n, GIVEN, np.uint8), none.astype(np.int16), none.astype(np.int64), [],
-    )  # fmt: skip
+        "planted",
+        list(labels),
+        codes,
+        truth,
+        np.zeros(n, np.uint8),
+        np.full(n, GIVEN, np.uint8),
+        none.astype(np.int16),
+        none.astype(np.int64),
+        [],
+    )

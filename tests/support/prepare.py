@@ -31,8 +31,10 @@ class Lab:
         return ["prepare", "-g", self.folder / "g.fa", "--split", self.folder / split, *more]
 
     def narrowpeak(self, name, rows, packed=False):
-        lines = [f"{c}\t{s}\t{e}\tp{i}\t0\t.\t1\t-1\t-1\t{m - s}\n"
-                 for i, (c, s, e, m) in enumerate(rows)]  # fmt: skip
+        lines = [
+            f"{c}\t{s}\t{e}\tp{i}\t0\t.\t1\t-1\t-1\t{m - s}\n"
+            for i, (c, s, e, m) in enumerate(rows)
+        ]
         data = "".join(lines).encode()
         (self.folder / name).write_bytes(gzip.compress(data, mtime=0) if packed else data)
         return self.folder / name

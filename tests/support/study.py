@@ -25,8 +25,17 @@ def planted_set(labels=tuple(MOTIFS), length=100, seed=0, sizes=SIZES, masked=0.
     labels_[rng.random(labels_.shape) < masked] = 2
     part = np.repeat(np.arange(3), list(sizes.values())).astype(np.uint8)
     start = 1000 * np.arange(n, dtype=np.int64) * 25
-    return WindowSet(name, list(labels), codes, labels_, part, np.zeros(n, np.uint8),
-                     np.zeros(n, np.int16), start, ["chr1"])  # fmt: skip
+    return WindowSet(
+        name,
+        list(labels),
+        codes,
+        labels_,
+        part,
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.int16),
+        start,
+        ["chr1"],
+    )
 
 
 assert PARTS == tuple(SIZES)

@@ -33,10 +33,16 @@ def window_set(codes, labels, part=0, names=(LABEL,)):
     """Windows without coordinates, all of one part."""
     n = len(codes)
     return WindowSet(
-        "planted", list(names), np.asarray(codes, np.uint8), np.asarray(labels, np.uint8),
-        np.full(n, part, np.uint8), np.full(n, SITE, np.uint8), np.full(n, -1, np.int16),
-        np.full(n, -1, np.int64), [],
-    )  # fmt: skip
+        "planted",
+        list(names),
+        np.asarray(codes, np.uint8),
+        np.asarray(labels, np.uint8),
+        np.full(n, part, np.uint8),
+        np.full(n, SITE, np.uint8),
+        np.full(n, -1, np.int16),
+        np.full(n, -1, np.int64),
+        [],
+    )
 
 
 def repeats(n, seed):

@@ -65,8 +65,7 @@ def test_a_resumed_log_forgets_what_will_come_again(tmp_path):
 def test_tensorboard_events(tmp_path, events):
     log = EpochLog(tmp_path, "tb")
     log.add(epoch(1), True)
-    names = ["loss", "valid/macro_ap", "ap/A@x", "ap/B@y", "valid/macro_auroc", "auroc/A@x",
-             "auroc/B@y"]  # fmt: skip
+    names = "loss valid/macro_ap ap/A@x ap/B@y valid/macro_auroc auroc/A@x auroc/B@y".split()
     assert [event[:4] for event in events] == [("tb", None, name, 10) for name in names]
     assert [event[4] for event in events] == pytest.approx([1, 0.15, 0.1, 0.2, 0.6, 0.5, 0.7])
     events.clear()

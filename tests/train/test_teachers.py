@@ -147,8 +147,19 @@ def taught(dataset, teacher, share, labels, steps=250):
     config = TrainConfig(**SHORT | dict(steps=steps, epoch_steps=steps, tile_steps=16))
     config = type(config)(**vars(config) | dict(teacher_share=share))
     teachers = Teachers([teacher], labels, student.receptive_field, 32, "cpu", "fp32")
-    fit(student, dataset.select(labels), TRAIN, VALID, config, "cpu", None, False, None, None,
-        teachers=teachers)  # fmt: skip
+    fit(
+        student,
+        dataset.select(labels),
+        TRAIN,
+        VALID,
+        config,
+        "cpu",
+        None,
+        False,
+        None,
+        None,
+        teachers=teachers,
+    )
     return student
 
 
@@ -223,8 +234,18 @@ def test_it_resumes_to_the_same_bytes(dataset, teacher, tmp_path):
 
         teachers = Teachers([teacher], list(MOTIFS), model.receptive_field, 32, "cpu", "fp32")
         try:
-            fit(model, dataset, TRAIN, VALID, config, "cpu", on_epoch, False, path,
-                teachers=teachers)  # fmt: skip
+            fit(
+                model,
+                dataset,
+                TRAIN,
+                VALID,
+                config,
+                "cpu",
+                on_epoch,
+                False,
+                path,
+                teachers=teachers,
+            )
         except KeyboardInterrupt:
             return None
         return model.state_dict()

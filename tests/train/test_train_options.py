@@ -142,10 +142,8 @@ def test_strand_loss_brings_the_strands_together(dataset):
     def trained(**options):
         """Mean squared difference of the strands, and the worse AP."""
         model = new_model(1)
-        config = TrainConfig(
-            steps=120, epoch_steps=120, batch_size=16, tile_steps=8, learning_rate=1e-2,
-            precision="fp32", mutate=0.0, strands="both", **options,
-        )  # fmt: skip
+        steps = dict(steps=120, epoch_steps=120, batch_size=16, tile_steps=8, learning_rate=1e-2)
+        config = TrainConfig(precision="fp32", mutate=0.0, strands="both", **steps, **options)
         epochs = fit(model, dataset, TRAIN, VALID, config, "cpu", progress=False)
         codes = dataset.genome.codes("chr1", 140_000, 180_000)
         plus, minus = (

@@ -20,9 +20,17 @@ from tcnfast.train.train_config import TrainConfig
 from tcnfast.train.training import Training
 
 ALL = dict(
-    steps=10, epoch_steps=3, ema=0.9, hard=0.3, enriched=0.5, edge="soft", strands="both",
-    strand_loss=0.1, accumulate=2, learning_rate=0.02,
-)  # fmt: skip
+    steps=10,
+    epoch_steps=3,
+    ema=0.9,
+    hard=0.3,
+    enriched=0.5,
+    edge="soft",
+    strands="both",
+    strand_loss=0.1,
+    accumulate=2,
+    learning_rate=0.02,
+)
 
 
 KILLED_TRAINING = Path(__file__).parents[1].joinpath("killed_training.py")
@@ -181,10 +189,8 @@ def test_kill_9_at_any_moment(run, lesson, tmp_path):
     partial = tmp_path / "again.partial"
     script = [KILLED_TRAINING, 3, partial / "checkpoint.safetensors", *words, "again"]
     environment = os.environ | {"PYTHONPATH": str(KILLED_TRAINING.parents[1])}
-    done = subprocess.run(
-        [sys.executable, *map(str, script)], cwd=tmp_path, env=environment, text=True,
-        capture_output=True, timeout=300,
-    )  # fmt: skip
+    command, told = [sys.executable, *map(str, script)], dict(text=True, capture_output=True)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, timeout=300, **told)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert int(done.stdout) == 3, "it was killed at the same checkpoint twice"
     assert run(*words, "whole") == (0, "", "")
