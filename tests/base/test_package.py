@@ -64,6 +64,13 @@ def test_bundled_models_are_small_and_hold_no_pickle():
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".tsv", ".md"}
 
 
+def test_a_scan_starts_without_what_only_compiling_needs():
+    """PyTorch's compiler takes as long to import as all the rest."""
+    code = "import sys, tcnfast.scan.scan_genome, tcnfast.model.tcn; print(*sys.modules)"
+    names = run(sys.executable, "-c", code).split()
+    assert "torch" in names and "torch._dynamo" not in names
+
+
 def test_every_public_name_resolves():
     import tcnfast
 

@@ -162,8 +162,8 @@ def test_the_fitted_tail_is_close_to_the_true_one():
     drawn = truth.rvs(500, random_state=0)
     for observed, side in ((24, truth.sf(23)), (26, truth.sf(25))):
         beyond = (drawn >= observed).sum(), (drawn <= observed).sum()
-        drawn = (np.full((1, 1), x) for x in (drawn.mean(), drawn.std(), *beyond))
-        counts = null.NullCounts(*drawn, 500)
+        numbers = (np.full((1, 1), x) for x in (drawn.mean(), drawn.std(), *beyond))
+        counts = null.NullCounts(*numbers, 500)
         assert 2 * side < 1e-5 and counts.above[0, 0] == 0
         assert abs(np.log10(counts.p_value(np.array([[observed]]))[0, 0] / (2 * side))) < 1
 
