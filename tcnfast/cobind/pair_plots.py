@@ -65,7 +65,7 @@ def draw_network(graph: networkx.Graph, cells: Sequence[str]) -> Markup:
     labels = sorted(shown)
     found = _layout(shown)
     widths = np.array([text_width(label, NAME) for label in labels]) + 6
-    places = _apart(UNIT * np.array([found[label] for label in labels]), widths)
+    places = apart(UNIT * np.array([found[label] for label in labels]), widths)
     places -= (places - widths[:, None] / 2 * [1, 0]).min(0) - [8, LINE]
     where = dict(zip(labels, places.tolist(), strict=True))
     parts = []
@@ -108,7 +108,7 @@ def _colour(cells: Sequence[str], cell: str) -> str:
     )
 
 
-def _apart(places: np.ndarray, widths: np.ndarray) -> np.ndarray:
+def apart(places: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """Places (n, 2) moved until no names, ``widths`` (n,) wide, lie on each other."""
     places = places.copy()
     size = np.stack([widths, np.full(len(widths), LINE)], 1)

@@ -131,7 +131,7 @@ class Substitutions:
     """
 
     def __init__(self, weights: reference.StackWeights, grid: StackGrid) -> None:
-        self._stack = _C.Substitutions(isa=isa(), params=_parameters(weights, grid))
+        self._stack = _C.Substitutions(isa=isa(), params=stack_parameters(weights, grid))
         self._labels, self._field = len(weights.head_bias), grid.receptive_field
 
     def pairs(
@@ -216,13 +216,13 @@ def pack(
     return _C.Stack(
         isa=isa(),
         precision=precision,
-        params=_parameters(weights, grid),
+        params=stack_parameters(weights, grid),
         chunk=chunk,
         lists={None: "measured", True: "always", False: "never"}[lists],
     )
 
 
-def _parameters(weights: reference.StackWeights, grid: StackGrid):
+def stack_parameters(weights: reference.StackWeights, grid: StackGrid):
     """The ``_C.StackParams`` of folded weights."""
     weights = weights.to("cpu", torch.float32)
     blocks = [

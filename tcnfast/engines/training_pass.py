@@ -81,7 +81,7 @@ def dense(model: nn.Module, codes: Tensor, grid: StackGrid, backend: str) -> Ten
     ``backend``: what ``backend_of`` said. Where ``model.ranks`` names processes that share the
     batch, the codes are those of this one; norms and draws are of all."""
     precision, ranks = precision_now(codes.device), ranks_named(model.ranks)
-    draw = _drawn_at_once if backend == "triton" else _drawn_one_by_one
+    draw = drawn_at_once if backend == "triton" else drawn_one_by_one
     masks = draw(model, ranks.count * len(codes), codes.device)
     if ranks.count > 1:  # each draws for all, so that their generators stay alike
         masks = [mask if mask is None else mask[ranks.rows].contiguous() for mask in masks]
@@ -167,9 +167,7 @@ def _dropouts(model: nn.Module) -> list[nn.Module]:
     return [drop for block in model.blocks for drop in (block.drop1, block.drop2)]
 
 
-def _drawn_one_by_one(
-    model: nn.Module, sequences: int, device: torch.device
-) -> list[Tensor | None]:
+def drawn_one_by_one(model: nn.Module, sequences: int, device: torch.device) -> list[Tensor | None]:
     """What each nn.Dropout2d would multiply by, (N, C): the same draws of the same generator."""
     size = sequences, _drawn(model)
     masks = [_mask(drop.p, size, device) for drop in _dropouts(model)]
@@ -178,12 +176,12 @@ def _drawn_one_by_one(
     return [mask if mask is None else pairs.whole(mask, 1) for mask in masks]
 
 
-def _drawn_at_once(model: nn.Module, sequences: int, device: torch.device) -> list[Tensor | None]:
+def drawn_at_once(model: nn.Module, sequences: int, device: torch.device) -> list[Tensor | None]:
     """The same by one draw for all: of the same distribution, but other numbers than plain modules
     draw. On a GPU each draw is two launches more."""
     drops = _dropouts(model)
     if len({drop.p for drop in drops}) != 1:
-        return _drawn_one_by_one(model, sequences, device)
+        return drawn_one_by_one(model, sequences, device)
     masks = _mask(drops[0].p, (len(drops), sequences, _drawn(model)), device)
     if masks is None:
         return [None] * len(drops)

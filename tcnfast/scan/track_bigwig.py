@@ -17,7 +17,7 @@ from threading import Event
 
 import numpy as np
 
-from ..base.disk import hold as _hold
+from ..base.disk import hold
 from .child import ONE_THREAD, Child, Parent, serve
 
 # what a track may show: two decimals from 0.1 up, three below. Half a hundredth is half a pixel of
@@ -132,10 +132,10 @@ def whole_bigwig(path: str, room: int) -> Iterator:
     """
     import pyBigWig  # here, for nothing else of a scan needs it
 
-    _hold(path, room, "wb")  # so that no full disk is met once libBigWig has begun
+    hold(path, room, "wb")  # so that no full disk is met once libBigWig has begun
     try:
         with pyBigWig.open(path, "w") as bigwig:
-            _hold(path, room, "r+b")  # as pyBigWig has emptied the file
+            hold(path, room, "r+b")  # as pyBigWig has emptied the file
             yield bigwig
     except SystemError:  # all that pyBigWig makes of libBigWig's errors
         raise _not_whole(path) from None

@@ -289,7 +289,7 @@ class VariantJob:
         if self.options.explain:
             top = sorted(top, key=lambda x: -abs(x.change))[: self.options.explain]
             write_page(result / "top.html", top, self.model, self.genome, self.options.strand)
-        log.info("%s", ", ".join(_counted(n, name) for name, n in total.items()))
+        log.info("%s", ", ".join(counted(n, name) for name, n in total.items()))
         device = run_record.device_words(self.scorer.device)
         one_pass = self.scorer.symmetric
         record = {"device": device, "one_pass": one_pass, "counts": dict(total)}
@@ -299,7 +299,7 @@ class VariantJob:
         log.info("effects in %s%s", output.path, look)
 
 
-def _counted(n: int, name: str) -> str:
+def counted(n: int, name: str) -> str:
     """``1 allele scored``, ``2 alleles scored``, ``1 skipped``."""
     what, _, rest = name.partition(" ")
     if not what.endswith("s"):

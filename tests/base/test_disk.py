@@ -47,7 +47,7 @@ def test_a_full_disk_under_the_track_of_attributions(run, home, tmp_path, monkey
     """libBigWig may crash over a write that failed: room is held before it begins."""
     (tmp_path / "r.bed").write_text("chr20\t50000\t50001\n")
     words = ["attribute", "-g", home / "genome.fa", "-m", home / "model", "-b", "r.bed", "-q"]
-    monkeypatch.setattr(track_bigwig, "_hold", no_room)
+    monkeypatch.setattr(track_bigwig, "hold", no_room)
     fails(run(*words, "-o", "out"), "No space left on device", "bytes are free")
     assert not (tmp_path / "out").exists()
 

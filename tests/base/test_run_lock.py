@@ -9,11 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from tcnfast.base import run_folder
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import Run
 from tcnfast.base.run_folder import KEY, LOCK, RunFolder
@@ -83,15 +83,15 @@ def test_a_lock_whose_file_is_gone_is_none(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("run", HOWS, ids=str)
 def test_a_run_that_ended_while_we_waited_is_seen(tmp_path, monkeypatch, run):
-    out, take = tmp_path / "out", RunFolder._take_lock
+    out, flock = tmp_path / "out", fcntl.flock
 
-    def late(self):
-        monkeypatch.setattr(RunFolder, "_take_lock", take)
+    def late(file, how):
+        monkeypatch.setattr(fcntl, "flock", flock)
         with start(out) as other:
             finish(other, "theirs")
-        take(self)
+        return flock(file, how)
 
-    monkeypatch.setattr(RunFolder, "_take_lock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     if not run:
         with pytest.raises(TcnfastError, match="exists; choose another out"):
             start(out)
@@ -135,19 +135,19 @@ def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path):
 
 
 def test_a_kill_while_the_work_is_deleted_leaves_what_is_known_as_ours(tmp_path, monkeypatch):
-    remove = run_folder._remove
+    unlink = Path.unlink
 
     def killed(path):
         if path.name == KEY:
             raise KeyboardInterrupt
-        remove(path)
+        unlink(path)
 
     with pytest.raises(ZeroDivisionError), start(tmp_path / "out") as folder:
         (folder.work / "a").write_text("")
         (folder.work / "z").write_text("")
         raise ZeroDivisionError
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run_folder, "_remove", killed)
+        patch.setattr(Path, "unlink", killed)
         start(tmp_path / "out", force=True)
     with start(tmp_path / "out", force=True) as folder:
         assert sorted(os.listdir(folder.work)) == [KEY, LOCK]

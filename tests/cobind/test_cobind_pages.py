@@ -12,7 +12,7 @@ from tcnfast.base.chart import text_width
 from tcnfast.cobind.cobind_pages import write_influence_page, write_pair_page
 from tcnfast.cobind.influence import Influence
 from tcnfast.cobind.influence_plots import draw_influence
-from tcnfast.cobind.pair_plots import _apart, draw_network, draw_pairs
+from tcnfast.cobind.pair_plots import apart, draw_network, draw_pairs
 from tcnfast.cobind.pictures import LIMIT
 
 EVIL = "<img src=x onerror=alert(1)>@a&b"
@@ -93,7 +93,7 @@ def test_every_label_of_a_network_is_drawn_and_names_do_not_lie_on_each_other():
 
 
 def test_names_at_one_place_move_apart():
-    places = _apart(np.zeros((5, 2)), np.full(5, 50.0))
+    places = apart(np.zeros((5, 2)), np.full(5, 50.0))
     gap = np.abs(places[:, None] - places[None]) + 1e3 * np.eye(5)[..., None]
     assert ((gap[..., 0] > 49) | (gap[..., 1] > 21)).all()
 

@@ -204,6 +204,6 @@ def test_symmetric_stacks(isa, precision, shape):
 
 def test_a_choice_that_there_is_not_raises():
     shape = Shape()
-    params = cpu_engine._parameters(random_weights(shape), shape.grid)
+    params = cpu_engine.stack_parameters(random_weights(shape), shape.grid)
     with pytest.raises(ValueError, match="lists: must be measured, never or always"):
         cpu_engine._C.Stack(isa="generic", precision="fp32", params=params, lists="some")

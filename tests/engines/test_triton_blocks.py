@@ -82,7 +82,7 @@ def test_a_model_trains_on_the_kernels(monkeypatch, norm):
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_dropout_draws_for_all_blocks_at_once(symmetric):
     model, codes = model_and_codes(channels=32, dropout=0.25, symmetric=symmetric)
-    masks = torch.stack(training_pass._drawn_at_once(model, 400, DEVICE))
+    masks = torch.stack(training_pass.drawn_at_once(model, 400, DEVICE))
     assert masks.shape == (6, 400, 32)
     assert masks.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     drawn = masks[..., :16] if symmetric else masks
@@ -93,9 +93,9 @@ def test_dropout_draws_for_all_blocks_at_once(symmetric):
         assert (share - 0.75).abs().max() < 5 * error
     model.blocks[1].drop2.p = 0.5  # not one probability: one by one
     torch.manual_seed(1)
-    masks = training_pass._drawn_at_once(model, 3, DEVICE)
+    masks = training_pass.drawn_at_once(model, 3, DEVICE)
     torch.manual_seed(1)
-    for mask, other in zip(masks, training_pass._drawn_one_by_one(model, 3, DEVICE), strict=True):
+    for mask, other in zip(masks, training_pass.drawn_one_by_one(model, 3, DEVICE), strict=True):
         assert torch.equal(mask, other)
     assert masks[3].unique().tolist() == [0.0, 2.0]
 

@@ -99,6 +99,6 @@ def test_a_call_for_each_block_is_seen(launched, monkeypatch):
     """Masks drawn one by one."""
     from tcnfast.engines import training_pass
 
-    monkeypatch.setattr(training_pass, "_drawn_at_once", training_pass._drawn_one_by_one)
+    monkeypatch.setattr(training_pass, "drawn_at_once", training_pass.drawn_one_by_one)
     found = counted(step(symmetric=False, blocks=8))
     assert found["bernoulli_"] == 16

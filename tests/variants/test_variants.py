@@ -15,7 +15,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.variant_page import changed
-from tcnfast.variants.variants_run import _counted
+from tcnfast.variants.variants_run import counted
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -433,4 +433,4 @@ def test_kinds():
     ],
 )
 def test_counts_have_their_plural(n, name, words):
-    assert _counted(n, name) == words
+    assert counted(n, name) == words
