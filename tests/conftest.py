@@ -1,5 +1,6 @@
 """What the tests share: seeds and random codes, and the fixtures that several rooms use."""
 
+import fcntl
 import os
 import random
 import signal
@@ -88,8 +89,29 @@ def nan_filled_memory():
 
 
 @pytest.fixture(scope="session")
-def planted():
-    """A network trained on planted motifs, and windows it never saw: see support/planted.py."""
-    from support.planted import make_planted
+def made_once(tmp_path_factory):
+    """made_once(name, make): a folder that ``make(folder)`` filled, once for all workers of a run
+    of the tests, which take it as it is."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
-    return make_planted()
+    def folder_of(name, make):
+        folder, begun = shared / name, shared / f"{name}.begun"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                begun.mkdir()
+                make(begun)
+                begun.rename(folder)
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def planted(made_once):
+    """A network trained on planted motifs, and windows it never saw: see support/planted.py."""
+    from support.planted import open_planted, train_planted
+
+    return open_planted(made_once("planted", train_planted))

@@ -42,7 +42,7 @@ import torch
 
 from benchmarks.harness import PROCESSOR, append, compare, report
 from benchmarks.harness import show as show_rows
-from benchmarks.kernels.block_on_device import REGISTERS, SHARED, BlockOnDevice, Shape
+from benchmarks.kernels.block_forms import REGISTERS, SHARED, BlockOnDevice, Shape
 from tcnfast.base.errors import TcnfastError
 from tcnfast.bench.speed import Clock
 from tcnfast.bench.symmetric_twin import random_letters

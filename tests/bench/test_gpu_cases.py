@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.kernels import scan_cases, tune
-from benchmarks.kernels.block_on_device import REGISTERS, SHARED
+from benchmarks.kernels.block_forms import REGISTERS, SHARED
 from tcnfast.engines.triton_engine import Tiling
 
 CUTOFFS = np.array([1.0, np.nan, 2.0], np.float32)

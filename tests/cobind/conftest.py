@@ -7,9 +7,11 @@ from tcnfast.pwm.meme import write_meme
 
 
 @pytest.fixture(name="planted", scope="session")
-def fixture_planted(tmp_path_factory):
+def fixture_planted(made_once):
     """Folder with model/ and motifs.meme of the planted pairs."""
-    folder = tmp_path_factory.mktemp("planted_pairs")
-    train_planted().save(folder / "model")
-    write_meme(folder / "motifs.meme", MOTIFS, [100] * len(MOTIFS))
-    return folder
+
+    def make(folder):
+        train_planted().save(folder / "model")
+        write_meme(folder / "motifs.meme", MOTIFS, [100] * len(MOTIFS))
+
+    return made_once("planted_pairs", make)

@@ -7,10 +7,9 @@ stands without REPRESSOR. Where in its window a motif stands says nothing: each 
 stands in it alone as with the other. (Were SECOND in another place when alone, a network would
 learn that place in FIRST's stead.)
 
-A test file gets the set by importing ``fixture_planted``; ``planted.attributions(label)`` are the
-bound windows of a label as :class:`tcnfast.attribute.attributions.Attributions`, or windows in
-which
-other motifs stand, and ``planted.truth(label)`` says which of the bound ones' bases were planted.
+The fixture ``planted`` is the set; ``planted.attributions(label)`` are the bound windows of a label
+as :class:`tcnfast.attribute.attributions.Attributions`, or windows in which other motifs stand, and
+``planted.truth(label)`` says which of the bound ones' bases were planted.
 """
 
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tcnfast.attribute.attributions import Attributions
 from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.networks import Networks
 from tcnfast.genome.codes import encode, reverse_complement
+from tcnfast.model.load_model import load_model
 from tcnfast.model.tcn import TCN, TCNConfig
 
 MOTIFS = {
@@ -132,9 +132,15 @@ def trained_model(codes, kind):
     return model.eval()
 
 
-def make_planted():
+def train_planted(folder):
+    """Fill ``folder`` with what ``open_planted`` reads."""
     width = TCNConfig(**SHAPE).receptive_field
     codes, kind, site = plant(WINDOWS + 2_000, width, np.random.default_rng(5))
-    model = trained_model(codes[:WINDOWS], kind[:WINDOWS])
-    unseen = slice(WINDOWS, None)
-    return Planted(model, codes[unseen], kind[unseen], site[unseen])
+    trained_model(codes[:WINDOWS], kind[:WINDOWS]).save(folder / "model")
+    unseen = dict(codes=codes[WINDOWS:], kind=kind[WINDOWS:], site=site[WINDOWS:])
+    np.savez(folder / "unseen.npz", **unseen)
+
+
+def open_planted(folder):
+    with np.load(folder / "unseen.npz") as unseen:
+        return Planted(load_model(folder / "model"), **unseen)
