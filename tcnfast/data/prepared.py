@@ -139,7 +139,8 @@ class MappedPeaks:
             column = np.full(len(self.labels), -1, np.int32)
             column[[self.labels.index(name) for name in labels]] = np.arange(len(labels))
             keep = column[label] >= 0
-            start, end, kind, label = start[keep], end[keep], kind[keep], column[label[keep]]
+            start, end, kind = start[keep], end[keep], kind[keep]
+            label = column[label[keep]].astype(COLUMNS["label"])
             reach = np.maximum.accumulate(end)
         return PeakTable(start, end, label, kind, reach, len(labels))
 

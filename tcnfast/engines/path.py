@@ -70,7 +70,7 @@ class Path:
         here, there = ([_rows(maps.detach()) for maps in pair] for pair in ends)
         steps = [b - a for a, b in zip(here, there, strict=True)]
         dfeatures = whole_tiles(dlogits.float() @ self.weights.head_weight)
-        place, share = torch.tensor(points).T
+        place, share = torch.tensor(points).T.contiguous()
         dfeatures = (share.view(-1, 1, 1) * dfeatures).numpy()
         tasks = [(i, at) for i in range(len(start)) for at in range(0, len(points), POINTS)]
 

@@ -49,7 +49,9 @@ class Ranking:
         for first in range(0, weights.shape[1], TILE):
             tile = np.s_[:, first : first + TILE]
             part = np.ascontiguousarray(weights[tile], np.int32)
-            _walk(self.score, self.truth, self.cell, part, np.array(FDRS), out[tile])
+            found = np.empty((len(METRICS), part.shape[1]))
+            _walk(self.score, self.truth, self.cell, part, np.array(FDRS), found)
+            out[tile] = found
         return dict(zip(METRICS, out, strict=True))
 
     def called(self, cutoff: float) -> int:
