@@ -18,10 +18,10 @@ from .doctor import doctor as doctor
 from .evaluate import evaluate as evaluate
 from .export import export as export
 from .genome import index as index
+from .merge import merge as merge
 from .motifs import convert as convert
 from .motifs import motifs as motifs
 from .report import report as report
-from .scan import merge as merge
 from .scan import scan as scan
 from .train import average as average
 from .train import train as train

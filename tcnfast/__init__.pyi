@@ -87,7 +87,7 @@ def merge(
     resume: bool = False,
     options: Options | None = None,
     run: Run | None = None,
-) -> ScanFolder: ...
+) -> ScanFolder | AttributionFolder | Evaluation: ...
 def prepare(
     genome: Files,
     out: File = "data/",
@@ -189,10 +189,14 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
     backend: str = "auto",
+    cluster: str | None = None,
+    workers: int | None = None,
+    time_limit: float = 600.0,
+    shard: str | tuple[int, int] | None = None,
     force: bool = False,
     options: Options | None = None,
     run: Run | None = None,
-) -> Evaluation: ...
+) -> Evaluation | ShardFolder: ...
 def average(
     models: Files,
     data: File | None = None,
@@ -227,11 +231,15 @@ def attribute(
     shuffles: int = 10,
     seed: int = 0,
     device: str = "auto",
+    cluster: str | None = None,
+    workers: int | None = None,
+    time_limit: float = 600.0,
+    shard: str | tuple[int, int] | None = None,
     force: bool = False,
     resume: bool = False,
     options: Options | None = None,
     run: Run | None = None,
-) -> AttributionFolder: ...
+) -> AttributionFolder | ShardFolder: ...
 def motifs(
     attributions: File,
     out: File,

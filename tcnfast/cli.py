@@ -29,7 +29,7 @@ from .base.version import __version__
 ROOMS = {
     "scan": "scan",
     "index": "genome",
-    "merge": "scan",
+    "merge": "merge",
     "prepare": "data",
     "train": "train",
     "evaluate": "evaluate",

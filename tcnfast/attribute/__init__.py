@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, option, seed_option, setting, targets_option
 from ..base.verb import GENOME, MODEL, OUT, File, Files, verb
+from ..scan import say_shard
 
 if TYPE_CHECKING:
+    from ..scan.shard_folder import ShardFolder
     from .attribution_folder import AttributionFolder
 
 METHODS = ("ig", "ism", "gradient")
@@ -59,7 +61,8 @@ class AttributeOptions(SiteOptions):
     MODEL,
     OUT,
     options=AttributeOptions,
-    run=("device", "force", "resume"),
+    run=("device", "cluster", "workers", "time_limit", "shard", "force", "resume"),
+    show=say_shard,
     examples=(
         (
             "-g hg38.fa --scan calls -t CTCF@K562 --top 500 -o why",
@@ -78,17 +81,20 @@ def attribute(
     *,
     options: AttributeOptions,
     run: Run,
-) -> AttributionFolder:
+) -> AttributionFolder | ShardFolder:
     """Attribute a network's logits to the bases of their windows, and write a folder.
 
     Each region gets one window; the logit in its middle depends on nothing outside of it. Values
     stand on the bases of the plus strand, in logits. For each label the folder holds <label>.npz
     (:class:`tcnfast.attribute.attributions.Attributions`), tracks/<label>.bw and, where tangermeme
     is installed, seqlets/<label>.bed; also attributions.tsv and run.json. ``resume`` goes on with
-    the first label that is not finished.
+    the first label that is not finished. ``cluster`` and ``shard`` share the windows, a hundred or
+    so at a time, as those of :func:`tcnfast.scan` share a genome; :func:`tcnfast.merge` makes the
+    folder of its shards.
 
     Returns:
-        AttributionFolder: reads the folder; its ``regions`` and ``seqlets()`` are pandas tables.
+        AttributionFolder: reads the folder; its ``regions`` and ``seqlets()`` are pandas tables. Of
+            a shard a ShardFolder.
 
     Raises:
         TcnfastError: for bad input, in one line.

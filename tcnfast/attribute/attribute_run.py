@@ -7,7 +7,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +26,22 @@ from ..engines.backend import choose_device
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals
 from ..model.model_folder import ModelFolder
-from . import SiteOptions
+from ..scan.part_files import Part, do_parts, publish_parts, read_parts, spread
+from ..scan.shard_folder import END, ShardFolder, check_key, whole_path
+from . import AttributeOptions, SiteOptions
 from . import attribution_files as files
 from . import attribution_folder as folders
 from .attribution_folder import AttributionFolder
 from .attributions import Attributions
-from .explained import Explainer
+from .explained import Explained, Explainer
+from .methods import tcn_explainer
 from .regions import describe, find_sites, window_codes
+from .window_parts import MakeWindows, WindowMaker, read_explained, window_parts
 
 log = logging.getLogger(__name__)
 
 DONE = ".rows"  # ends the name of a label's rows of the table, written when it is finished
+KEPT = f"*{DONE}", "part.*.npz"  # what a run that stopped goes on after
 
 
 def explain_sites(
@@ -46,11 +52,13 @@ def explain_sites(
     options: SiteOptions,
     run: Run,
     command: str = "attribute",
-) -> AttributionFolder:
+    shards: Sequence[ShardFolder] = (),
+) -> AttributionFolder | ShardFolder:
     """Write what the explainer that ``make`` returns says of the sites to ``out``.
 
     ``options``: the sites, and all that the method depends on. ``command``: whose output it is.
-    Raises TcnfastError for bad input.
+    ``shards``: folders that hold what was found already, all of it. Raises TcnfastError for bad
+    input.
     """
     folder = ModelFolder(model)
     labels = labels_in_turn(folder.labels, options.targets)
@@ -67,17 +75,18 @@ def explain_sites(
             "scan": file_hash(Path(options.scan) / RECORD) if options.scan else None,
             "targets": labels,
             "top": options.top,
-            "device": choose_device(run.device).type,
+            "device": shards[0].key["device"] if shards else choose_device(run.device).type,
             **method,
+            **({} if run.shard is None else {"shard": list(run.shard)}),
         }
 
     with RunFolder(
         out,
-        command,
+        command if run.shard is None else f"{command}{END}",
         run,
         key=key,
         resumable=True,
-        worth_keeping=lambda: any(output.result.glob(f"*{DONE}")),
+        worth_keeping=lambda: any(any(output.work.rglob(pattern)) for pattern in KEPT),
     ) as output:
         if not output.complete:
             cpu_engine.keep_freed_memory()
@@ -86,18 +95,65 @@ def explain_sites(
                 explainer = make(folder, options, run)
                 output.settle()
                 _announce(folder.name, explainer, sites)
-                AttributeJob(opened, explainer, sites, output).run(run.progress)
-            output.publish(
-                {
-                    "device": run_record.device_words(explainer.device),
-                    "threads": torch.get_num_threads(),
-                    "method": explainer.words,
-                    "one_pass": explainer.one_pass,
-                    "windows": {label: len(found) for label, found in sites.items()},
-                }
-            )
+                job = AttributeJob(opened, explainer, sites, output)
+                if spread(run):
+                    files = str(model), tuple(map(str, paths))
+                    job.do_parts(MakeWindows(make, *files, options, run, sites), run)
+                _publish(job, run, shards, _asked(model, paths, options, explainer))
+    if run.shard is not None:
+        return ShardFolder(output.path)
     log.info("attributions in %s", output.path)
     return AttributionFolder(output.path)
+
+
+def _publish(job: AttributeJob, run: Run, shards: Sequence[ShardFolder], asked: dict) -> None:
+    """Write what is asked for and make it the output; ``asked``: what a shard tells."""
+    if run.shard is not None:
+        publish_parts(job.parts, job.output, run, asked)
+        return
+    device = run_record.device_words(job.explainer.device)
+    if shards:
+        device = "; ".join(sorted({shard.record["device"] for shard in shards}))
+        check_key(job.output.key, shards[0])
+        job.files = read_parts(job.parts, shards)
+    job.run(run.progress)
+    job.output.publish(
+        {
+            "device": device,
+            "threads": torch.get_num_threads(),
+            "method": job.explainer.words,
+            "one_pass": job.explainer.one_pass,
+            "windows": {label: len(found) for label, found in job.sites.items()},
+        }
+    )
+
+
+def _asked(model: str | Path, paths: list, options: SiteOptions, explainer: Explainer) -> dict:
+    """What :func:`tcnfast.merge` needs to know."""
+    options = replace(
+        options, **{name: whole_path(getattr(options, name)) for name in ("bed", "scan")}
+    )
+    genome = [str(Path(path).absolute()) for path in paths]
+    asked = {"genome": genome, "model": whole_path(model), "options": asdict(options)}
+    return {"asked": asked, "device": run_record.device_words(explainer.device)}
+
+
+def merge_attributions(
+    shards: Sequence[ShardFolder],
+    out: str | Path,
+    genome: Sequence[str | Path] | None,
+    model: str | Path | None,
+    run: Run,
+) -> AttributionFolder:
+    """Make the output of one process of all ``shards``, in order; see :func:`tcnfast.merge`."""
+    asked = shards[0].asked
+    options = AttributeOptions(**asked["options"])
+    how = Run(device="cpu", force=run.force, resume=run.resume, progress=run.progress)
+    given = (
+        asked["model"] if model is None else model,
+        asked["genome"] if genome is None else genome,
+    )
+    return explain_sites(tcn_explainer, *given, out, options, how, shards=shards)
 
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:
@@ -127,13 +183,28 @@ class AttributeJob:
     ) -> None:
         self.genome, self.explainer, self.sites = genome, explainer, sites
         self.names = dict(zip(sites, file_names(list(sites)), strict=True))
-        self.result, self.parts = output.result, output.work / "parts"
+        self.output, self.result = output, output.result
+        self.scratch = output.work / "parts"
+        self.files: list[Path] = []  # of ``parts``, where they are done already
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """All windows of all labels in parts, as clusters and shards do them."""
+        groups = list(self._groups(list(self.sites)))
+        return window_parts(groups, self.sites, self.explainer.batch)
+
+    def do_parts(self, make: MakeWindows, run: Run) -> None:
+        """Explain the parts of this run."""
+        maker = WindowMaker(self.genome, self.explainer, self.sites)
+        needs = [path for path in (*make.genome, make.model) if Path(path).exists()]
+        do_parts(self.parts, maker, make, needs, self.output, run, "window")
+        self.files = [part.file(self.output.work) for part in self.parts]
 
     def run(self, progress: bool) -> None:
         """Write the files of every label; one that is there already is left."""
-        for folder in (self.parts, self.result / "tracks"):
+        for folder in (self.scratch, self.result / "tracks"):
             folder.mkdir(exist_ok=True)
-        todo = [label for label in self.sites if not self._rows(label).exists()]
+        todo = [label for label in self.sites if self.files or not self._rows(label).exists()]
         if len(todo) < len(self.sites):
             log.info("%s there already", count(len(self.sites) - len(todo), "label"))
         total, started = sum(len(self.sites[label]) for label in todo), time.monotonic()
@@ -162,26 +233,42 @@ class AttributeJob:
     def _run_group(self, labels: list[str], bar: Progress, started: float) -> None:
         sites, width = self.sites[labels[0]], self.explainer.receptive_field
         n = len(sites)
-        codes = new_array(self.parts / "codes.npy", np.uint8, (n, width))
-        paths = [self.parts / f"{self.names[label]}.npy" for label in labels]
+        codes = new_array(self.scratch / "codes.npy", np.uint8, (n, width))
+        paths = [self.scratch / f"{self.names[label]}.npy" for label in labels]
         stores = [new_array(path, np.float32, (n, 4, width)) for path in paths]
         logits, gaps = np.empty((2, n, len(labels)), np.float32)
-        wanted = [self.explainer.labels.index(label) for label in labels]
-        batch = self.explainer.batch
-        for at in range(0, n, batch):
-            rows = range(at, min(at + batch, n))
-            part = slice(rows.start, rows.stop)
-            codes[part] = window_codes(self.genome, sites, width, rows)
-            for i, explained in enumerate(self.explainer.explain(codes[part], wanted)):
-                stores[i][part] = explained.hypothetical
-                logits[part, i], gaps[part, i] = explained.logit, explained.gap
-            bar.update(len(rows) * len(labels), _rate(bar, started))
+        at = 0
+        for windows, found in self._explained(labels, sites):
+            part = slice(at, at := at + len(windows))
+            codes[part] = windows
+            for i, of_label in enumerate(found):
+                stores[i][part] = of_label.hypothetical
+                logits[part, i], gaps[part, i] = of_label.logit, of_label.gap
+            bar.update(len(windows) * len(labels), _rate(bar, started))
         words, first = self.explainer.words, sites.centre - width // 2
         for label, store, logit, gap in zip(labels, stores, logits.T, gaps.T, strict=True):
             found = Attributions(label, words, sites.chrom, first, codes, store, logit)
             self._write(found, sites, gap)
-        for path in (*paths, self.parts / "codes.npy"):
+        for path in (*paths, self.scratch / "codes.npy"):
             path.unlink()
+
+    def _explained(
+        self, labels: list[str], sites: Intervals
+    ) -> Iterator[tuple[np.ndarray, list[Explained]]]:
+        """Windows in order, a few at a time, and what is found of each label."""
+        if self.files:
+            ours = [part.number for part in self.parts if set(labels) <= set(part.what[0])]
+            places = [self.parts[number].what[0] for number in ours]
+            for names, (codes, found) in zip(
+                places, read_explained([self.files[number] for number in ours]), strict=True
+            ):
+                yield codes, [found[names.index(label)] for label in labels]
+            return
+        wanted = [self.explainer.labels.index(label) for label in labels]
+        for at in range(0, len(sites), self.explainer.batch):
+            rows = range(at, min(at + self.explainer.batch, len(sites)))
+            codes = window_codes(self.genome, sites, self.explainer.receptive_field, rows)
+            yield codes, self.explainer.explain(codes, wanted)
 
     def _write(self, attributions: Attributions, sites: Intervals, gap: np.ndarray) -> None:
         label, sizes = attributions.label, self.genome.sizes

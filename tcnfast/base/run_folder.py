@@ -107,6 +107,11 @@ class RunFolder:
 
     # what is known of the run
 
+    @property
+    def key(self) -> dict:
+        """What the result depends on, as a JSON reader sees it."""
+        return self._key
+
     @cached_property
     def _key(self) -> dict:
         """The key as a JSON reader sees it."""

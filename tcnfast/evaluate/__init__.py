@@ -12,8 +12,10 @@ from ..base.verb import MODEL, OUT, File, verb
 from ..data.data_options import DATA, DataOptions
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE
+from ..scan import say_shard
 
 if TYPE_CHECKING:
+    from ..scan.shard_folder import ShardFolder
     from .evaluation_report import Evaluation
 
 
@@ -73,7 +75,12 @@ class EvaluateOptions(DataOptions):
             )
 
 
-def _print_table(evaluation: Evaluation) -> None:
+def _print_table(evaluation: Evaluation | ShardFolder) -> None:
+    from ..scan.shard_folder import ShardFolder
+
+    if isinstance(evaluation, ShardFolder):
+        say_shard(evaluation)
+        return
     sys.stdout.write(evaluation.table())
 
 
@@ -83,7 +90,10 @@ def _print_table(evaluation: Evaluation) -> None:
     MODEL,
     OUT,
     options=EvaluateOptions,
-    run=("device", "precision", "backend", "force"),
+    run=(
+        *("device", "precision", "backend", "cluster", "workers", "time_limit", "shard"),
+        "force",
+    ),
     show=_print_table,
     examples=(
         ("-d data -m model --part test -o scores", "scores on the test regions, with plots"),
@@ -97,17 +107,19 @@ def evaluate(
     *,
     options: EvaluateOptions,
     run: Run,
-) -> Evaluation:
+) -> Evaluation | ShardFolder:
     """Score every label of a model on one part of the split.
 
     ``data`` is a folder of ``tcnfast prepare``; leave it out where ``genome``, ``peaks`` and
     ``split`` name files. With ``out`` a folder is written: scores.tsv, summary.json, curves.npz,
     plots, run.json and index.html, a page about them. ``grade`` measures the model's calls and
     writes calls.tsv, grades.tsv and genome.json into the model folder, from which a scan knows what
-    to expect of its calls; with ``within``, also calls.within.tsv.
+    to expect of its calls; with ``within``, also calls.within.tsv. ``cluster`` and ``shard`` share
+    the scoring, a segment at a time; :func:`tcnfast.merge` measures what its shards scored.
 
     Returns:
         Evaluation: scores with 95 % intervals; its ``frame()`` is a pandas table, a label a row.
+            Of a shard a ShardFolder.
 
     Raises:
         TcnfastError: for bad input, in one line.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from ..model.cutoffs import choose_cutoffs
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..pwm.motif_formats import motif_file, read_motifs
+from ..scan.part_files import Part, do_parts, publish_parts, read_parts, spread
+from ..scan.shard_folder import END, ShardFolder, check_key, whole_path
 from . import EvaluateOptions
 from .assessment import Assessment, Windows, assess
 from .call_report import grade_model, report_calls
@@ -33,8 +36,11 @@ from .evaluation_page import PAGE
 from .evaluation_report import Evaluation
 from .floors import Floors, measure_floors
 from .predict import describe_windows, predict
+from .score_parts import MakeScores, ScoreMaker, score_parts, scored, segment_steps
 
 log = logging.getLogger(__name__)
+
+SCORED_BY = "device", "backend", "instructions", "precision"  # of a key
 
 
 class Contender:
@@ -75,29 +81,40 @@ def evaluate_model(
     out: str | Path | None,
     options: EvaluateOptions,
     run: Run,
-) -> Evaluation:
-    """What ``tcnfast evaluate`` does."""
-    key = {}
-    place = nullcontext() if out is None else RunFolder(out, "evaluate", run, key=lambda: key)
+    shards: Sequence[ShardFolder] = (),
+) -> Evaluation | ShardFolder:
+    """What ``tcnfast evaluate`` does. ``shards``: folders that hold all scores already."""
+    if spread(run) and out is None:
+        asked = setting("cluster") if run.shard is None else setting("shard")
+        raise TcnfastError(f"{asked} needs {setting('out')}")
+    key: dict = {}
+    command = "evaluate" if run.shard is None else f"evaluate{END}"
+    place = nullcontext() if out is None else RunFolder(out, command, run, key=lambda: key)
     with place as folder:
-        contender = Contender(model, options, run)
-        rival = Contender(options.against, options, run) if options.against else None
+        contender, rival = _contenders(model, options, run)
         motifs = read_motifs(options.motifs) if options.motifs else None
         config = contender.network.config
-        if rival and rival.network.config.label_bin != config.label_bin:
-            raise TcnfastError(
-                f"{setting('against')} {rival.name}: its label bins have "
-                f"{rival.network.config.label_bin} bp, those of {model} {config.label_bin}"
-            )
         files = vars(options.narrowed(DataOptions))
         about = dict(labels=config.labels, label_bin=config.label_bin)
         with open_source(data, **files, **about) as source:
-            evaluation = _evaluate(source, contender, rival, motifs, options)
+            job = _Job(source, contender, rival, options)
+            device = run_record.device_words(contender.plan.device)
+            if folder and (spread(run) or shards):
+                key |= job.key(run, shards)
+                if shards:
+                    check_key(folder.key, shards[0])
+                    device = "; ".join(sorted({shard.record["device"] for shard in shards}))
+                    job.take(shards)
+                else:
+                    job.do_parts(data, model, folder, run)
+            if folder and run.shard is not None:
+                asked = job.asked(data, model) | {"device": device}
+                return publish_parts(job.parts, folder, run, asked)
+            evaluation = job.evaluate(motifs)
             if folder:
                 evaluation = replace(evaluation, path=folder.path)
                 evaluation.write(folder.result)
-                key |= _key(source, contender, rival, options)
-                device = run_record.device_words(contender.plan.device)
+                key |= job.key(run, shards)
                 record = {"device": device, "threads": torch.get_num_threads()}
                 folder.publish(record | {"one_pass": contender.plan.symmetric})
     for line in evaluation.words():
@@ -108,32 +125,135 @@ def evaluate_model(
     return evaluation
 
 
-def _evaluate(
-    source: Source,
-    contender: Contender,
-    rival: Contender | None,
-    motifs: list | None,
-    options: EvaluateOptions,
+def _contenders(
+    model: str | Path, options: EvaluateOptions, run: Run
+) -> tuple[Contender, Contender | None]:
+    contender = Contender(model, options, run)
+    rival = Contender(options.against, options, run) if options.against else None
+    label_bin = contender.network.config.label_bin
+    if rival and rival.network.config.label_bin != label_bin:
+        raise TcnfastError(
+            f"{setting('against')} {rival.name}: its label bins have "
+            f"{rival.network.config.label_bin} bp, those of {model} {label_bin}"
+        )
+    return contender, rival
+
+
+def merge_evaluations(
+    shards: Sequence[ShardFolder],
+    out: str | Path,
+    genome: Sequence[str | Path] | None,
+    model: str | Path | None,
+    run: Run,
 ) -> Evaluation:
-    plans = [side.plan for side in (contender, rival) if side]
-    reach = max(plan.receptive_field for plan in plans)
-    regions, dataset = source.split[options.part], source.dataset
-    logits, targets = predict(contender.plan, dataset, regions, reach)
-    windows = describe_windows(dataset, regions, targets, reach, options.stride)
-    draw = dict(resamples=options.resamples, seed=options.seed)
-    assessment = assess(windows, logits, contender.cutoffs, **draw)
-    other = _assess_rival(rival, dataset, regions, windows, reach, draw) if rival else None
-    floors = _floors(dataset, regions, targets, motifs, reach, options) if motifs else None
-    against = rival.name if rival else None
-    about = (contender.name, options.part, options.cutoff)
-    within = read_bed(options.within, dataset.genome.sizes) if options.within else None
-    known = contender.network.calls is not None
-    place = (source, contender.rules, known, logits, contender.cutoffs, reach, within, options)
-    calls = report_calls(*place)
-    if options.grade:
-        aps = assessment.values["ap"], floors.best_ap if floors else None
-        grade_model(contender.folder, source, logits, reach, within, options, *aps)
-    return Evaluation(*about, assessment, against, other, floors, calls)
+    """Make the output of one process of all ``shards``, in order; see :func:`tcnfast.merge`."""
+    asked = shards[0].asked
+    options = EvaluateOptions(**asked["options"])
+    if genome is not None:
+        options = replace(options, genome=tuple(map(str, genome)))
+    how = Run(device="cpu", precision="fp32", force=run.force, progress=run.progress)
+    model = asked["model"] if model is None else model
+    return evaluate_model(asked["data"], model, out, options, how, shards)
+
+
+def _open_scored(
+    data: str | None, model: str, options: EvaluateOptions, run: Run
+) -> tuple[list[Plan], Dataset, list[Region], int, ExitStack]:
+    """What a worker of a cluster scores with, and what it scores."""
+    contender, rival = _contenders(model, options, run)
+    config, opened = contender.network.config, ExitStack()
+    files = vars(options.narrowed(DataOptions))
+    about = dict(labels=config.labels, label_bin=config.label_bin)
+    source = opened.enter_context(open_source(data, **files, **about))
+    job = _Job(source, contender, rival, options)
+    return job.plans, source.dataset, source.split[options.part], job.reach, opened
+
+
+class _Job:
+    """What is scored: data that are open, a model, and maybe another."""
+
+    def __init__(
+        self,
+        source: Source,
+        contender: Contender,
+        rival: Contender | None,
+        options: EvaluateOptions,
+    ) -> None:
+        self.source, self.contender, self.rival = source, contender, rival
+        self.options, self.plans = options, [side.plan for side in (contender, rival) if side]
+        self.reach = max(plan.receptive_field for plan in self.plans)
+        self.segments = [segment_steps(plan) for plan in self.plans]
+        self.parts: list[Part] = []
+        self.files: list[Path] = []  # of the parts, where they are scored already
+
+    def key(self, run: Run, shards: Sequence[ShardFolder]) -> dict:
+        """What the bytes of the result depend on."""
+        key = _key(self.source, self.contender, self.rival, self.options)
+        if shards:  # what scored, not what merges
+            key |= {name: shards[0].key[name] for name in SCORED_BY}
+        return key if run.shard is None else key | {"shard": list(run.shard)}
+
+    def _find_parts(self) -> None:
+        regions = self.source.split[self.options.part]
+        about = self.options.stride, self.source.dataset, regions, self.reach
+        self.parts = score_parts(self.segments, *about)
+
+    def do_parts(self, data: str | None, model: str | Path, folder: RunFolder, run: Run) -> None:
+        """Score the parts of this run."""
+        self._find_parts()
+        dataset, regions = self.source.dataset, self.source.split[self.options.part]
+        maker = ScoreMaker(self.plans, dataset, regions, self.reach)
+        plan = self.contender.plan
+        own = Run(device=run.device, precision=plan.precision, backend=plan.backend)
+        make = MakeScores(_open_scored, (data, str(model), self.options, own))
+        names = self.options.genome, self.options.peaks, (data, str(model))
+        needs = [Path(x) for some in names for x in some if x and Path(x).exists()]
+        do_parts(self.parts, maker, make, needs, folder, run, "b")
+        self.files = [part.file(folder.work) for part in self.parts]
+
+    def take(self, shards: Sequence[ShardFolder]) -> None:
+        """Take the scores of shards for this job's."""
+        self.segments = shards[0].asked["segments"]
+        self._find_parts()
+        self.files = read_parts(self.parts, shards)
+
+    def asked(self, data: str | None, model: str | Path) -> dict:
+        """What :func:`tcnfast.merge` needs to know."""
+        options = asdict(self.options)
+        for name in ("genome", "peaks", "ambiguous"):
+            options[name] = [whole_path(path) for path in options[name]]
+        for name in ("blacklist", "split", "against", "within", "motifs"):
+            options[name] = whole_path(options[name])
+        about = {"data": whole_path(data), "model": whole_path(model)}
+        return {"asked": {**about, "options": options, "segments": self.segments}}
+
+    def _known(self, side: int) -> Iterator[np.ndarray] | None:
+        return scored(self.parts, self.files, side) if self.files else None
+
+    def evaluate(self, motifs: list | None) -> Evaluation:
+        """Score, and measure everything that is asked for."""
+        source, contender, rival = self.source, self.contender, self.rival
+        options, reach = self.options, self.reach
+        regions, dataset = source.split[options.part], source.dataset
+        logits, targets = predict(contender.plan, dataset, regions, reach, self._known(0))
+        windows = describe_windows(dataset, regions, targets, reach, options.stride)
+        draw = dict(resamples=options.resamples, seed=options.seed)
+        assessment = assess(windows, logits, contender.cutoffs, **draw)
+        other = None
+        if rival:
+            about = dataset, regions, windows, reach, draw
+            other = _assess_rival(rival, *about, self._known(1))
+        floors = _floors(dataset, regions, targets, motifs, reach, options) if motifs else None
+        against = rival.name if rival else None
+        about = (contender.name, options.part, options.cutoff)
+        within = read_bed(options.within, dataset.genome.sizes) if options.within else None
+        known = contender.network.calls is not None
+        place = (source, contender.rules, known, logits, contender.cutoffs, reach, within, options)
+        calls = report_calls(*place)
+        if options.grade:
+            aps = assessment.values["ap"], floors.best_ap if floors else None
+            grade_model(contender.folder, source, logits, reach, within, options, *aps)
+        return Evaluation(*about, assessment, against, other, floors, calls)
 
 
 def _assess_rival(
@@ -143,6 +263,7 @@ def _assess_rival(
     windows: Windows,
     reach: int,
     draw: dict,
+    known: Iterator[np.ndarray] | None,
 ) -> Assessment:
     """Of the labels that both models have, on the very same windows."""
     labels = rival.network.labels
@@ -150,7 +271,7 @@ def _assess_rival(
     if not common:
         raise TcnfastError(f"{setting('against')} {rival.name}: has no label of the model")
     theirs = [labels.index(label) for label in common]
-    logits = predict(rival.plan, dataset.select(common), regions, reach)[0][:, theirs]
+    logits = predict(rival.plan, dataset.select(common), regions, reach, known)[0][:, theirs]
     ours = [windows.labels.index(label) for label in common]
     both = Windows(common, windows.targets[:, ours], windows.block, windows.island)
     return assess(both, logits, rival.cutoffs[theirs], **draw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -33,18 +33,24 @@ def region_logits(
 
 
 def predict(
-    plan: Plan, dataset: Dataset, regions: list[Region], receptive_field: int | None = None
+    plan: Plan,
+    dataset: Dataset,
+    regions: list[Region],
+    receptive_field: int | None = None,
+    known: Iterable[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 (n, labels) and targets uint8 (n, labels) of every step of the regions.
 
     ``receptive_field``: bases around a centre that must lie inside a region, the plan's if None;
-    plans that are to be compared take the wider of the two.
+    plans that are to be compared take the wider of the two. ``known``: the logits, a few steps
+    after the other, where they were computed before.
     """
     reach = receptive_field or plan.receptive_field
-    logits, targets = [], []
+    logits, targets = [] if known is None else list(known), []
     for region in regions:
         centres, labels = dataset.scored_bins(region, reach, plan.stride)
-        logits.extend(region_logits(plan, dataset, region, centres))
+        if known is None:
+            logits.extend(region_logits(plan, dataset, region, centres))
         targets.append(labels)
     if not logits:
         words = ", ".join(f"{r.chrom}:{r.start + 1}-{r.end}" for r in regions) or "none given"

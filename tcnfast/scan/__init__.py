@@ -184,7 +184,16 @@ class ScanOptions(Options):
                     self._refuse(name)
 
 
-def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
+def say_shard(result: object) -> None:
+    """Say what is to be done with a shard."""
+    from .shard_folder import ShardFolder
+
+    if isinstance(result, ShardFolder):
+        words = "%s in %s; tcnfast merge puts all %d together"
+        logging.info(words, result.words, result.path, result.of)
+
+
+def say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
     from .announce import last_words
     from .many_genomes import GenomesFolder
     from .shard_folder import ShardFolder
@@ -195,7 +204,7 @@ def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
         return
 
     if isinstance(scan, ShardFolder):
-        logging.info("%s in %s; tcnfast merge puts all %d together", scan.words, scan.path, scan.of)
+        say_shard(scan)
         return
     for line in last_words(scan):
         logging.info("%s", line)
@@ -213,7 +222,7 @@ def _say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
         *("device", "devices", "precision", "backend", "batch_size"),
         *("cluster", "workers", "time_limit", "shard", "force", "resume"),
     ),
-    show=_say_how_many,
+    show=say_how_many,
     examples=(
         ("hg38.2bit -o calls", "call every label of grade A to C along a genome"),
         (
@@ -295,43 +304,3 @@ def _scan(
     from .scan_genome import scan_genome
 
     return scan_genome(genome, DEFAULT_MODEL if model is None else model, out, options, run)
-
-
-@verb(
-    "put the shards of a scan together: the same bytes as of one process",
-    Input("shards", "folders of tcnfast scan --shard, all of one scan", many=True, unit="DIR"),
-    Input(
-        "genome", "FASTA or .2bit files, where they have moved", ("-g", "--genome"), True, "FASTA"
-    ),
-    Input("model", "model, where it has moved", ("-m", "--model"), unit="MODEL"),
-    OUT,
-    run=("force", "resume"),
-    show=_say_how_many,
-    examples=(
-        ("shards/* -o scan/", "all shards of a scan, each made by scan --shard"),
-        ("shards/* -g moved/hg38.fa -o scan/", "the genome lies elsewhere now"),
-    ),
-)
-def merge(
-    shards: Files,
-    genome: Files | None = None,
-    model: TCN | Ensemble | File | None = None,
-    out: File = "scan/",
-    *,
-    options: Options,
-    run: Run,
-) -> ScanFolder:
-    """Make one scan of its ``shards``, folders that ``scan`` with ``shard`` wrote, in any order.
-
-    Everything but times is the same, byte for byte, as one process would have written. The shards
-    stay. ``genome`` and ``model`` are those that the shards name, unless given. Needs no GPU.
-
-    Returns:
-        ScanFolder: reads the folder of the whole scan.
-
-    Raises:
-        TcnfastError: where a shard is missing, there twice, damaged, or of another scan.
-    """
-    from .merge_shards import merge_shards
-
-    return merge_shards(shards, out, genome, model, run)

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..base.errors import TcnfastError, some
+from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
 from ..base.talk import count
@@ -21,7 +21,7 @@ from .motif_run import MotifJob, publish_hits
 from .scan_folder import ZARR_FOLDER, ScanFolder
 from .scan_genome import begin_tracks, write_calls
 from .scan_job import ScanJob, open_model
-from .shard_folder import ShardFolder
+from .shard_folder import ShardFolder, check_key
 from .stages import Stages
 from .stretch_worker import Ran
 
@@ -29,14 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def merge_shards(
-    paths: Sequence[str | Path],
+    shards: Sequence[ShardFolder],
     out: str | Path,
     genome: Sequence[str | Path] | None,
     model: TCN | str | Path | None,
     run: Run,
 ) -> ScanFolder:
-    """See :func:`tcnfast.merge`."""
-    shards = whole_set([ShardFolder(path) for path in paths])
+    """Make the scan of all ``shards``, in order; see :func:`tcnfast.merge`."""
     asked = shards[0].asked
     options = ScanOptions(**asked["options"])
     paths = asked["genome"] if genome is None else genome
@@ -61,7 +60,7 @@ def merge_shards(
     def scan(job: Job, folder: RunFolder, stages: Stages) -> None:
         job.ran_on = "; ".join(sorted({shard.record["device"] for shard in shards}))
         log.info("%s, %.1f Mb", count(len(shards), "shard"), job.bases / 1e6)
-        _check_key(json.loads(json.dumps(job.key())), shards[0])
+        check_key(json.loads(json.dumps({"command": "scan", **job.key()})), shards[0])
         if isinstance(job, MotifJob):
             _place(job, shards, folder)
             publish_hits(job, folder, stages)
@@ -71,57 +70,6 @@ def merge_shards(
             write_calls(job, folder, None, stages)
 
     return run_job(paths, out, how, make, scan)
-
-
-def whole_set(shards: Sequence[ShardFolder]) -> list[ShardFolder]:
-    """The shards in their order. Raises TcnfastError where one is missing, there twice, or of
-    another scan than the first."""
-    if not shards:
-        raise TcnfastError("no shard to merge; name the folders of tcnfast scan --shard")
-    first, found = shards[0], {}
-    for shard in shards:
-        if shard.of != first.of:
-            raise TcnfastError(
-                f"{shard.path}: is {shard.words}, but {first.path} is {first.words}; they are "
-                "of different runs"
-            )
-        _check_same(shard, first)
-        other = found.setdefault(shard.number, shard)
-        if other is not shard:
-            raise TcnfastError(f"{shard.path}: is {shard.words}, as {other.path} is; give one")
-    missing = [str(number) for number in range(1, first.of + 1) if number not in found]
-    if missing:
-        raise TcnfastError(
-            f"of {first.of} shards there is no {some(missing)}; "
-            f"{setting('shard', f'{missing[0]}/{first.of}')} makes "
-            f"{'it' if len(missing) == 1 else 'the first of them'}"
-        )
-    return [found[number] for number in sorted(found)]
-
-
-def _check_same(shard: ShardFolder, first: ShardFolder) -> None:
-    unlike = _unlike(shard.key, first.key)
-    if unlike:
-        raise TcnfastError(
-            f"{shard.path}: is a shard of another scan than {first.path}: {_words(unlike)}"
-        )
-
-
-def _check_key(key: dict, shard: ShardFolder) -> None:
-    unlike = _unlike({"command": "scan", **key}, shard.key)
-    if unlike:
-        raise TcnfastError(
-            f"{shard.path}: the scan cannot be finished with what is here now: {_words(unlike)}"
-        )
-
-
-def _unlike(key: dict, other: dict) -> list[str]:
-    return [name for name in {**other, **key} if key.get(name) != other.get(name)]
-
-
-def _words(names: Sequence[str]) -> str:
-    listed = some(names)
-    return f"{listed} {'differs' if len(names) == 1 else 'differ'}"
 
 
 def _place(job: Job, shards: Sequence[ShardFolder], folder: RunFolder) -> None:

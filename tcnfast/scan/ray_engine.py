@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
+import torch
+
 from ..base.errors import TcnfastError
-from ..base.options import setting
+from ..base.options import Run, setting
 from .work_pool import Event
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,14 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 HEALTH = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
 STORE_BYTES = 80 * 2**20  # of Ray's object store, which holds what workers are told first
 SEEN_WITHIN = 30.0  # seconds until another node's file must be seen in a shared folder
+
+
+def threads_of(run: Run) -> int:
+    """Threads of a worker of a cluster; workers of this machine share its own."""
+    threads = torch.get_num_threads()
+    if os.environ.get(ADDRESS):
+        return threads
+    return max(1, min(threads, (os.cpu_count() or 1) // (run.workers or 1)))
 
 
 class Told(Protocol):

@@ -3,7 +3,6 @@ one device or several, their calls written beside; and the output published."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -32,7 +31,7 @@ from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
 from .page import write_page
 from .pieces import Stretch
 from .pipeline import Pipeline
-from .ray_engine import ADDRESS, RayEngine
+from .ray_engine import RayEngine, threads_of
 from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_file, peaks_file
 from .scan_job import ScanJob, open_model
 from .shard_folder import publish_shard, take_back
@@ -148,14 +147,6 @@ def _pool(job: ScanJob, folder: RunFolder, spec: ScanSpec, todo: list[Stretch]) 
     start = Start(spec, job.laid, job.model, own, threads_of(run))
     engine = RayEngine(start, run.workers, int(job.ran.device == "cuda"))
     return WorkPool(engine, todo, job.ran, run.time_limit)
-
-
-def threads_of(run: Run) -> int:
-    """Threads of a worker of a cluster; workers of this machine share its own."""
-    threads = torch.get_num_threads()
-    if os.environ.get(ADDRESS):
-        return threads
-    return max(1, min(threads, (os.cpu_count() or 1) // (run.workers or 1)))
 
 
 def begin_tracks(job: ScanJob, folder: RunFolder) -> None:

@@ -34,6 +34,7 @@ ROOMS = {
     "cobind": FLOOR | {"scan", "attribute", "motifs"},
     "bench": FLOOR,
     "export": FLOOR,
+    "merge": FLOOR | {"scan", "attribute", "evaluate"},
     "doctor": FLOOR | {"scan", "attribute", "motifs", "variants"},
 }
 EVERYWHERE = set(ROOMS)

@@ -9,7 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from support.scan import FP32, TRACKS, files_in, partial, random_letters, run_record_of, write_fasta
+from support.scan import (
+    FP32,
+    TRACKS,
+    calling_model,
+    files_in,
+    partial,
+    random_letters,
+    run_record_of,
+    write_fasta,
+)
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -266,6 +275,28 @@ def test_receipts_are_small(nodes, fasta, model, out, monkeypatch):
     monkeypatch.setattr(ray, "get", spy)
     tcnfast.scan(fasta, model, out, workers=1, **ON_RAY)
     assert len(sizes) >= 5 and max(sizes) < 1000
+
+
+def test_attributions_and_evaluations_on_the_same_list(
+    nodes, lesson, tmp_path, pool, losses, caplog, monkeypatch
+):
+    """The bytes of one process, though a worker is killed."""
+    labels = ["CTCF@here", "MAX@here", "other"]
+    calling_model(labels=labels).save(tmp_path / "m")
+    bed = tmp_path / "regions.bed"
+    bed.write_text("".join(f"chr1\t{at}\t{at + 10}\n" for at in range(500, 20_000, 50)))
+    given = lesson / "g.fa", tmp_path / "m"
+    sites = dict(bed=str(bed), method="gradient", device="cpu")
+    alone = tcnfast.attribute(*given, tmp_path / "a", **sites)
+    pool(2, lambda engine, worker, unit: os.kill(process_of(engine, worker), signal.SIGKILL))
+    many = tcnfast.attribute(*given, tmp_path / "b", cluster="ray", workers=2, **sites)
+    assert files_in(many.path) == files_in(alone.path)
+    assert len(losses) == 1 and "windows" in caplog.text.partition("; again: ")[2]
+    data = dict(genome=str(lesson / "g.fa"), peaks=str(lesson / "peaks.bed"))
+    data |= dict(split=str(lesson / "split.json"), resamples=5, device="cpu", precision="fp32")
+    tcnfast.evaluate(None, tmp_path / "m", tmp_path / "c", **data)
+    tcnfast.evaluate(None, tmp_path / "m", tmp_path / "d", cluster="ray", workers=2, **data)
+    assert files_in(tmp_path / "d") == files_in(tmp_path / "c")
 
 
 def test_a_cluster_of_its_own_leaves_nothing(fasta, model, out, tmp_path, monkeypatch, scanned):

@@ -1,0 +1,81 @@
+"""Shards put together: of a scan, an attribution or an evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base.errors import TcnfastError
+from ..base.options import Options, Run, setting
+from ..base.verb import OUT, File, Files, Input, verb
+from ..scan import say_how_many
+
+if TYPE_CHECKING:
+    from ..attribute.attribution_folder import AttributionFolder
+    from ..evaluate.evaluation_report import Evaluation
+    from ..model.ensemble import Ensemble
+    from ..model.tcn import TCN
+    from ..scan.scan_folder import ScanFolder
+
+
+def _say(result: object) -> None:
+    from ..scan.scan_folder import ScanFolder
+
+    if isinstance(result, ScanFolder):
+        say_how_many(result)
+
+
+@verb(
+    "put shards together: the same bytes as of one process",
+    Input("shards", "folders that --shard wrote, all of one run", many=True, unit="DIR"),
+    Input(
+        "genome", "FASTA or .2bit files, where they have moved", ("-g", "--genome"), True, "FASTA"
+    ),
+    Input("model", "model, where it has moved", ("-m", "--model"), unit="MODEL"),
+    OUT,
+    run=("force", "resume"),
+    show=_say,
+    examples=(
+        ("shards/* -o scan/", "all shards of a scan, each made by scan --shard"),
+        ("shards/* -g moved/hg38.fa -o scan/", "the genome lies elsewhere now"),
+        ("parts/* -o why/", "shards of tcnfast attribute, or of evaluate"),
+    ),
+)
+def merge(
+    shards: Files,
+    genome: Files | None = None,
+    model: TCN | Ensemble | File | None = None,
+    out: File = "scan/",
+    *,
+    options: Options,
+    run: Run,
+) -> ScanFolder | AttributionFolder | Evaluation:
+    """Make one output of its ``shards``, folders that ``scan``, ``attribute`` or ``evaluate`` with
+    ``shard`` wrote, in any order.
+
+    Everything but times is the same, byte for byte, as one process would have written. The shards
+    stay. ``genome`` and ``model`` are those that the shards name, unless given. Needs no GPU.
+
+    Returns:
+        ScanFolder: reads the folder of the whole scan; an AttributionFolder or an Evaluation where
+            the shards are of those.
+
+    Raises:
+        TcnfastError: where a shard is missing, there twice, damaged, or of another run.
+    """
+    from ..scan.shard_folder import ShardFolder, whole_set
+
+    whole = whole_set([ShardFolder(path) for path in shards])
+    given = whole, out, genome, model, run
+    if whole[0].verb == "attribute":
+        from ..attribute.attribute_run import merge_attributions
+
+        return merge_attributions(*given)
+    if whole[0].verb == "evaluate":
+        from ..evaluate.evaluate_run import merge_evaluations
+
+        if run.resume:
+            raise TcnfastError(f"{setting('resume', True)}: an evaluation is merged at once")
+        return merge_evaluations(*given)
+    from ..scan.merge_shards import merge_shards
+
+    return merge_shards(*given)
