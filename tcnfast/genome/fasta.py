@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,6 +68,29 @@ class FastaFile(SequenceFile):
         for done in range(0, codes.size, CHUNK):
             self._decode(name, start + done, buffers, codes[done : done + CHUNK])
 
+    def read_parts(
+        self,
+        names: Sequence[str],
+        starts: np.ndarray,
+        sizes: np.ndarray,
+        places: np.ndarray,
+        codes: np.ndarray,
+    ) -> None:
+        """See :meth:`SequenceFile.read_parts`. What lies near together is read at once: a call for
+        each of 300,000 contigs takes seconds."""
+        rows = np.array([self.contigs[name] for name in names], np.int64)
+        first, last = (_bytes_of(rows, base) for base in (starts, starts + sizes - 1))
+        begin, end = int(first.min()), int(last.max()) + 1
+        if end - begin > 2 * int(sizes.sum()) + CHUNK:
+            super().read_parts(names, starts, sizes, places, codes)
+            return
+        raw = np.empty(end - begin, np.uint8)
+        self.read_at(begin, raw)
+        if self._holds_codes:
+            _place_parts(raw, first - begin, sizes, places, codes)
+        elif not _decode_parts(raw, rows, first - begin, starts, sizes, places, codes):
+            super().read_parts(names, starts, sizes, places, codes)  # knows which letter is odd
+
     def _decode(self, name: str, start: int, buffers: np.ndarray, codes: np.ndarray) -> None:
         contig = self.contigs[name]
         begin, last = contig.byte(start), contig.byte(start + codes.size - 1)
@@ -98,6 +122,46 @@ class FastaFile(SequenceFile):
             left -= contig.size
             if left <= 0:
                 return
+
+
+def _bytes_of(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """:meth:`Contig.byte` of a position on each of ``rows``, int64 (n, 4)."""
+    line, column = np.divmod(positions, rows[:, 2])
+    return rows[:, 1] + line * rows[:, 3] + column
+
+
+@jit
+def _place_parts(
+    raw: np.ndarray, begins: np.ndarray, sizes: np.ndarray, places: np.ndarray, codes: np.ndarray
+) -> None:
+    for i in range(len(begins)):
+        part = raw[begins[i] : begins[i] + sizes[i]]
+        codes[places[i] : places[i] + sizes[i]] = part
+
+
+@jit
+def _decode_parts(
+    raw: np.ndarray,
+    rows: np.ndarray,
+    begins: np.ndarray,
+    starts: np.ndarray,
+    sizes: np.ndarray,
+    places: np.ndarray,
+    codes: np.ndarray,
+) -> bool:
+    """Codes of parts whose first bases are at ``begins`` of ``raw``, see ``read_parts``; False
+    where a line does not end where it should, or there is anything but ACGTN."""
+    marks = np.empty(raw.size, np.uint8)
+    mark_into(raw, marks)
+    for i in range(len(begins)):
+        line_bases, line_bytes = rows[i, 2], rows[i, 3]
+        values, part = marks[begins[i] :], codes[places[i] : places[i] + sizes[i]]
+        column = starts[i] % line_bases
+        if not _drop_line_ends(raw[begins[i] :], values, column, line_bases, line_bytes, part):
+            return False
+        if settle(part):
+            return False
+    return True
 
 
 @jit

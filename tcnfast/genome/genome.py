@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,6 +133,32 @@ class Genome:
             self._file_of[chrom].read_into(chrom, start + left, out[left:right])
         return out
 
+    def read_parts(
+        self,
+        names: Sequence[str],
+        starts: np.ndarray,
+        sizes: np.ndarray,
+        places: np.ndarray,
+        codes: np.ndarray,
+    ) -> None:
+        """Fill ``codes``, uint8, with parts of many contigs at once.
+
+        Args:
+            names: of the contigs, n of them.
+            starts: the first base of each part, int64 (n,).
+            sizes: bases of each part, int64 (n,), 1 at least; all of them must exist.
+            places: where in ``codes`` each part begins, int64 (n,).
+            codes: contiguous; what no part covers stays as it is.
+
+        Raises:
+            GenomeError: for a letter that is no nucleotide.
+        """
+        at = 0
+        for file, group in groupby(names, self._file_of.__getitem__):
+            here = slice(at, at + len(list(group)))
+            file.read_parts(names[here], starts[here], sizes[here], places[here], codes)
+            at = here.stop
+
     def close(self) -> None:
         """Release the files; harmless when done twice."""
         for file in self._files:
@@ -179,8 +206,8 @@ def _edits(missing: list[str], sizes: Mapping[str, int]) -> str:
     for mito in _MITOCHONDRIA:
         known = _other_style(mito, sizes) if mito in missing else None
         if known is not None and mito.removeprefix("chr") != known.removeprefix("chr"):
-            style = "chr" if mito.startswith("chr") else ""
-            edits.append(f"s/^{mito}/{style}{known.removeprefix('chr')}/")
+            new = known if mito.startswith("chr") else known.removeprefix("chr")
+            edits.append(f"s/^{mito}/{new}/")  # in front of the other edit: nobody says chrMT
     if name.startswith("chr") != other.startswith("chr"):
         edits.append("s/^chr//" if name.startswith("chr") else "s/^/chr/")
     return f"'{edits[0]}'" if len(edits) == 1 else " ".join(f"-e '{edit}'" for edit in edits)

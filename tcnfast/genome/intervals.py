@@ -17,6 +17,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError, shown, some
 from ..base.input_files import read_input
+from ..base.talk import count
 from .genome import GenomeError, match_chroms, renamed
 
 log = logging.getLogger(__name__)
@@ -220,8 +221,8 @@ class _Table:
             self._names[name] = chrom, limit
         chrom, limit = self._names[name]
         if limit is None:
-            first, count = self._missing.get(chrom, (number, 0))
-            self._missing[chrom] = first, count + 1
+            first, rows = self._missing.get(chrom, (number, 0))
+            self._missing[chrom] = first, rows + 1
             return None
         if end > limit:
             raise IntervalError(
@@ -259,9 +260,10 @@ class _Table:
         if not self.rows:
             raise IntervalError(f"{self.path}:1: no intervals in the file")
         if self._missing:
-            dropped = sum(count for _, count in self._missing.values())
-            words = "%s: dropped %d of %d rows, on %d contigs that are not in the genome: %s"
-            facts = dropped, dropped + len(self.rows), len(self._missing), some(self._missing)
+            dropped = sum(rows for _, rows in self._missing.values())
+            words = "%s: dropped %d of %d rows, on %s that the genome lacks: %s"
+            contigs = count(len(self._missing), "contig")
+            facts = dropped, dropped + len(self.rows), contigs, some(self._missing)
             log.warning(words, self.path, *facts)
         chrom, start, end = zip(*self.rows, strict=True)
         label = None if self.labels[0] is None else np.array(self.labels, object)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ class GenomeError(TcnfastError):
     """A genome file, contig name or region that cannot be used."""
 
 
-class SequenceFile:
+class SequenceFile(ABC):
     """A file of contigs that any number of threads may read, at the place ``_fd``."""
 
     _fd = -1
@@ -30,6 +32,24 @@ class SequenceFile:
         if self._can_be_opened_again:
             self.close()
             self._opens_for_each = True
+
+    @abstractmethod
+    def read_into(self, name: str, start: int, codes: np.ndarray) -> None:
+        """Fill ``codes``, uint8 (L,), with [start, start + L) of a contig; all of it must exist."""
+
+    def read_parts(
+        self,
+        names: Sequence[str],
+        starts: np.ndarray,
+        sizes: np.ndarray,
+        places: np.ndarray,
+        codes: np.ndarray,
+    ) -> None:
+        """Fill ``codes`` with parts of contigs, n of them: ``sizes`` bases, 1 at least, from
+        ``starts`` on, at ``places``, all int64 (n,); all of it must exist."""
+        rows = zip(names, starts.tolist(), sizes.tolist(), places.tolist(), strict=True)
+        for name, start, size, place in rows:
+            self.read_into(name, start, codes[place : place + size])
 
     def read_at(self, offset: int, out: np.ndarray) -> None:
         """Fill ``out``, uint8 (bytes,), from ``offset`` on; see :func:`read_at`."""

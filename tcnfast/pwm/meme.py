@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, shown
 from ..base.input_files import read_input
 
 DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
@@ -159,9 +159,11 @@ def _read_matrix(path: str | Path, lines: list[str], number: int) -> np.ndarray:
     keys = dict(zip(words[::2], words[1::2], strict=False))
     if keys.get("alength", "4") != "4":
         raise MotifError(f"{path}:{number}: alength is {keys['alength']}, needs 4 (DNA)")
-    rows = list(takewhile(re.compile(r"\s*[-+]?\.?\d").match, lines[number:]))
+    # nan and inf too: they are refused by name, below
+    rows = list(takewhile(re.compile(r"\s*[-+]?(\.?\d|(nan|inf)\s)", re.I).match, lines[number:]))
     if not rows or keys.get("w", str(len(rows))) != str(len(rows)):
-        width = keys.get("w", "at least 1")
+        width = keys.get("w", "0")
+        width = shown(width) if width.strip("0") else "at least 1"
         raise MotifError(f"{path}:{number}: {len(rows)} rows of numbers follow, needs {width}")
     where = (f"{path}:{number + i}" for i in range(1, len(rows) + 1))
     matrix = np.array([probability_row(*row) for row in zip(where, rows, strict=False)])
@@ -176,7 +178,9 @@ def probability_row(where: str, line: str) -> list[float]:
     except ValueError:
         row = []
     if len(row) != 4:
-        raise MotifError(f"{where}: needs four numbers, not {line.strip()!r}")
+        raise MotifError(f"{where}: needs four numbers, not {shown(line.strip(), 60)!r}")
     if not (all(0 <= share <= 1 for share in row) and abs(sum(row) - 1) < _ROUNDING):
-        raise MotifError(f"{where}: needs probabilities that sum to 1, not {line.strip()!r}")
+        raise MotifError(
+            f"{where}: needs probabilities that sum to 1, not {shown(line.strip(), 60)!r}"
+        )
     return row

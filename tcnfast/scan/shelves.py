@@ -85,11 +85,14 @@ class Laid:
         offsets = shelf.firsts * self.stride
         first = max(int(np.searchsorted(offsets, start, side="right")) - 1, 0)
         last = int(np.searchsorted(offsets, end))
-        places = zip(shelf.names[first:last], offsets[first:last].tolist(), strict=True)
-        for (name, at), size in zip(places, shelf.sizes[first:last].tolist(), strict=True):
-            begin, stop = max(start, at), min(end, at + size)
-            if begin < stop:
-                self.genome.codes(name, begin - at, stop - at, out[begin - start : stop - start])
+        offsets, sizes = offsets[first:last], shelf.sizes[first:last]
+        begins, stops = np.maximum(offsets, start), np.minimum(offsets + sizes, end)
+        there = np.flatnonzero(begins < stops)
+        if there.size:
+            begins, offsets = begins[there], offsets[there]
+            names = [shelf.names[first + index] for index in there.tolist()]
+            places = begins - offsets, stops[there] - begins, begins - start
+            self.genome.read_parts(names, *places, out)
         return out
 
     def within(self, regions: Intervals | None, cover: bool = True) -> Intervals | None:

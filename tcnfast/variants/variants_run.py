@@ -24,6 +24,7 @@ from ..base.tables import replace_file
 from ..base.talk import count
 from ..genome.codes import encode
 from ..genome.genome import Genome, match_chroms, renamed
+from ..genome.sequence_files import GenomeError
 from ..model.cutoffs import choose_cutoffs
 from ..model.ensemble import Ensemble
 from ..model.load_model import load_model
@@ -54,11 +55,16 @@ def score_variants(
     run: Run,
 ) -> VariantFolder:
     """See :func:`tcnfast.variants`."""
+    made: list[VariantJob] = []
     with ExitStack() as opened:
 
         @cache
         def job() -> VariantJob:  # made once the output folder was looked at
-            return _open_job(variants, genome, model, options, run, opened)
+            made.append(_open_job(variants, genome, model, options, run, opened))
+            return made[0]
+
+        def worth_keeping() -> bool:
+            return all(x.fits for x in made) and any(output.work.glob("part.*.json"))
 
         output = opened.enter_context(
             RunFolder(
@@ -67,12 +73,12 @@ def score_variants(
                 run,
                 key=lambda: job().key(),
                 resumable=True,
-                worth_keeping=lambda: any(output.work.glob("part.*.json")),
+                worth_keeping=worth_keeping,
             )
         )
         if not output.complete:
             output.settle()
-            job().run(output.work, run.progress)
+            job().score(output.work, run.progress)
             job().assemble(output)
     return VariantFolder(output.path)
 
@@ -127,7 +133,7 @@ class ReferenceCheck:
         return same
 
     def stop_if_wrong(self, finished: bool = False) -> None:
-        """Raise TcnfastError if too many REF alleles are not in the genome."""
+        """Raise GenomeError if too many REF alleles are not in the genome."""
         few = self.checked < CHECKED_FIRST
         if few and not finished:
             return
@@ -137,13 +143,17 @@ class ReferenceCheck:
         words = f"{self.mismatches} of {self.checked} REF alleles are not in the genome"
         example = f" ({self.example})" if self.example else ""
         if self.mismatches > allowed or 1 < self.mismatches == self.checked:
-            raise TcnfastError(f"{self.path}: {words}{example}; is it of another assembly?")
+            raise GenomeError(f"{self.path}: {words}{example}; is it of another assembly?")
         if finished and self.mismatches:
             log.warning("WARNING: %s: %s%s; they have no scores", self.path, words, example)
 
 
 class VariantJob:
-    """A file, a genome and a model, checked before anything is written."""
+    """A file, a genome and a model, checked before anything is written.
+
+    ``fits``: nothing is known to be wrong with the file and the genome, so that what was scored is
+    of use to a run that goes on.
+    """
 
     def __init__(
         self,
@@ -162,6 +172,7 @@ class VariantJob:
         self.cutoffs = self._cutoffs()
         self.writer = WRITERS[options.format](names, options.columns, file.header)
         self.check = ReferenceCheck(genome, str(file.path))
+        self.fits = True
         self.off_genome: Counter[str] = Counter()  # alleles by contig that the genome lacks
 
     def _cutoffs(self) -> np.ndarray:
@@ -190,8 +201,16 @@ class VariantJob:
             "targets": [self.labels[index] for index in self.keep],
         }
 
-    def run(self, work: Path, progress: bool) -> None:
-        """Score every chunk that is not there yet."""
+    def score(self, work: Path, progress: bool) -> None:
+        """Score every chunk that is not there yet. Raises GenomeError where the file does not fit
+        the genome."""
+        try:
+            self._score_chunks(work, progress)
+        except GenomeError:
+            self.fits = False
+            raise
+
+    def _score_chunks(self, work: Path, progress: bool) -> None:
         chunks, done = 0, 0
         with Progress(self.file.bytes, "B", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):

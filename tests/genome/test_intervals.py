@@ -170,7 +170,7 @@ def test_allow_missing_drops_rows_and_says_so(write, caplog):
     with caplog.at_level(logging.WARNING):
         got = read_bed(path, SIZES, allow_missing=True)
     assert got.chroms == ["chr1"]
-    words = "dropped 3 of 4 rows, on 2 contigs that are not in the genome: chr9, chr8"
+    words = "dropped 3 of 4 rows, on 2 contigs that the genome lacks: chr9, chr8"
     assert words in caplog.text
     path = write(b"chr1\t1\t2\n2\t1\t2\n")
     assert ":2: contig '2' is called 'chr2'" in error_of(read_bed, path, SIZES, allow_missing=True)

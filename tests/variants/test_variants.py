@@ -164,13 +164,19 @@ def test_another_assembly_is_refused(run, letters, fasta, saved, tmp_path):
 
 
 def test_another_assembly_is_refused_again(run, fasta, saved, tmp_path):
-    """A short file is known to be wrong only at its end; going on with it does not hide that."""
+    """A short file is known to be wrong only at its end; nothing of it is kept to go on with."""
     rows = [("chr1", p + 1, "ACGT"[p % 4], "ACGT"[(p + 1) % 4]) for p in range(0, 200)]
     words = ["variants", vcf(tmp_path / "v.vcf", rows), "-g", fasta, "-m", saved, "-q"]
     for more in ([], ["--resume"]):
-        _, _, err = run(*words, *more)
-        assert "of 200 REF alleles are not in the genome" in err and "another assembly" in err
-        assert not (tmp_path / "variants").exists()
+        err = fails(run(*words, *more), "of 200 REF alleles are not in the genome")
+        assert "another assembly" in err
+        assert not list(tmp_path.glob("variants*"))
+
+
+def test_nothing_is_kept_of_a_file_of_other_contigs(run, fasta, saved, tmp_path):
+    path = vcf(tmp_path / "v.vcf", [("chrZ", 5, "A", "C")] * 3)
+    fails(run("variants", path, "-g", fasta, "-m", saved, "-q"), "no contig 'chrZ'")
+    assert not list(tmp_path.glob("variants*"))
 
 
 def test_a_short_list_may_hold_some_wrong_alleles(score, letters, caplog):
