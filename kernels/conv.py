@@ -27,6 +27,33 @@ def positions(outputs, total, M: tl.constexpr):
 
 
 @triton.jit
+def pieces(cuts, per_part, total):
+    """First piece of this part (axis 0), and the one behind its last, of ``total``: each sequence
+    is cut in ``cuts`` pieces of positions, and a part has ``per_part`` of them."""
+    first = tl.program_id(0) * per_part
+    return first, tl.minimum(first + per_part, total)
+
+
+@triton.jit
+def piece_of(piece, cuts, chunk, outputs):
+    """Sequence and first output, int64, of a piece, and how many it has, int32: ``chunk`` but for
+    the last of a sequence.
+
+    What a piece has is counted in 32 bits: the host cuts at 2^24 outputs, and offsets in a tile are
+    under 2^24 for the 1,024 channels and a stride of 2. All that is added to them is of 64."""
+    n = piece // cuts
+    first = (piece - n * cuts).to(tl.int64) * chunk
+    return n.to(tl.int64), first, tl.minimum(outputs - first, chunk).to(tl.int32)
+
+
+@triton.jit
+def dropout_of(masks, n, columns, channels, C: tl.constexpr, HALVES: tl.constexpr):
+    """``dropout_scales`` of one sequence ``n``, (W,)."""
+    known = columns % (C // HALVES) < channels // HALVES
+    return tl.load(masks + n * channels + columns % (C // HALVES), mask=known, other=0.0)
+
+
+@triton.jit
 def dropout_scales(masks, n, inside, columns, channels, C: tl.constexpr, HALVES: tl.constexpr):
     """What dropout multiplies ``columns`` (W,) of rows of C by, (M, W): ``masks`` (N, channels) is
     of channels in natural order, and of pairs (HALVES 2) both have the scale of the first."""

@@ -8,7 +8,7 @@ the rows before, and every kernel makes it of the two as it reads them.
 import triton
 import triton.language as tl
 
-from .conv import positions
+from .conv import piece_of, pieces, positions
 from .letters import BITS, letter_of, lying_as_products, one_hot_rows
 from .pointwise import back_through
 from .tiles import relu
@@ -41,26 +41,6 @@ def linear(p, q, r, columns, BATCH_NORM: tl.constexpr):
         return tl.load(p + columns), tl.load(q + columns), tl.load(r + columns)
     else:
         return p, q, r
-
-
-@triton.jit
-def pieces(cuts, per_part, total):
-    """First piece of this part (axis 0), and the one behind its last, of ``total``: each sequence
-    is cut in ``cuts`` pieces of positions, and a part has ``per_part`` of them."""
-    first = tl.program_id(0) * per_part
-    return first, tl.minimum(first + per_part, total)
-
-
-@triton.jit
-def piece_of(piece, cuts, chunk, outputs):
-    """Sequence and first output, int64, of a piece, and how many it has, int32: ``chunk`` but for
-    the last of a sequence.
-
-    What a piece has is counted in 32 bits: the host cuts at 2^24 outputs, and offsets in a tile are
-    under 2^24 for the 1,024 channels and a stride of 2. All that is added to them is of 64."""
-    n = piece // cuts
-    first = (piece - n * cuts).to(tl.int64) * chunk
-    return n.to(tl.int64), first, tl.minimum(outputs - first, chunk).to(tl.int32)
 
 
 @triton.jit

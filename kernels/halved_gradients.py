@@ -7,8 +7,8 @@ their gradients are the sum and the difference of those of u and v.
 import triton
 import triton.language as tl
 
-from .conv import positions
-from .gradients import full_gradient, linear, piece_of, pieces
+from .conv import piece_of, pieces, positions
+from .gradients import full_gradient, linear
 from .halved_conv import middle_tap, mirrored_taps
 from .pointwise import back_through
 from .tiles import relu

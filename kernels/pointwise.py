@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .conv import activated, dropout_scales, positions
+from .conv import activated, dropout_of, dropout_scales, piece_of, pieces, positions
 from .letters import known_code
 from .tiles import relu
 
@@ -95,6 +95,31 @@ def back_through(
 
 
 @triton.jit
+def loaded(dy, y, a, codes, start, size, stride, C: tl.constexpr, M: tl.constexpr):
+    """Rows ``start`` .. ``start + M - 1`` of a piece, of ``size`` outputs, at these addresses, and
+    the code at each if there are any; zeros behind its end."""
+    tile, columns = start + tl.arange(0, M), tl.arange(0, C)
+    known = (tile < size)[:, None]
+    offsets = tile[:, None] * C + columns[None, :]
+    dz = tl.load(dy + offsets, mask=known, other=0.0)
+    out = tl.load(y + offsets, mask=known, other=0.0)
+    rows = tl.load(a + offsets, mask=known, other=0.0)
+    code = tile
+    if codes is not None:
+        code = tl.load(codes + tile * stride, mask=tile < size, other=0)
+    return dz, out, rows, code
+
+
+@triton.jit
+def added_by_code(sums, code, rows):
+    """``sums``, five tiles, with each row added to that of its ``code`` (M,)."""
+    found = ()
+    for c in tl.static_range(5):
+        found = found + (sums[c] + tl.where((code == c)[:, None], rows, 0.0),)
+    return found
+
+
+@triton.jit
 def start_backward(
     dy,
     y,
@@ -111,6 +136,9 @@ def start_backward(
     length,
     outputs,
     total,
+    cuts,
+    chunk,
+    per_part,
     tap,
     stride,
     channels,
@@ -122,37 +150,47 @@ def start_backward(
 ):
     """From ``dy`` (N, outputs, C) to ``dn``, the gradient of what the second norm gave.
 
-    ``statistics`` (tiles, 2, C): sums of dn and of dn times the normalised ``a``. CODES: also
-    ``code_sums`` (tiles, 5, C), the gradient of the residual by code at ``tap + stride j``.
+    ``statistics`` (parts, 2, C): of each part, see ``pieces`` (``total`` of them), the sums of dn
+    and of dn times the normalised ``a``. CODES: also ``code_sums`` (parts, 5, C), the gradient of
+    the residual by code at ``tap + stride j``.
     """
-    n, out, inside = positions(outputs, total, M)
-    columns = tl.arange(0, C)
-    index = (n * outputs + out)[:, None] * C + columns[None, :]
-    present = inside[:, None]
-    dz = tl.load(dy + index, mask=present, other=0.0).to(tl.float32)
-    dz = tl.where(tl.load(y + index, mask=present, other=0.0) > 0, dz, 0.0)
-    rows = tl.load(a + index, mask=present, other=0.0)
-    back = back_through(
-        dz,
-        rows,
-        n,
-        inside,
-        scale,
-        shift,
-        mean,
-        inverse,
-        masks,
-        statistics,
-        columns,
-        channels,
-        C,
-        HALVES,
-        DROPOUT,
+    columns, tile = tl.arange(0, C), tl.arange(0, M)
+    scales, shifts, means = (
+        tl.load(scale + columns),
+        tl.load(shift + columns),
+        tl.load(mean + columns),
     )
-    tl.store(dn + index, back.to(dn.dtype.element_ty), mask=present)
+    offsets = tile[:, None] * C + columns[None, :]
+    zeros = tl.zeros((M, C), tl.float32)
+    sums, products, by_code = zeros, zeros, (zeros, zeros, zeros, zeros, zeros)
+    begin, end = pieces(cuts, per_part, total)
+    for piece in range(begin, end):
+        n, first, size = piece_of(piece, cuts, chunk, outputs)
+        if DROPOUT:
+            kept = dropout_of(masks, n, columns, channels, C, HALVES)
+        base, own = (n * outputs + first) * C, codes
+        if CODES:
+            own = codes + n * length + first * stride + tap
+        given = dy + base, y + base, a + base, own
+        dz, out, rows, code = loaded(*given, 0, size, stride, C, M)
+        for start in range(0, size, M):
+            dz, rows, here = tl.where(out > 0, dz.to(tl.float32), 0.0), rows.to(tl.float32), code
+            back = dz
+            if DROPOUT:
+                back *= kept[None, :]
+            back = tl.where(rows * scales[None, :] + shifts[None, :] > 0, back, 0.0)
+            known = (start + tile < size)[:, None]
+            tl.store(dn + base + start * C + offsets, back.to(dn.dtype.element_ty), mask=known)
+            sums += back
+            products += back * (rows - means[None, :])
+            if CODES:
+                by_code = added_by_code(by_code, known_code(here), dz)
+            # the next rows are under way while these are stored
+            dz, out, rows, code = loaded(*given, start + M, size, stride, C, M)
+    part = tl.program_id(0).to(tl.int64)
+    base = statistics + part * 2 * C + columns
+    tl.store(base, tl.sum(sums, 0))
+    tl.store(base + C, tl.sum(products, 0) * tl.load(inverse + columns))
     if CODES:
-        pointers = codes + n * length + out * stride + tap
-        code = known_code(tl.load(pointers, mask=inside, other=0))
-        base = code_sums + tl.program_id(0).to(tl.int64) * 5 * C + columns
         for c in tl.static_range(5):
-            tl.store(base + c * C, tl.sum(tl.where((code == c)[:, None], dz, 0.0), 0))
+            tl.store(code_sums + (part * 5 + c) * C + columns, tl.sum(by_code[c], 0))

@@ -28,22 +28,38 @@ def column_of(row, C: tl.constexpr, W: tl.constexpr):
 
 
 @triton.jit
-def counts(tile, there, total, rows):
-    """Rows (B,) float32 that each tile has: ``rows`` but the last, of ``total`` in all."""
+def counts(tile, there, total, rows, counted):
+    """Rows (B,) float32 that each tile has: what ``counted`` (tiles,) says or, if it is None,
+    ``rows`` but the last, of ``total`` in all."""
+    if counted is not None:
+        return tl.load(counted + tile, mask=there, other=0.0)
     left = total - tile * rows
     return tl.where(there, tl.minimum(left, rows), 0).to(tl.float32)
 
 
 @triton.jit
 def group_statistics(
-    statistics, tiles, total, rows, out, C: tl.constexpr, B: tl.constexpr, W: tl.constexpr
+    statistics,
+    counted,
+    tiles,
+    total,
+    rows,
+    out,
+    counts_out,
+    C: tl.constexpr,
+    B: tl.constexpr,
+    W: tl.constexpr,
 ):
-    """Means and squares about them of tiles of ``rows`` rows but the last, (tiles, 2, C), -> the
-    same of groups of B tiles, ``out`` (groups, 2, C)."""
+    """Means and squares about them of tiles, (tiles, 2, C), -> the same of groups of B tiles,
+    ``out`` (groups, 2, C); of how many rows each is, see ``counts``, and where they are
+    ``counted``, ``counts_out`` (groups,)."""
     tile, there, means = loaded(statistics, tiles, 0, 2, C, B, W)
     _, _, within = loaded(statistics, tiles, 1, 2, C, B, W)
-    count = counts(tile, there, total, rows)
-    mean = tl.sum(means * count[:, None], 0) / tl.sum(count, 0)
+    count = counts(tile, there, total, rows, counted)
+    number = tl.sum(count, 0)
+    mean = tl.sum(means * count[:, None], 0) / tl.maximum(number, 1.0)
+    if counts_out is not None:
+        tl.store(counts_out + tl.program_id(0), number, mask=tl.program_id(1) == 0)
     off = means - mean[None, :]
     base = out + tl.program_id(0).to(tl.int64) * 2 * C
     tl.store(base + column_of(0, C, W), mean)
@@ -88,6 +104,7 @@ def store_padded(out, row, values, columns, C: tl.constexpr, HALVES: tl.constexp
 @triton.jit
 def batch_statistics(
     statistics,
+    counted,
     tiles,
     total,
     rows,
@@ -103,7 +120,7 @@ def batch_statistics(
     W: tl.constexpr,
     HALVES: tl.constexpr,
 ):
-    """Statistics (tiles, 2, HALVES * C) of B tiles at most, each of ``rows`` rows but the last, ->
+    """Statistics (tiles, 2, HALVES * C) of B tiles at most (of how many rows, see ``counts``) ->
     the batch's mean and biased variance, and ``norm`` (4, HALVES * C): the norm's scale and shift,
     so that normalised rows are ``a * scale + shift``, then mean and 1 / sqrt(var + eps).
 
@@ -115,14 +132,14 @@ def batch_statistics(
     sums = tl.zeros((W,), tl.float32)
     for half in tl.static_range(HALVES):
         tile, there, means = loaded(statistics, tiles, half, R, C, B, W)
-        sums += tl.sum(means * counts(tile, there, total, rows)[:, None], 0)
+        sums += tl.sum(means * counts(tile, there, total, rows, counted)[:, None], 0)
     mean = sums / (total * HALVES)
     squares = tl.zeros((W,), tl.float32)
     for half in tl.static_range(HALVES):
         tile, there, means = loaded(statistics, tiles, half, R, C, B, W)
         _, _, within = loaded(statistics, tiles, HALVES + half, R, C, B, W)
         off = means - mean[None, :]
-        count = counts(tile, there, total, rows)
+        count = counts(tile, there, total, rows, counted)
         squares += tl.sum(within + off * off * count[:, None], 0)
     var = squares / (total * HALVES)
     inverse = 1.0 / tl.sqrt_rn(var + eps)

@@ -164,13 +164,35 @@ def part_sums(partial, parts, number, matrices, elements, SIZE: tl.constexpr, P:
 
 
 @triton.jit
-def sum_whole(partial, out, parts, channels, k, C: tl.constexpr, E: tl.constexpr, P: tl.constexpr):
+def sum_whole(
+    partial,
+    out,
+    parts,
+    channels,
+    k,
+    C: tl.constexpr,
+    E: tl.constexpr,
+    P: tl.constexpr,
+    HALVES: tl.constexpr,
+    WHOLE: tl.constexpr,
+):
     """Sums of parts, ``partial`` (parts, k, C in, C out) -> the gradient ``out`` of a weight: of
-    one tap (axis 0) E elements (axis 1)."""
+    one tap (axis 0) E elements (axis 1). Of pairs (HALVES 2) elements are those of the first half
+    of outputs, and what is said of ``sum_halved`` holds."""
     tap, elements = tl.program_id(0), tl.program_id(1) * E + tl.arange(0, E)
-    i, o = elements // C, elements % C
-    values = part_sums(partial, parts, tap, k, elements, C * C, P)
-    tl.store(out + (o * channels + i) * k + tap, values, mask=(i < channels) & (o < channels))
+    OUT: tl.constexpr = C // HALVES
+    i, o = elements // OUT, elements % OUT
+    values = part_sums(partial, parts, tap, k, i * C + o, C * C, P)
+    channel, known = natural(i, channels, C, HALVES)
+    known = known & (o < channels // HALVES)
+    if HALVES == 2:
+        partner = (i + OUT) % C * C + o + OUT
+        values += part_sums(partial, parts, k - 1 - tap, k, partner, C * C, P)
+        if WHOLE:
+            values /= 2
+            flipped = (channels - 1 - o) * channels + channels - 1 - channel
+            tl.store(out + flipped * k + k - 1 - tap, values, mask=known)
+    tl.store(out + (o * channels + channel) * k + tap, values, mask=known)
 
 
 @triton.jit

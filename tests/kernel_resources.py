@@ -21,7 +21,7 @@ import torch
 import triton
 from support.ahead import SHARED, cubin_of, recorded, registers_of
 
-from tcnfast.engines import ops, triton_blocks, triton_engine
+from tcnfast.engines import ops, triton_blocks, triton_engine, triton_walk
 from tcnfast.engines.block_call import BlockCall, BlockGradients
 from tcnfast.engines.triton_head import HitHead
 from tcnfast.model.tcn import TCN, TCNConfig
@@ -40,7 +40,8 @@ def launches(target):
             for in_registers in (True, False):
                 with mock.patch.object(triton_engine, "IN_REGISTERS", in_registers):
                     infer(symmetric)
-            train(symmetric)
+                with mock.patch.object(triton_walk, "IN_REGISTERS", in_registers):
+                    train(symmetric)
     return seen
 
 

@@ -123,6 +123,14 @@ def _bytes(values) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
+def _kernel(function, arguments: dict, options: dict, grid: tuple[int, ...]) -> Kernel:
+    """Of tensors other objects of the same memory: a gradient that is held elsewhere would be
+    copied by autograd, which without us takes it."""
+    tensors = {id(v): v.detach() for v in arguments.values() if isinstance(v, Tensor)}
+    arguments = {name: tensors.get(id(v), v) for name, v in arguments.items()}
+    return Kernel(function, arguments, options, grid)
+
+
 @contextmanager
 def noted(hit_tiles: float = 1.0) -> Iterator[list[Kernel | Operator]]:
     """The launches of what runs inside, in bf16. ``hit_tiles``: of tiles of steps, those with a
@@ -130,7 +138,7 @@ def noted(hit_tiles: float = 1.0) -> Iterator[list[Kernel | Operator]]:
     seen: list = []
     with ExitStack() as stack:
         enter = stack.enter_context
-        enter(recorded("sm_90", lambda *launch: seen.append(Kernel(*launch))))
+        enter(recorded("sm_90", lambda *launch: seen.append(_kernel(*launch))))
         enter(mock.patch.object(triton_engine, "why_not_here", lambda *_: None))
         enter(mock.patch.object(backend, "choose_device", lambda _: META))
         enter(mock.patch.object(training_pass, "precision_now", lambda _: "bf16"))

@@ -58,6 +58,10 @@ def _first_steps(a: dict) -> list[float]:
     return [a["steps"] + (a["K"] - 1) // a["S"]]
 
 
+def _walked(a: dict) -> list[float]:
+    return [a["steps"]]
+
+
 def _pieces(a: dict) -> list[float]:
     return [a["per_part"], a["chunk"] / a["M"]]
 
@@ -71,10 +75,13 @@ TRIPS: dict[str, Callable[[dict], list[float]]] = {
     "first_block": _first_steps,
     "halved_first_block": _first_steps,
     "count_hits": lambda a: [min(a["walked"], math.ceil(a["outputs"] / a["M"]))],
+    "start_backward": _pieces,
+    "wgmma_conv": _walked,
+    "wgmma_gradients": _walked,
     "weight_gradient": _pieces,
     "code_weight_gradient": _pieces,
     "halved_weight_gradient": _pieces,
-    "sum_whole": lambda a: [math.ceil(a["parts"] / a["P"])],
+    "sum_whole": lambda a: [math.ceil(a["parts"] / a["P"])] * a["HALVES"],
     # of the middle tap two, of a pair of mirrored taps four, which are taken for all
     "sum_halved": lambda a: [0.0] * 2 + [math.ceil(a["parts"] / a["P"])] * 4,
 }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import pairs
+from . import pairs, triton_walk
 from .block_call import BlockGradients, BlockOutputs
 from .ranks import ALONE
 from .triton_forward import NO_NORM, PART, SUMMED, TILE, Call, Norm, convolve_first, grouped
@@ -44,19 +44,70 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
     dn2, sums2, code_sums = _start(call, dy, saved, norm2)
     of_norm2 = gradients.dgain2, gradients.dshift2
     back2 = _back(call, dn2, saved.a2, sums2, call.length2, norm2, *of_norm2)
-    dn1, sums1 = _gradient_of_rows(call, back2, packed, a1, norm1)
+    trained = gradients.dweight2 is not None
+    together = trained and call.in_registers  # gradients of inputs and weights in one pass
+    if together:
+        dn1, sums1 = _gradients_of_second(call, back2, packed, a1, norm1, gradients.dweight2)
+    else:
+        dn1, sums1 = _gradient_of_rows(call, back2, packed, a1, norm1)
     of_norm1 = gradients.dgain1, gradients.dshift1
     back1 = _back(call, dn1, a1, sums1, call.length1, norm1, *of_norm1)
-    if gradients.dweight2 is not None:
-        _weight_gradients(call, windows, norm1, back1, back2, gradients)
-        if call.codes:
-            by_code = call.layout.unpad(code_sums.sum(0))
-            if call.symmetric:  # N, the last code, is its own complement
-                by_code = (by_code + torch.cat((by_code[:4].flip(0), by_code[4:])).flip(1)) / 2
-            gradients.dcode_residual.copy_(by_code)
     target = gradients.one_hot if call.codes else gradients.dx
-    if target is not None:
+    if trained and not together:
+        _weight_gradients(call, norm1, back1, back2, gradients)
+    if trained and call.codes:
+        gradients.dweight1.copy_(_code_weight_gradient(call, windows, back1))
+        by_code = call.layout.unpad(code_sums.sum(0))
+        if call.symmetric:  # N, the last code, is its own complement
+            by_code = (by_code + torch.cat((by_code[:4].flip(0), by_code[4:])).flip(1)) / 2
+        gradients.dcode_residual.copy_(by_code)
+    if together and not call.codes:
+        _gradients_of_first(call, back1, packed, dy, saved.y, gradients)
+    elif target is not None:
         _gradient_of_input(call, back1, packed, dy, saved.y, target)
+
+
+def _gradients_of_second(
+    call: Call, back2: Back, packed: Packed, a1, norm1: Norm, dweight2
+) -> tuple[Tensor, Tensor]:
+    """``_gradient_of_rows``, which also fills the gradient of the second weight."""
+    dn1 = call.rows(call.length1)
+    before = norm1.vectors() | call.dropout(call.mask1) | dict(NORMALISE=True)
+    sums = triton_walk.gradients(
+        call,
+        vars(back2),
+        packed.back2,
+        a1,
+        dn1,
+        dweight2,
+        call.stride,
+        statistics=True,
+        **before,
+        **triton_walk.NO_RESIDUAL,
+    )
+    return dn1, sums
+
+
+def _gradients_of_first(call: Call, back1: Back, packed: Packed, dy, y, gradients) -> None:
+    """Of the first convolution of rows: those of its weight and of the rows."""
+    dx = torch.empty_like(call.x) if gradients.dx is None else gradients.dx
+    triton_walk.gradients(
+        call,
+        vars(back1),
+        packed.back1,
+        call.x,
+        dx,
+        gradients.dweight1,
+        1,
+        statistics=False,
+        **triton_walk.NOT_ACTIVATED,
+        **_behind(call, dy, y),
+    )
+
+
+def _behind(call: Call, dy, y) -> dict:
+    """What kernels are told of the residual."""
+    return dict(dy=dy, y=y, residual_outputs=call.length2, tap=call.tap, RESIDUAL=True)
 
 
 def _backward_letters(weight: Tensor, call: Call) -> Tensor:
@@ -69,10 +120,10 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
     """The gradient of what the second norm gave, its sums, and those of the residual by code."""
     from ..kernels.pointwise import start_backward
 
-    tiles = call.tiles(call.length2)
-    dn2, sums = call.rows(call.length2), call.sums(tiles)
-    code_sums = torch.empty(tiles, 5, call.padded, device=dy.device) if call.codes else None
-    start_backward[(tiles,)](
+    cut = Cut.of(call.sequences, call.length2)
+    dn2, sums = call.rows(call.length2), call.sums(cut.parts)
+    code_sums = torch.empty(cut.parts, 5, call.padded, device=dy.device) if call.codes else None
+    start_backward[(cut.parts,)](
         dy=dy,
         y=saved.y,
         a=saved.a2,
@@ -84,12 +135,13 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
         code_sums=code_sums,
         length=call.length,
         outputs=call.length2,
-        total=call.sequences * call.length2,
+        **cut._asdict(),
         tap=call.tap,
         stride=call.stride,
         HALVES=call.together,
         CODES=call.codes,
-        **call.fixed,
+        # of codes seven sums lie in registers, not two
+        **call.fixed | dict(M=TILE // 2 if call.codes else TILE, num_warps=8),
     )
     return dn2, sums, code_sums
 
@@ -141,7 +193,7 @@ def _gradient_of_rows(
 
 def _gradient_of_input(call: Call, back1: Back, packed: Packed, dy, y, target: Tensor) -> None:
     """Gradient of the rows that the block read, or float32 (N, L, 4) of the codes' one-hot form."""
-    behind = dict(dy=dy, y=y, residual_outputs=call.length2, tap=call.tap, RESIDUAL=True)
+    behind = _behind(call, dy, y)
     if call.codes:
         table = call.code_residual
         # a letter's column less that of N, which has none
@@ -150,7 +202,7 @@ def _gradient_of_input(call: Call, back1: Back, packed: Packed, dy, y, target: T
         taps = _backward_letters(call.weight1, call)
         _input_gradient(call, back1, taps, dx, residual=residual, ONE_HOT=True, **behind)
         target.copy_(dx[..., :4])
-    elif call.symmetric:
+    elif call.halved:
         _halved_input_gradient(call, back1, packed.back1, target, 1, PHASE=0, **behind)
     else:
         _input_gradient(call, back1, packed.back1, target, **behind)
@@ -211,13 +263,12 @@ def _read_by(call: Call, back: Back, dx, places: int) -> dict:
 
 
 def _weight_gradients(
-    call: Call, windows, norm1: Norm, back1: Back, back2: Back, gradients: BlockGradients
+    call: Call, norm1: Norm, back1: Back, back2: Back, gradients: BlockGradients
 ) -> None:
+    """Of both weights, but not of one that codes meet."""
     rows = dict(stride=call.stride, NORMALISE=True, **norm1.affine(), **call.dropout(call.mask1))
     _weight_gradient(call, back1.a, back2, gradients.dweight2, **rows)
-    if call.codes:
-        gradients.dweight1.copy_(_code_weight_gradient(call, windows, back1))
-    else:
+    if not call.codes:
         rows = dict(stride=1, NORMALISE=False, **NO_NORM, **call.dropout(None))
         _weight_gradient(call, call.x, back1, gradients.dweight1, **rows)
 
@@ -279,7 +330,7 @@ def _weight_gradient(call: Call, x, back: Back, gradient: Tensor, **more) -> Non
 
     outputs, taps = back.dn.shape[1], gradient.shape[2]
     cut = Cut.of(call.sequences, outputs)
-    matrices, size = (2 * taps, call.padded // 2) if call.symmetric else (taps, call.padded)
+    matrices, size = (2 * taps, call.padded // 2) if call.halved else (taps, call.padded)
     partial = torch.empty(cut.parts, matrices, size, size, device=x.device)
     told = dict(
         x=x,
@@ -294,7 +345,7 @@ def _weight_gradient(call: Call, x, back: Back, gradient: Tensor, **more) -> Non
         **more,
         **call.products,
     )
-    if not call.symmetric:
+    if not call.halved:
         weight_gradient[(cut.parts, taps)](**told)
     else:
         if taps % 2:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import pairs
+from . import pairs, triton_walk
 from .block_call import BlockCall, BlockOutputs
 from .reference import DTYPES
 from .triton_chip import Chip
 from .triton_layout import INPUTS, Layout, layout_of
+from .triton_walk import Tiles
 from .triton_weights import pack
 
 # kernels that sum over threads: a product fused with the first addition of a sum is rounded in one
@@ -38,6 +39,16 @@ class Call(BlockCall):
     @property
     def dtype(self) -> torch.dtype:
         return DTYPES[self.precision]
+
+    @property
+    def in_registers(self) -> bool:
+        """Whether convolutions of rows keep their tiles in registers."""
+        return triton_walk.why_not(self) is None
+
+    @property
+    def halved(self) -> bool:
+        """Whether they take half of the products: of pairs of channels, where tiles are not."""
+        return self.symmetric and not self.in_registers
 
     @property
     def fixed(self) -> dict:
@@ -138,23 +149,13 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     packed = pack(call, outputs.packed)
     norm1, norm2 = map(Norm, outputs.norms)
     windows = put_together(call, outputs.a1) if call.codes else None
-    sums = convolve_first(call, a1, packed.taps1, windows)
+    tiles = convolve_first(call, a1, packed.taps1, windows)
     of_norm1 = call.gain1, call.shift1, outputs.mean1, outputs.var1
-    _find_norm(call, norm1, sums, call.length1, *of_norm1)
-    sums = call.sums(call.tiles(call.length2)) if call.batch_norm else None
-    more = dict(stride=call.stride, K=call.taps2, NORMALISE=True)
-    _conv(
-        call,
-        a1,
-        packed.taps2,
-        outputs.a2,
-        sums,
-        **norm1.affine(),
-        **call.dropout(call.mask1),
-        **more,
-    )
+    _find_norm(call, norm1, tiles, call.length1, *of_norm1)
+    more = norm1.affine() | call.dropout(call.mask1) | dict(NORMALISE=True)
+    tiles = _conv(call, a1, packed.taps2, outputs.a2, call.taps2, call.stride, **more)
     of_norm2 = call.gain2, call.shift2, outputs.mean2, outputs.var2
-    _find_norm(call, norm2, sums, call.length2, *of_norm2)
+    _find_norm(call, norm2, tiles, call.length2, *of_norm2)
     finish[(call.tiles(call.length2),)](
         a=outputs.a2,
         x=call.x,
@@ -194,16 +195,15 @@ def put_together(call: Call, out: Tensor) -> Tensor:
 
 def convolve_first(
     call: Call, a1: Tensor, taps: Tensor, windows: Tensor | None, statistics: bool = True
-) -> Tensor | None:
-    """``a1`` of rows or of the ``windows`` of codes by packed ``taps``; statistics of its tiles
-    (tiles, 2, C'), if batch norm needs them."""
+) -> Tiles:
+    """``a1`` of rows or of the ``windows`` of codes by packed ``taps``; statistics of its tiles, if
+    batch norm needs them."""
     from ..kernels.code_conv import code_conv
 
-    sums = call.sums(call.tiles(call.length1)) if statistics and call.batch_norm else None
     if not call.codes:
-        more = dict(stride=1, K=call.taps1, NORMALISE=False)
-        _conv(call, call.x, taps, a1, sums, **NO_NORM, **call.dropout(None), **more)
-        return sums
+        more = NO_NORM | call.dropout(None) | dict(NORMALISE=False)
+        return _conv(call, call.x, taps, a1, call.taps1, 1, **more)
+    sums = call.sums(call.tiles(call.length1)) if statistics and call.batch_norm else None
     code_conv[(call.tiles(call.length1),)](
         windows=windows,
         y=a1,
@@ -215,15 +215,20 @@ def convolve_first(
         STATISTICS=sums is not None,
         **call.code_products,
     )
-    return sums
+    return Tiles(sums)
 
 
-def _conv(call: Call, x, taps, y, sums, **more) -> None:
+def _conv(call: Call, x, taps, y, count: int, stride: int, **more) -> Tiles:
+    """``y`` of ``x`` by a convolution of ``count`` taps; statistics of its tiles, if batch norm
+    needs them. ``more``: what is done to ``x`` before."""
     from ..kernels.conv import conv
     from ..kernels.halved_conv import halved_conv
 
-    kernel = halved_conv if call.symmetric else conv
+    if call.in_registers:
+        return triton_walk.convolve(call, x, taps, y, stride, call.batch_norm, **more)
+    kernel = halved_conv if call.halved else conv
     outputs = y.shape[1]
+    sums = call.sums(call.tiles(outputs)) if call.batch_norm else None
     kernel[(call.tiles(outputs),)](
         x=x,
         y=y,
@@ -237,6 +242,8 @@ def _conv(call: Call, x, taps, y, sums, **more) -> None:
         residual_length=0,
         tap=0,
         dilation=call.dilation,
+        stride=stride,
+        K=count,
         RELU=False,
         RESIDUAL=False,
         RESIDUAL_STRIDE=1,
@@ -244,11 +251,12 @@ def _conv(call: Call, x, taps, y, sums, **more) -> None:
         **more,
         **call.products,
     )
+    return Tiles(sums)
 
 
-def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mean, var) -> None:
+def _find_norm(call: Call, norm: Norm, tiles: Tiles, length: int, gain, shift, mean, var) -> None:
     """Fill ``norm``, and ``mean`` and ``var`` of this batch."""
-    if statistics is None:
+    if tiles.statistics is None:
         norm.rows.fill_(1)
         norm.rows[2] = 0
         norm.rows[1] = call.pad(call.whole(shift))
@@ -258,12 +266,13 @@ def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mea
     total, rows = call.sequences * length, TILE
     processes = call.processes
     if processes.count > 1:  # of each one group, all of as many rows: tiles again
-        statistics, _ = _few_statistics(call, statistics, total, rows, most=1)
-        statistics = processes.gather(statistics[0])
+        (statistics, _), _ = _few_tiles(call, tiles, total, rows, most=1)
+        tiles = Tiles(processes.gather(statistics[0]))
         total, rows = processes.count * total, total
-    statistics, rows = _few_statistics(call, statistics, total, rows)
+    (statistics, counts), rows = _few_tiles(call, tiles, total, rows)
     batch_statistics[(1, call.columns)](
         statistics=statistics,
+        counted=counts,
         tiles=len(statistics),
         total=total,
         rows=rows,
@@ -277,17 +286,21 @@ def _find_norm(call: Call, norm: Norm, statistics, length: int, gain, shift, mea
     )
 
 
-def _few_statistics(
-    call: Call, statistics: Tensor, total: int, rows: int, most: int | None = None
-) -> tuple[Tensor, int]:
-    """Of tiles of ``rows`` of ``total`` rows those of ``most`` (SUMMED) groups at most, and the
-    rows of a group."""
+def _few_tiles(
+    call: Call, tiles: Tiles, total: int, rows: int, most: int | None = None
+) -> tuple[Tiles, int]:
+    """Of ``tiles`` of ``rows`` of ``total`` rows, where they have no counts, those of ``most``
+    (SUMMED) groups at most, and the rows of a group."""
     from ..kernels.reduce import group_statistics
 
+    statistics, counts = tiles
     while len(statistics) > (most or SUMMED):
-        statistics = grouped(call, group_statistics, statistics, total=total, rows=rows)
+        told = dict(total=total, rows=rows, counted=counts)
+        if counts is not None:
+            counts = counts.new_empty(-(-len(statistics) // SUMMED))
+        statistics = grouped(call, group_statistics, statistics, counts_out=counts, **told)
         rows *= SUMMED
-    return statistics, rows
+    return Tiles(statistics, counts), rows
 
 
 def grouped(call: Call, kernel, statistics: Tensor, **told) -> Tensor:

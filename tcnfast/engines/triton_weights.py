@@ -32,9 +32,9 @@ class Packed(NamedTuple):
 
 
 def directly_back(call: Call) -> bool:
-    """Whether the way back through the second convolution is by whole matrices: of a symmetric
-    block where it is strided and k is even, for mirrored taps meet inputs of different phases."""
-    return not call.symmetric or (call.stride > 1 and call.taps2 % 2 == 0)
+    """Whether the way back through the second convolution is by whole matrices: of a halved block
+    where it is strided and k is even, for mirrored taps meet inputs of different phases."""
+    return not call.halved or (call.stride > 1 and call.taps2 % 2 == 0)
 
 
 def letters(taps: int) -> int:
@@ -55,7 +55,7 @@ def _shapes(call: Call) -> Packed:
 
 def _matrices(call: Call, taps: int) -> tuple[int, int, int]:
     c = call.padded
-    return (2 * taps, c // 2, c // 2) if call.symmetric else (taps, c, c)
+    return (2 * taps, c // 2, c // 2) if call.halved else (taps, c, c)
 
 
 def packed_size(call: Call) -> int:
@@ -77,7 +77,7 @@ def pack(call: Call, packed: Tensor) -> Packed:
         found.taps1.copy_(call.layout.letters(call.whole(call.weight1)))
     matrices = packed[found.taps1.numel() :] if call.codes else packed
     counts = [0 if call.codes else len(found.taps1), len(found.taps2), len(found.back1)]
-    if not call.symmetric:
+    if not call.halved:
         _pack_whole(call, matrices, counts, len(found.back2))
     elif directly_back(call):
         _pack_halved(call, matrices, counts, 0)
@@ -115,7 +115,7 @@ def _packed_from(call: Call, packed: Tensor, counts: list[int]) -> dict:
 
 def sum_parts(call: Call, partial: Tensor, gradient: Tensor) -> None:
     """Fill ``gradient`` of a weight, or of its first half, from the sums of parts that its kernel
-    gave: whole (parts, k, C', C'), or of a symmetric block (parts, 2 k, C' / 2, C' / 2)."""
+    gave: whole (parts, k, C', C'), or of a halved block (parts, 2 k, C' / 2, C' / 2)."""
     from ..kernels.weights import sum_halved, sum_whole
 
     taps, size = gradient.shape[2], partial.shape[2]
@@ -126,10 +126,12 @@ def sum_parts(call: Call, partial: Tensor, gradient: Tensor) -> None:
         channels=call.channels,
         E=ELEMENTS,
         P=PARTS,
+        WHOLE=not call.halves,
         **_OPTIONS,
     )
     blocks = size * size // ELEMENTS
-    if call.symmetric:
-        sum_halved[((taps + 1) // 2, blocks)](K=taps, H=size, WHOLE=not call.halves, **told)
+    if call.halved:
+        sum_halved[((taps + 1) // 2, blocks)](K=taps, H=size, **told)
     else:
-        sum_whole[(taps, blocks)](k=taps, C=size, **told)
+        halves = call.together
+        sum_whole[(taps, blocks // halves)](k=taps, C=size, HALVES=halves, **told)

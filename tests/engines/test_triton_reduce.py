@@ -48,7 +48,8 @@ def batch_statistics(call, statistics, positions, gain, shift):
     size = call.channels
     norm = Norm(torch.full((4, call.padded), torch.nan, device=DEVICE))
     mean, var = (torch.full((size,), torch.nan, device=DEVICE) for _ in range(2))
-    triton_forward._find_norm(call, norm, statistics, positions, gain, shift, mean, var)
+    tiles = triton_forward.Tiles(statistics)
+    triton_forward._find_norm(call, norm, tiles, positions, gain, shift, mean, var)
     return mean.cpu().double(), var.cpu().double(), norm.rows.cpu().double()
 
 
