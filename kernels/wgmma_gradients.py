@@ -85,6 +85,52 @@ def residual_at(u, tap, outputs, inside, STRIDE: gl.constexpr):
 
 
 @gluon.jit
+def multiplied(das, inputs, taps, dws, t, K: gl.constexpr, S: gl.constexpr):
+    """Products of step ``t``: of each phase the gradient of its inputs, (M, C), then of each tap
+    ``dws`` with this step's share added. All are under way at a time, and waited for once."""
+    KEPT: gl.constexpr = das.shape[0]
+    M: gl.constexpr = das.shape[1]
+    C: gl.constexpr = das.shape[2]
+    totals = ()
+    for phase in gl.static_range(S):
+        total = gl.zeros((M, C), gl.float32, layout=result_layout(C, M, GROUPS))
+        for j in gl.static_range(KEPT - 1):
+            da = das.index((t + KEPT - j) % KEPT)
+            tap = taps.index(j * S + phase)
+            total = warpgroup_mma(da, tap, total, use_acc=j > 0, is_async=True)
+        totals = totals + (total,)
+    of_taps = ()
+    for m in gl.static_range(K):
+        read = inputs.index(t % 2 * S + m % S).permute((1, 0))
+        da = das.index((t + KEPT - m // S) % KEPT)
+        of_taps = of_taps + (warpgroup_mma(read, da, dws[m], is_async=True),)
+    return warpgroup_mma_wait(0, deps=totals + of_taps)
+
+
+@gluon.jit
+def store_sums(statistics, sums, products, inverse, layout: gl.constexpr):
+    """The sums of a program's gradients, and of them times the normalised rows."""
+    C: gl.constexpr = sums.shape[2]
+    columns = gl.arange(0, C, layout=layout)
+    base = statistics + gl.program_id(0).to(gl.int64) * 2 * C + columns
+    gl.store(base, gl.convert_layout(sum_of_threads(sums), layout))
+    products = gl.convert_layout(sum_of_threads(products), layout)
+    gl.store(base + C, products * gl.load(inverse + columns))
+
+
+@gluon.jit
+def store_parts(partial, dws, K: gl.constexpr):
+    """A program's share of the gradients of K taps."""
+    C: gl.constexpr = dws[0].shape[0]
+    LAYOUT: gl.constexpr = dws[0].type.layout
+    i = gl.arange(0, C, layout=gl.SliceLayout(1, LAYOUT))
+    o = gl.arange(0, C, layout=gl.SliceLayout(0, LAYOUT))
+    for m in gl.static_range(K):
+        base = partial + (gl.program_id(0).to(gl.int64) * K + m) * C * C
+        gl.store(base + i[:, None] * C + o[None, :], dws[m])
+
+
+@gluon.jit
 def wgmma_gradients(
     dn,
     a,
@@ -211,21 +257,7 @@ def wgmma_gradients(
                 given = given + (load_rows(dy, at, residual_outputs, known, C, GROUPS), of_y)
         fence_async_shared()
         barrier()
-        totals = ()
-        for phase in gl.static_range(S):
-            total = gl.zeros((M, C), gl.float32, layout=result_layout(C, M, GROUPS))
-            for j in gl.static_range(J):
-                at_j = das.index((t + KEPT - j) % KEPT)
-                total = warpgroup_mma(
-                    at_j, taps.index(j * S + phase), total, use_acc=j > 0, is_async=True
-                )
-            totals = totals + (total,)
-        of_taps = ()
-        for m in gl.static_range(K):
-            tile = inputs.index(t % 2 * S + m % S).permute((1, 0))
-            at_m = das.index((t + KEPT - m // S) % KEPT)
-            of_taps = of_taps + (warpgroup_mma(tile, at_m, dws[m], is_async=True),)
-        done = warpgroup_mma_wait(0, deps=totals + of_taps)
+        done = multiplied(das, inputs, taps, dws, t, K, S)
         dws = done[S:]
         for phase in gl.static_range(S):
             u = v * S + phase
@@ -248,13 +280,5 @@ def wgmma_gradients(
             gl.store(pointers, back.to(dtype), mask=there[:, None])
         v = ahead
     if NORMALISE:
-        base = statistics + gl.program_id(0).to(gl.int64) * 2 * C + columns
-        gl.store(base, gl.convert_layout(sum_of_threads(sums), VECTOR))
-        hats = gl.convert_layout(sum_of_threads(products), VECTOR) * gl.load(inverse + columns)
-        gl.store(base + C, hats)
-    WEIGHTS: gl.constexpr = result_layout(C, C, GROUPS)
-    i = gl.arange(0, C, layout=gl.SliceLayout(1, WEIGHTS))
-    o = gl.arange(0, C, layout=gl.SliceLayout(0, WEIGHTS))
-    for m in gl.static_range(K):
-        base = partial + (gl.program_id(0).to(gl.int64) * K + m) * C * C
-        gl.store(base + i[:, None] * C + o[None, :], dws[m])
+        store_sums(statistics, sums, products, inverse, VECTOR)
+    store_parts(partial, dws, K)

@@ -2,10 +2,11 @@
 memory (kernels/README.md)? `python -m benchmarks.kernels.block_forms`
 
 Blocks of the default model and of a symmetric one, of the shapes that the model of time has in
-kernels/README.md. Both forms must give the same rows to rounding; they take turns, medians of the
-device's own times, the L2 cache flushed before each call. ``IN_REGISTERS`` of
-tcnfast/engines/triton_engine.py is what to set by it. `--out FILE` keeps the rows. With
-TRITON_INTERPRET=1, where only one form runs, it goes the way with toys.
+kernels/README.md, and passes of training of both, there and back. Both forms must give the same
+rows, or gradients, to rounding; they take turns, medians of the device's own times, the L2 cache
+flushed before each call. ``IN_REGISTERS`` of tcnfast/engines/triton_engine.py is what to set by
+blocks, and that of triton_walk.py by training: lines "chosen" are what to paste. `--out FILE` keeps
+the rows. With TRITON_INTERPRET=1, where only one form runs, it goes the way with toys.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import torch
 
@@ -24,12 +26,12 @@ from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.cases import random_codes
 from tcnfast.base.errors import TcnfastError
 from tcnfast.bench.speed import Clock, take_turns
-from tcnfast.engines import triton_engine
+from tcnfast.engines import triton_engine, triton_walk
 from tcnfast.engines.reference import DTYPES
 from tcnfast.engines.triton_engine import BlockInRegisters, Chip, FirstBlock, FusedBlock, Tiling
 from tcnfast.engines.triton_layout import layout_of
 from tcnfast.engines.triton_wgmma import why_not_in_registers
-from tcnfast.model.tcn import TCNConfig
+from tcnfast.model.tcn import TCN, TCNConfig
 
 FIRST, SHARED, REGISTERS = "first block", "through shared memory", "in registers"
 KINDS = {FIRST: FirstBlock, SHARED: FusedBlock, REGISTERS: BlockInRegisters}
@@ -52,6 +54,8 @@ SHAPES = {
     "block, stride 32, sixth": Shape(32, 5, 2**18),
 }
 SECONDS = 2.0  # of a case
+GRADIENTS = 0.05  # of their norm, that gradients of two forms may differ by: both round to bf16
+WALK = "tcnfast/engines/triton_walk.py"
 
 
 class BlockOnDevice:
@@ -111,9 +115,63 @@ def compare(name: str, symmetric: bool, device: torch.device, precision: str) ->
     what = f"{name}, {'symmetric' if symmetric else 'plain'}, {precision}"
     if block.why_not:
         print(f"not run: {what}: tiles {REGISTERS}: {block.why_not}")
+    return timed(what, runs(block), device)
+
+
+def passes(symmetric: bool, device: torch.device, precision: str) -> dict[str, Callable]:
+    """By form, a pass of training there and back, which gives all gradients in one vector. Raises
+    TcnfastError where forms give other gradients."""
+    toy = triton_engine.interpreted()
+    shape = dict(channels=16, blocks=2) if toy else dict(channels=64, blocks=8)
+    torch.manual_seed(0)
+    config = TCNConfig(labels=["a"], first_kernel=15, symmetric=symmetric, **shape)
+    model = TCN(config).train().to(device)
+    tiles, steps = (1, 2) if toy else (64, 1024)
+    codes = torch.randint(4, (tiles, model.receptive_field + (steps - 1) * 32), device=device)
+    codes = codes.to(torch.uint8)
+
+    def once(form: str) -> torch.Tensor:
+        model.zero_grad(set_to_none=True)
+        lesser = precision in ("bf16", "fp16")
+        in_registers = mock.patch.object(triton_walk, "IN_REGISTERS", form == REGISTERS)
+        with in_registers, torch.autocast(device.type, DTYPES[precision], enabled=lesser):
+            model.dense(codes, 32).float().square().mean().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    found = {form: partial(once, form) for form in ((SHARED,) if toy else (SHARED, REGISTERS))}
+    first = found[SHARED]()
+    for form, run in found.items():
+        off = ((run() - first).norm() / first.norm()).item()
+        if not off <= GRADIENTS:
+            raise TcnfastError(f"tiles {form} give gradients that are off by {off:.2g}")
+    return found
+
+
+def compare_training(symmetric: bool, device: torch.device, precision: str) -> list[dict]:
+    """Rows of a pass of training, printed as they come."""
+    kind = "symmetric" if symmetric else "plain"
+    what = f"training, 64 tiles of 32 kb, {kind}, {precision}"
+    return timed(what, passes(symmetric, device, precision), device)
+
+
+def choose_training(found: list[dict]) -> None:
+    """Say by the sum over all passes of training which form is faster, and the line to paste."""
+    spent = {form: 0.0 for form in (SHARED, REGISTERS)}
+    for row in found:
+        if row["case"].startswith("training"):
+            spent[row["form"]] += float(row["us"])
+    if not all(spent.values()):
+        print(f"not run: training in both forms: IN_REGISTERS of {WALK} stays")
+        return
+    faster = spent[REGISTERS] < spent[SHARED]
+    print(f"chosen: to paste into {WALK}: IN_REGISTERS = {faster}")
+
+
+def timed(what: str, found: dict[str, Callable], device: torch.device) -> list[dict]:
+    """Rows of what was ``found`` by form."""
     toy = triton_engine.interpreted()
     seconds, least = (0.0, 1) if toy else (SECONDS, 7)
-    timings = take_turns(runs(block), Clock(device), seconds, least=least, calls=1)
+    timings = take_turns(found, Clock(device), seconds, least=least, calls=1)
     medians = {form: timing.median for form, timing in timings.items()}
     best = min(medians, key=medians.get)
     words = ", ".join(f"{form} {median * 1e6:.1f} us" for form, median in medians.items())
@@ -136,10 +194,11 @@ def main() -> int:
     if reason:
         raise TcnfastError(f"block_forms: {reason}")
     found, wrong = [], []
-    for name in SHAPES:
+    for name in (*SHAPES, "training"):
         for symmetric in (False, True):
+            case = compare_training if name == "training" else partial(compare, name)
             try:
-                found += compare(name, symmetric, device, args.precision)
+                found += case(symmetric, device, args.precision)
             except Exception as error:  # of Triton, or numbers that are wrong: the others go on
                 wrong.append(name)
                 print(f"failed: {name}: {type(error).__name__}: {' '.join(str(error).split())}")
@@ -148,6 +207,7 @@ def main() -> int:
                     writer = csv.DictWriter(file, found[0], lineterminator="\n")
                     writer.writeheader()
                     writer.writerows(found)
+    choose_training(found)
     return 1 if wrong else 0
 
 

@@ -199,6 +199,8 @@ def choose_form(blocks: list[dict[str, float]]) -> None:
         f"chosen: IN_REGISTERS = {registers < shared}: {REGISTERS} {registers * 1e6:.1f} us, "
         f"{SHARED} {shared * 1e6:.1f}; faster {REGISTERS} in {faster} of {len(both)} blocks"
     )
+    line = f"IN_REGISTERS = {registers < shared}"
+    print(f"chosen: to paste into tcnfast/engines/triton_engine.py: {line}")
 
 
 def chunk(args: argparse.Namespace) -> None:

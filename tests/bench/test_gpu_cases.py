@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kernels import scan_cases, tune
+from benchmarks.kernels import block_forms, scan_cases, tune
 from benchmarks.kernels.block_forms import REGISTERS, SHARED
 from tcnfast.engines.triton_engine import Tiling
 
@@ -43,9 +43,25 @@ def test_the_form_of_a_block_is_chosen_by_what_was_measured(capsys, shared, chos
         tune.Variant(REGISTERS, Tiling(64)): (2e-6, ""),
     }
     tune.choose_form([tune.choose("a block", found, block)])
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith(f"chosen: a block: {min(shared * 1e6, 2):.1f} us, form=")
     assert second.startswith(f"chosen: IN_REGISTERS = {chosen}: in registers 2.0 us")
+    assert (
+        third == f"chosen: to paste into tcnfast/engines/triton_engine.py: IN_REGISTERS = {chosen}"
+    )
+
+
+@pytest.mark.parametrize("shared, chosen", [("3.0", "True"), ("1.0", "False")])
+def test_the_form_of_training_is_chosen_by_what_was_measured(capsys, shared, chosen):
+    rows = [
+        {"case": "training, plain", "form": SHARED, "us": shared},
+        {"case": "training, plain", "form": REGISTERS, "us": "2.0"},
+        {"case": "block, plain", "form": SHARED, "us": "9.0"},
+    ]
+    block_forms.choose_training(rows)
+    assert f"triton_walk.py: IN_REGISTERS = {chosen}" in capsys.readouterr().out
+    block_forms.choose_training(rows[:1])
+    assert capsys.readouterr().out.startswith("not run: training in both forms")
 
 
 def test_no_form_is_chosen_where_one_does_not_run(capsys):

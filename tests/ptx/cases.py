@@ -8,7 +8,7 @@ import torch
 from support import block, block_cases, stack
 from support.models import random_model
 
-from tcnfast.engines import triton_engine, triton_head
+from tcnfast.engines import triton_engine, triton_head, triton_walk
 
 from .on_triton import executed
 from .program import Fault
@@ -73,13 +73,14 @@ def symmetric_scores(case, precision, target, **options):
     return scores(case, precision, target, symmetric=True, **options)
 
 
-def training(case, precision, target, planted=None, cut=True):
+def training(case, precision, target, planted=None, cut=True, in_registers=True):
     """A ``block_cases.Case``: outputs, statistics and every gradient."""
     case = block_cases.Case(*case)
+    triton_walk.IN_REGISTERS = in_registers
     return run(lambda: block.compare(case, precision), target, planted, cut)
 
 
-symmetric_training = training  # of cases that say so
+symmetric_training = walks = training  # of cases that say so
 
 
 def hits(labels, precision, target, stacks=2, maximum=False, symmetric=False, planted=None):

@@ -13,6 +13,7 @@ from support.triton import SYMMETRIC_BLOCKS, needs_triton
 pytestmark = needs_triton
 
 TARGETS = ("sm_80", "sm_90")
+WALKING = {"wgmma_conv", "wgmma_gradients"}  # of training, in registers
 # kind, row of its table, precision, target: what differs most, and compiles soonest
 FEW = [
     ("scores", 0, "bf16", "sm_90"),
@@ -27,12 +28,14 @@ FEW = [
     ("symmetric_scores", 0, "bf16", "sm_90"),
     ("symmetric_scores", 3, "bf16", "sm_80"),
     ("symmetric_training", 0, "bf16", "sm_90"),
+    ("walks", 0, "bf16", "sm_90"),
 ]
 TABLES = {
     "scores": stack.TABLE,
     "training": block_cases.TABLE + block_cases.LONG,
     "symmetric_scores": stack.SYMMETRIC,
     "symmetric_training": SYMMETRIC_BLOCKS,
+    "walks": block_cases.WALKS,
 }
 ALL = [
     pytest.param(kind, row, precision, target, marks=pytest.mark.slow)
@@ -43,6 +46,8 @@ ALL = [
     if (kind, row, precision, target) not in FEW
     # float32 of wide blocks is compiled for minutes
     and (precision == "bf16" or table[row][kind.endswith("training")] <= 34)
+    # tiles in registers are of 16 bits and on chips with wgmma
+    and (kind != "walks" or (precision, target) == ("bf16", "sm_90"))
 ]
 
 
@@ -50,6 +55,8 @@ def passes(worker, kind, row, precision, target, **options):
     case = TABLES[kind][row]
     result = worker(kind, case=case, precision=precision, target=target, **options)
     assert result["kernels"]
+    if kind == "walks" and target == "sm_90":
+        assert WALKING <= set(result["kernels"])
     assert (result["wrong"], result["fault"], result["findings"]) == (None, None, [])
 
 
@@ -57,6 +64,9 @@ def passes(worker, kind, row, precision, target, **options):
 def test_kernels_as_compiled_are_right(worker, kind, row, precision, target):
     passes(worker, kind, row, precision, target)
 
+
+# the smallest block in which both kernels that walk take more than a step
+SMALL = block_cases.Case(3, 64, 3, 3, 8, "batch", "centred", 1, 70, 0, 0.1)
 
 # labels, precision, target, stacks, maximum, symmetric
 HITS = [
@@ -116,6 +126,18 @@ def test_blocks_whose_tiles_are_not_in_registers_are_right(worker, kind, row):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("row", range(len(block_cases.WALKS)))
+def test_training_in_registers_is_right_in_fp16_and_so_is_what_stands_in(worker, row):
+    """On a chip with wgmma, where training is asked not to keep its tiles in registers."""
+    case = block_cases.WALKS[row]
+    for precision, in_registers in (("fp16", True), ("bf16", False)):
+        asked = dict(case=case, precision=precision, target="sm_90", in_registers=in_registers)
+        result = worker("walks", **asked)
+        assert (WALKING <= set(result["kernels"])) == in_registers
+        assert (result["wrong"], result["fault"], result["findings"]) == (None, None, [])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
     "kind, row", [(kind, row) for kind, table in TABLES.items() for row in range(len(table))]
@@ -169,14 +191,13 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
 )
 def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):
     planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=which)
-    kind = "symmetric_scores" if "halved" in kernel else "scores"
-    result = worker(
-        kind,
-        case=TABLES[kind][0],
-        precision="bf16",
-        target=target,
-        planted=planted,
-        in_registers=kernel.startswith("wgmma"),
-    )
+    kind, case = "scores", TABLES["scores"][0]
+    if "halved" in kernel:
+        kind, case = "symmetric_scores", TABLES["symmetric_scores"][0]
+    if kernel in WALKING:
+        kind, case = "walks", SMALL
+    in_registers = kernel.startswith("wgmma")
+    asked = dict(precision="bf16", target=target, planted=planted, in_registers=in_registers)
+    result = worker(kind, case=case, **asked)
     said = [what for _, what, *_ in result["findings"]]
     assert any(found in what for what in [*said, result["fault"] or "", result["wrong"] or ""])

@@ -98,6 +98,16 @@ LONG = [
     Case(4, 3, 3, 3, 1, "batch", "causal", 1, 1025, 0, 0.0, 1.0),
     Case(1, 1, 2, 2, 2, "batch", "centred", 9, 1030, 0, 0.0, 1.0),  # groups of several spans
 ]
+# whose tiles stay in registers on chips with wgmma: 64 channels as padded, two or three taps; more
+# than a program's rows, strides, phases, pairs, and a first block whose second convolution does
+WALKS = [
+    Case(1, 64, 3, 15, 16, "batch", "centred", 2, 60, 1, 0.1),
+    Case(1, 64, 3, 15, 16, "batch", "centred", 2, 160, 1, 0.1, symmetric=True),
+    Case(2, 50, 2, 2, 4, "batch", "causal", 3, 60, 0, 0.3),
+    Case(0, 64, 3, 15, 32, "batch", "centred", 3, 40, 0, 0.1, symmetric=True),
+    Case(3, 64, 3, 3, 1, "weight", "centred", 2, 150, 0, 0.1),
+    Case(3, 64, 3, 3, 4, "batch", "centred", 300, 3, 0, 0.1),  # groups of programs' sums
+]
 
 
 def case_name(case):
