@@ -30,7 +30,7 @@ _OPTIONS = {"enable_fp_fusion": False}
 def why_not(call: Call) -> str | None:
     """Why the convolutions of rows of ``call`` cannot run so; None if they can."""
     if not IN_REGISTERS or interpreted() or not Chip.of(call.x.device).wgmma:
-        return "the chip has no wgmma, or is not asked for it"
+        return "the chip has no wgmma, or it is not asked for it"
     if call.precision not in PRECISIONS:
         return f"operands in registers are {' or '.join(PRECISIONS)}, not {call.precision}"
     if call.padded != CHANNELS:

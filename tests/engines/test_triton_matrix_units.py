@@ -6,7 +6,7 @@ from support.block import compare
 from support.block_cases import Case
 from support.interpreter import mended
 from support.stack import ROW_STEPS, TABLE, check_scores
-from support.triton import DEVICE, GPU, needs_triton
+from support.triton import DEVICE, GPU, few_draws, needs_triton
 
 from tcnfast.engines import triton_engine
 
@@ -47,7 +47,7 @@ def test_scores_keep_the_budget(make_codes, case, precision):
 
 @pytest.mark.parametrize("case, precision", list(some(BLOCKS, [(0, "tf32"), (1, "fp32")])))
 def test_blocks_keep_the_budget(case, precision):
-    compare(case, precision)
+    compare(case, precision, draws=few_draws(case))
 
 
 def shift(scores):
@@ -92,7 +92,8 @@ def exchange_inputs_and_outputs(run):
 )
 def test_planted_errors_of_blocks_are_found(precision, spoil):
     with pytest.raises(AssertionError):
-        compare(Case(1, 3, 4, 4, 2, "batch", "causal", 2, 20), precision, spoil)
+        case = Case(1, 3, 4, 4, 2, "batch", "causal", 2, 20)
+        compare(case, precision, spoil, draws=few_draws(case))
 
 
 @pytest.mark.parametrize("cut", ["inputs", "nothing"])

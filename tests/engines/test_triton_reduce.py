@@ -8,6 +8,7 @@ from support.triton import BLOCKS, DEVICE, SYMMETRIC_BLOCKS, needs_triton
 
 from tcnfast.engines import triton_backward, triton_forward
 from tcnfast.engines.triton_forward import SUMMED, TILE, Norm
+from tcnfast.engines.triton_walk import Tiles
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("kernels")]
 
@@ -48,7 +49,7 @@ def batch_statistics(call, statistics, positions, gain, shift):
     size = call.channels
     norm = Norm(torch.full((4, call.padded), torch.nan, device=DEVICE))
     mean, var = (torch.full((size,), torch.nan, device=DEVICE) for _ in range(2))
-    tiles = triton_forward.Tiles(statistics)
+    tiles = statistics if isinstance(statistics, Tiles) else Tiles(statistics)
     triton_forward._find_norm(call, norm, tiles, positions, gain, shift, mean, var)
     return mean.cpu().double(), var.cpu().double(), norm.rows.cpu().double()
 
@@ -83,6 +84,30 @@ def test_batch_statistics_of_many_tiles(few, symmetric, tiles):
     while tiles > 4:
         tiles, levels = -(-tiles // 4), levels + 1
     assert len(few) == 2 * levels
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("tiles", [3, 18])
+def test_tiles_may_have_any_number_of_rows(few, symmetric, tiles):
+    """Which is told; some have none, of a group all."""
+    call = call_of(6, symmetric)
+    generator = torch.Generator().manual_seed(tiles)
+    sizes = torch.randint(0, 9, (tiles,), generator=generator)
+    sizes[1] = 0
+    sizes[4:8] = 0
+    rows = torch.randn(int(sizes.sum()), 6, generator=generator, dtype=torch.float64) + 1000
+    found = torch.zeros(tiles, 2, call.padded, dtype=torch.float64)
+    for of_tile, some in zip(found, call.layout.pad(rows).split(sizes.tolist()), strict=True):
+        if len(some):
+            mean = some.mean(0)
+            of_tile.copy_(torch.stack((mean, (some - mean).square().sum(0))))
+    one = torch.ones(6, device=DEVICE)
+    statistics = Tiles(found.float().to(DEVICE), sizes.float().to(DEVICE))
+    mean, var, _ = batch_statistics(call, statistics, len(rows), one, one)
+    pooled = torch.cat((rows, rows.flip(1))) if symmetric else rows
+    torch.testing.assert_close(mean, pooled.mean(0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(var, pooled.var(0, correction=0), rtol=1e-4, atol=0)
+    assert (len(few) > 0) == (tiles > 4)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -163,7 +163,7 @@ def test_half_of_the_products_make_a_convolution(k):
     room = 0, 16 - channels // 2
     partial = F.pad(taps.grad * parts / parts.sum(), room * 2, value=torch.nan).float()
     got = torch.full((channels, inputs, k), torch.nan, device=DEVICE)
-    call = SimpleNamespace(symmetric=True, channels=channels, halves=False)
+    call = SimpleNamespace(halved=True, channels=channels, halves=False)
     sum_parts(call, partial.to(DEVICE), got)
     torch.testing.assert_close(got.cpu().double(), mean, rtol=1e-5, atol=1e-5)
     assert torch.equal(got, got.flip(0, 1, 2))

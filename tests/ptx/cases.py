@@ -77,7 +77,8 @@ def training(case, precision, target, planted=None, cut=True, in_registers=True)
     """A ``block_cases.Case``: outputs, statistics and every gradient."""
     case = block_cases.Case(*case)
     triton_walk.IN_REGISTERS = in_registers
-    return run(lambda: block.compare(case, precision), target, planted, cut)
+    draws = 1 if planted else None
+    return run(lambda: block.compare(case, precision, draws=draws), target, planted, cut)
 
 
 symmetric_training = walks = training  # of cases that say so

@@ -157,6 +157,19 @@ ALL_READY = rf"(?s){READY}(.*?){READY}(.*?){READY}"  # of the three taps of a co
 WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
 
 
+RARELY_PLANTED = [
+    ("sm_90", "wgmma_gradients", BARRIER, "", 0, "race: read after write"),
+    ("sm_90", "wgmma_gradients", BARRIER, "", -1, "race: read after write"),
+    ("sm_90", "wgmma_gradients", WAIT, NO_WAIT, -1, "a wgmma under way"),
+    ("sm_90", "wgmma_gradients", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
+    ("sm_90", "wgmma_gradients", BOUND, "setp.le.s64", -1, "outside of every tensor"),
+    ("sm_90", "wgmma_conv", BARRIER, "", -1, "race: read after write"),
+    ("sm_90", "wgmma_conv", FENCE, "", -1, "without fence.proxy.async"),
+    ("sm_90", "wgmma_conv", WAIT, NO_WAIT, -1, "a wgmma under way"),
+    ("sm_90", "wgmma_conv", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
+]
+
+
 @pytest.mark.parametrize(
     "target, kernel, pattern, replacement, which, found",
     [
@@ -187,6 +200,13 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
         ("sm_90", "wgmma_halved_block", WAIT, NO_WAIT, -1, "a wgmma under way"),
         ("sm_90", "wgmma_halved_block", ADDED, "sub", 0, "out["),
         ("sm_90", "wgmma_halved_block", BOUND, "setp.le.s64", -1, "outside of every tensor"),
+        ("sm_90", "wgmma_gradients", BARRIER, "", -2, "race: read after write"),
+        ("sm_90", "wgmma_gradients", BARRIER, "", 1, "race: write after read"),
+        ("sm_90", "wgmma_gradients", FENCE, "", -1, "without fence.proxy.async"),
+        ("sm_90", "wgmma_gradients", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
+        ("sm_90", "wgmma_conv", BARRIER, "", -2, "race: write after read"),
+        ("sm_90", "wgmma_conv", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
+        *(pytest.param(*planted, marks=pytest.mark.slow) for planted in RARELY_PLANTED),
     ],
 )
 def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):

@@ -15,6 +15,13 @@ DEVICE = torch.device("cuda" if GPU else "cpu")
 # bf16: support/interpreter.py
 PRECISIONS = ["fp32", "fp16", "bf16", "tf32"] if GPU else ["fp32", "fp16", "bf16"]
 
+
+def few_draws(case):
+    """Draws of a block in training that are compared: in the interpreter, which is slow, a third of
+    them, whose budget is the tighter for it."""
+    return case.draws if GPU else -(-case.draws // 3)
+
+
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
 )
