@@ -24,7 +24,7 @@ from PIL import Image
 
 import tcnfast
 from benchmarks.harness import GENOME, PROCESSOR, compare, parser, report
-from tcnfast.windows.scalogram import IMAGENET_STD
+from tcnfast.windows.resnet import PICTURE_STD
 from tcnfast.windows.wavelet_network import WaveletNetwork
 from tcnfast.windows.wavelets import modulus
 
@@ -57,7 +57,7 @@ def through_files(codes: np.ndarray) -> np.ndarray:
         pyplot.close(figure)
         picture = Image.open(file).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
         scaled = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255
-        mean, std = (np.array(x, np.float32)[:, None, None] for x in (MEAN, IMAGENET_STD))
+        mean, std = (np.array(x, np.float32)[:, None, None] for x in (MEAN, PICTURE_STD))
         out.append((scaled - mean) / std)
     return np.stack(out)
 
@@ -92,7 +92,7 @@ def main() -> None:
     }
     given, seconds = compare(sides, args.rounds, PROCESSOR)
     report("wavelet", f"pictures, {case}", seconds, "matplotlib files", args.dry)
-    scale = np.array(IMAGENET_STD)[:, None, None] * 255
+    scale = np.array(PICTURE_STD)[:, None, None] * 255
     theirs, ours = (images * scale for images in given.values())
     alike = np.mean(
         [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(theirs, ours, strict=True)]

@@ -90,7 +90,7 @@ def prepare(
     WINDOWS,
     OUT,
     options=WindowTrainOptions,
-    run=("device", "precision", "force"),
+    run=("device", "precision", "force", "resume"),
     command="windows train",
     examples=(
         ("windows -o model", "the default network"),
@@ -104,7 +104,8 @@ def train(windows: File, out: File, *, options: WindowTrainOptions, run: Run) ->
     that ``windows evaluate`` takes and, if it is a wavelet network, ``windows attribute``. The
     scores beside the model are those of the validation part, and the test part is not touched. A
     ``faithful`` training chooses its epoch on the test part, as the original did, and has the
-    scores of that part.
+    scores of that part. ``resume`` goes on with the features of a wavelet network that is frozen
+    but for its classifier; any other training that was stopped begins anew.
 
     Returns:
         Path: the model folder.
@@ -182,11 +183,16 @@ class StudyOptions(Options):
     test: bool = option(
         False, "when all is trained: score the test parts, once; write results, tables, figures"
     )
+    finished: bool = option(
+        False, "with test: of what is trained already, where the rest is not; it may be more later"
+    )
     tables: bool = option(
         False, "only write tables.md and figures again; STUDY is then the folder of a study"
     )
 
     def check(self) -> None:
+        if self.finished and not self.test:
+            raise TcnfastError(f"{setting('finished', True)} goes with {setting('test', True)}")
         if self.tables and (self.test or self.data):
             raise TcnfastError(f"{setting('tables', True)} takes no other option")
 
@@ -208,8 +214,8 @@ def study(study: File, out: File | None = None, *, options: StudyOptions, run: R
 
     What is trained already is kept; what is missing is trained, and validation.csv written.
     ``test`` scores the test parts of all that is trained, once, and writes results.csv, tables.md
-    and figures. A cell of the study is a folder below ``out``, there whole or not at all; a wider
-    study adds cells.
+    and figures; with ``finished`` of those trainings alone that are there. A cell of the study is a
+    folder below ``out``, there whole or not at all; a wider study adds cells.
 
     Returns:
         Path: the folder of the study.
@@ -224,7 +230,7 @@ def study(study: File, out: File | None = None, *, options: StudyOptions, run: R
         return write_report(Path(study))
     if out is None:
         raise TcnfastError(f"{setting('out')} is required")
-    return run_study(study, out, options, run.device)
+    return run_study(study, out, options, run)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     force: bool = False,
+    resume: bool = False,
     options: Options | None = None,
     run: Run | None = None,
 ) -> Path: ...
@@ -76,6 +77,7 @@ def study(
     *,
     data: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     test: bool = False,
+    finished: bool = False,
     tables: bool = False,
     device: str = "auto",
     options: Options | None = None,

@@ -16,11 +16,11 @@ from ..genome.codes import reverse_complement
 from ..model.tcn import TCN
 from .baseline_network import DeepBind
 from .forms import AttentionTCN, SingleTaskTCNs, window_tcn
+from .frozen_network import wavelet_network
 from .gkm_svm import GkmSVM
 from .motif_network import MotifNetwork
 from .pwm_network import PWMNetwork
 from .rnn import RNN
-from .wavelet_network import WaveletNetwork
 
 BATCH = 256  # windows scored at once
 
@@ -30,8 +30,9 @@ class Architecture(NamedTuple):
 
     What it makes is a module of uint8 codes (N, length) -> logits (N, labels), with ``labels`` and
     ``set_label_rates``. Trainers look for three more things: ``start(train, seed)`` prepares it
-    from the training windows; ``fit(train, valid, config)`` takes the place of gradient training;
-    and ``both_strands`` False says that it is not to be averaged over strands.
+    from the training windows; ``fit(train, valid, config, work)`` takes the place of gradient
+    training (see :class:`tcnfast.windows.window_fit.Once`); and ``both_strands`` False says that it
+    is not to be averaged over strands.
     """
 
     build: Callable[..., nn.Module]
@@ -60,7 +61,7 @@ ARCHITECTURES = {
     "danq": Architecture(RNN, _DANQ | _NARROW),
     "danq-full": Architecture(RNN, _DANQ),  # at the published widths
     "gkm-svm": Architecture(GkmSVM),
-    "wavelet": Architecture(WaveletNetwork),
+    "wavelet": Architecture(wavelet_network),
     "pwm": Architecture(PWMNetwork),  # a learned matrix for each label, its best hit
     "motif": Architecture(MotifNetwork),  # the best hit of a given motif, JASPAR's by default
 }

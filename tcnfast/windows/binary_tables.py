@@ -86,6 +86,12 @@ def _spread(results: Results, name: str, model: str, metric: str, best: float) -
     return f"{mean} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
 
 
+def cost(results: Results, name: str, model: str) -> tuple[float, float, float]:
+    """Parameters, and processor seconds per 1,000 windows of training and of prediction."""
+    size, seconds, windows, rate = (results.mean(name, model, "", m) for m in COSTS)
+    return size, 1000 * seconds / windows, 1000 / rate
+
+
 def _costs(results: Results) -> str:
     """Parameters, and processor seconds per 1,000 windows of training, all epochs and what they
     begin with counted, and of prediction; the median over the binary sets."""
@@ -94,8 +100,7 @@ def _costs(results: Results) -> str:
         found = []
         for name in results.binary:
             if results.seeds(name, model):
-                size, seconds, windows, rate = (results.mean(name, model, "", m) for m in COSTS)
-                found.append([size, 1000 * seconds / windows, 1000 / rate])
+                found.append(cost(results, name, model))
         if found and not np.isnan(found).any():
             size, trained, predicted = np.median(found, 0)
             rows.append([model, f"{size:,.0f}", f"{trained:.3g}", f"{predicted:.3g}"])

@@ -13,10 +13,11 @@ import torch
 
 from ..base.errors import TcnfastError
 from ..base.options import Run
-from ..base.run_folder import RECORD, RunFolder
+from ..base.run_folder import KEY, PARTIAL, RECORD, RunFolder, read_json
 from ..base.run_record import cpu_name
 from ..model.model_folder import WEIGHTS
 from .architectures import build, count_parameters, window_scorer
+from .kept_features import FEATURES, Work
 from .study_config import Model, SetSource
 from .window_config import WindowConfig
 from .window_fit import fit_windows, parts_to_fit
@@ -33,7 +34,7 @@ class Job:
     source: SetSource
     model: Model
     config: WindowConfig
-    device: str = "auto"
+    run: Run = Run()
 
     def key(self) -> dict:
         """JSON values that decide the weights of the cell."""
@@ -67,12 +68,13 @@ class Job:
         """Train, score validation, and make both the folder; returns its record."""
         from safetensors.torch import save_file
 
-        # what a killed run left is not gone on with
-        with RunFolder(self.folder, COMMAND, Run(force=True), key=self.key()) as folder:
+        how = {"resumable": True, "worth_keeping": lambda: work.is_begun()}
+        with RunFolder(self.folder, COMMAND, self._how_to_begin(), key=self.key(), **how) as folder:
+            work = Work(folder.work / FEATURES, self.run.progress)
             train, valid = parts_to_fit(windows, self.config)
             model = self._build(windows)
-            result = fit_windows(model, train, valid, self.config, self.device)
-            score = window_scorer(model, self.device, self.config.precision)
+            result = fit_windows(model, train, valid, self.config, self.run.device, work=work)
+            score = window_scorer(model, self.run.device, self.config.precision)
             score(valid.codes[:64])  # what is only done once is not timed
             worked = time.process_time()
             logits = score(valid.codes)
@@ -100,6 +102,12 @@ class Job:
             )
         return self.record()
 
+    def _how_to_begin(self) -> Run:
+        """Go on with what a stopped run of this very training left, or delete what is there."""
+        left = read_json(self.folder.with_name(self.folder.name + PARTIAL) / KEY)
+        same = left == {"command": COMMAND, **json.loads(json.dumps(self.key()))}
+        return Run(resume=True) if same else Run(force=True)
+
     def test(self, windows: WindowSet) -> None:
         """Score the test part with the cell's weights, once: test.npy is written and stays."""
         from safetensors.torch import load_file
@@ -108,7 +116,7 @@ class Job:
             return
         model = self._build(windows)
         model.load_state_dict(load_file(self.folder / WEIGHTS))
-        score = window_scorer(model, self.device, self.config.precision)
+        score = window_scorer(model, self.run.device, self.config.precision)
         temporary = self.folder / ("new." + TEST)
         np.save(temporary, score(windows.select("test").codes))
         temporary.rename(self.folder / TEST)

@@ -86,9 +86,12 @@ class GkmSVM(nn.Module):
         return contributions(codes, self.table.detach().cpu().numpy(), self.kernel)
 
     @torch.no_grad()
-    def fit(self, train: WindowSet, valid: WindowSet, config: WindowConfig) -> None:
+    def fit(
+        self, train: WindowSet, valid: WindowSet, config: WindowConfig, work: object = None
+    ) -> None:
         """Train on ``train``, then scale the scores on ``valid``. Of ``config`` only the seed is
-        used. Raises TcnfastError where a label has one class only, or no window has an l-mer."""
+        used, and nothing is kept in ``work``. Raises TcnfastError where a label has one class
+        only, or no window has an l-mer."""
         from ..model.calibrate import fit_scaling
 
         train = self._usable(train, config.seed)

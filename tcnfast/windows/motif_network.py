@@ -75,9 +75,11 @@ class MotifNetwork(nn.Module):
         set_rates(self.bias, rates)
 
     @torch.no_grad()
-    def fit(self, train: WindowSet, valid: WindowSet, config: object = None) -> None:
-        """Choose the motifs, and fit the curve of each label to the training windows; ``valid`` and
-        ``config`` are not looked at."""
+    def fit(
+        self, train: WindowSet, valid: WindowSet, config: object = None, work: object = None
+    ) -> None:
+        """Choose the motifs, and fit the curve of each label to the training windows; ``valid``,
+        ``config`` and ``work`` are not looked at."""
         for index, label in enumerate(self.labels):
             if not {UNBOUND, BOUND} <= set(np.unique(train.labels[:, index])):
                 raise TcnfastError(f"{train.name}: label {label} needs bound and unbound windows")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..base.errors import TcnfastError
+from .image_weights import fill, read_weights
 
 # residual blocks of the four layers; what 50 layers have, torchvision's ImageNet weights fit
 DEPTHS = {
@@ -21,6 +22,10 @@ DEPTHS = {
 }
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 STEM = ("conv1", "bn1", "act", "maxpool")
+# mean and standard deviation of red, green and blue over ImageNet, as torchvision's weights assume;
+# in the article the mean of green is that of red, a slip
+PICTURE_MEAN, PICTURE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ARTICLE_MEAN = (0.485, 0.485, 0.406)
 
 
 def resnet(depth: int, width: int) -> nn.Module:
@@ -49,39 +54,6 @@ def resnet(depth: int, width: int) -> nn.Module:
 def load_image_weights(network: nn.Module, path: str | Path) -> None:
     """Fill a :func:`resnet` from torchvision's weights, whose classifier is left out: a .pth file,
     of which no code is run, or .safetensors. Raises TcnfastError that names what does not fit."""
-    given = {name: x for name, x in _read(Path(path)).items() if not name.startswith("fc.")}
-    wanted = network.state_dict()
-    # files of 2016 to 2018 lack these counts, which nothing reads
-    for name, tensor in wanted.items():
-        if name.endswith("num_batches_tracked"):
-            given.setdefault(name, tensor)
-    for name in (*wanted, *given):
-        if name not in given or name not in wanted:
-            where = "lacks" if name in wanted else "holds, beside what the network has,"
-            raise TcnfastError(f"{path}: {where} {name}; give torchvision's ResNet of this depth")
-        if given[name].shape != wanted[name].shape:
-            raise TcnfastError(
-                f"{path}: {name} is {tuple(given[name].shape)}, the network's "
-                f"{tuple(wanted[name].shape)}; give torchvision's ResNet of this depth"
-            )
-        if not given[name].isfinite().all():
-            raise TcnfastError(f"{path}: {name} holds numbers that are not finite")
-    network.load_state_dict(given)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise TcnfastError(f"weights {path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and pickle raise what they like for a file that is none
-        words = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise TcnfastError(f"weights {path}: cannot be read ({words})") from None
-    if not isinstance(found, dict) or not all(isinstance(x, Tensor) for x in found.values()):
-        raise TcnfastError(f"weights {path}: holds no tensors by name")
-    return found
+    given = {name: x for name, x in read_weights(path).items() if not name.startswith("fc.")}
+    names = {name: name for name in network.state_dict()}
+    fill(network, names, given, path, "torchvision's ResNet of this depth")

@@ -15,13 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..base.errors import TcnfastError
-from ..base.options import setting
+from ..base.options import Run, setting
 from ..base.tables import replace_file
 from .cells import Job
 from .study_config import Cell, Study, Tuning
 
 log = logging.getLogger(__name__)
 
+_AS_IT_IS = Run()
 TUNING, LEDGER = "tuning.csv", "tests.tsv"
 _TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch"
 
@@ -29,8 +30,8 @@ _TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch"
 class StudyFolder:
     """The cells of a study below ``folder``."""
 
-    def __init__(self, study: Study, folder: str | Path, device: str = "auto") -> None:
-        self.study, self.folder, self.device = study, Path(folder), device
+    def __init__(self, study: Study, folder: str | Path, run: Run = _AS_IT_IS) -> None:
+        self.study, self.folder, self.run = study, Path(folder), run
         self.folder.mkdir(parents=True, exist_ok=True)
         self.open_set = lru_cache(maxsize=4)(lambda name: study.sets[name].open())
 
@@ -39,7 +40,7 @@ class StudyFolder:
         model = self.study.models[cell.model]
         config = self.study.config(cell, rate or model.learning_rate)
         folder = self.folder / "cells" / cell.path
-        return Job(folder, self.study.sets[cell.set_name], model, config, self.device)
+        return Job(folder, self.study.sets[cell.set_name], model, config, self.run)
 
     def tuned(self) -> StudyFolder:
         """The same with a learning rate for every model, trained for where it is not given."""
@@ -62,7 +63,7 @@ class StudyFolder:
             name: replace(model, learning_rate=found.get(name, model.learning_rate))
             for name, model in self.study.models.items()
         }
-        return StudyFolder(replace(self.study, models=models), self.folder, self.device)
+        return StudyFolder(replace(self.study, models=models), self.folder, self.run)
 
     def _try_rates(self, model: str, tuning: Tuning) -> dict[float, dict]:
         cell, found = Cell(tuning.set_name, model, 0), {}
@@ -80,6 +81,13 @@ class StudyFolder:
             words += f"{_best_ap(record):.4f} (epoch {record['best_epoch']})"
             seconds = record["cpu_seconds"], time.monotonic() - started
             log.info("%s, %.0f s of processor time, %.0f s gone", words, *seconds)
+
+    def finished(self) -> StudyFolder:
+        """The same with the cells that are trained alone. Raises TcnfastError where none is."""
+        cells = tuple(cell for cell in self.study.cells if self.job(cell).record() is not None)
+        if not cells:
+            raise TcnfastError(f"{self.folder}: nothing of the study is trained yet")
+        return StudyFolder(replace(self.study, cells=cells), self.folder, self.run)
 
     def _finish(self, job: Job, cell: Cell) -> dict:
         return job.record() or job.train(self.open_set(cell.set_name))

@@ -9,9 +9,6 @@ from torch import Tensor
 from ..base.errors import TcnfastError
 from .turbo import TURBO
 
-# mean and standard deviation of red, green and blue over ImageNet, as torchvision's weights assume
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 def own_ranges(moduli: Tensor) -> tuple[Tensor, Tensor]:
     """Lowest and highest value of each of (N, scales, L): two of (N, 1, 1). Where they are equal

@@ -16,7 +16,7 @@ from ..model.ranking import Ranking
 from .window_metrics import counted_labels
 from .window_set import WindowSet
 
-METRICS = ("ap", "auroc", "f1")
+METRICS = ("ap", "auroc", "f1", "accuracy", "precision", "recall")
 RESAMPLES = 2000
 
 
@@ -84,8 +84,12 @@ def _weighted(ranking: Ranking, cutoff: float, weights: np.ndarray) -> np.ndarra
     """METRICS under each weighting: (metrics, weightings)."""
     scores = ranking.scores(weights)
     hits, called, bound = ranking.counts(cutoff, weights)
+    windows = ranking.counts(-np.inf, weights)[1]
     f1 = np.where(bound > 0, 2 * hits / np.maximum(called + bound, 1), np.nan)
-    return np.stack([scores["ap"], scores["auroc"], f1])
+    accuracy = 1 - (called + bound - 2 * hits) / np.maximum(windows, 1)
+    precision = np.where(called > 0, hits / np.maximum(called, 1), np.nan)
+    recall = np.where(bound > 0, hits / np.maximum(bound, 1), np.nan)
+    return np.stack([scores["ap"], scores["auroc"], f1, accuracy, precision, recall])
 
 
 def holm(p: np.ndarray) -> np.ndarray:

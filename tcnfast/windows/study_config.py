@@ -18,7 +18,7 @@ from .window_set import WINDOWS, WindowSet
 
 # kinds of sets: how many paths each takes, and what reads them
 _SOURCES = {"windows": (1, WindowSet.open), "deepbind": (2, read_deepbind), "gue": (3, read_gue)}
-_KEYS = ("sets", "models", "grids", "training", "tuning", "reference")
+_KEYS = ("sets", "models", "grids", "training", "tuning", "reference", "pairs")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Tuning:
 class Study:
     """``sets``: where each comes from, by name. ``cells``: all trainings, in order. ``training``:
     fields of WindowConfig for all; ``set_training``: those of a set that differ; those of a model
-    come last. ``reference``: the model that the others are tested against."""
+    come last. ``reference``: the model that the others are tested against; ``pairs``: models of
+    which the first is tested against the second too."""
 
     sets: dict[str, SetSource]
     models: dict[str, Model]
@@ -87,6 +88,7 @@ class Study:
     set_training: dict[str, dict]
     tuning: Tuning | None
     reference: str
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def config(self, cell: Cell, learning_rate: float) -> WindowConfig:
         """Settings of a cell's training."""
@@ -103,9 +105,10 @@ def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
                   "tf0": {"gue": ["tf0.train.csv", "tf0.dev.csv", "tf0.test.csv"],
                           "training": {"shift": 5}}},
          "models": {"tcn": {"arch": "tcn", "learning_rate": 0.003},
-                    "danq": {"arch": "danq", "training": {"epochs": 20}}},
-         "grids": [{"sets": ["e2f"], "models": ["tcn", "danq"], "seeds": [0, 1, 2]}],
-         "training": {"epochs": 10}, "reference": "tcn",
+                    "danq": {"arch": "danq", "training": {"epochs": 20}},
+                    "deepbind": {"arch": "deepbind"}},
+         "grids": [{"sets": ["e2f"], "models": ["tcn", "danq", "deepbind"], "seeds": [0, 1]}],
+         "training": {"epochs": 10}, "reference": "tcn", "pairs": [["danq", "deepbind"]],
          "tuning": {"set": "e2f", "learning_rates": [0.001, 0.003]}}
 
     Paths are looked for in the folders ``data``, then where the file lies. Raises TcnfastError
@@ -136,11 +139,14 @@ def _study(raw: dict, folders: list[Path]) -> Study:
     _check_names("model", [cell.model for cell in cells], models)
     _check_names("reference", [raw["reference"]], models)
     tuning = _tuning(raw.get("tuning"), sets)
+    pairs = tuple((first, second) for first, second in raw.get("pairs", ()))
+    _check_names("model of pairs", [name for pair in pairs for name in pair], models)
     untuned = [m.name for m in models.values() if m.learning_rate is None]
     if untuned and tuning is None:
         raise TcnfastError(f"model {untuned[0]}: has no learning_rate, and there is no tuning")
     training = _training(raw.get("training", {}))
-    return Study(sets, models, cells, training, set_training, tuning, raw["reference"])
+    rest = tuning, raw["reference"], pairs
+    return Study(sets, models, cells, training, set_training, *rest)
 
 
 def _source(name: str, value: dict, folders: list[Path]) -> SetSource:

@@ -149,17 +149,17 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
     seeds = {name: {cell.seed for cell in own} for name, own in models.items()}
     found = {name: _replicates(folder, own, test) for name, own in models.items()}
     rows = [row for model, r in found.items() for row in score_rows(set_name, model, test.names, r)]
-    for model in models:
-        if model == reference or reference not in found:
+    others = [(reference, model) for model in models if model != reference]
+    for first, second in (*others, *folder.study.pairs):
+        if first not in found or second not in found or not seeds[first] & seeds[second]:
             continue
-        # a rival that ran fewer seeds is held against those seeds of the reference
-        shared, sides = seeds[model] & seeds[reference], []
-        for name in (reference, model):
+        # where one ran fewer seeds, both are held against each other on those seeds
+        shared, sides = seeds[first] & seeds[second], []
+        for name in (first, second):
             own = [cell for cell in models[name] if cell.seed in shared]
             same = len(own) == len(models[name])
             sides.append(found[name] if same else _replicates(folder, own, test))
-        a, b = sides
-        rows += score_rows(set_name, reference, test.names, a, model, b)
+        rows += score_rows(set_name, first, test.names, sides[0], second, sides[1])
     return rows
 
 

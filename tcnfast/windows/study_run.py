@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ..base.options import setting
+from ..base.options import Run, setting
 from ..base.tables import replace_file
 from . import StudyOptions
 from .binary_tables import binary_tables
 from .figures import why_not, write_figures
+from .pair_tables import pair_tables
 from .runner import StudyFolder
 from .study_config import read_study
 from .study_results import write_results, write_validation
@@ -18,9 +19,13 @@ from .study_tables import Results, multi_tables
 log = logging.getLogger(__name__)
 
 
-def run_study(study: str | Path, out: str | Path, options: StudyOptions, device: str) -> Path:
+def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Run) -> Path:
     """Train what is missing, or with ``options.test`` score the test parts; returns the folder."""
-    folder = StudyFolder(read_study(study, options.data), out, device).tuned()
+    folder = StudyFolder(read_study(study, options.data), out, run).tuned()
+    if options.finished:
+        folder, whole = folder.finished(), folder.study.cells
+        words = "%d of %d trainings are finished; the others are missing from the tables"
+        log.info(words, len(folder.study.cells), len(whole))
     if options.test:
         folder.test()
         write_results(folder)
@@ -36,6 +41,7 @@ def write_report(folder: Path) -> Path:
     """tables.md and figures from the CSV files of ``folder``, which is returned."""
     results = Results(folder)
     parts = [*multi_tables(results), *(binary_tables(results) if results.binary else ())]
+    parts += pair_tables(results)
     replace_file(folder / "tables.md", "\n".join(filter(None, parts)).encode())
     problem = why_not()
     if problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .statistics import METRICS, holm
+from .statistics import holm
 from .study_results import RESULTS, STATISTICS, TIMES, read_rows
 
 WORDS = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}
@@ -106,13 +106,13 @@ def _scores(results: Results, name: str) -> str:
     rows = []
     for model in results.models_on(name):
         seeds, row = results.seeds(name, model), []
-        for metric in METRICS:
+        for metric in WORDS:
             found = results.spread(name, model, "macro", metric)
             row.append(number(results.mean(name, model, "macro", metric)))
             if found and not np.isnan(found["low"]):
                 row[-1] += f" ({found['low']:.3f} to {found['high']:.3f})"
         row.append(number(float(np.std(seeds, ddof=1)), 4) if len(seeds) > 1 else "")
-        row += [number(results.mean(name, model, "micro", m)) for m in METRICS]
+        row += [number(results.mean(name, model, "micro", m)) for m in WORDS]
         row.append(number(results.mean(name, model, "all", "hamming_loss"), 4))
         row.append(number(results.mean(name, model, "macro", "ece"), 4))
         rows.append([model, str(len(seeds)), *row])
@@ -137,7 +137,8 @@ def _costs(results: Results) -> str:
 def _tests(results: Results) -> str:
     rows = results.statistics
     rows = rows[(rows["against"] != "") & (rows["label"] == "macro")]
-    rows = rows[rows["set"].isin(results.multi)]
+    rows = rows[rows["set"].isin(results.multi) & rows["metric"].isin(list(WORDS))]
+    rows = rows[rows["model"] == results.reference]
     corrected = rows.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy()))
     lines = []
     for row, p in zip(rows.itertuples(), corrected, strict=True):

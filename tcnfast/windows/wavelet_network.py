@@ -1,5 +1,6 @@
-"""DNA as wavelet pictures for a ResNet-50 (Ruggeri 2025, "Deciphering Transcription Factor Binding
-Sites with Wavelet Transforms and Deep Learning"): the article's network, and one without its flaws.
+"""DNA as wavelet pictures for a network of ImageNet (Ruggeri 2025, "Deciphering Transcription
+Factor Binding Sites with Wavelet Transforms and Deep Learning"): the article's, and one without its
+flaws.
 """
 
 from __future__ import annotations
@@ -14,37 +15,36 @@ from torch.optim.swa_utils import update_bn
 from ..base.errors import TcnfastError
 from ..genome.codes import N
 from .baseline_network import set_rates
+from .image_networks import RANDOM, image_network
 from .mapping import NUMBERS, base_values
-from .resnet import LAYERS, STEM, load_image_weights, resnet
-from .scalogram import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    colour_levels,
-    own_ranges,
-    pictures,
-    standardised,
-)
+from .resnet import LAYERS
+from .scalogram import colour_levels, own_ranges, pictures, standardised
 from .wavelets import MIN_LENGTH, VOICES, modulus, scales
 from .window_set import WindowSet
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 32  # pictures in the frozen layers at once; the article's batch
-TRAINABLE = ("layer4", "all")
+AT_ONCE = 32  # pictures scored at once; the article's batch
+# in layers without batch statistics; of a processor's caches, fewer is twice as fast
+_IN_LAYERS = {"cpu": 8}
+TRAINABLE = ("head", "layer4", "all")
 _MIN_SIZE = 64  # pixels: 2 x 2 places are left in the last layer
-_ARTICLE_MEAN = (0.485, 0.485, 0.406)
 _START_WINDOWS = 256  # that a start looks at
 _RANGE_SHARE = 0.999  # of their moduli, that the range of colours holds
 
 
 class WaveletNetwork(nn.Module):
-    """Codes (N, L) -> logits (N, labels): signal, |CWT|, colours, picture, ResNet.
+    """Codes (N, L) -> logits (N, labels): signal, |CWT|, colours, picture, network of ImageNet.
 
     ``mapping`` gives each base a number: one of mapping.NUMBERS, and "one-hot", the default of
     other networks, stands for "integer". ``wavelet``: "morse" or "morlet", ``voices`` an octave.
-    ``depth``, ``width``: see :func:`tcnfast.windows.resnet.resnet`; ``size`` in pixels.
-    ``trainable``: "layer4", which leaves the layers before it as they start, or "all". ``weights``:
-    torchvision's ImageNet weights, read at the start of training; without, weights start at random.
+    ``backbone``: "resnet", of which ``depth`` and ``width`` are :func:`tcnfast.windows.resnet.
+    resnet`'s (50 and 64, if not said), or "efficientnet-lite0"; ``size`` of pictures in pixels.
+    ``trainable``: "layer4", which leaves the layers before the last as they start, "all", or
+    "head", the classifier alone (:class:`tcnfast.windows.frozen_network.FrozenWaveletNetwork`).
+    ``weights``, read at the start of training: a file, "imagenet", those of the installed package
+    (of efficientnet-lite0), or "random"; if not said, "imagenet" of efficientnet-lite0 and "random"
+    of a ResNet.
 
     By default a signal has mean 0 and variance 1 over ACGT, N is 0, and the colours span a range
     learned from training windows, so that amplitude is kept. ``faithful`` does as the article did,
@@ -62,8 +62,9 @@ class WaveletNetwork(nn.Module):
         *,
         wavelet: str = "morse",
         voices: int = VOICES,
-        depth: int = 50,
-        width: int = 64,
+        backbone: str = "resnet",
+        depth: int | None = None,
+        width: int | None = None,
         size: int = 224,
         trainable: str = "layer4",
         weights: str | None = None,
@@ -76,12 +77,14 @@ class WaveletNetwork(nn.Module):
         if size < _MIN_SIZE:
             raise TcnfastError(f"size {size}: must be at least {_MIN_SIZE} pixels")
         self.labels, self.length, self.size = list(labels), length, size
-        self.wavelet, self.voices, self.weights = wavelet, voices, weights
+        self.wavelet, self.voices, self.backbone = wavelet, voices, image_network(backbone)
+        self.weights = self.backbone.chosen(weights)
         self.faithful, self.both_strands = faithful, not faithful
-        self.frozen = LAYERS[:-1] if trainable == "layer4" else ()
+        self.batch_statistics = faithful and trainable != "head"
+        self.frozen = {"head": LAYERS, "layer4": LAYERS[:-1], "all": ()}[trainable]
         self.register_buffer("values", _base_numbers(mapping, faithful))
         self.register_buffer("colour_range", torch.tensor([0.0, 1.0]))
-        self.trunk = resnet(depth, width)
+        self.trunk = self.backbone.build(size, depth, width)
         self.head = nn.Linear(self.trunk.in_planes, len(self.labels) * (2 if faithful else 1))
         if not faithful:
             nn.init.normal_(self.head.weight, std=0.01)
@@ -107,20 +110,20 @@ class WaveletNetwork(nn.Module):
             found = self.moduli(codes).flatten().cpu().numpy()
             high = max(float(np.quantile(found, _RANGE_SHARE)), 1e-6)
             self.colour_range.copy_(torch.tensor([0.0, high]))
-        if self.weights is not None:
-            load_image_weights(self.trunk, self.weights)
+        if self.weights != RANDOM:
+            self.backbone.load(self.trunk, self.weights)
             log.info("wavelet: starts at the weights of %s", self.weights)
             return
         frozen = "; layers before the last stay random unless trainable is all"
-        words = "wavelet: starts at random weights, no file of weights was named%s"
+        words = "wavelet: starts at random weights%s"
         log.warning(words, frozen if self.frozen else "")
-        if not self.faithful:
+        if not self.batch_statistics:
             update_bn((self.images(part) for part in codes.split(AT_ONCE)), self.trunk)
             self.train(self.training)  # frozen layers again as they were
 
     def train(self, mode: bool = True) -> WaveletNetwork:
         super().train(mode)
-        if self.faithful:
+        if self.batch_statistics:
             self.trunk.train()
         elif self.frozen:
             for part in self._frozen_parts():
@@ -141,17 +144,20 @@ class WaveletNetwork(nn.Module):
             drawn = self._draw_stretched(codes) if self.faithful else self._draw(codes)
             if not standardise:
                 return drawn.float() / 255
-            mean = _ARTICLE_MEAN if self.faithful else IMAGENET_MEAN
-            return standardised(drawn, mean, IMAGENET_STD)
+            mean = self.backbone.article_mean if self.faithful else self.backbone.mean
+            return standardised(drawn, mean, self.backbone.std)
 
     def outputs(self, images: Tensor, through: bool = False) -> Tensor:
         """float32 images -> what the last layer gives: (N, labels), or (N, 2 labels) where
         ``faithful``, unbound and bound of each label. ``through``: keep the gradients of frozen
         layers too."""
+        return self.head(self.features(images, through))
+
+    def features(self, images: Tensor, through: bool = False) -> Tensor:
+        """float32 images -> means over places of the last layer's channels, (N, channels)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and (through or not self.frozen)):
-            h = self._in_parts(images, (*STEM, *LAYERS[:-1]))
-        h = self.trunk.avgpool(self.trunk.layer4(h)).flatten(1)
-        return self.head(h)
+            h = self._in_parts(images, (*self.backbone.stem, *LAYERS[:-1]))
+        return self.trunk.avgpool(self.trunk.layer4(h)).flatten(1)
 
     def logits(self, outputs: Tensor) -> Tensor:
         """(N, labels) of :meth:`outputs`."""
@@ -164,13 +170,15 @@ class WaveletNetwork(nn.Module):
         """Images through layers; a few at a time where no batch statistics are taken, because what
         lies between layers is large."""
         layers = nn.Sequential(*(getattr(self.trunk, name) for name in names))
-        batch_statistics = any(part.training for part in (self.trunk.bn1, self.trunk.layer3))
-        if batch_statistics or torch.is_grad_enabled() or len(images) <= AT_ONCE:
+        first = getattr(self.trunk, self.backbone.stem[0])
+        batch_statistics = any(part.training for part in (first, self.trunk.layer3))
+        at_once = _IN_LAYERS.get(images.device.type, AT_ONCE)
+        if batch_statistics or torch.is_grad_enabled() or len(images) <= at_once:
             return layers(images)
-        return torch.cat([layers(part) for part in images.split(AT_ONCE)])
+        return torch.cat([layers(part) for part in images.split(at_once)])
 
     def _frozen_parts(self) -> list[nn.Module]:
-        return [getattr(self.trunk, name) for name in (*STEM, *self.frozen)]
+        return [getattr(self.trunk, name) for name in (*self.backbone.stem, *self.frozen)]
 
     def moduli(self, codes: Tensor) -> Tensor:
         return modulus(self.values[codes.int()], self.wavelet, self.voices)

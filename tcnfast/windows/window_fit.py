@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ..train.epochs import Epoch
 from ..train.losses import batch_loss
 from ..train.training import learning_rate_at, make_optimiser
 from .architectures import training_precision, window_scorer
+from .kept_features import Work
 from .window_config import ARTICLE, WindowConfig
 from .window_set import PARTS, WindowSet
 
@@ -73,10 +74,12 @@ def fit_windows(
     config: WindowConfig,
     device: str = "auto",
     on_epoch: Callable[[Epoch, bool], None] | None = None,
+    work: Work | None = None,
 ) -> WindowTraining:
     """Train ``model``, of :func:`tcnfast.windows.architectures.build`, in place; it ends with the
     weights of the epoch that was best on ``valid``, both strands averaged: by macro-AP, under the
-    article's protocol by accuracy. A model with a ``fit`` of its own is fitted by that, once.
+    article's protocol by accuracy. A model with a ``fit`` of its own is fitted by that, once;
+    ``work`` says where it may keep what it has done.
 
     ``on_epoch(epoch, is_best)`` is called after every epoch. Raises TcnfastError where the loss
     stops being finite, and for parts that cannot be trained or validated on.
@@ -84,14 +87,16 @@ def fit_windows(
     check_parts(train, valid)
     cpu_engine.keep_freed_memory()
     started, worked = time.monotonic(), time.process_time()
-    run = _Once(model, train, valid, config) if hasattr(model, "fit") else None
-    run = run or _Run(model, train, config, device)
+    if hasattr(model, "fit"):
+        run = Once(model, train, valid, config, device, work or Work())
+    else:
+        run = _Run(model, train, config, device)
     epochs, merits, best_state = [], [], None
     for _ in range(run.epochs):
         loss = run.epoch()
         what = f"the network after step {run.step}"
         check_finite(run.judged.state_dict(), what, f"lower {setting('learning_rate')}")
-        scores, merit = _judge(run.judged, valid, config, device)
+        scores, merit = _judge(run, valid, config, device)
         epochs.append(Epoch(run.step, loss, time.monotonic() - started, scores))
         merits.append(merit)
         is_best = best_state is None or merit > max(merits[:-1])
@@ -104,7 +109,7 @@ def fit_windows(
             break
     model.load_state_dict(best_state)
     model.eval()
-    spent = time.monotonic() - started, time.process_time() - worked
+    spent = time.monotonic() - started, time.process_time() - worked + run.earlier_seconds
     return WindowTraining(epochs, best, *spent, run.cpu_seconds)
 
 
@@ -119,10 +124,12 @@ def parts_to_fit(windows: WindowSet, config: WindowConfig) -> tuple[WindowSet, W
 
 
 def _judge(
-    model: nn.Module, windows: WindowSet, config: WindowConfig, device: str
+    run: Once | _Run, windows: WindowSet, config: WindowConfig, device: str
 ) -> tuple[LabelScores, float]:
     """Scores on ``windows``, and the number that an epoch is chosen by."""
-    logits = window_scorer(model, device, config.precision)(windows.codes)
+    logits = run.logits
+    if logits is None:
+        logits = window_scorer(run.judged, device, config.precision)(windows.codes)
     scores = score_labels(windows.names, logits, windows.labels)
     if config.protocol != ARTICLE:
         return scores, scores.macro("ap")
@@ -130,25 +137,42 @@ def _judge(
     return scores, float(((logits > 0) == (windows.labels == BOUND))[known].mean())
 
 
-class _Once:
-    """A model that fits itself: one epoch, whose loss is not known."""
+class Once:
+    """A model that fits itself: one epoch, whose loss is not known.
 
-    epochs, step = 1, 1
+    Its ``fit(train, valid, config, work)`` finds ``config.precision`` settled, and returns None;
+    or the logits of ``valid`` (both strands averaged), so that they are not computed twice, and the
+    processor's seconds that earlier fits spent on what was found in ``work``.
+    """
+
+    epochs, step, logits, earlier_seconds = 1, 1, None, 0.0
 
     def __init__(
-        self, model: nn.Module, train: WindowSet, valid: WindowSet, config: WindowConfig
+        self,
+        model: nn.Module,
+        train: WindowSet,
+        valid: WindowSet,
+        config: WindowConfig,
+        device: str,
+        work: Work,
     ) -> None:
-        self.judged, self._parts, self._config = model, (train, valid), config
+        place = backends.choose_device(device)
+        self.judged, self._parts, self._work = model.to(place), (train, valid), work
+        self._config = replace(config, precision=training_precision(model, place, config.precision))
 
     def epoch(self) -> float:
         worked = time.process_time()
-        self.judged.fit(*self._parts, self._config)
-        self.cpu_seconds = time.process_time() - worked
+        told = self.judged.fit(*self._parts, self._config, self._work)
+        if told is not None:
+            self.logits, self.earlier_seconds = told
+        self.cpu_seconds = time.process_time() - worked + self.earlier_seconds
         return float("nan")
 
 
 class _Run:
     """The state that steps change."""
+
+    logits, earlier_seconds = None, 0.0  # nothing is known before it is scored
 
     def __init__(
         self, model: nn.Module, train: WindowSet, config: WindowConfig, device: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder
 from ..model.tcn import TCN
 from ..train.epochs import EpochLog
 from .architectures import build, count_parameters
+from .kept_features import FEATURES, Work
 from .window_config import WindowTrainOptions
 from .window_fit import fit_windows, parts_to_fit
 from .window_set import WINDOWS, WindowSet
@@ -30,27 +32,39 @@ def train_on_windows(
     windows: str | Path, out: str | Path, options: WindowTrainOptions, run: Run
 ) -> Path:
     """What ``tcnfast windows train`` does."""
-    settings, key = options.config(run.precision), {}
-    with RunFolder(out, "windows train", run, key=lambda: key) as folder:
-        found = WindowSet.open(windows)
+    settings = options.config(run.precision)
+    opened = lru_cache(lambda: WindowSet.open(windows))
+
+    def kind() -> dict:
         shape = {**(options.shape or {}), **({"faithful": True} if options.faithful else {})}
-        kind = {"arch": options.arch, "mapping": options.mapping, "length": found.length}
-        kind["shape"] = shape
-        key |= {"inputs": [file_hash(Path(windows) / WINDOWS)], **kind, "config": asdict(settings)}
+        kind = {"arch": options.arch, "mapping": options.mapping, "length": opened().length}
+        return {**kind, "shape": shape}
+
+    def key() -> dict:
+        inputs = [file_hash(Path(windows) / WINDOWS)]
+        return {"inputs": inputs, **kind(), "config": asdict(settings)}
+
+    # what can be gone on with are features, of a network that is frozen
+    keep = {"resumable": True, "worth_keeping": lambda: work.is_begun()}
+    with RunFolder(out, "windows train", run, key=key, **keep) as folder:
+        if folder.complete:
+            return folder.path
+        work = Work(folder.work / FEATURES, run.progress)
         torch.manual_seed(settings.seed)
-        model = build(options.arch, found.names, found.length, options.mapping, shape)
+        model = build(labels=opened().names, **kind())
+        folder.settle()
         part, size = settings.choosing_part, count_parameters(model)
         words = "%s: %s parameters, %d labels, windows of %d bp"
-        log.info(words, options.arch, f"{size:,}", len(found.names), found.length)
+        log.info(words, options.arch, f"{size:,}", len(model.labels), opened().length)
         if options.faithful:
             log.warning(
                 "WARNING: faithful: the epoch is chosen on the test part, as in the article: the "
                 "scores are too good"
             )
         epochs = EpochLog(folder.result, options.tensorboard, part)
-        parts = parts_to_fit(found, settings)
-        trained = fit_windows(model, *parts, settings, run.device, epochs.add)
-        save_window_model(model.cpu(), folder.result, kind)
+        parts = parts_to_fit(opened(), settings)
+        trained = fit_windows(model, *parts, settings, run.device, epochs.add, work)
+        save_window_model(model.cpu(), folder.result, kind())
         scores = trained.epochs[trained.best].scores
         _write_scores(folder.result / f"scores.{part}.tsv", scores)
         macro = scores.macro("ap")

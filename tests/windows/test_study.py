@@ -10,9 +10,11 @@ from support.cli import fails
 from support.study import planted_set
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.options import Run
 from tcnfast.base.run_folder import KEY, RECORD
 from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
+from tcnfast.windows.pair_tables import pair_tables
 from tcnfast.windows.runner import LEDGER, StudyFolder
 from tcnfast.windows.study_config import Cell, read_study
 from tcnfast.windows.study_results import SECONDS, read_rows, write_results, write_validation
@@ -72,7 +74,7 @@ def mine(done, sets, tmp_path):
 
     def make(**change):
         study = read_study(write_study(tmp_path / "study.json", **change), [sets])
-        return StudyFolder(study, tmp_path / "out", "cpu")
+        return StudyFolder(study, tmp_path / "out", Run(device="cpu"))
 
     return tmp_path / "out", make
 
@@ -214,6 +216,48 @@ def test_nothing_is_tested_before_all_is_trained(mine):
     assert not (out / LEDGER).exists()
 
 
+def test_what_is_finished_can_be_tested_before_the_rest(mine):
+    out, make = mine
+    for name in ("one2/danq", "many/danq/seed1"):
+        shutil.rmtree(out / "cells" / name)
+    for path in (out / LEDGER, *out.rglob(TEST)):
+        path.unlink()
+    folder = make(pairs=[["danq", "tcn"]]).tuned().finished()
+    folder.test()
+    write_results(folder)
+    assert len(list(out.rglob(TEST))) == len(folder.study.cells) == 8
+    found = Results(out)
+    assert found.models_on("one2") == ["tcn"] and len(found.seeds("many", "danq")) == 1
+    # both of a pair on the seeds that both have
+    ours, theirs = (found.spread(*x, "ONE@x", "ap") for x in (("one0", "danq"), ("one0", "tcn")))
+    pair = found.spread("one0", "danq", "ONE@x", "ap", "tcn")
+    assert pair["value"] == pytest.approx(ours["value"] - theirs["value"], abs=1e-6)
+    whole = found.spread("one0", "tcn", "ONE@x", "ap", "danq")
+    assert (pair["value"], pair["low"]) == (-whole["value"], -whole["high"])
+    many = found.spread("many", "danq", "macro", "ap", "tcn")["value"]
+    assert many == pytest.approx(
+        found.seeds("many", "danq")[0] - found.seeds("many", "tcn")[0], abs=1e-5
+    )
+    text = "".join(pair_tables(found))
+    auroc = found.spread("one0", "danq", "ONE@x", "auroc", "tcn")["value"]
+    assert f"| one0 | danq | tcn | {auroc:+.3f} |" in text
+    auroc = found.mean("one0", "danq", "ONE@x", "auroc")
+    assert f"| one0 | danq | 1 | {auroc:.3f} (" in text
+    write_results(make().tuned().finished())
+    assert not pair_tables(Results(out))
+
+
+def test_finished_goes_with_test(sets, tmp_path):
+    grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
+    study = write_study(
+        tmp_path / "study.json", grids=grids, models={"danq": TINY["danq"]}, reference="danq"
+    )
+    with pytest.raises(TcnfastError, match="finished=True goes with test=True"):
+        run_study(study, tmp_path / "out", data=[sets], finished=True)
+    with pytest.raises(TcnfastError, match="nothing of the study is trained yet"):
+        run_study(study, tmp_path / "out", data=[sets], finished=True, test=True)
+
+
 def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
     names = ("results.csv", "statistics.csv", "curves.csv", "times.csv")
     for name in names:
@@ -255,6 +299,7 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"models": {"tcn": {"arch": "tcn", "mapping": "x"}}, "grids": []}, "mapping 'x' must be"),
         ({"training": {"epoch": 3}}, "training 'epoch': must be one of batch_size, "),
         ({"training": {"epochs": 0}}, "epochs 0: must be at least 1"),
+        ({"pairs": [["tcn", "rnn"]]}, "model of pairs 'rnn' is none of tcn, danq"),
         ({"tuning": None}, "model tcn: has no learning_rate, and there is no tuning"),
         ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),
         ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),

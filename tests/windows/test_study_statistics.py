@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.metrics import (
+    accuracy_score,
     average_precision_score,
     f1_score,
     hamming_loss,
     matthews_corrcoef,
+    precision_score,
+    recall_score,
     roc_auc_score,
 )
 from support.study import planted_set
@@ -109,7 +112,7 @@ def test_replicates_are_scores_of_resampled_blocks():
     logits = [scored(test, 1.0, seed) for seed in (1, 2)]
     cutoffs = [f1_cutoffs(x, test.labels) for x in logits]
     found = replicates(test, logits, cutoffs, resamples=5, seed=3)
-    assert found.value.shape == (3, 3) and found.draws.shape == (3, 3, 5)
+    assert found.value.shape == (6, 3) and found.draws.shape == (6, 3, 5)
     from tcnfast.evaluate.bootstrap import draw_blocks
 
     block = window_blocks(test)
@@ -121,7 +124,10 @@ def test_replicates_are_scores_of_resampled_blocks():
             (
                 average_precision_score(truth, x[known, i], sample_weight=w),
                 roc_auc_score(truth, x[known, i], sample_weight=w),
-                f1_score(truth, x[known, i] >= c[i], sample_weight=w),
+                *(
+                    score(truth, x[known, i] >= c[i], sample_weight=w)
+                    for score in (f1_score, accuracy_score, precision_score, recall_score)
+                ),
             )
             for x, c in zip(logits, cutoffs, strict=True)
         ]
@@ -140,13 +146,13 @@ def test_a_real_difference_is_found_and_none_is_not():
     macro = next(r for r in rows if r["label"] == "macro" and r["metric"] == "ap")
     assert macro["p"] > 0.05 and macro["low"] < 0 < macro["high"]
     own = score_rows("planted", "a", test.names, good)
-    assert len(own) == 3 * (1 + 3) and all(r["low"] < r["value"] < r["high"] for r in own)
+    assert len(own) == 6 * (1 + 3) and all(r["low"] < r["value"] < r["high"] for r in own)
 
 
 def test_few_blocks_give_no_intervals():
     test = planted_set(sizes={"train": 5, "valid": 5, "test": 120}).select("test")
     found = replicates(test, [scored(test, 1.0)], [np.zeros(3)])
-    assert found.draws.shape == (3, 3, 0)
+    assert found.draws.shape == (6, 3, 0)
     rows = score_rows("planted", "a", test.names, found, "b", found)
     assert all(np.isnan(row["p"]) and np.isnan(row["low"]) for row in rows)
 

@@ -300,7 +300,7 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
         (lambda: tiny(1), "a signal of 1 bases has no scalogram"),
         (lambda: tiny(mapping="hot"), "mapping 'hot': must be one of"),
         (lambda: tiny(wavelet="haar"), "wavelet 'haar'"),
-        (lambda: tiny(trainable="fc"), "trainable 'fc': must be one of layer4, all"),
+        (lambda: tiny(trainable="fc"), "trainable 'fc': must be one of head, layer4, all"),
         (lambda: tiny(size=32), "size 32: must be at least 64 pixels"),
         (lambda: tiny(depth=34), "depth 34: must be one of 10, 18, 50"),
         (lambda: tiny(width=0), "width 0"),

@@ -9,14 +9,8 @@ import torch
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.windows import wavelets
-from tcnfast.windows.scalogram import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    colour_levels,
-    own_ranges,
-    pictures,
-    standardised,
-)
+from tcnfast.windows.resnet import PICTURE_MEAN, PICTURE_STD
+from tcnfast.windows.scalogram import colour_levels, own_ranges, pictures, standardised
 from tcnfast.windows.turbo import TURBO
 
 THEIRS = {"morse": "gmw", "morlet": "morlet"}
@@ -148,5 +142,5 @@ def test_pictures_are_resized_as_pillow_does():
 
 def test_standardised_pictures_are_those_of_imagenet():
     white = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
-    got = standardised(white, IMAGENET_MEAN, IMAGENET_STD)[0, :, 0, 0]
+    got = standardised(white, PICTURE_MEAN, PICTURE_STD)[0, :, 0, 0]
     assert got.tolist() == pytest.approx([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
