@@ -11,7 +11,7 @@ import tcnfast
 PACKAGE = Path(tcnfast.__file__).parent
 TESTS = Path(__file__).parents[1]
 NATIVE = "_C"  # the C++ engine, which imports nothing
-LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
+LONGEST_FILE, LONGEST_FUNCTION, REPEATED = 400, 60, 12  # lines
 
 # what each room may import from, beside itself
 GROUND = {"base"}
@@ -156,12 +156,34 @@ def long_functions():
                     yield f"long function {name}.{node.name}"
 
 
+def repeated_lines(package=PACKAGE):
+    """More than REPEATED lines of code in a row that two files share. Of the Triton kernels, whose
+    launches name every argument, argument lists are alike; they are left out."""
+    first = {}
+    for path in sorted(package.rglob("*.py")):
+        if "kernels" in path.parts:
+            continue
+        stripped = [line.strip() for line in path.read_text().splitlines()]
+        code = [x for x in stripped if x and not x.startswith(("#", "import ", "from "))]
+        for i in range(len(code) - REPEATED):
+            other = first.setdefault(tuple(code[i : i + REPEATED + 1]), path)
+            if other != path:
+                yield f"repeated lines {other.name}, {path.name}"
+
+
 def test_the_plan_holds():
     """Entries of KNOWN that hold by now have to be taken out."""
     found = {*arrows_against_the_direction(), *circles(), *namesakes(), *at_the_top()}
-    found |= {*long_files(), *long_functions()}
+    found |= {*long_files(), *long_functions(), *repeated_lines()}
     assert sorted(found - KNOWN) == [], "new: see the plan in CONTRIBUTING.md"
     assert sorted(KNOWN - found) == [], "mended: take it out of KNOWN"
+
+
+def test_lines_that_two_files_share_are_found(tmp_path):
+    lines = [f"x{i} = {i}" for i in range(REPEATED + 1)]
+    for name, mine in (("a.py", lines), ("b.py", ["y = 0", *lines]), ("c.py", lines[1:])):
+        (tmp_path / name).write_text("\n".join(mine))
+    assert list(repeated_lines(tmp_path)) == ["repeated lines a.py, b.py"]
 
 
 def test_no_test_imports_another():
