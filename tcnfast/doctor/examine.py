@@ -13,6 +13,7 @@ from pathlib import Path
 from ..base.errors import TcnfastError
 from ..genome.fasta_text import foreign
 from ..genome.genome import Genome
+from ..genome.intervals import TALK
 from ..genome.sequence_files import check_is_file
 from ..genome.twobit import is_twobit
 from ..pwm.motif_formats import motif_kind
@@ -139,7 +140,7 @@ def _of_text(path: Path, head: bytes) -> Check | None:
         return table_checks.manifest
     if words[1:3] == ["start", "end"]:
         return table_checks.peak_table
-    rows = [x for x in lines if not x.startswith(("#", "track", "browser"))]
+    rows = [x for x in lines if not x.encode().startswith(TALK)]
     if rows and re.match(r"[^\s>]+\s+\d+\s+\d+(\s|$)", rows[0]):
         return table_checks.bed
     return None

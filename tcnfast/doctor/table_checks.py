@@ -18,7 +18,14 @@ from ..data.fold_files import read_fold
 from ..data.manifest import read_manifest
 from ..data.splits import read_split
 from ..genome.genome import Genome, match_chroms, parse_region
-from ..genome.intervals import IntervalError, Intervals, is_narrowpeak, read_bed, read_labelled
+from ..genome.intervals import (
+    TALK,
+    IntervalError,
+    Intervals,
+    is_narrowpeak,
+    read_bed,
+    read_labelled,
+)
 from ..pwm.meme import read_text
 from ..pwm.motif_formats import motif_kind, read_motifs
 from ..variants.records import Chunk, VariantFile
@@ -62,7 +69,7 @@ def _first_row(path: Path) -> list[bytes]:
         zipped = raw.peek(2)[:2] == b"\x1f\x8b"
         try:
             for line in gzip.open(raw) if zipped else raw:
-                if line.strip() and not line.startswith((b"#", b"track", b"browser")):
+                if line.strip() and not line.startswith(TALK):
                     line = line.rstrip(b"\r\n")
                     return line.split(b"\t") if b"\t" in line else line.split()
         except (OSError, EOFError, zlib.error):

@@ -31,7 +31,7 @@ _NARROWPEAK = 10
 _NO_SUMMIT = (b"-1", b".", b"")
 _MOST_DIGITS = 18  # of an int64
 
-_TALK = (b"#", b"track ", b"track\t", b"browser ", b"browser\t")
+TALK = (b"#", b"track ", b"track\t", b"browser ", b"browser\t")  # begins lines that are no rows
 
 
 class IntervalError(TcnfastError):
@@ -85,6 +85,16 @@ class Intervals:
         order = np.lexsort((self.start, np.array(contig, np.int64)))
         bounds = np.searchsorted(np.sort(contig), np.arange(1, len(numbers))) if numbers else []
         return dict(zip(numbers, np.split(order, bounds), strict=bool(numbers)))
+
+
+def check_bed_names(chroms: Iterable[str]) -> None:
+    """Raise IntervalError for a contig whose rows in a BED file would be taken for a header."""
+    for chrom in chroms:
+        if f"{chrom}\t".encode().startswith(TALK):
+            raise IntervalError(
+                f"contig {shown(chrom)!r}: readers of BED files take a row that begins so for a "
+                "comment or a header; rename the contig"
+            )
 
 
 def concatenate(parts: Sequence[Intervals]) -> Intervals:
@@ -187,7 +197,7 @@ def mask_of(intervals: Intervals, positions: np.ndarray) -> np.ndarray:
 def _rows(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """(line number, line) of the lines that hold intervals."""
     for number, line in enumerate(lines, 1):
-        if line and not line.startswith(_TALK) and not line.isspace():
+        if line and not line.startswith(TALK) and not line.isspace():
             yield number, line
 
 

@@ -18,7 +18,7 @@ from ..base.progress import Progress
 from ..base.run_folder import RunFolder, file_hash
 from ..base.run_record import device_words, version
 from ..genome.genome import Genome, match_chroms, split_chroms
-from ..genome.intervals import read_bed
+from ..genome.intervals import check_bed_names, read_bed
 from . import ScanOptions
 from .inputs import InputFiles
 from .pieces import Stretch, stretches
@@ -56,6 +56,7 @@ class Job(ABC):
         self.genome, self.options, self.run, self.stride = genome, options, run, stride
         self.inputs = InputFiles([*genome.paths, *others])
         self.chroms, self.skipped = chosen_chroms(genome, options.chroms)
+        check_bed_names(self.chroms)
         self.sizes = {chrom: genome.sizes[chrom] for chrom in self.chroms}
         self.bases = sum(self.sizes.values())
         self.laid = Laid(genome, self.sizes, stride, gap)

@@ -73,6 +73,7 @@ def bgzip(data):
         ("g.fa.gz", bgzip(FASTA), "FASTA, bgzip", "2 contigs, 32 bases"),
         ("x", FASTA, "FASTA, plain", "no .fai index yet"),
         ("b.bed", BED, "BED", "3 rows on 2 contigs: chr1, chr2"),
+        ("b.bed", b"track x\ntrack1\t1\t9\n", "BED", "1 row on 1 contig: track1"),
         ("b.bed.gz", gzip.compress(BED), "BED", "3 to 10 bp, median 4"),
         ("p.narrowPeak", PEAK, "narrowPeak", "1 of them with a summit"),
         ("t.tsv", TABLE, "table of peaks with labels", "2 labels, of 1 (MAX@K562) to 1"),

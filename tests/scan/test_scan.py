@@ -267,6 +267,16 @@ def test_chosen_contigs(fasta, model, out, chroms, want, caplog):
     assert "skipped" not in caplog.text and run_record_of(out)["skipped_contigs"] == []
 
 
+@pytest.mark.parametrize("name", ["#1", "track", "browser"])
+def test_contigs_that_a_bed_file_cannot_name_are_refused(model, tmp_path, name):
+    """Every reader, our own too, would take the rows of their calls for comments."""
+    path = write_fasta(tmp_path / "g.fa", {"track_1": random_letters(90), name: random_letters(90)})
+    with pytest.raises(TcnfastError, match=f"contig '{name}': readers of BED files"):
+        tcnfast.scan(path, model, tmp_path / "out", chroms="all", **FP32)
+    assert not list(tmp_path.glob("out*"))
+    tcnfast.scan(path, model, tmp_path / "out", chroms="track_1", **FP32)
+
+
 def test_a_contig_alone_is_scored_as_in_company(scanned, fasta, model, out):
     tcnfast.scan(fasta, model, out, chroms="chr21", **FP32)
     for label in LABELS:
