@@ -3,8 +3,10 @@
 import fcntl
 import os
 import random
+import re
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ if not torch.cuda.is_available():  # before anything imports Triton: it looks on
 pytest.register_assert_rewrite("support", "numerics", "truth")
 # nothing here imports what a machine for benchmarks/gpu_check.py may lack: pyfaidx, pyBigWig, ...
 pytest_plugins = ["support.models", "support.cli"]
+
+# tests may lie alone beside an installed tcnfast: see campaigns/installed.py
+CHECKOUT = Path(__file__).resolve().parents[1].joinpath("setup.py").exists()
 
 INTERRUPTED: list[int] = []  # signals of Ctrl-C
 
@@ -35,8 +40,20 @@ signal.signal(signal.SIGINT, interrupt)
 torch.set_num_threads(1)
 
 
+def pytest_ignore_collect(collection_path):
+    """Without a checkout no file is imported that is marked ``checkout`` as a whole: it may import
+    what only a checkout has."""
+    if not CHECKOUT and collection_path.name.startswith("test_"):
+        text = collection_path.read_text()
+        if re.search(r"^pytestmark = \[?\s*pytest\.mark\.checkout\b", text, re.M):
+            return True
+    return None
+
+
 def pytest_runtest_setup(item):
-    """``gpu`` marks what needs a GPU, ``gpu(2)`` what needs two."""
+    """``checkout`` marks what needs a checkout, ``gpu`` what needs a GPU, ``gpu(2)`` two."""
+    if not CHECKOUT and item.get_closest_marker("checkout"):
+        pytest.skip("needs a checkout of tcnfast")
     if INTERRUPTED:  # a library took it for an error of its own, and went on
         pytest.exit("interrupted", 2)
     for mark in item.iter_markers("gpu"):

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tcnfast import cli
 from tcnfast.base.command_table import command_table
+
+pytestmark = pytest.mark.checkout
 
 AGENTS = Path(__file__).resolve().parents[2] / "AGENTS.md"
 BEGIN, END = "<!-- commands -->\n", "<!-- end of commands -->\n"

@@ -284,6 +284,7 @@ def test_evaluate_of_a_label_without_peaks(run, lesson, home):
     not (PACKAGE / "model" / "bundled" / "encode-v1").is_dir(),
     reason="the bundled model is not here yet",
 )
+@pytest.mark.checkout
 def test_the_bundled_model_calls_ctcf_where_it_binds(run, tmp_path):
     """The 100 kb with most CTCF peaks of the demo region, which is in the test part."""
     with gzip.open(EXAMPLES / "chr20_34-36Mb.fa.gz") as file:

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tcnfast.cli import verbs
+
+pytestmark = pytest.mark.checkout
 
 CONTRIBUTING = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
 BEGIN, END = "<!-- verbs -->\n", "<!-- end of verbs -->\n"

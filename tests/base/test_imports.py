@@ -2,6 +2,7 @@
 functions stay short. KNOWN lists what does not hold yet; it may only shrink."""
 
 import ast
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -191,3 +192,11 @@ def test_no_test_imports_another():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
                 assert not node.module.startswith("test_"), f"{path.name} imports {node.module}"
+
+
+def test_what_reads_a_checkout_says_so():
+    """make wheel-check runs all tests that do not say it beside a wheel alone."""
+    reads = re.compile(r"\.parents\[2\]|PACKAGE\.parent\b|^\s*(from|import) benchmarks\b", re.M)
+    for path in TESTS.rglob("test_*.py"):
+        text = path.read_text()
+        assert "mark.checkout" in text or not reads.search(text), path.name

@@ -27,6 +27,7 @@ WAITS = {
 
 
 @pytest.mark.parametrize("waits", WAITS.values(), ids=WAITS.keys())
+@pytest.mark.checkout
 def test_ctrl_c_ends_pytest(tmp_path, waits):
     tests = Path(__file__).parents[1]
     (tmp_path / "test_long.py").write_text(LONG.format(waits=waits))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import tcnfast
+
+PACKAGE = Path(tcnfast.__file__).parent
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,6 +41,7 @@ def wheel(tmp_path_factory):
     return folder / "installed"
 
 
+@pytest.mark.checkout
 @pytest.mark.build
 def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert (wheel / "tcnfast" / "kernels" / "__init__.py").exists()
@@ -50,6 +54,7 @@ def test_a_wheel_holds_the_package_kernels_and_models(wheel):
     assert bundled == {p.name for p in (wheel / "tcnfast" / "model" / "bundled").glob("*/*")}
 
 
+@pytest.mark.checkout
 @pytest.mark.build
 def test_an_installed_wheel_imports_and_runs(wheel):
     code = "import tcnfast, tcnfast.kernels; print(tcnfast.__file__); print(tcnfast.TCN.__name__)"
@@ -59,7 +64,7 @@ def test_an_installed_wheel_imports_and_runs(wheel):
 
 
 def test_bundled_models_are_small_and_hold_no_pickle():
-    files = list((ROOT / "tcnfast" / "model" / "bundled").glob("*/*"))
+    files = list((PACKAGE / "model" / "bundled").glob("*/*"))
     assert sum(path.stat().st_size for path in files) <= 2e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".tsv", ".md"}
 
@@ -72,8 +77,6 @@ def test_a_scan_starts_without_what_only_compiling_needs():
 
 
 def test_every_public_name_resolves():
-    import tcnfast
-
     for name in tcnfast.__all__:
         assert getattr(tcnfast, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

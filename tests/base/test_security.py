@@ -82,6 +82,7 @@ def test_arrays_and_weights_are_read_without_pickle():
     assert {"np.load", "torch.load", "pickle.loads"} <= seen and loads == {"windows/resnet.py"}
 
 
+@pytest.mark.checkout
 def test_the_page_on_security_names_what_the_tests_allow():
     text = (Path(__file__).parents[2] / "SECURITY.md").read_text()
     for name in ("tcnfast/scan/child.py", "weights_only=True", "tests/base/test_security.py"):

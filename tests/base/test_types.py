@@ -15,6 +15,8 @@ import pytest
 import tcnfast
 from tcnfast.cli import verbs
 
+pytestmark = pytest.mark.checkout
+
 PACKAGE = Path(tcnfast.__file__).parent
 FAMILIES = ("cobind", "windows")  # whose verbs are functions of a room of their own
 OF_FILES = {"BED", "DIR", "FILE", "FASTA", "HTML", "JSON", "MEME", "TSV", "VCF", "PTH"}

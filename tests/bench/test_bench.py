@@ -19,6 +19,8 @@ from tcnfast.engines import reference
 from tcnfast.engines.grid import stack_grid
 from tcnfast.engines.plain_stack import LAYOUTS, FoldedStack
 
+pytestmark = pytest.mark.checkout
+
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,6 +16,8 @@ from tcnfast.genome.genome import Genome, Region
 from tcnfast.train.fit import fit
 from tcnfast.train.train_config import TrainConfig
 
+pytestmark = pytest.mark.checkout
+
 LABELS = ["CTCF@K562", "MAX@K562", "REST"]
 TRAIN, VALID = [Region("chr1", 0, 70_000)], [Region("chr1", 70_000, 120_000)]
 FP32 = dict(device="cpu", precision="fp32")

@@ -11,6 +11,8 @@ from benchmarks.kernels import block_forms, scan_cases, tune
 from benchmarks.kernels.block_forms import REGISTERS, SHARED
 from tcnfast.engines.triton_engine import Tiling
 
+pytestmark = pytest.mark.checkout
+
 CUTOFFS = np.array([1.0, np.nan, 2.0], np.float32)
 LOGITS = torch.tensor([[1.0, 5.0, 1.9], [0.9, 5.0, 2.5], [3.0, 5.0, 2.0]])
 UNKNOWN = torch.tensor([False, False, True])

@@ -13,6 +13,8 @@ from support.triton import needs_triton
 from benchmarks import gpu_check, gpu_stages
 from benchmarks.gpu_stages import CUT, FAILED, LEFT_OUT, PASSED, SKIPPED, WITHHELD, Run, Stage
 
+pytestmark = pytest.mark.checkout
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 PLAIN = """

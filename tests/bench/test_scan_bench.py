@@ -17,6 +17,8 @@ from tcnfast.bench.speed import Clock
 from tcnfast.engines.plain_stack import LAYOUTS
 from tcnfast.genome.genome import Genome
 
+pytestmark = pytest.mark.checkout
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.triton import needs_triton
 
-pytestmark = needs_triton
+pytestmark = [pytest.mark.checkout, needs_triton]
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,7 +2,7 @@
 
 ``make wheel-check``: the sdist, the wheel made of it (repaired by auditwheel, checked by twine,
 where these are installed), installed into a new environment in which nothing can be compiled; then
-the default tests that need no checkout, from a folder that holds nothing but them.
+the default tests, from a folder that holds nothing but them; those marked ``checkout`` are skipped.
 
 ``make lowest``: the same with every dependency in the lowest version that pyproject.toml admits.
 
@@ -13,7 +13,6 @@ pytest.
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,11 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# a test file that says one of these reads files that no wheel holds
-OF_A_CHECKOUT = re.compile(r"parents\[2\]|\bbenchmarks\b|kernel_resources|examples\b|\"ruff\"")
 NO_COMPILER = {"CC": "false", "CXX": "false"}
 EXTRAS = "plots,motifs,zarr,parquet"
-TOOLS = ("pytest", "hypothesis", "bioframe", "captum", "py2bit", "twobitreader")  # of the tests
+TOOLS = ("pytest", "pytest-xdist", "hypothesis", "bioframe", "captum", "py2bit", "twobitreader")
 
 
 def run(*words: object, **options) -> None:
@@ -78,8 +75,8 @@ def lowest() -> list[str]:
     return [bound.replace(">=", "==") for bound in wanted]
 
 
-def copy_tests(folder: Path) -> list[str]:
-    """Copy the tests and their settings to ``folder``; returns the files that need no checkout."""
+def copy_tests(folder: Path) -> None:
+    """Copy the tests and their settings to ``folder``."""
     ignored = shutil.ignore_patterns("__pycache__", "campaigns")
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
@@ -88,16 +85,12 @@ def copy_tests(folder: Path) -> list[str]:
         values = value if isinstance(value, list) else [value]
         lines += [f"{name} ="] + [f"    {line}" for line in values]
     (folder / "pytest.ini").write_text("\n".join(lines) + "\n")
-    files = sorted((folder / "tests").rglob("test_*.py"))
-    kept = [path for path in files if not OF_A_CHECKOUT.search(path.read_text())]
-    print(f"{len(kept)} of {len(files)} files of tests need no checkout")
-    return [str(path.relative_to(folder)) for path in kept]
 
 
 def check(args: argparse.Namespace, words: list[str], folder: Path) -> None:
     away = folder / "away"  # first, so that tests and wheel are of one tree
     away.mkdir()
-    files = copy_tests(away)
+    copy_tests(away)
     wheel = make_wheel(args.python, folder)
     run(args.python, "-m", "venv", folder / "clean")
     python = folder / "clean" / "bin" / "python"
@@ -108,7 +101,7 @@ def check(args: argparse.Namespace, words: list[str], folder: Path) -> None:
     run(*pip, f"{wheel}[{EXTRAS}]", *TOOLS, *bounds, env=closed)
     run(python, "-m", "pip", "check", env=closed)
     run(python, "-m", "tcnfast", "info", cwd=away, env=closed)
-    asked = words if any("tests/" in word for word in words) else [*files, *words]
+    asked = words if any("tests/" in word for word in words) else ["tests", *words]
     if args.lowest:  # old versions are warned of by what they stand on; numbers are what counts
         asked = ["-W", "default", *asked]
     run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *asked, cwd=away, env=closed)

@@ -117,6 +117,7 @@ def test_no_influence_gives_p_values_that_are_spread(planted):
     assert 6 <= row.with_motif < 60 and row.p > 1e-4 and abs(row.difference) < 1
 
 
+@pytest.mark.checkout
 def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_path):
     """encode-v1 on 2 Mb of chr20 from its test regions, with JASPAR's motifs, both bundled."""
     targets = ["CTCF@GM12878", "CEBPB@HepG2", "SPI1@GM12878", "MAX@K562"]

@@ -360,6 +360,7 @@ def test_rules_that_cannot_be(run, lab):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data are not here")
+@pytest.mark.checkout
 def test_all_135_peak_sets(run, tmp_path):
     """Under a minute (it takes seconds), and the counts that encode-v1 was trained with."""
     names = "dream_conservative", "precisetad_gm12878_26tf", "dream_relaxed", "blacklist"

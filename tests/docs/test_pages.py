@@ -12,6 +12,8 @@ from tcnfast.base.command import asked
 from tcnfast.base.options import speaking_of_flags
 from tcnfast.cli import build_parser
 
+pytestmark = pytest.mark.checkout
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "docs" / "reference" / "files.md").read_text()
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[!i]*.md"))  # the index has no code

@@ -12,7 +12,7 @@ import tcnfast
 from tcnfast.cli import verbs
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.checkout, pytest.mark.build]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ X86 = platform.machine() in ("x86_64", "AMD64")
 CROSS = shutil.which("aarch64-linux-gnu-g++")
 
 pytestmark = [
+    pytest.mark.checkout,
     pytest.mark.build,
     pytest.mark.skipif(CXX is None, reason="there is no C++ compiler"),
     pytest.mark.skipif(sys.platform != "linux", reason="the builds of this file are for Linux"),

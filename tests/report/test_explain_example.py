@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.checkout
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "explain.py"
 
 

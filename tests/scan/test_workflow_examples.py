@@ -16,6 +16,8 @@ import tcnfast
 from tcnfast.base.command import asked
 from tcnfast.cli import build_parser
 
+pytestmark = pytest.mark.checkout
+
 WORKFLOWS = Path(__file__).parents[2] / "examples" / "workflows"
 SNAKEFILE, NEXTFLOW = WORKFLOWS / "Snakefile", WORKFLOWS / "nextflow" / "main.nf"
 

@@ -9,7 +9,6 @@ from sklearn.svm import SVC
 from support.gkm import MOTIF, window_set
 from support.study import of_labels
 
-from benchmarks.studies.gkm import gapped_kmer_counts
 from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.labels import AMBIGUOUS, BOUND
@@ -73,8 +72,18 @@ def test_rows_and_slabs_do_not_matter(make_codes, monkeypatch):
         np.testing.assert_allclose(gram(windows, GkmKernel()), want, rtol=1e-6)
 
 
+@pytest.fixture
+def gapped_kmer_counts():
+    from benchmarks.studies.gkm import gapped_kmer_counts  # of a checkout
+
+    return gapped_kmer_counts
+
+
+@pytest.mark.checkout
 @pytest.mark.parametrize(("width", "k"), [(6, 4), (7, 5), (11, 7)])
-def test_with_all_mismatches_it_is_the_product_of_gapped_kmer_counts(make_codes, width, k):
+def test_with_all_mismatches_it_is_the_product_of_gapped_kmer_counts(
+    make_codes, gapped_kmer_counts, width, k
+):
     windows = make_codes(6, 30).numpy()
     windows[0, :8] = encode("ACGTACGT")  # gapped k-mers that are their own reverse complements
     counts = gapped_kmer_counts(windows, width, k)
@@ -84,7 +93,8 @@ def test_with_all_mismatches_it_is_the_product_of_gapped_kmer_counts(make_codes,
     np.testing.assert_allclose(gram(windows, GkmKernel(width, k, width - k)), want, rtol=1e-5)
 
 
-def test_counts_are_those_of_gapped_words():
+@pytest.mark.checkout
+def test_counts_are_those_of_gapped_words(gapped_kmer_counts):
     windows = np.stack([encode("ACGTTGCAAN"), encode("NNTTGCAACG")])
     found = {}
     for row, codes in enumerate(windows):

@@ -10,6 +10,8 @@ from support.gkm import MOTIF, window_set
 
 from tcnfast.base.errors import TcnfastError
 
+pytestmark = pytest.mark.checkout
+
 EXAMPLE = runpy.run_path(str(Path(__file__).resolve().parents[2] / "examples" / "gkm_centre.py"))
 SHAPE = '{"l": 6, "k": 4, "d": 1, "half_life": 12}'
 

@@ -200,6 +200,7 @@ def test_the_report(run, lab):
     assert labels.loc["B@one", "gc_bound"] == pytest.approx(gc.mean(), rel=1e-4)
 
 
+@pytest.mark.checkout
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data are not here")
 def test_the_recipe_of_e2f(run, tmp_path):
     """On chr20 alone."""

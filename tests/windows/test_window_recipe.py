@@ -8,6 +8,8 @@ import pytest
 from tcnfast.base.errors import TcnfastError
 from tcnfast.windows.window_recipe import Recipe, read_recipe
 
+pytestmark = pytest.mark.checkout
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "windows"
 
 
