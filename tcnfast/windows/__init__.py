@@ -20,7 +20,9 @@ from .window_config import WindowTrainOptions
 
 if TYPE_CHECKING:
     from ..attribute.attribution_folder import AttributionFolder
+    from ..model.model_folder import ModelFolder
     from .evaluate_windows import WindowScores
+    from .study_folder import StudyFolder
     from .window_build import PreparedWindows
 
 WINDOWS = Input("windows", "folder of tcnfast windows prepare", unit="WINDOWS")
@@ -97,7 +99,7 @@ def prepare(
         ("windows --arch wavelet --epochs 20 -o model", "another network"),
     ),
 )
-def train(windows: File, out: File, *, options: WindowTrainOptions, run: Run) -> Path:
+def train(windows: File, out: File, *, options: WindowTrainOptions, run: Run) -> ModelFolder:
     """Train a network on a window set and write a model folder.
 
     A TCN becomes a folder that every command takes, not calibrated. Any other network becomes one
@@ -108,7 +110,7 @@ def train(windows: File, out: File, *, options: WindowTrainOptions, run: Run) ->
     but for its classifier; any other training that was stopped begins anew.
 
     Returns:
-        Path: the model folder.
+        ModelFolder: the model, with the course of its training and its scores as tables.
 
     Raises:
         TcnfastError: for bad input, and where the loss is no longer finite.
@@ -159,7 +161,7 @@ def evaluate(
     window, and run.json.
 
     Returns:
-        WindowScores: the scores, a label a row; ``table`` is TSV text.
+        WindowScores: the scores, a label a row: ``frame()`` is a pandas table, ``table`` TSV text.
 
     Raises:
         TcnfastError: for a model and a set that do not fit each other, and for bad input.
@@ -209,7 +211,7 @@ class StudyOptions(Options):
         ("study.json --test -o study", "score the test parts, once"),
     ),
 )
-def study(study: File, out: File | None = None, *, options: StudyOptions, run: Run) -> Path:
+def study(study: File, out: File | None = None, *, options: StudyOptions, run: Run) -> StudyFolder:
     """Tune, train and compare the networks of a study file on its window sets.
 
     What is trained already is kept; what is missing is trained, and validation.csv written.
@@ -218,7 +220,7 @@ def study(study: File, out: File | None = None, *, options: StudyOptions, run: R
     folder below ``out``, there whole or not at all; a wider study adds cells.
 
     Returns:
-        Path: the folder of the study.
+        StudyFolder: the study, whose scores, statistics and curves are tables.
 
     Raises:
         TcnfastError: for a study that cannot be read, for a cell of other settings, and where a

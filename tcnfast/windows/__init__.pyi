@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from tcnfast.attribute.attribution_folder import AttributionFolder
 from tcnfast.base.options import Options, Run
 from tcnfast.base.verb import File, Files
+from tcnfast.model.model_folder import ModelFolder
 from tcnfast.windows.evaluate_windows import WindowScores
+from tcnfast.windows.study_folder import StudyFolder
 from tcnfast.windows.window_build import PreparedWindows
 
 def prepare(
@@ -58,7 +59,7 @@ def train(
     resume: bool = False,
     options: Options | None = None,
     run: Run | None = None,
-) -> Path: ...
+) -> ModelFolder: ...
 def evaluate(
     windows: File,
     model: File,
@@ -82,7 +83,7 @@ def study(
     device: str = "auto",
     options: Options | None = None,
     run: Run | None = None,
-) -> Path: ...
+) -> StudyFolder: ...
 def attribute(
     genome: Files,
     model: File,

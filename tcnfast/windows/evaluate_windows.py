@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
-from ..base.tables import write_frame
+from ..base.tables import read_frame, write_frame
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..model.model_folder import ModelFolder
 from .architectures import window_scorer
 from .window_metrics import LABEL_METRICS, cell_scores
 from .window_run import open_window_model
 from .window_set import KINDS, WINDOWS, WindowSet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,10 @@ class WindowScores:
 
     table: str
     folder: Path | None
+
+    def frame(self) -> pd.DataFrame:
+        """The same as a pandas table, with numbers."""
+        return read_frame(io.StringIO(self.table))
 
 
 def evaluate_windows(

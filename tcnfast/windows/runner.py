@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 _AS_IT_IS = Run()
 TUNING, LEDGER = "tuning.csv", "tests.tsv"
-_TUNING_HEADER = "model,learning_rate,valid_macro_ap,best_epoch"
+TUNING_COLUMNS = ("model", "learning_rate", "valid_macro_ap", "best_epoch")
 
 
-class StudyFolder:
+class StudyRun:
     """The cells of a study below ``folder``."""
 
     def __init__(self, study: Study, folder: str | Path, run: Run = _AS_IT_IS) -> None:
@@ -42,14 +42,14 @@ class StudyFolder:
         folder = self.folder / "cells" / cell.path
         return Job(folder, self.study.sets[cell.set_name], model, config, self.run)
 
-    def tuned(self) -> StudyFolder:
+    def tuned(self) -> StudyRun:
         """The same with a learning rate for every model, trained for where it is not given."""
         missing = [m for m in self.study.models.values() if m.learning_rate is None]
         used = {cell.model for cell in self.study.cells}
         missing = [m for m in missing if m.name in used]
         if not missing:
             return self
-        found, rows = {}, [_TUNING_HEADER]
+        found, rows = {}, [",".join(TUNING_COLUMNS)]
         for model in missing:
             records = self._try_rates(model.name, self.study.tuning)
             found[model.name] = max(records, key=lambda rate: _best_ap(records[rate]))
@@ -63,7 +63,7 @@ class StudyFolder:
             name: replace(model, learning_rate=found.get(name, model.learning_rate))
             for name, model in self.study.models.items()
         }
-        return StudyFolder(replace(self.study, models=models), self.folder, self.run)
+        return StudyRun(replace(self.study, models=models), self.folder, self.run)
 
     def _try_rates(self, model: str, tuning: Tuning) -> dict[float, dict]:
         cell, found = Cell(tuning.set_name, model, 0), {}
@@ -82,12 +82,12 @@ class StudyFolder:
             seconds = record["cpu_seconds"], time.monotonic() - started
             log.info("%s, %.0f s of processor time, %.0f s gone", words, *seconds)
 
-    def finished(self) -> StudyFolder:
+    def finished(self) -> StudyRun:
         """The same with the cells that are trained alone. Raises TcnfastError where none is."""
         cells = tuple(cell for cell in self.study.cells if self.job(cell).record() is not None)
         if not cells:
             raise TcnfastError(f"{self.folder}: nothing of the study is trained yet")
-        return StudyFolder(replace(self.study, cells=cells), self.folder, self.run)
+        return StudyRun(replace(self.study, cells=cells), self.folder, self.run)
 
     def _finish(self, job: Job, cell: Cell) -> dict:
         return job.record() or job.train(self.open_set(cell.set_name))

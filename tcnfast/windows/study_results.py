@@ -20,7 +20,7 @@ from ..evaluate.assessment import RECALLS
 from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.ranking import Ranking
 from .cells import TEST, VALID
-from .runner import LEDGER, StudyFolder
+from .runner import LEDGER, TUNING, TUNING_COLUMNS, StudyRun
 from .statistics import replicates, score_rows
 from .study_config import Cell
 from .window_metrics import cell_scores, counted_labels, f1_cutoffs
@@ -28,21 +28,25 @@ from .window_set import WindowSet
 
 log = logging.getLogger(__name__)
 
-RESULTS, STATISTICS, CURVES = "results.csv", "statistics.csv", "curves.csv"
+VALIDATION, RESULTS = "validation.csv", "results.csv"
+STATISTICS, CURVES = "statistics.csv", "curves.csv"
 TIMES = "times.csv"  # all that differs between two runs of one study
 ABOUT = "about.json"
+SCORES = ("set", "model", "seed", "label", "metric", "value")
 COLUMNS = {
-    RESULTS: ("set", "model", "seed", "label", "metric", "value"),
+    VALIDATION: SCORES,
+    RESULTS: SCORES,
     STATISTICS: ("set", "model", "against", "label", "metric", "value", "low", "high", "p"),
     CURVES: ("set", "model", "recall", "precision"),
-    TIMES: ("set", "model", "seed", "label", "metric", "value"),
+    TIMES: SCORES,
+    TUNING: TUNING_COLUMNS,
 }
 TEXTS = ("set", "model", "against", "seed", "label", "metric")
 COSTS = ("parameters", "train_windows", "best_epoch")
 SECONDS = ("cpu_seconds", "train_seconds", "step_cpu_seconds", "windows_per_cpu_second")
 
 
-def write_validation(folder: StudyFolder) -> None:
+def write_validation(folder: StudyRun) -> None:
     """validation.csv: as results.csv, of the validation part; cutoffs are those of the same part,
     so F1, MCC and accuracy are a little too good."""
     rows = []
@@ -50,11 +54,11 @@ def write_validation(folder: StudyFolder) -> None:
         if folder.job(cell).record() is not None:
             valid = _part(folder, cell, VALID)
             rows += _cell_rows(folder, cell, valid, valid)
-    write_rows(folder.folder / "validation.csv", COLUMNS[RESULTS], rows)
+    write_rows(folder.folder / VALIDATION, SCORES, rows)
     _write_times(folder)
 
 
-def _write_times(folder: StudyFolder) -> None:
+def _write_times(folder: StudyRun) -> None:
     """times.csv: seconds of each cell, apart from what is the same in every run."""
     rows = []
     for cell in folder.study.cells:
@@ -64,7 +68,7 @@ def _write_times(folder: StudyFolder) -> None:
     write_rows(folder.folder / TIMES, COLUMNS[TIMES], rows)
 
 
-def write_results(folder: StudyFolder) -> None:
+def write_results(folder: StudyRun) -> None:
     """results.csv, statistics.csv, curves.csv (of multi-label sets) and about.json of a study whose
     test parts were scored."""
     results, statistics, curves = [], [], []
@@ -86,7 +90,7 @@ def write_results(folder: StudyFolder) -> None:
     _write_about(folder)
 
 
-def _write_about(folder: StudyFolder) -> None:
+def _write_about(folder: StudyRun) -> None:
     """about.json: the study as it ran, what it ran on, and the ledger of test parts."""
     study = folder.study
     record = folder.job(study.cells[0]).record()
@@ -103,7 +107,7 @@ def _write_about(folder: StudyFolder) -> None:
     replace_file(folder.folder / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
 
 
-def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _part(folder: StudyRun, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and targets of a cell on the part that its file ``name``, VALID or TEST, is of."""
     job = folder.job(cell)
     part = "test" if name == TEST else job.config.choosing_part
@@ -111,7 +115,7 @@ def _part(folder: StudyFolder, cell: Cell, name: str) -> tuple[np.ndarray, np.nd
     return read_array(job.folder / name), windows.labels
 
 
-def _cell_rows(folder: StudyFolder, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
+def _cell_rows(folder: StudyRun, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
     names = folder.open_set(cell.set_name).names
     head = {"set": cell.set_name, "model": cell.model, "seed": cell.seed}
     rows = [
@@ -142,7 +146,7 @@ def _by_model(cells: list[Cell]) -> dict[str, list[Cell]]:
     return {name: [cell for cell in cells if cell.model == name] for name in names}
 
 
-def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
+def _statistics(folder: StudyRun, cells: list[Cell]) -> list[dict]:
     set_name, reference = cells[0].set_name, folder.study.reference
     test = folder.open_set(set_name).select("test")
     models = _by_model(cells)
@@ -163,13 +167,13 @@ def _statistics(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
     return rows
 
 
-def _replicates(folder: StudyFolder, cells: list[Cell], test: WindowSet):
+def _replicates(folder: StudyRun, cells: list[Cell], test: WindowSet):
     logits = [read_array(folder.job(cell).folder / TEST) for cell in cells]
     cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
     return replicates(test, logits, cutoffs)
 
 
-def _curves(folder: StudyFolder, cells: list[Cell]) -> list[dict]:
+def _curves(folder: StudyRun, cells: list[Cell]) -> list[dict]:
     """Precision at each recall, the mean over counted labels and seeds."""
     rows, test = [], folder.open_set(cells[0].set_name).select("test")
     counted = np.flatnonzero(counted_labels(test.labels))

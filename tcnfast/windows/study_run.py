@@ -11,17 +11,18 @@ from . import StudyOptions
 from .binary_tables import binary_tables
 from .figures import why_not, write_figures
 from .pair_tables import pair_tables
-from .runner import StudyFolder
+from .runner import StudyRun
 from .study_config import read_study
+from .study_folder import StudyFolder
 from .study_results import write_results, write_validation
 from .study_tables import Results, multi_tables
 
 log = logging.getLogger(__name__)
 
 
-def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Run) -> Path:
+def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Run) -> StudyFolder:
     """Train what is missing, or with ``options.test`` score the test parts; returns the folder."""
-    folder = StudyFolder(read_study(study, options.data), out, run).tuned()
+    folder = StudyRun(read_study(study, options.data), out, run).tuned()
     if options.finished:
         folder, whole = folder.finished(), folder.study.cells
         words = "%d of %d trainings are finished; the others are missing from the tables"
@@ -34,10 +35,10 @@ def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Ru
     write_validation(folder)
     words = "%d trainings are in %s; %s scores the test parts"
     log.info(words, len(folder.study.cells), out, setting("test", True))
-    return folder.folder
+    return StudyFolder(folder.folder)
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path) -> StudyFolder:
     """tables.md and figures from the CSV files of ``folder``, which is returned."""
     results = Results(folder)
     parts = [*multi_tables(results), *(binary_tables(results) if results.binary else ())]
@@ -49,4 +50,4 @@ def write_report(folder: Path) -> Path:
     else:
         write_figures(folder)
     log.info("tables and figures are in %s", folder)
-    return folder
+    return StudyFolder(folder)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def train_on_windows(
     windows: str | Path, out: str | Path, options: WindowTrainOptions, run: Run
-) -> Path:
+) -> ModelFolder:
     """What ``tcnfast windows train`` does."""
     settings = options.config(run.precision)
     opened = lru_cache(lambda: WindowSet.open(windows))
@@ -70,7 +70,7 @@ def train_on_windows(
         macro = scores.macro("ap")
         folder.publish({"parameters": size, f"{part}_macro_ap": round(macro, 4)})
     log.info("macro-AP on %s %.4f; model in %s", part, macro, folder.path)
-    return folder.path
+    return ModelFolder(folder.path)
 
 
 def save_window_model(model: nn.Module, folder: Path, kind: dict) -> None:

@@ -14,9 +14,10 @@ from tcnfast.model.ensemble import Ensemble
 from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.scan.scan_folder import ScanFolder
 from tcnfast.variants.variant_folder import VariantFolder
+from tcnfast.windows.study_folder import StudyFolder
 
-READERS = (AttributionFolder, DatasetFolder, Ensemble, MotifFolder, ScanFolder, VariantFolder)
-CLASSES = {x.__name__: x for x in READERS}
+READERS = (AttributionFolder, DatasetFolder, Ensemble, MotifFolder, ScanFolder, StudyFolder)
+CLASSES = {x.__name__: x for x in (*READERS, VariantFolder)}
 CLASSES |= {x: getattr(tcnfast, x) for x in tcnfast._HOME if inspect.isclass(getattr(tcnfast, x))}
 VERBS = {
     f"tcnfast.{words.replace(' ', '.')}": verb.function

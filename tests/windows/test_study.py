@@ -15,8 +15,9 @@ from tcnfast.base.run_folder import KEY, RECORD
 from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
 from tcnfast.windows.pair_tables import pair_tables
-from tcnfast.windows.runner import LEDGER, StudyFolder
+from tcnfast.windows.runner import LEDGER, StudyRun
 from tcnfast.windows.study_config import Cell, read_study
+from tcnfast.windows.study_folder import StudyFolder
 from tcnfast.windows.study_results import SECONDS, read_rows, write_results, write_validation
 from tcnfast.windows.study_tables import Results
 
@@ -74,7 +75,7 @@ def mine(done, sets, tmp_path):
 
     def make(**change):
         study = read_study(write_study(tmp_path / "study.json", **change), [sets])
-        return StudyFolder(study, tmp_path / "out", Run(device="cpu"))
+        return StudyRun(study, tmp_path / "out", Run(device="cpu"))
 
     return tmp_path / "out", make
 
@@ -107,6 +108,19 @@ def test_results_are_the_scores_of_the_cells(done, sets):
         counts = found["many", "", "", "ONE@x", "test_bound"]
         assert counts == (test.labels[:, 0] == 1).sum()
         assert found["many", model, "1", "", "parameters"] > 100
+
+
+def test_a_study_gives_tables(sets, done, tmp_path):
+    study = run_study(done / "out", tables=True)  # the test parts were scored
+    assert study.path == done / "out"
+    assert {"ap", "parameters"} <= set(study.results()["metric"])
+    assert {"tcn", "danq"} <= set(study.validation()["model"])
+    assert (
+        study.statistics()["p"].between(0, 1).any() and study.curves()["recall"].between(0, 1).all()
+    )
+    assert len(study.tuning()) == 2 and (study.times()["value"] >= 0).all()
+    with pytest.raises(TcnfastError, match="is no folder of tcnfast windows study"):
+        StudyFolder(tmp_path)
 
 
 def test_tuning_takes_the_best_on_validation(done):

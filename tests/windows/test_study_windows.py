@@ -184,9 +184,15 @@ def test_bad_words_of_the_command(tmp_path, run):
 def test_the_python_form_and_its_words(tmp_path):
     planted_set().save(tmp_path / "set")
     how = dict(arch="deepbind", shape={"filters": 8}, epochs=1, device="cpu")
-    folder = windows.train(tmp_path / "set", tmp_path / "model", **how)
-    found = windows.evaluate(tmp_path / "set", folder, device="cpu")
+    trained = windows.train(tmp_path / "set", tmp_path / "model", **how)
+    assert trained.path == tmp_path / "model" and len(trained.epochs()) == 1
+    chosen = trained.scores("valid")
+    found = windows.evaluate(tmp_path / "set", trained.path, device="cpu")
     assert found.folder is None and found.table.startswith("label\twindows\tbound\tap")
+    rows = found.frame()
+    assert [*trained.labels, "macro"] == rows["label"].tolist()
+    assert chosen["label"].tolist() == trained.labels
+    assert chosen["ap"].to_numpy() == pytest.approx(rows["ap"].to_numpy()[:-1], abs=1e-3)
     with pytest.raises(TcnfastError, match="model: exists; .* or force=True to replace it"):
         windows.train(tmp_path / "set", tmp_path / "model", **how)
     with pytest.raises(TcnfastError, match="learning_rate does not go with faithful=True"):
