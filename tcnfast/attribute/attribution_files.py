@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.extras import install
 from ..genome.codes import N
 from ..scan.track_bigwig import header_sizes, most_bytes_of_bases, whole_bigwig
 from .attributions import Attributions, projected
@@ -92,5 +93,5 @@ def why_no_seqlets() -> str | None:
     from importlib.util import find_spec
 
     if find_spec("tangermeme") is None:
-        return "seqlets need tangermeme: pip install 'tcnfast[motifs]'"
+        return f"seqlets need tangermeme: {install('motifs')}"
     return None

@@ -6,6 +6,7 @@ import argparse
 
 from .command import metavar_of
 from .errors import TcnfastError
+from .extras import install
 from .options import Spec
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
@@ -19,7 +20,7 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise TcnfastError("completion needs shtab: pip install 'tcnfast[completion]'") from None
+        raise TcnfastError(f"completion needs shtab: {install('completion')}") from None
     for command in _commands(parser):
         settings = command.get_default("verb").settings
         for action in command._actions:

@@ -9,6 +9,7 @@ from dataclasses import astuple
 
 import torch
 
+from ..base.extras import install
 from ..base.run_record import device_words, unused_gpu, versions
 from ..engines import backend, cpu_engine
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
@@ -49,7 +50,7 @@ def _system() -> Iterator[tuple[str, ...]]:
         if os.environ.get(variable):
             yield "environment", variable, os.environ[variable]
     for name, missing in extras().items():
-        mend = f"missing {', '.join(missing)}: pip install 'tcnfast[{name}]'"
+        mend = f"missing {', '.join(missing)}: {install(name)}"
         yield "extra", name, mend if missing else "here"
     for name in ModelFolder.bundled():
         folder = ModelFolder(name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..base.extras import install
 from . import reference
 from .cpu_engine import code_residual
 from .grid import BlockGrid, StackGrid
@@ -52,7 +53,7 @@ def why_not_interpreted(precision: str) -> str | None:
 def why_not_here(device: torch.device, precision: str) -> str | None:
     """Why no kernel can run on ``device`` in ``precision``; None if they can."""
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed (pip install triton, on Linux)"
+        return f"Triton is not installed (on Linux: {install('gpu')})"
     if precision not in DTYPES:
         return f"it computes in {', '.join(DTYPES)}, not {precision}"
     if interpreted():

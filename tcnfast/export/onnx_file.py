@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from ..base.options import Run
 from ..base.output_file import output_file
 from ..base.tables import replace_file
@@ -39,7 +40,7 @@ def write_onnx(model: TCN | Ensemble | File, out: File, options: ExportOptions, 
     try:
         import onnx
     except ImportError:
-        raise TcnfastError("onnx is not installed: pip install 'tcnfast[export]'") from None
+        raise TcnfastError(f"onnx is not installed: {install('export')}") from None
     path = output_file(Path(out), run.force)
     network = model if isinstance(model, (TCN, Ensemble)) else load_model(Path(model))
     graph = onnx_model(network, options.stride, options.strand)

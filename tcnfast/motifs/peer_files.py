@@ -15,6 +15,7 @@ import numpy as np
 
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from .patterns import Pattern, PatternSet
 
 GROUPS = {"pos": "pos_patterns", "neg": "neg_patterns"}
@@ -54,7 +55,7 @@ def write_patterns(path: Path, found: PatternSet, window: int) -> None:
     try:
         import h5py
     except ImportError:
-        raise TcnfastError("modisco's files need h5py: pip install 'tcnfast[motifs]'") from None
+        raise TcnfastError(f"modisco's files need h5py: {install('motifs')}") from None
     with h5py.File(path, "w") as file:
         file.attrs["window_size"] = window
         for sign, title in GROUPS.items():

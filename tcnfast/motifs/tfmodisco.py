@@ -6,6 +6,7 @@ import numpy as np
 
 from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from ..base.options import setting
 from ..genome.codes import N
 from .modisco_options import ModiscoOptions
@@ -21,12 +22,12 @@ def require_modisco() -> None:
     try:
         import modiscolite
     except ImportError:
-        raise TcnfastError("TF-MoDISco is not installed: pip install 'tcnfast[motifs]'") from None
+        raise TcnfastError(f"TF-MoDISco is not installed: {install('motifs')}") from None
     if int(modiscolite.__version__.partition(".")[0]) < 3:
         # the packages modisco and modisco-lite overwrite each other's files
         raise TcnfastError(
             f"modiscolite {modiscolite.__version__} is installed, needs 3: pip uninstall modisco "
-            "modisco-lite, then pip install 'tcnfast[motifs]'"
+            f"modisco-lite, then {install('motifs')}"
         )
 
 

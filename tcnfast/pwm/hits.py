@@ -53,7 +53,8 @@ class HitFinder:
     """Motifs ready to be looked for.
 
     ``units``: their log-odds int64 (width, 4) over ``background``; ``cutoffs``: the lowest scores,
-    in units, whose p-value is at most ``p_value``.
+    in units, whose p-value is at most ``p_value``; ``rates``: those p-values, float64 (motifs,), 0
+    where no site is rare enough.
 
     The background is made the same on both strands. Raises TcnfastError for a background that is
     none, and a p-value that is not above 0 and at most 0.01.
@@ -70,7 +71,13 @@ class HitFinder:
         self.motifs, self.p_value = list(motifs), p_value
         self.background = both_strands(background)
         self.units = [whole_units(motif, self.background) for motif in motifs]
-        self.cutoffs = [self.tail(index).cutoff(p_value) for index in range(len(self.units))]
+        self.cutoffs: list[int] = []
+        self.rates = np.zeros(len(self.units))
+        for index in range(len(self.units)):
+            tail = self.tail(index)
+            self.cutoffs.append(tail.cutoff(p_value))
+            if self.cutoffs[-1] <= tail.highest:
+                self.rates[index] = tail.chances[tail.highest - self.cutoffs[-1]]
 
     @cached_property
     def widths(self) -> np.ndarray:

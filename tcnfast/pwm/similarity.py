@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from .meme import Motif
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def best_matches(
     try:
         from memelite import tomtom
     except ImportError:
-        raise TcnfastError("memelite is not installed: pip install 'tcnfast[motifs]'") from None
+        raise TcnfastError(f"memelite is not installed: {install('motifs')}") from None
 
     if len(targets) < FEW:
         log.warning("WARNING: only %d known motifs: p-values of matches mean little", len(targets))

@@ -43,7 +43,7 @@ MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
 PAGE = "index.html"
 ZARR_KINDS = {"zarr": "uint8", "zarr-fp16": "fp16"}  # by track format
 OF_MOTIFS = ("motifs", "p_value", "background")  # the rest is of models, but for OF_BOTH
-OF_BOTH = ("genomes", "per_contig", "targets", "chroms", "within")
+OF_BOTH = ("genomes", "per_contig", "targets", "chroms", "within", "no_page")
 
 
 def shares(value: str | Sequence[float]) -> tuple[float, ...]:
@@ -117,7 +117,7 @@ class ScanOptions(Options):
     track_floor: float = option(
         0.01, "bigWigs hold probabilities of P and more; 0: all", unit="P", least=0, below=1
     )
-    no_page: bool = option(False, "leave out index.html, the page that shows the calls")
+    no_page: bool = option(False, "leave out index.html, the page that shows the calls or hits")
     page_labels: tuple[str, ...] | None = option(
         None,
         "labels that the page opens with, all of whose calls it holds (default: the best)",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..base.extras import install
 from .call_columns import read_call_columns
 
 Row = tuple[str, int, int, str]  # contig, start, end, the other columns
@@ -39,7 +40,7 @@ AUTOSQL = """table bigNarrowPeak
 def why_not() -> str | None:
     """Why no bigBed can be written here; None if it can."""
     if find_spec("pybigtools") is None:
-        return "pybigtools is not installed (pip install 'tcnfast[hub]')"
+        return f"pybigtools is not installed ({install('hub')})"
     return None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.file_names import inert
 from ..base.tables import replace_file
-from .call_columns import read_call_columns
+from .call_columns import CallColumns, read_call_columns
 from .page_calls import best_first
 from .scan_folder import ScanFolder
 
@@ -37,11 +37,16 @@ def write_browser_files(
     """Write them into the folder of the scan, which will lie at ``out``. ``genome``: its files;
     ``sizes``: of the scanned contigs."""
     shown = labels_to_show(scan)
-    paths = [Path(os.path.relpath(path.resolve(), out.resolve())) for path in genome]
+    paths = relative_paths(genome, out)
     locus = locus_to_show(scan, shown, sizes)
-    replace_file(scan.path / IGV_SESSION, igv_session(scan, shown, paths, locus))
+    replace_file(scan.path / IGV_SESSION, igv_session(_files(scan, shown), paths, locus))
     replace_file(scan.path / JBROWSE, jbrowse_config(scan, shown, paths, locus))
     replace_file(scan.path / MULTIQC, multiqc_table(scan))
+
+
+def relative_paths(genome: Sequence[Path], out: Path) -> list[Path]:
+    """The files of a genome, seen from the folder ``out``."""
+    return [Path(os.path.relpath(path.resolve(), out.resolve())) for path in genome]
 
 
 def labels_to_show(scan: ScanFolder) -> list[str]:
@@ -62,13 +67,19 @@ def locus_to_show(scan: ScanFolder, labels: Sequence[str], sizes: Mapping[str, i
     for label in labels:
         calls = read_call_columns(scan.peaks_of(label)) if label in scan.labels else ()
         if len(calls):
-            best = int(calls.score.argmax())
-            chrom = calls.chroms[int(np.searchsorted(calls.first, best, side="right")) - 1]
-            if not re.fullmatch(r"[\w.|-]+", chrom):
-                return None
-            first = max(1, int(calls.start[best]) - AROUND + 1)
-            return f"{chrom}:{first}-{min(sizes[chrom], int(calls.end[best]) + AROUND)}"
+            return around(calls, sizes)
     return None
+
+
+def around(calls: CallColumns, sizes: Mapping[str, int]) -> str | None:
+    """The highest of these calls, of which there is one or more, with what is around it; see
+    :func:`locus_to_show`."""
+    best = int(calls.score.argmax())
+    chrom = calls.chroms[int(np.searchsorted(calls.first, best, side="right")) - 1]
+    if not re.fullmatch(r"[\w.|-]+", chrom):
+        return None
+    first = max(1, int(calls.start[best]) - AROUND + 1)
+    return f"{chrom}:{first}-{min(sizes[chrom], int(calls.end[best]) + AROUND)}"
 
 
 def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -86,16 +97,16 @@ def _files(scan: ScanFolder, labels: Sequence[str]) -> list[tuple[str, str, str]
 
 
 def igv_session(
-    scan: ScanFolder, labels: Sequence[str], genome: Sequence[Path], locus: str | None
+    files: Sequence[tuple[str, str, str]], genome: Sequence[Path], locus: str | None
 ) -> bytes:
-    """A session of IGV desktop."""
+    """A session of IGV desktop with ``files``, each a name, a path and a kind."""
     path = _NO_XML.sub("_", genome[0].as_posix())
     root = ElementTree.Element("Session", genome=path, version="8")
     if locus:
         root.set("locus", locus)
     resources = ElementTree.SubElement(root, "Resources")
     panel = ElementTree.SubElement(root, "Panel", name="DataPanel")
-    for name, path, kind in _files(scan, labels):
+    for name, path, kind in files:
         ElementTree.SubElement(resources, "Resource", path=path, type=kind.lower())
         track = ElementTree.SubElement(panel, "Track", id=path, name=name, visible="true")
         if kind == "bigWig":

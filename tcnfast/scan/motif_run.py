@@ -30,6 +30,7 @@ from . import ScanOptions
 from .announce import announce_motifs
 from .job import Job, run_job
 from .motif_files import write_hits, write_summary
+from .motif_page import write_motif_page
 from .pieces import Stretch, segment_spans, touches
 from .pipeline import read_ahead
 from .scan_folder import ScanFolder, hits_file, motif_file_names
@@ -85,6 +86,7 @@ class MotifJob(Job):
             "motifs": [motif.id for motif in self.motifs],
             "p_value": self.p_value,
             "background": self.background.tolist(),
+            "no_page": self.options.no_page,
         }
 
 
@@ -204,6 +206,8 @@ def publish_hits(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
     with stages.timed("write"):
         counts = write_hits(job, folder.work, folder.result)
         write_summary(job, counts, folder.result)
+        if not job.options.no_page:
+            write_motif_page(job, folder.work, folder.result, folder.path, counts.sum(1))
     job.inputs.check()
     job.publish(
         folder,

@@ -25,10 +25,23 @@ log = logging.getLogger(__name__)
 CALL_BYTES = 9_000_000  # of the page: whole calls
 TRACK_BYTES = 3_000_000  # of the page: bigWigs
 SHOWN_AT_FIRST = 6  # labels with rows in the browser when the page is opened
+WORDS = {
+    "kind": "scan",
+    "one": "label",
+    "Many": "Labels",
+    "calls": "calls",
+    "score": "Probability",
+    "digits": 3,
+    "per": 1000,
+    "rows": "Calls of the labels below, and tracks where the scan wrote some. Other tracks of the "
+    "scan, and files of your own, can be added from disk",
+}
+PEAKS = ("peaks/", "the calls of each label, ENCODE narrowPeak")
 FILES = [
     ("tracks/", "probabilities along the genome, bigWig"),
     ("igv_session.xml, jbrowse.json", "sessions of IGV and of JBrowse 2"),
     ("tcnfast_mqc.tsv", "a table for MultiQC"),
+    ("summary.tsv", "calls of each label, in all and on each contig"),
 ]
 
 
@@ -59,6 +72,7 @@ def write_page(
         "units": units,
         "tracks": tracks,
         "at_first": _at_first([row["label"] for row in ranked], wanted, tracks),
+        "words": WORDS,
     }
     page = render_page(
         "scan.html",
@@ -70,7 +84,8 @@ def write_page(
         sentences=_sentences(scan, sizes, shown),
         warnings=scan.record.get("warnings", []),
         labels=_table(facts["labels"]),
-        files=FILES if tracks else FILES[1:],
+        files=[PEAKS, *(FILES if tracks else FILES[1:])],
+        words=WORDS,
         igv_version=igv_version(),
     )
     path = scan.path / PAGE

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import torch
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from ..base.options import Run, setting
 from .work_pool import Event
 
@@ -254,6 +255,6 @@ def _ray() -> Any:
         import ray
     except ImportError:
         raise TcnfastError(
-            f"{setting('cluster', 'ray')} needs the package ray: pip install 'tcnfast[cluster]'"
+            f"{setting('cluster', 'ray')} needs the package ray: {install('cluster')}"
         ) from None
     return ray

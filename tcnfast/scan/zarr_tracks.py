@@ -23,6 +23,7 @@ import numpy as np
 
 from ..base import run_record
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from ..base.jit import jit
 
 KINDS = {"uint8": np.uint8, "fp16": np.float16}
@@ -306,13 +307,9 @@ def _zarr():
     try:
         import zarr
     except ImportError:
-        raise TcnfastError(
-            'zarr tracks need the package zarr: pip install "tcnfast[zarr]"'
-        ) from None
+        raise TcnfastError(f"zarr tracks need the package zarr: {install('zarr')}") from None
     number = tuple(int(x) for x in zarr.__version__.split(".")[:3] if x.isdigit())
     if number < OLDEST:
         oldest, here = ".".join(map(str, OLDEST)), zarr.__version__
-        raise TcnfastError(
-            f'zarr tracks need zarr {oldest}, here is {here}: pip install "tcnfast[zarr]"'
-        )
+        raise TcnfastError(f"zarr tracks need zarr {oldest}, here is {here}: {install('zarr')}")
     return zarr

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from ..base.jit import jit
 from ..base.options import setting
 from ..scan.narrowpeak import put_number
@@ -94,7 +95,7 @@ class ParquetWriter:
             import pyarrow.parquet
         except ImportError:
             raise TcnfastError(
-                f"{setting('format', 'parquet')} needs pyarrow: pip install 'tcnfast[parquet]'"
+                f"{setting('format', 'parquet')} needs pyarrow: {install('parquet')}"
             ) from None
         self.pyarrow = pyarrow
         self.columns = columns

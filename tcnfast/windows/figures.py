@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..base.extras import install
 from .study_results import CURVES, read_rows
 from .study_tables import Results, gains, pearson
 
@@ -17,7 +18,7 @@ COLOURS = ("#1f5fa8", "#d9601e", "#3f7a1e", "#8a4fa0", "#b8860b", "#7a7a7a", "#c
 def why_not() -> str | None:
     """Why no plot can be drawn here; None if they can."""
     if find_spec("matplotlib") is None:
-        return "matplotlib is not installed (pip install 'tcnfast[plots]')"
+        return f"matplotlib is not installed ({install('plots')})"
     return None
 
 

@@ -1,7 +1,7 @@
 """ResNets (He et al. 2016) that read pictures, and the weights others trained on ImageNet.
 
-The network is MONAI's, whose tensors are called and shaped as torchvision's; ``pip install
-"tcnfast[wavelet]"`` brings it.
+The network is MONAI's, whose tensors are called and shaped as torchvision's; the extra ``wavelet``
+brings it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from .image_weights import fill, read_weights
 
 # residual blocks of the four layers; what 50 layers have, torchvision's ImageNet weights fit
@@ -42,7 +43,7 @@ def resnet(depth: int, width: int) -> nn.Module:
     try:
         from monai.networks.nets.resnet import ResNet
     except ImportError:
-        raise TcnfastError('ResNets need MONAI: pip install "tcnfast[wavelet]"') from None
+        raise TcnfastError(f"ResNets need MONAI: {install('wavelet')}") from None
     block, blocks = DEPTHS[depth]
     channels = [width * 2**i for i in range(len(blocks))]
     stem = dict(spatial_dims=2, n_input_channels=3, conv1_t_size=7, conv1_t_stride=2)

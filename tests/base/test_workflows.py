@@ -68,7 +68,7 @@ def test_the_recipe_asks_for_what_the_package_asks_for():
     assert set(made["requirements"]["run"]) == {"python", *wanted}
     host = {x.replace(" ", "") for x in made["requirements"]["host"]}
     assert host == {"python", "pip", *PROJECT["build-system"]["requires"]}
-    assert made["about"]["home"] == PROJECT["project"]["urls"]["Homepage"]
+    assert (ROOT / "recipe" / made["source"]["path"]).resolve() == ROOT
     assert made["about"]["license"] == PROJECT["project"]["license"]
 
 

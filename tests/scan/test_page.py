@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from support.scan import calling_model, files_in, read_rows
+from support.scan_page import element, facts_of, unpack
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
@@ -20,14 +21,6 @@ from tcnfast.scan.call_columns import CallColumns, read_call_columns
 from tcnfast.scan.page_calls import BEST, PageCalls, Shown, best_first
 
 BESIDE = ["igv_session.xml", "jbrowse.json", "tcnfast_mqc.tsv"]
-
-
-def element(page, name):
-    return re.search(rf'<script type="[^"]*" id="{name}">(.*?)</script>', page, re.S)[1]
-
-
-def facts_of(page):
-    return json.loads(element(page, "facts"))
 
 
 def unpacked(page, facts):
@@ -39,22 +32,6 @@ def unpacked(page, facts):
         size = facts["contigs"][contig][1]
         rows[:] = [(a * 32, min(b * 32, size), score) for a, b, score in rows]
     return bins, calls
-
-
-def unpack(text, units, labels, bins):
-    raw = gzip.decompress(base64.b64decode(text))
-    total = sum(n for _, _, n in units)
-    at = 2 * labels * bins
-    table = np.frombuffer(raw[:at], "<u2").reshape(labels, bins)
-    gaps, lengths = np.frombuffer(raw[at : at + 8 * total], "<u4").reshape(2, total).astype(int)
-    scores, calls, row = np.frombuffer(raw[at + 8 * total :], "<u2"), {}, 0
-    for label, contig, n in units:
-        start = gaps[row : row + n].cumsum()
-        rows = zip(start, start + lengths[row : row + n], scores[row : row + n], strict=True)
-        calls[label, contig] = [tuple(map(int, x)) for x in rows]
-        row += n
-    assert row == total == len(scores)
-    return table, calls
 
 
 @pytest.fixture(scope="module")

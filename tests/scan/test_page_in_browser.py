@@ -8,6 +8,7 @@ from support.scan import random_letters, write_fasta
 import tcnfast
 from tcnfast.engines.plan import Plan
 from tcnfast.model.load_model import load_model
+from tcnfast.pwm.meme import Motif, write_meme
 
 pytestmark = pytest.mark.browser
 CALLED = "return [...document.querySelectorAll('#table tbody tr')].filter(r => !r.hidden)"
@@ -116,4 +117,26 @@ def test_names_that_are_markup_do_nothing(chrome, fasta, tmp_path):
     open_page(chrome, scan.path / "index.html", "desktop", ready=True)
     chrome.find_element("css selector", "#best-rows a").click()
     assert chrome.title != "1" and "g.fa" in chrome.title
+    assert complaints(chrome) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_of_a_scan_for_motifs(chrome, fasta, tmp_path, size):
+    """It opens without asking for anything, names of motifs do nothing, and a hit is shown."""
+    evil = "<img/src=x/onerror=document.title=1>"
+    site = np.eye(4)[tcnfast.encode("TTGACGTCA")] * 0.88 + 0.03
+    write_meme(tmp_path / "m.meme", [Motif(evil, "M1", site)], [50])
+    scan = tcnfast.scan(fasta, out=tmp_path / "scan", motifs=tmp_path / "m.meme")
+    open_page(chrome, scan.path / "index.html", size, ready=True)
+    width = chrome.execute_script("return document.documentElement.scrollWidth")
+    assert width <= SIZES[size][0] and chrome.title != "1"
+    chrome.find_element("css selector", "#best-rows a").click()
+    best = scan.hits("M1").sort_values("score").iloc[-1]
+    assert f"{best['score']:.2f}" == chrome.execute_script(
+        "return document.querySelector('#best-rows tr').cells[2].textContent"
+    )
+    tracks = chrome.execute_script(
+        "return document.getElementById('igv').browser.trackViews.map((view) => view.track.name)"
+    )
+    assert any(str(name).endswith("M1 hits") for name in tracks)
     assert complaints(chrome) == []

@@ -2,6 +2,8 @@
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const find = (id) => document.getElementById(id);
   const cells = (n) => n.toLocaleString("en");
+  const { words } = facts;
+  const shownScore = (score) => (score / words.per).toFixed(words.digits);
 
   // What page_calls.py packed: bins of all labels, then columns over all units.
   const packed = await unpacked("calls");
@@ -25,8 +27,7 @@
         for (let i = row; i < row + n; i++) {
           start += starts[i] * facts.stride;
           const end = Math.min(start + lengths[i] * facts.stride, facts.contigs[contig][1]);
-          const p = scores[i] / 1000;
-          found.push({ chr: inert(facts.contigs[contig][0]), start, end, score: scores[i], name: p.toFixed(3) });
+          found.push({ chr: inert(facts.contigs[contig][0]), start, end, score: scores[i], name: shownScore(scores[i]) });
         }
       }
       row += n;
@@ -36,7 +37,7 @@
       for (let bin = 0; bin * facts.bin < size; bin++) {
         const n = bins[label * facts.bins + firstBin[contig] + bin];
         const start = bin * facts.bin;
-        if (n) found.push({ chr: inert(chr), start, end: Math.min(start + facts.bin, size), score: 0, name: `${n} calls` });
+        if (n) found.push({ chr: inert(chr), start, end: Math.min(start + facts.bin, size), score: 0, name: `${n} ${words.calls}` });
       }
     });
     return found;
@@ -52,7 +53,7 @@
     added.set(label, added.size);
     const { name } = facts.labels[label];
     await browser.loadTrack({
-      name: inert(`${name} calls`), type: "annotation", displayMode: "COLLAPSED", height: 40,
+      name: inert(`${name} ${words.calls}`), type: "annotation", displayMode: "COLLAPSED", height: 40,
       color: colour(label), features: features(label), searchable: false,
     });
     await addTrack(facts.tracks.find((one) => one.label === name), label);
@@ -97,7 +98,7 @@
   function choose(label) {
     const { name } = facts.labels[label];
     document.querySelectorAll("#table tbody tr").forEach((row) => row.classList.toggle("chosen", +row.dataset.row === label));
-    find("strip-name").textContent = `Calls of ${name} along ${facts.contigs.length === 1 ? "the contig" : "the contigs"}.`;
+    find("strip-name").textContent = `${name}: ${words.calls} along ${facts.contigs.length === 1 ? "the contig" : "the contigs"}.`;
     find("best-name").textContent = name;
     drawStrips(label);
     find("best-rows").replaceChildren(...facts.best[label].map((call) => {
@@ -107,7 +108,7 @@
       link.href = "#browser";
       link.textContent = `${facts.contigs[contig][0]}:${cells(start + 1)}-${cells(end)}`;
       link.addEventListener("click", async (event) => { event.preventDefault(); await addLabel(label); show(call); });
-      for (const [content, kind] of [[link, ""], [cells(end - start), "number wide"], [(score / 1000).toFixed(3), "number"]]) {
+      for (const [content, kind] of [[link, ""], [cells(end - start), "number wide"], [shownScore(score), "number"]]) {
         const cell = row.insertCell();
         cell.className = kind;
         cell.append(content);
@@ -130,7 +131,7 @@
       canvas.style.width = `${Math.max(1, 100 * size / longest)}%`;
       canvas.setAttribute("role", "img");
       const part = row.subarray(firstBin[contig], firstBin[contig] + n);
-      canvas.setAttribute("aria-label", `${cells(part.reduce((sum, x) => sum + x, 0))} calls on ${chr}`);
+      canvas.setAttribute("aria-label", `${cells(part.reduce((sum, x) => sum + x, 0))} ${words.calls} on ${chr}`);
       const context = canvas.getContext("2d");
       context.fillStyle = ink;
       part.forEach((value, bin) => {
