@@ -43,10 +43,9 @@ def add_command(commands: Any, name: str, verb: Verb) -> None:
         add_help=False,
         argument_default=argparse.SUPPRESS,
     )
-    files = parser.add_argument_group("input and output")
+    groups: dict[str, Any] = {FILES: parser.add_argument_group(FILES)}
     for argument in verb.inputs:
-        _add_input(files, argument, verb.defaults)
-    groups: dict[str, Any] = {}
+        _add_input(groups[FILES], argument, verb.defaults)
     for option, spec in verb.settings.items():
         title = group_of(verb, option)
         if title not in groups:
@@ -61,6 +60,9 @@ def group_of(verb: Verb, option: str) -> str:
     return verb.settings[option].group or ("how it runs" if option in verb.run else "options")
 
 
+FILES = "input and output"  # heading of a help
+
+
 class _Help(argparse.HelpFormatter):
     """Wraps what is said, and leaves the lines of examples as they are."""
 
@@ -68,6 +70,13 @@ class _Help(argparse.HelpFormatter):
         if "\n" in text:
             return "".join(indent + line for line in text.splitlines(keepends=True))
         return super()._fill_text(text, width, indent)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """``-t, --targets LABELS``, as Python 3.13 has it, on every Python."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 def _examples(verb: Verb) -> str | None:

@@ -83,7 +83,8 @@ class Verb:
     @property
     def sentence(self) -> str:
         """``help`` as a sentence."""
-        return f"{self.help[0].upper()}{self.help[1:]}."
+        end = "" if self.help.endswith("?") else "."
+        return f"{self.help[0].upper()}{self.help[1:]}{end}"
 
     @property
     def synopsis(self) -> str:

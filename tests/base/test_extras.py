@@ -1,6 +1,7 @@
 """Messages say how to get what is missing, in words that work for the way tcnfast is installed."""
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import tcnfast
 from tcnfast.base.extras import install
 
 PACKAGE = Path(tcnfast.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -28,8 +30,10 @@ def test_without_an_installed_package_the_folder_is_named(not_installed):
     assert install("motifs") == f"pip install '{PACKAGE.resolve().parent}[motifs]'"
 
 
+@pytest.mark.checkout
 def test_messages_name_extras_that_exist():
-    extras = set(metadata.metadata("tcnfast").get_all("Provides-Extra"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
     named = set()
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()

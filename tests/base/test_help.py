@@ -1,6 +1,7 @@
 """What a command says of itself: a sentence, grouped flags with defaults, examples that parse; and
 what it says of mistyped words."""
 
+import re
 import subprocess
 import sys
 
@@ -43,7 +44,7 @@ def test_help_has_a_sentence_groups_defaults_and_examples(run, words, monkeypatc
     assert (code, err) == (0, "")
     usage, _, sentence, *rest = out.splitlines()
     assert usage == f"usage: tcnfast {verb.synopsis} [options]"
-    assert sentence == verb.sentence and sentence[0].isupper() and sentence.endswith(".")
+    assert sentence == verb.sentence and re.fullmatch(r"[A-Z].*[^?][.?]", sentence)
     for name, spec in verb.settings.items():
         flag = f"--{name.replace('_', '-')}"
         (at,) = [
@@ -53,6 +54,8 @@ def test_help_has_a_sentence_groups_defaults_and_examples(run, words, monkeypatc
             assert "default" in " ".join(rest[at : at + 2])  # a long flag stands on its own line
         heading = next(x for x in rest[at::-1] if x.endswith(":") and x[0] != " ")
         assert heading == f"{group_of(verb, name)}:"
+    headings = [x for x in rest if x.endswith(":") and x[0] != " "]
+    assert len(headings) == len(set(headings)), "a heading twice"
     for example in verb.examples:
         assert f"    tcnfast {words} {example.words}".rstrip() in rest
 

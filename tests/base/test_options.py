@@ -125,7 +125,7 @@ def test_help_and_signature_are_made_of_the_fields(trial, capsys):
         "--stride BP",
         "spacing (default 32)",
         "drawing:",
-        "-t TARGETS",
+        "-t, --targets TARGETS",
         "no 100 % check",
     ):
         assert words in said

@@ -1,4 +1,5 @@
-"""Every command and every snippet of the README and the tutorials, run in order as they stand."""
+"""Every command and every snippet of the README, the tutorials and the questions, run in order as
+they stand."""
 
 import re
 from pathlib import Path
@@ -10,18 +11,19 @@ from support.snippets import Runner, blocks_of, mismatch, same_line
 
 from tcnfast.base.command import asked
 from tcnfast.base.options import speaking_of_flags
-from tcnfast.cli import build_parser
+from tcnfast.cli import build_parser, verbs
 
 pytestmark = pytest.mark.checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "docs" / "reference" / "files.md").read_text()
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[!i]*.md"))  # the index has no code
+FAQ = ROOT / "docs" / "faq.md"
 # seconds, not minutes; a page of the README's commands is in every run of the tests
 QUICK = ["README.md"]
 PAGES = [
     pytest.param(page, marks=[] if page.name in QUICK else pytest.mark.slow, id=page.stem)
-    for page in (ROOT / "README.md", *TUTORIALS)
+    for page in (ROOT / "README.md", *TUTORIALS, FAQ)
 ]
 
 
@@ -81,6 +83,24 @@ def test_the_commands_of_the_how_to_pages_parse():
     assert found > 30
 
 
+def test_the_commands_in_the_text_of_the_questions_parse():
+    """What stands in a sentence; blocks are run."""
+    parser = build_parser()
+    lines = re.findall(r"`(tcnfast \S[^`\n]*)`", FAQ.read_text())
+    for line in lines:
+        with speaking_of_flags():
+            asked(parser.parse_args(of_shell(line)[1:]))
+    assert len(lines) >= 3
+    flags = set(re.findall(r"`(--[a-z-]+)", FAQ.read_text()))
+    known = {flag for verb in verbs().values() for flag in flags_of_verb(verb)}
+    assert flags and flags <= known
+
+
+def flags_of_verb(verb):
+    """The long flags of a command."""
+    return {f"--{name.replace('_', '-')}" for name in verb.settings}
+
+
 def test_no_page_installs_from_an_index():
     """tcnfast is on no package index."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
@@ -131,5 +151,5 @@ def test_a_block_that_fails_fails(programs, tmp_path):
 
 
 def test_what_is_not_run_says_why():
-    for page in (ROOT / "README.md", *TUTORIALS):
+    for page in (ROOT / "README.md", *TUTORIALS, FAQ):
         assert all(block.why is None or len(block.why) > 10 for block in blocks_of(page))

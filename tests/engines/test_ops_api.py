@@ -72,6 +72,7 @@ def test_the_operators_keep_their_promises(case, precision):
     torch.library.opcheck(ops.block_backward, backward, test_utils=utils)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")  # PyTorch says it
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_model_compiles_into_one_graph(precision):
     model, codes = model_and_codes()

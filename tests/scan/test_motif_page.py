@@ -1,5 +1,5 @@
-"""index.html and the session of IGV of a scan for motifs: what is in them, and that names of motifs,
-contigs and files do nothing."""
+"""index.html and the session of IGV of a scan for motifs: what is in them, and that names do
+nothing."""
 
 from xml.etree import ElementTree
 
