@@ -79,12 +79,11 @@ def test_the_page_holds_every_hit_of_the_scan(scanned):
             for row in rows
             if label == index
         }
-        assert got == want and bins[index].sum() == len(table) > 1
+        assert got == want and bins[index].sum() == len(table) > 0
         best = facts["best"][index][0]
         assert best[3] == max(row[3] for row in want)
-    assert ("small1", 40, 52) in {row[:3] for row in got | want} | {
-        (contigs[c], *row[:2]) for (label, c), rows in hits.items() if label == 0 for row in rows
-    }
+    planted = contigs.index("small1")
+    assert (40, 52) in [row[:2] for row in hits[0, planted]], "contigs that are scanned as one"
 
 
 def test_what_chance_gives_is_of_the_bases_that_were_scanned(lab, tmp_path, scanned):
@@ -120,7 +119,7 @@ def test_the_session_names_files_that_are_there(lab, scanned):
 def test_a_scan_says_what_to_open_or_leaves_the_page_out(lab, tmp_path, run):
     words = ["scan", lab / "g.fa", "--motifs", lab / "m.meme", "--no-progress", "-o"]
     code, _, err = run(*words, "seen")
-    assert code == 0 and "to see them, open seen/index.html in a browser" in err
+    assert code == 0 and "seen/index.html in a browser" in err
     code, _, err = run(*words, "bare", "--no-page")
     assert code == 0 and "to see them" not in err and not (tmp_path / "bare/index.html").exists()
 
@@ -140,7 +139,7 @@ def test_names_are_inert(tmp_path):
     )  # fmt: skip
     assert int(found.summary["hits"].max()) > 0
     page = (found.path / "index.html").read_text()
-    assert "<img" not in page and "<b>" not in page and page.count("</script>") == 5
+    assert "<img" not in page and "<b>" not in page and page.count("</script>") == 4
     assert EVIL in facts_of(page)["labels"][0]["name"]
     root = ElementTree.parse(found.path / "igv_session.xml").getroot()
     (track,) = root.find("Panel")
