@@ -53,10 +53,8 @@ FILES = [
 MOTIF = Column("Motif", "name")
 LOGO = Column("Bits", "bits", wide=True, about="height of a letter: its share of the information")
 HITS = Column("Hits", "hits", number=True)
-CHANCE = Column(
-    "× chance", "chance", number=True,
-    about="hits for each that as many random bases of this composition hold",
-)  # fmt: skip
+CHANCE_WORDS = "hits for each that as many random bases of this composition hold"
+CHANCE = Column("× chance", "chance", number=True, about=CHANCE_WORDS)
 THRESHOLD = Column("Threshold", "threshold", number=True, wide=True, about="bits")
 
 
@@ -104,11 +102,13 @@ def write_motif_page(job: MotifJob, work: Path, result: Path, out: Path, hits: n
         igv_version=igv_version(),
     )
     replace_file(result / PAGE, page.encode(errors="replace"))
-    best = [(inert(title_of(job.motifs[i])), f"hits/{hits_file(result, job.names[i]).name}", "bed")
-            for i in ranked[:IN_SESSION]]  # fmt: skip
+    tracks = [
+        (inert(title_of(job.motifs[i])), f"hits/{hits_file(result, job.names[i]).name}", "bed")
+        for i in ranked[:IN_SESSION]
+    ]
     locus = around(first, job.sizes) if first is not None else None
     replace_file(
-        result / IGV_SESSION, igv_session(best, relative_paths(job.genome.paths, out), locus)
+        result / IGV_SESSION, igv_session(tracks, relative_paths(job.genome.paths, out), locus)
     )
 
 

@@ -134,9 +134,12 @@ def test_names_are_inert(tmp_path):
     write_fasta(tmp_path / "g<b>.fa", contigs)
     write_meme(tmp_path / "m.meme", [motif(EVIL, f"M1{EVIL}", SITE)], [50])
     found = tcnfast.scan(
-        tmp_path / "g<b>.fa", out=tmp_path / "scan", motifs=tmp_path / "m.meme", chroms="all",
+        tmp_path / "g<b>.fa",
+        out=tmp_path / "scan",
+        motifs=tmp_path / "m.meme",
+        chroms="all",
         background="uniform",
-    )  # fmt: skip
+    )
     assert int(found.summary["hits"].max()) > 0
     page = (found.path / "index.html").read_text()
     assert "<img" not in page and "<b>" not in page and page.count("</script>") == 4
