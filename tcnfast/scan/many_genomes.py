@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -128,9 +128,14 @@ def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run)
     receipts: dict[str, Receipt] = {}
     log.info("%s in %s", count(len(rows), "genome"), options.genomes)
     _write(out, receipts.values())
-    for receipt in _one_by_one(rows, model, out, options, run):
+
+    def tell(receipt: Receipt) -> None:
         receipts[receipt.name] = receipt
         _write(out, [receipts[row.name] for row in rows if row.name in receipts])
+
+    if run.cluster is None or not _by_genome(rows, model, out, options, run, tell):
+        for receipt in _one_by_one(rows, model, out, options, run):
+            tell(receipt)
     failed = [receipt for receipt in receipts.values() if receipt.state == FAILED]
     if failed:
         raise TcnfastError(
@@ -139,6 +144,28 @@ def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run)
             f"{setting('resume', True)} does what is left"
         )
     return GenomesFolder(out)
+
+
+def _by_genome(
+    rows: list[GenomeRow],
+    model: object,
+    out: Path,
+    options: ScanOptions,
+    run: Run,
+    tell: Callable[[Receipt], object],
+) -> bool:
+    """Whether they were units of a cluster."""
+    from .genome_worker import scan_by_genome
+
+    options.check_run(model, run)
+
+    def say(receipt: Receipt) -> None:
+        tell(receipt)
+        done = receipt.state == DONE
+        came = f"{receipt.calls:,} calls" if done else f"failed: {receipt.problem}"
+        log.info("genome %s: %s in %.0f s", receipt.name, came, receipt.seconds)
+
+    return scan_by_genome(rows, model, out, options, run, say)
 
 
 def _one_by_one(

@@ -96,7 +96,7 @@ class PartStart:
         torch.set_num_threads(self.threads)
         return PartWorker(self.make(), self.work, self.key)
 
-    def seen(self, part: Part) -> bool:
+    def seen(self, part: Part, result: object = None) -> bool:
         """Whether what was written of a part is seen here."""
         return part.file(self.work).exists()
 

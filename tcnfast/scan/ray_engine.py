@@ -54,8 +54,8 @@ class Told(Protocol):
         """What does the work: ``ran``, ``do(unit)`` and ``news_of_stages()``. Raises TcnfastError
         where it cannot be done on this machine."""
 
-    def seen(self, unit: Any) -> bool:
-        """Whether this process sees what a worker wrote of a unit."""
+    def seen(self, unit: Any, result: Any) -> bool:
+        """Whether this process sees what a worker wrote of a unit; ``result``: what it said."""
 
 
 class RayEngine:
@@ -75,12 +75,15 @@ class RayEngine:
         self._asked: dict[Any, tuple[str, Any]] = {}  # worker and unit of a call
         self._places: dict[str, str] = {}
 
-    def start(self) -> None:
-        began = time.monotonic()
+    def count(self) -> int:
+        """How many workers there will be; joins the cluster."""
         if not self._ray.is_initialized():
             self._connect()
-        room = self._room()
-        workers = self._workers or max(1, room)
+        return self._workers or max(1, self._room())
+
+    def start(self) -> None:
+        began = time.monotonic()
+        workers, room = self.count(), self._room()
         words = "Ray: %d workers of %d threads, room for %d; ready after %.1f s"
         log.info(words, workers, self._told.threads, room, time.monotonic() - began)
         self._put = self._ray.put(self._told)
@@ -152,7 +155,7 @@ class RayEngine:
             receipt = self._ray.get(call)
         except RayActorError as error:
             where = self._places.get(worker, "")
-            why = str(error).strip().splitlines()[0]
+            why = _why_lost(error)
             yield Event(worker, "lost", (f"{where}{why}",))
             return
         except RayTaskError as error:
@@ -163,15 +166,15 @@ class RayEngine:
             self._places[worker] = f"on {receipt['place']}: "
             yield Event(worker, "runs", (receipt["ran"],))
         else:
-            self._check_seen(worker, unit)
+            self._check_seen(worker, unit, receipt["result"])
             yield Event(worker, "stages", (receipt["stages"],))
             yield Event(worker, "finished", (unit, receipt["result"]))
         yield Event(worker, "next", ())
 
-    def _check_seen(self, worker: str, unit: Any) -> None:
+    def _check_seen(self, worker: str, unit: Any, result: Any) -> None:
         """A network's folder may show a new file late."""
         limit = time.monotonic() + SEEN_WITHIN
-        while not self._told.seen(unit):
+        while not self._told.seen(unit, result):
             if time.monotonic() > limit:
                 raise TcnfastError(
                     f"{worker} {self._places[worker]}wrote {unit.words}, which is not seen here: "
@@ -236,6 +239,13 @@ class _Warnings(logging.Handler):
     def taken(self) -> list[tuple[int, str]]:
         kept, self._kept = self._kept, []
         return kept
+
+
+def _why_lost(error: Exception) -> str:
+    """Ray's words in short: its first line may be a paragraph."""
+    text = " ".join(str(error).split())
+    end = text.find(". ")
+    return text[: end if 0 < end < SHORT else SHORT].rstrip(". ")
 
 
 def _named(worker: str, error: Any) -> Exception:

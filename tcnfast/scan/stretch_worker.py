@@ -84,7 +84,7 @@ class Start:
                 )
         return StretchWorker(self)
 
-    def seen(self, stretch: Stretch) -> bool:
+    def seen(self, stretch: Stretch, result: object = None) -> bool:
         """Whether what was written of a stretch is seen here."""
         return stretch.finished(self.spec.work)
 

@@ -1,7 +1,7 @@
 """One list of stretches handed out to workers, whatever engine runs them: the processes of this
 machine's devices (``device_engine.py``) or the actors of a cluster (``ray_engine.py``).
 
-Where there are far more genomes than workers, the list is one of genomes.
+Where there are far more genomes than workers, the list is one of genomes (``genome_worker.py``).
 A stretch is done when its shard is there, whole, under its name. So it does no harm that two
 workers do one stretch, and a stretch whose worker is lost is given to another.
 """
@@ -73,15 +73,21 @@ class Engine(Protocol):
 class WorkPool:
     """Hands ``stretches`` out to the workers of ``engine``, and again where they are lost.
 
-    ``ran``: what every worker must run, if that is known. ``limit``: seconds that a worker may take
-    over a stretch before it counts as lost, and, if that is longer, the first of all to start; None
-    for no limit.
+    ``ran``: what every worker must run; None: what the first one does. ``limit``: seconds that a
+    worker may take over a stretch before it counts as lost, and, if that is longer, the first of
+    all to start; None for no limit. ``lengths``: how many such limits a unit has, where that is not
+    one.
     """
 
     def __init__(
-        self, engine: Engine, stretches: Sequence[Unit], ran: Ran | None, limit: float | None = None
+        self,
+        engine: Engine,
+        stretches: Sequence[Unit],
+        ran: Ran | None,
+        limit: float | None = None,
+        lengths: Callable[[Unit], float] = lambda unit: 1.0,
     ) -> None:
-        self._engine, self._ran, self._limit = engine, ran, limit
+        self._engine, self._ran, self._limit, self._lengths = engine, ran, limit, lengths
         self._todo, self._left = deque(stretches), set(stretches)
         self._given: dict[str, list[tuple[Unit, float]]] = {}
         self._waiting: deque[str] = deque()
@@ -116,8 +122,8 @@ class WorkPool:
 
     def _hear(self, worker: str, kind: str, values: tuple) -> None:
         if kind == "runs":
-            if self._ran is not None:
-                check_alike(worker, *values, self._ran)
+            self._ran = self._ran or values[0]
+            check_alike(worker, *values, self._ran)
             self._given.setdefault(worker, [])
         elif kind == "next":
             self._give(worker)
@@ -169,7 +175,7 @@ class WorkPool:
         late = [
             worker
             for worker, rows in self._given.items()
-            if any(now - since > self._limit for _, since in rows)
+            if any(now - since > self._limit * self._lengths(unit) for unit, since in rows)
         ]
         for worker in late:
             self._lose(worker, f"no answer within {self._limit:g} s")

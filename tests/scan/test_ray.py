@@ -299,6 +299,28 @@ def test_attributions_and_evaluations_on_the_same_list(
     assert files_in(tmp_path / "d") == files_in(tmp_path / "c")
 
 
+def test_whole_genomes_are_units(nodes, model, tmp_path, pool, losses, caplog):
+    """With more than four for each worker; one whose worker is killed is scanned again, and one
+    that cannot be read is named."""
+    rows = ["name\tpath"]
+    for number in range(9):
+        path = tmp_path / f"{number}.fa"
+        write_fasta(path, {"chr1": random_letters(40_000, number)})
+        rows.append(f"g{number}\t{path}")
+    path.write_text(">chr1\n???\n")
+    (tmp_path / "t.tsv").write_text("\n".join(rows) + "\n")
+    given = dict(genomes=tmp_path / "t.tsv", **FP32)
+    with pytest.raises(TcnfastError, match="1 of 9 genomes failed"):
+        tcnfast.scan(None, model, tmp_path / "a", **given)
+    pool(3, lambda engine, worker, unit: os.kill(process_of(engine, worker), signal.SIGKILL))
+    with pytest.raises(TcnfastError, match="1 of 9 genomes failed, .*g8"):
+        tcnfast.scan(None, model, tmp_path / "b", cluster="ray", workers=2, **given)
+    assert len(losses) == 1 and "; again: genome g" in caplog.text
+    for number in range(8):
+        ours, theirs = (tmp_path / side / f"g{number}" for side in "ba")
+        assert files_in(ours) == files_in(theirs)
+
+
 def test_a_cluster_of_its_own_leaves_nothing(fasta, model, out, tmp_path, monkeypatch, scanned):
     """No token and no settings in the home folder, nothing among temporary files."""
     home, temporary = tmp_path / "home", Path("/tmp") / f"r{os.getpid()}"

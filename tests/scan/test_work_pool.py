@@ -166,3 +166,40 @@ def test_without_ray_the_flag_says_which_extra_brings_it(tmp_path, monkeypatch, 
 def test_what_does_not_go_together(options, words):
     with pytest.raises(TcnfastError, match=words):
         Run(**options)
+
+
+def test_workers_that_differ_from_the_first_are_refused():
+    """Where nobody knows beforehand what they run."""
+    other = RAN._replace(instructions="avx512")
+    engine = Acting()
+    engine.begin = lambda name: engine.told.extend(
+        [Event(name, "runs", (RAN if name == "w0" else other,)), Event(name, "next", ())]
+    )
+    with pytest.raises(TcnfastError, match="w1: runs cpu fp32 avx512, the first one cpu fp32 avx2"):
+        run(engine, ran=None)
+
+
+def test_a_long_unit_has_a_long_limit(monkeypatch):
+    """A unit of three limits is not taken for lost after one."""
+    now = [0.0]
+    monkeypatch.setattr(work_pool.time, "monotonic", lambda: now[0])
+    engine = Acting(
+        workers=1, does=lambda worker, stretch, nth: "hangs" if nth == 1 else "finished"
+    )
+    events = engine.events
+
+    def later(seconds):
+        now[0] += 1.0
+        return events(seconds)
+
+    engine.events = later
+    times, replace = [], engine.replace
+
+    def noted(worker):
+        times.append(now[0])
+        replace(worker)
+
+    engine.replace = noted
+    pool = WorkPool(engine, STRETCHES[:1], RAN, 10.0, lambda unit: 3.0)
+    pool.run(lambda *_: None, lambda *_: None, Stages())
+    assert len(times) == 1 and 30 < times[0] < 35
