@@ -219,6 +219,19 @@ def test_a_store_without_room_is_one_line(nodes, fasta, model, out, tmp_path, po
         subprocess.run(["umount", "-l", small], check=True)
 
 
+def test_a_store_that_cannot_be_written_is_one_line(nodes, fasta, model, tmp_path, pool):
+    """Before any worker is asked for."""
+    sealed = tmp_path / "sealed"
+    sealed.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "x", sealed]).returncode:
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        with pytest.raises(TcnfastError, match=r"cannot be made \(Read-only file system\)"):
+            tcnfast.scan(fasta, model, sealed / "scan", workers=1, **ON_RAY)
+    finally:
+        subprocess.run(["umount", "-l", sealed], check=True)
+
+
 DRIVER = """
 import sys
 from tcnfast.scan import pieces
