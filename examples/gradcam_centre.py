@@ -3,7 +3,9 @@
 The article behind these networks (Ruggeri 2025) saw its last layer attend to the middle of CTCF
 windows, where their summits lie. So move the windows: the site is then off the centre by as much,
 and attention that means it has to follow. Beside the trained network stand the same network with
-random weights, whose "attention" is that of the architecture, and windows without a site.
+random weights, whose "attention" is that of the architecture, and windows without a site. Any
+network of ``--arch wavelet`` will do, from ImageNet weights, too, frozen or not
+(``--shape '{"backbone": "efficientnet-lite0"}'``).
 
     tcnfast windows train sets/ctcf --arch wavelet -o wavelet/
     python examples/gradcam_centre.py wavelet/ sets/ctcf -g hg19.fa -o centre/
@@ -134,7 +136,7 @@ def random_twin(folder: Path, train: WindowSet, seed: int) -> torch.nn.Module:
     """A network of the same settings before its first step, from random weights."""
     kind, labels = ModelFolder(folder).config, ModelFolder(folder).labels
     torch.manual_seed(seed)
-    shape = {name: value for name, value in kind["shape"].items() if name != "weights"}
+    shape = {**kind["shape"], "weights": "random"}
     twin = build(kind["arch"], labels, kind["length"], kind["mapping"], shape)
     twin.start(train, seed)
     return twin.eval()
