@@ -43,7 +43,7 @@ class Counter(nn.Module):
     def start(self, train, seed):
         self.seen.append(("start", len(train), seed))
 
-    def _fit(self, train, valid, config):
+    def _fit(self, train, valid, config, work):
         self.seen.append(("fit", len(train), len(valid), config.seed))
         with torch.no_grad():
             self.weight[:, 2] = 0.01
