@@ -48,7 +48,10 @@ def test_blocks_whose_tiles_are_not_in_registers_are_right(
     check_scores(case, precision, "+", make_codes, DEVICE)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param(p, marks=() if GPU or p == "fp32" else pytest.mark.slow) for p in PRECISIONS],
+)
 def test_scores_depend_on_their_window_alone(make_codes, monkeypatch, precision):
     """Not on how long rows are, nor on what else is scored with them: to the bit on a GPU. In the
     interpreter numpy multiplies, whose sums depend on where in a tile a row lies."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from support import block, block_cases, stack
 from support.models import random_model
+from support.triton import few_draws
 
 from tcnfast.engines import triton_engine, triton_head, triton_walk
 
@@ -73,11 +74,11 @@ def symmetric_scores(case, precision, target, **options):
     return scores(case, precision, target, symmetric=True, **options)
 
 
-def training(case, precision, target, planted=None, cut=True, in_registers=True):
-    """A ``block_cases.Case``: outputs, statistics and every gradient."""
+def training(case, precision, target, planted=None, cut=True, in_registers=True, few=False):
+    """A ``block_cases.Case``: outputs, statistics and every gradient; of ``few`` draws."""
     case = block_cases.Case(*case)
     triton_walk.IN_REGISTERS = in_registers
-    draws = 1 if planted else None
+    draws = 1 if planted else few_draws(case) if few else None
     return run(lambda: block.compare(case, precision, draws=draws), target, planted, cut)
 
 
