@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo docs screenshots viewers explain test test-all fuzz sanitize lint wheel-check lowest aot bench gpu-check model grades clean
+.PHONY: demo docs screenshots viewers explain test test-all fuzz campaigns sanitize lint wheel-check lowest aot bench gpu-check model grades clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from ..base import run_record
-from ..base.disk import new_array
+from ..base.disk import new_array, write_text, writing
 from ..base.file_names import file_names
+from ..base.finite import check_scores
 from ..base.options import Run, labels_in_turn
 from ..base.progress import Progress
 from ..base.run_folder import RECORD, RunFolder, file_hash
@@ -211,7 +212,7 @@ class AttributeJob:
         with Progress(total, "window", progress) as bar:
             for group in self._groups(todo):
                 self._run_group(group, bar, started)
-        with open(self.result / folders.TABLE, "w") as out:
+        with writing(self.result / folders.TABLE) as path, open(path, "w") as out:
             out.write("\t".join(folders.COLUMNS) + "\n")
             for label in self.sites:
                 out.write(self._rows(label).read_text())
@@ -242,6 +243,7 @@ class AttributeJob:
             part = slice(at, at := at + len(windows))
             codes[part] = windows
             for i, of_label in enumerate(found):
+                check_scores(torch.as_tensor(of_label.logit), "the model")
                 stores[i][part] = of_label.hypothetical
                 logits[part, i], gaps[part, i] = of_label.logit, of_label.gap
             bar.update(len(windows) * len(labels), _rate(bar, started))
@@ -292,7 +294,7 @@ class AttributeJob:
             for place, logit, short in zip(places, attributions.logit, gap, strict=True)
         ]
         temporary = self._rows(label).with_suffix(".tmp")
-        temporary.write_text("".join(lines))
+        write_text(temporary, "".join(lines))
         temporary.rename(self._rows(label))
 
 

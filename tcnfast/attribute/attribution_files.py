@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import write_text
 from ..base.extras import install
 from ..genome.codes import N
 from ..scan.track_bigwig import header_sizes, most_bytes_of_bases, whole_bigwig
@@ -84,7 +85,7 @@ def write_seqlets(path: Path, attributions: Attributions) -> int:
         f"{chrom}\t{start}\t{end}\t{attributions.label}\t{total:.4g}\t.\n"
         for (chrom, start, end), total in sorted(found.items())
     ]
-    path.write_text("".join(lines))
+    write_text(path, "".join(lines))
     return len(lines)
 
 

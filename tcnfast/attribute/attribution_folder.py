@@ -60,6 +60,7 @@ class AttributionFolder:
     @property
     def windows(self) -> dict[str, int]:
         """Number of windows of each label, in the order of the run."""
+        self.record.names("windows")
         return dict(self.record["windows"])
 
     @property

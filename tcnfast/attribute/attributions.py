@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.arrays import read_arrays
+from ..base.disk import save_arrays
 from ..base.errors import TcnfastError
 from ..genome.codes import N
 
@@ -52,7 +53,7 @@ class Attributions:
         """Write one compressed npz file, whose arrays are called as the fields; no pickle."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays["chrom"] = np.asarray(self.chrom, np.str_)
-        np.savez_compressed(path, **arrays)
+        save_arrays(path, arrays)
 
     @classmethod
     def open(cls, path: str | Path) -> Attributions:

@@ -6,12 +6,15 @@ import errno
 import io
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
+_FREE = " bytes are free)"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors of a disk without room
 
 
@@ -29,6 +32,45 @@ def hold(path: str | Path, n_bytes: int, mode: str = "wb") -> None:
                     file.write(bytes(min(2**20, n_bytes - at)))
     except OSError as error:
         raise named(error, path, n_bytes) from None
+
+
+@contextmanager
+def writing(path: str | Path, needed: int | None = None) -> Iterator[Path]:
+    """A block that writes the file ``path``, which it is given. What fails for want of room is
+    raised as the OSError of :func:`named`: libraries, and ``write`` itself, name no file."""
+    try:
+        yield Path(path)
+    except OSError as error:
+        if error.errno not in FULL or _FREE in (error.strerror or ""):
+            raise
+        raise named(error, path, needed) from None
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole. Raises OSError; of a full disk as :func:`named` tells it."""
+    with writing(path, len(data)) as file:
+        file.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """The same of a text, in UTF-8 and with the line ends that it has."""
+    write_bytes(path, text.encode())
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """The same of an array, as a .npy file of just this name."""
+    import numpy as np
+
+    with writing(path, array.nbytes + 128), open(path, "wb") as file:
+        np.save(file, array)
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """The same of arrays by name, as a compressed .npz file."""
+    import numpy as np
+
+    with writing(path), open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
@@ -51,7 +93,7 @@ def named(error: OSError, path: str | Path, needed: int | None = None) -> OSErro
     words = error.strerror
     if error.errno in FULL:
         need = "" if needed is None else f"{needed:,} bytes are needed, "
-        words += f" ({need}{_free(path):,} bytes are free)"
+        words += f" ({need}{_free(path):,}{_FREE}"
     return OSError(error.errno, words, str(path))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST = 2000  # characters of a message
 _LONG_WORD = re.compile(r"\S{400,}")  # longer than paths are, and of no use to a reader
 
 
@@ -22,10 +23,17 @@ class TcnfastError(ValueError):
         super().__init__(one_line(str(message)))
 
 
+class Misfit(TcnfastError):
+    """Inputs that turn out not to belong together, or to have changed, during a run: what was made
+    of them is of no use and is not kept, so that nobody goes on with it."""
+
+
 def one_line(text: str) -> str:
-    """A message as one line of a terminal, without control characters and endless words."""
+    """A message as one line of a terminal, without control characters, endless words and endless
+    quotations of what a library read."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return _LONG_WORD.sub(lambda word: f"{word[0][:100]}...{word[0][-100:]}", text)
+    text = _LONG_WORD.sub(lambda word: f"{word[0][:100]}...{word[0][-100:]}", text)
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]} ... {text[-_MOST // 2 + 5 :]}"
 
 
 class SaidElsewhere(TcnfastError):

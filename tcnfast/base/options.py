@@ -138,7 +138,7 @@ def _converted(name: str, kind: Callable[[Any], Any], value: Any) -> Any:
         made = kind(value)
     except TcnfastError:  # says itself what is wrong
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         plain: dict[Any, str] = {int: "must be a whole number", float: "must be a number"}
         words = plain.get(kind, str(error))
         raise TcnfastError(f"{setting(name)} {value!r}: {words}") from None

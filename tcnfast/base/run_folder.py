@@ -25,11 +25,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from .disk import FULL, named
-from .errors import TcnfastError
+from .disk import FULL, named, write_text
+from .errors import Misfit, TcnfastError
 from .input_files import open_input
 from .lock_file import is_open_file, link_in, locked, not_through_links
 from .options import Run, setting
+from .record import Record, refuse_other_shard
 from .tables import parse_json, replace_file
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class RunFolder:
     Raises TcnfastError, before any work is done, where the output exists and neither ``force`` nor
     ``resume`` was given, where ``force`` would delete something that is no output of the command,
     where the key differs, and where another process is writing to it. On any exception inside the
-    ``with`` block the work is kept, and a warning says so, or removed.
+    ``with`` block the work is kept, and a warning says so, or removed; of a Misfit it is removed.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class RunFolder:
         inside = _is_vacant(self.path) or os.path.ismount(self.path)
         places = self.path.with_name(self.path.name + PARTIAL), self.path / PARTIAL
         self.work, elsewhere = reversed(places) if inside else places
+        held = (self._finished_key(), *(read_json(place / KEY) for place in places))
+        refuse_other_shard(self.path, run.shard, held)
         self._check_existing()
         if self.complete:
             return
@@ -140,8 +143,7 @@ class RunFolder:
         self.complete = False
         if not self.path.exists() or _is_vacant(self.path):
             return
-        key = read_json(self.path / RECORD).get("key")
-        key = key if isinstance(key, dict) else {}
+        key = self._finished_key()
         if key.get("command") != self.command:
             raise TcnfastError(
                 f"{self.path}: exists and is no output of tcnfast {self.command}; choose another "
@@ -157,6 +159,10 @@ class RunFolder:
         if key != self._key:
             raise TcnfastError(f"{self.path}: is the result of another run; {self._mend}")
         self.complete = True
+
+    def _finished_key(self) -> dict:
+        key = read_json(self.path / RECORD).get("key")
+        return key if isinstance(key, dict) else {}
 
     def _left_over(self) -> bool:
         """Whether an unfinished run of ours left something."""
@@ -289,7 +295,7 @@ class RunFolder:
             "key": self._key,
         }
         result = self.result
-        (result / RECORD).write_text(json.dumps(about, indent=2) + "\n")
+        write_text(result / RECORD, json.dumps(about, indent=2) + "\n")
         finish(result)
         if self.work.parent == self.path:
             _fill(self.path, result)
@@ -310,16 +316,16 @@ class RunFolder:
         if self._lock is None:
             return
         explained = self._explained(error)
-        kept = self._keep_or_discard()
+        kept = self._keep_or_discard(error)
         if not kept and isinstance(error, KeyboardInterrupt):
             words = "%s: stopped before anything was finished: nothing is left of it"
             log.warning(words, self.command)
         if explained is not error:
             raise explained from None
 
-    def _keep_or_discard(self) -> bool:
+    def _keep_or_discard(self, error: BaseException | None) -> bool:
         """Whether the work is kept."""
-        kept = self.resumable and self._worth_keeping()
+        kept = self.resumable and not isinstance(error, Misfit) and self._worth_keeping()
         if kept:
             try:
                 self.settle()
@@ -375,7 +381,7 @@ def read_json(path: Path) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def read_record(folder: str | Path, *commands: str) -> dict:
+def read_record(folder: str | Path, *commands: str) -> Record:
     """run.json of a finished output of one of ``commands``. Raises TcnfastError in one line where
     the folder is missing, unfinished, or the output of another command."""
     folder = Path(folder)
@@ -386,7 +392,7 @@ def read_record(folder: str | Path, *commands: str) -> dict:
     if key.get("command") not in commands:
         other = f"it is one of tcnfast {key['command']}" if "command" in key else "no run.json"
         raise TcnfastError(f"{folder}: is no output of tcnfast {commands[0]} ({other})")
-    return record
+    return Record(record | {"key": Record(key, folder / RECORD)}, folder / RECORD)
 
 
 def file_hash(path: str | Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .disk import named
+from .disk import named, write_text
 from .errors import TcnfastError
 from .input_files import read_input_text
 
@@ -83,11 +83,14 @@ def read_frame(
     path: Path | io.StringIO,
     text: Sequence[str] = ("label",),
     names: Sequence[str] | None = None,
+    needs: Sequence[str] = (),
+    numbers: Sequence[str] = (),
 ) -> pd.DataFrame:
     """A tab-separated table as a pandas table; TcnfastError where it is missing or none.
 
     ``text``: columns that hold text, whatever it looks like. ``names``: of the columns, where the
-    file has no header. NA, nan and nothing at all stand for no value.
+    file has no header. NA, nan and nothing at all stand for no value. ``needs``: columns that must
+    be there; ``numbers``: those that must be and hold numbers.
     """
     import pandas
 
@@ -109,21 +112,27 @@ def read_frame(
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise TcnfastError(f"{path}: not a table ({error})") from None
-    return table.rename(columns={"#chrom": "chrom"})
+    table = table.rename(columns={"#chrom": "chrom"})
+    for name in (*needs, *numbers):
+        if name not in table:
+            raise TcnfastError(f"{path}: column {name!r} is missing")
+        if name in numbers and len(table) and table[name].dtype.kind not in "iuf":
+            raise TcnfastError(f"{path}: column {name!r} must hold numbers")
+    return table
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
     """Write a tab-separated table: a header and one line a row; NA stands for what is None."""
     lines = [columns, *(["NA" if value is None else str(value) for value in row] for row in rows)]
-    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
 
 
 def write_frame(path: Path, table, numbers: str = "%.6g") -> None:
     """Write a pandas table as :func:`read_frame` reads it, its floating numbers in the form
     ``numbers``; nan stands for no value."""
-    table.to_csv(
-        path, sep="\t", index=False, float_format=numbers, na_rep="nan", quoting=csv.QUOTE_NONE
-    )
+    quiet = csv.QUOTE_NONE
+    text = table.to_csv(sep="\t", index=False, float_format=numbers, na_rep="nan", quoting=quiet)
+    write_text(path, text)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import save_arrays
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder
@@ -119,5 +120,5 @@ def rank_motifs(
 def _write(table: CooperationTable, folder: Path) -> None:
     write_frame(folder / "cooperation.tsv", table.table, "%.4g")
     write_frame(folder / "profiles.tsv", table.profiles, "%.4f")
-    np.savez_compressed(folder / "interaction.npz", **table.arrays())
+    save_arrays(folder / "interaction.npz", table.arrays())
     write_cooperation_page(folder, table)

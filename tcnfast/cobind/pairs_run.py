@@ -13,6 +13,7 @@ import networkx
 import numpy as np
 
 from ..base import run_record
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RECORD, RunFolder, file_hash
@@ -157,6 +158,6 @@ def _write(tables: dict[str, PairTable], folder: Path, options: PairsOptions) ->
         networkx.write_graphml_xml(graphs[name], folder / f"{name}.graphml")
     if len(tables) == 2:
         summary["agreement"] = agreement(tables["observed"], tables["predicted"])
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     write_pair_page(folder, tables, graphs, summary)
     return summary

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ..base.chart import as_file
+from ..base.disk import write_text
 from ..base.heat_map import Scale
 from ..base.page_table import Table
 from ..base.pages import render_page
@@ -48,7 +49,7 @@ def write_page(
     beside the page."""
     for section in sections:
         for name, (_, drawing) in (section.pictures or {}).items():
-            (folder / f"{name}.svg").write_text(as_file(drawing), encoding="utf-8")
+            write_text(folder / f"{name}.svg", as_file(drawing))
     about = [("*.svg", "the pictures of this page"), ("run.json", "what was run, on what")]
     page = render_page(
         "cobind.html",
@@ -59,4 +60,4 @@ def write_page(
         limit=f"{LIMIT:g}",
         files=[*files, *about],
     )
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    write_text(folder / PAGE, page)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import run_record
+from ..base.finite import check_scores
 from ..base.options import Run
 from ..base.run_folder import file_hash
 from ..engines.plan import Plan
@@ -41,7 +42,9 @@ class WindowScorer:
         out = np.empty((len(codes), len(self.labels)), np.float32)
         for first in range(0, len(codes), BATCH):
             part = slice(first, first + BATCH)
-            out[part] = self.plan(codes[part])[:, 0].cpu().numpy()
+            logits = self.plan(codes[part])[:, 0].cpu()
+            check_scores(logits, "the model")
+            out[part] = logits.numpy()
         return out
 
     @classmethod

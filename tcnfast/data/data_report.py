@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from ..base.disk import write_text
 from ..base.jit import jit
 from ..base.tables import write_frame
 from ..genome.genome import Region
@@ -131,7 +132,7 @@ def overlapping_pairs(
 
 def write_report(folder: Path, report: dict, counts: LabelCounts) -> None:
     """Write report.json, a table of labels and the whole matrix of bins bound by two labels."""
-    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    write_text(folder / REPORT, json.dumps(report, indent=2) + "\n")
     write_frame(folder / LABELS, pandas.DataFrame(report["labels"]))
     write_matrix(folder / TOGETHER, [row["label"] for row in report["labels"]], counts.both)
 

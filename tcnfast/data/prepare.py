@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.file_names import check_labels
 from ..base.options import Run
@@ -53,7 +54,7 @@ def prepare_dataset(
         record["left_out"] = len(left_out)
         _write_left_out(folder.result, left_out)
         record["warnings"] = _judge(dataset, regions, options.min_peaks)
-        (folder.result / DATASET).write_text(json.dumps(record, indent=2) + "\n")
+        write_text(folder.result / DATASET, json.dumps(record, indent=2) + "\n")
         if options.report:
             text = _report(folder.result, dataset, regions, options.min_peaks)
         folder.publish()

@@ -11,6 +11,7 @@ GB as bits at every base.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.disk import new_array
+from ..base.disk import new_array, save_array
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..base.tables import read_description
@@ -202,8 +203,10 @@ def map_array(path: Path, dtype: type, size: int) -> np.ndarray:
     """
     try:
         # copy-on-write: shared between processes like a read-only map, and torch takes it unasked
-        array = np.load(path, mmap_mode="c" if size else None, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            array = np.load(path, mmap_mode="c" if size else None, allow_pickle=False)
+    except Exception as error:  # its header is Python, which may be broken in many ways
         raise TcnfastError(f"{path}: damaged ({error}); prepare it again") from None
     if array.shape[:1] != (size,) or array.dtype != dtype:
         raise TcnfastError(
@@ -217,7 +220,10 @@ def _blacklist(folder: Path, chroms: list[str], size: int | None) -> Intervals |
     """Rows (contig, start, end) of blacklist.npy; ``size`` None: there was none."""
     if size is None:
         return None
-    rows = np.array(map_array(folder / "blacklist.npy", np.int64, size))
+    path = folder / "blacklist.npy"
+    rows = np.array(map_array(path, np.int64, size))
+    if rows.shape != (size, 3) or ((rows[:, 0] < 0) | (rows[:, 0] >= len(chroms))).any():
+        raise TcnfastError(f"{path}: damaged (rows of no contig); prepare it again")
     chrom = np.array(chroms, object)[rows[:, 0]]
     return Intervals(chrom, rows[:, 1], rows[:, 2], np.full(size, -1))
 
@@ -261,7 +267,7 @@ def _write_peaks(folder: Path, dataset: Dataset, chroms: list[str]) -> list[tupl
     tables = [dataset.table(chrom) for chrom in chroms]
     for name, dtype in COLUMNS.items():
         column = np.concatenate([getattr(table, name) for table in tables])
-        np.save(folder / f"peaks.{name}.npy", column.astype(dtype))
+        save_array(folder / f"peaks.{name}.npy", column.astype(dtype))
     lasts = np.cumsum([len(table) for table in tables]).tolist()
     return list(zip([0, *lasts], lasts, strict=False))
 
@@ -274,5 +280,5 @@ def _write_blacklist(folder: Path, blacklist: Intervals | None, chroms: list[str
     keep = np.array([chrom in ids for chrom in blacklist.chrom], bool)
     contig = np.array([ids[chrom] for chrom in blacklist.chrom[keep]], np.int64)
     rows = np.column_stack([contig, blacklist.start[keep], blacklist.end[keep]])
-    np.save(folder / "blacklist.npy", rows)
+    save_array(folder / "blacklist.npy", rows)
     return len(rows)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 from ..attribute.attributions import Attributions
@@ -17,6 +20,14 @@ BIGWIG, BIGBED = 0x888FFC26, 0x8789F2EB
 _HEADER = "IHHQQQHHQQIQ"  # of both, behind which lie the zoom headers
 _ZOOM = "IIQQ"
 LOOKED_AT = 1 << 20  # bases of each contig whose values are read
+PATIENCE = 600  # seconds
+_READ = """
+import json, sys, pyBigWig
+with pyBigWig.open(sys.argv[1]) as file:
+    for name, size in file.chroms().items():
+        file.intervals(name, 0, min(size, int(sys.argv[2])))
+    print(json.dumps([file.chroms(), file.header()]))
+"""
 
 
 def is_bigwig(head: bytes) -> bool:
@@ -43,15 +54,7 @@ def bigwig(path: Path, found: Findings, genome: Genome | None) -> None:
     if struct.unpack(f"{order}I", head[:4])[0] == BIGBED:
         found.kind = "bigBed"
         raise TcnfastError(f"{path}: is bigBed; as BED: bigBedToBed {path.name} new.bed")
-    import pyBigWig
-
-    try:
-        with pyBigWig.open(str(path)) as file:
-            contigs, about = dict(file.chroms()), dict(file.header())
-            for name, size in contigs.items():
-                file.intervals(name, 0, min(size, LOOKED_AT))
-    except (RuntimeError, OverflowError, MemoryError) as error:
-        raise TcnfastError(f"{path}: damaged bigWig ({error}); write or fetch it again") from None
+    contigs, about = _read(path)
     if not contigs:
         raise TcnfastError(f"{path}: a bigWig without contigs; write or fetch it again")
     found.facts.append(f"{count(len(contigs), 'contig')}: {some(contigs)}")
@@ -72,6 +75,20 @@ def bigwig(path: Path, found: Findings, genome: Genome | None) -> None:
                 f"{different[0]} has {contigs[different[0]]:,} bases, and {sizes[different[0]]:,} "
                 "in the genome: another assembly"
             )
+
+
+def _read(path: Path) -> tuple[dict[str, int], dict[str, float]]:
+    """Contigs and header, where values of each contig can be read. In a process of its own: a
+    damaged file crashes libBigWig, and it prints what it does not like. Raises TcnfastError."""
+    command = [sys.executable, "-c", _READ, str(path), str(LOOKED_AT)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE)
+        contigs, about = json.loads(done.stdout) if done.returncode == 0 else (None, None)
+    except (subprocess.TimeoutExpired, ValueError):
+        contigs = None
+    if contigs is None:
+        raise TcnfastError(f"{path}: damaged bigWig; write or fetch it again")
+    return contigs, about
 
 
 def _check_whole(path: Path, head: bytes, order: str) -> None:

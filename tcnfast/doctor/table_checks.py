@@ -140,6 +140,7 @@ def variants(path: Path, found: Findings, genome: Genome | None) -> None:
         if not check.checked:
             match_chroms(chroms, genome.sizes, str(path))
         check.stop_if_wrong(finished=True)
+        check.tell()
 
 
 def _check_references(check: ReferenceCheck, chunk: Chunk) -> None:

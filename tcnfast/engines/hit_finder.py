@@ -53,6 +53,12 @@ class HitFinder:
         return self._head.gap(unknown)
 
     @torch.inference_mode()
+    def first(self, counted: Counted) -> Tensor | None:
+        """Logits float32 (B, labels) of the first step of each sequence; None of a gap."""
+        with torch.cuda.device_of(counted.counts):
+            return self._head.first(counted)
+
+    @torch.inference_mode()
     def write(self, counted: Counted, n: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Hits of steps [first, last) of sequence ``n``, ``first`` a multiple of ROWS: places int64
         (hits,) in its flat (steps, labels), in order, and their logits float32 (hits,)."""

@@ -204,6 +204,12 @@ class HitHead:
         tracks = self.tracks and torch.full((*shape, self.tracks.labels), torch.nan, device=device)
         return Counted((), unknown, counts, totals.zero_(), tracks)
 
+    def first(self, counted: Counted) -> Tensor | None:
+        """Logits (N, labels) of the first step of each sequence; None where none was scored."""
+        if not counted.rows:
+            return None
+        return self.logits([x[:, :1].contiguous() for x in counted.rows], 1)[:, 0]
+
     def write(self, counted: Counted, n: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Hits of steps [first, last) of sequence ``n``, ``first`` a multiple of ROWS: places int64
         (hits,) in its flat (steps, labels), in order, and their logits float32 (hits,)."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.arrays import read_arrays
+from ..base.disk import save_arrays
 from ..base.errors import TcnfastError
 from ..base.run_folder import read_record
 from ..base.tables import read_frame, read_object
@@ -37,7 +38,7 @@ class Curves:
 
     def write(self, path: Path) -> None:
         names = np.array(self.labels)
-        np.savez_compressed(path, **{**vars(self), "labels": names})
+        save_arrays(path, {**vars(self), "labels": names})
 
     @classmethod
     def read(cls, path: Path) -> Curves:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base.chart import as_file
+from ..base.disk import write_text
 from ..base.page_table import Cell, Column, Table, breakable, number_cell
 from ..base.pages import render_page
 from . import plots
@@ -42,7 +43,7 @@ def write_page(folder: Path, words: list[str]) -> None:
     labels = plots.draw_labels(tables)
     names = ["labels", *(f"labels.{index}" for index in range(2, len(labels) + 1))]
     for name, drawing in {**drawn, **dict(zip(names, labels, strict=False))}.items():
-        (folder / f"{name}.svg").write_text(as_file(drawing), encoding="utf-8")
+        write_text(folder / f"{name}.svg", as_file(drawing))
     summary = tables.summary
     page = render_page(
         "evaluate.html",
@@ -54,7 +55,7 @@ def write_page(folder: Path, words: list[str]) -> None:
         rivals=[name for name, _, _ in plots.LabelBars.of(tables).rivals],
         table=score_table(tables),
     )
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    write_text(folder / PAGE, page)
 
 
 def mean_tiles(summary: dict) -> list[tuple[str, str]]:

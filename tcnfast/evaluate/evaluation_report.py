@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.disk import write_text
 from ..base.talk import count
 from ..model.metrics import MIN_POSITIVES
 from .assessment import EDGES, RECALLS, WITH_REPLICATES, Assessment, Difference, compare, left_out
@@ -217,9 +218,9 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write scores.tsv, summary.json, curves.npz, the plots and the page into ``folder``."""
         a = self.assessment
-        (folder / SCORES).write_text(self.table())
+        write_text(folder / SCORES, self.table())
         text = json.dumps(self.summary(), indent=2, allow_nan=False) + "\n"
-        (folder / SUMMARY).write_text(text)
+        write_text(folder / SUMMARY, text)
         curves = Curves(a.labels, a.counted, RECALLS, a.precisions, EDGES, a.reliability)
         curves.write(folder / CURVES)
         write_page(folder, self.words())

@@ -195,9 +195,10 @@ def _fits(path: Path, contigs: dict[str, Contig]) -> bool:
     """Whether between the contigs of an index there is nothing in the file but their headers."""
     # small contigs share a buffer, and so a system call
     with open(path, "rb", buffering=1 << 16) as file:
-        end = 0
+        end, size = 0, os.fstat(file.fileno()).st_size
         for name, contig in contigs.items():
             lines_fit = 0 < contig.line_bases <= contig.line_bytes or contig.size == 0
+            lines_fit &= contig.line_bytes <= size + 2  # the last line may lack its end
             if not lines_fit or not 0 < contig.offset - end < _LONGEST_HEADER:
                 return False
             file.seek(end)
@@ -205,9 +206,10 @@ def _fits(path: Path, contigs: dict[str, Contig]) -> bool:
             if gap is None or gap[1].split()[:1] != [name.encode()]:
                 return False
             end = contig.byte(contig.size - 1) + 1 if contig.size else contig.offset
-        size = os.fstat(file.fileno()).st_size
+            if end > size:  # by any number of digits: no seek takes 20
+                return False
         file.seek(end)
-        return 0 < end <= size < end + _LONGEST_HEADER and not file.read().strip()
+        return 0 < end and size < end + _LONGEST_HEADER and not file.read().strip()
 
 
 def _publish(contigs: dict[str, Contig], fai: Path, path: Path) -> None:

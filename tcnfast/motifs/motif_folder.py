@@ -57,7 +57,8 @@ class MotifFolder:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """labels.tsv: label, windows (NaN: not searched), patterns, seqlets, note."""
-        table = read_frame(self.path / LABELS, ("label", "note"))
+        needs = ("label", "windows", "note")
+        table = read_frame(self.path / LABELS, ("label", "note"), needs=needs)
         return table.fillna({"note": ""})
 
     @property

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..attribute.attribution_folder import AttributionFolder
+from ..base.disk import write_text
 from ..base.errors import TcnfastError, some
 from ..base.file_names import file_names
 from ..base.options import Run, setting
@@ -101,7 +102,7 @@ def _search(
                     discover(source.attributions(label), options).save(temporary)
                     temporary.rename(kept)
                 except TooFewSeqlets as error:
-                    reason.write_text(str(error).removeprefix(f"{label}: "))
+                    write_text(reason, str(error).removeprefix(f"{label}: "))
             if reason.exists():
                 poor[label] = reason.read_text()
                 _warn({label: poor[label]})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.arrays import read_arrays
+from ..base.disk import save_arrays
 from ..base.errors import TcnfastError
 from ..pwm.meme import Motif, information
 
@@ -105,7 +106,7 @@ class PatternSet:
                 values = np.asarray(getattr(pattern, field.name))
                 text = values.dtype == object
                 arrays[f"{pattern.name}/{field.name}"] = values.astype(np.str_) if text else values
-        np.savez_compressed(path, **arrays)
+        save_arrays(path, arrays)
 
     @classmethod
     def open(cls, path: str | Path) -> PatternSet:

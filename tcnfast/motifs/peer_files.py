@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..attribute.attributions import Attributions
+from ..base.disk import save_arrays, write_text, writing
 from ..base.errors import TcnfastError
 from ..base.extras import install
 from .patterns import Pattern, PatternSet
@@ -26,26 +27,26 @@ def write_windows(folder: Path, name: str, made: Attributions) -> None:
     base at every place, and where each window lies."""
     sequences = np.ascontiguousarray(np.eye(5, 4, dtype=np.int8)[made.codes].transpose(0, 2, 1))
     values = made.hypothetical.astype(np.float16)
-    np.savez_compressed(folder / f"{name}.sequences.npz", sequences)
-    np.savez_compressed(folder / f"{name}.attributions.npz", values)
+    save_arrays(folder / f"{name}.sequences.npz", {"arr_0": sequences})
+    save_arrays(folder / f"{name}.attributions.npz", {"arr_0": values})
     chroms = np.asarray(made.chrom, np.str_)
     order = {chrom: index for index, chrom in enumerate(dict.fromkeys(chroms.tolist()))}
     names = [f"{made.label}.{row}" for row in range(len(made))]
-    np.savez_compressed(
-        folder / f"{name}.regions.npz",
-        sequences=sequences,
-        contributions=values,
-        chr=chroms,
-        chr_id=np.array([order[chrom] for chrom in chroms.tolist()], np.uint32),
-        start=made.start.astype(np.int32),
-        peak_id=np.arange(len(made), dtype=np.uint32),
-        peak_name=np.array(names, np.str_),
-    )
+    regions = {
+        "sequences": sequences,
+        "contributions": values,
+        "chr": chroms,
+        "chr_id": np.array([order[chrom] for chrom in chroms.tolist()], np.uint32),
+        "start": made.start.astype(np.int32),
+        "peak_id": np.arange(len(made), dtype=np.uint32),
+        "peak_name": np.array(names, np.str_),
+    }
+    save_arrays(folder / f"{name}.regions.npz", regions)
     lines = []
     places = zip(chroms.tolist(), made.centre.tolist(), names, strict=True)
     for chrom, centre, peak in places:
         lines.append(f"{chrom}\t{centre}\t{centre + 1}\t{peak}\t0\t.\t0\t-1\t-1\t0\n")
-    (folder / f"{name}.narrowPeak").write_text("".join(lines))
+    write_text(folder / f"{name}.narrowPeak", "".join(lines))
 
 
 def write_patterns(path: Path, found: PatternSet, window: int) -> None:
@@ -56,7 +57,7 @@ def write_patterns(path: Path, found: PatternSet, window: int) -> None:
         import h5py
     except ImportError:
         raise TcnfastError(f"modisco's files need h5py: {install('motifs')}") from None
-    with h5py.File(path, "w") as file:
+    with writing(path), h5py.File(path, "w") as file:
         file.attrs["window_size"] = window
         for sign, title in GROUPS.items():
             patterns = [pattern for pattern in found.patterns if pattern.sign == sign]

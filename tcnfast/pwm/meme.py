@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError, shown
 from ..base.input_files import read_input
 
@@ -121,7 +122,7 @@ def write_meme(path: str | Path, motifs: Sequence[Motif], sites: Sequence[int]) 
         lines.append(f"letter-probability matrix: alength= 4 w= {width} nsites= {n} E= 0")
         lines += [" ".join(f"{share:.6f}" for share in row) for row in motif.probabilities]
         lines.append("")
-    Path(path).write_text("\n".join(lines))
+    write_text(path, "\n".join(lines))
 
 
 def information(probabilities: np.ndarray) -> np.ndarray:

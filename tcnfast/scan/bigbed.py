@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..base.disk import named
 from ..base.extras import install
 from .call_columns import read_call_columns
 
@@ -59,8 +60,9 @@ def write_bigbed(peaks: Path, path: Path, sizes: Mapping[str, int]) -> None:
                 yield chrom, int(start), int(end), rest
 
     # it is smaller than the text; pybigtools panics on a full disk
-    if shutil.disk_usage(path.parent).free < peaks.stat().st_size + 2**16:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    needed = peaks.stat().st_size + 2**16
+    if shutil.disk_usage(path.parent).free < needed:
+        raise named(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path, needed)
     held = {calls.chroms[at]: sizes[calls.chroms[at]] for at in order}
     write_rows(path, held, rows(), len(calls))
 

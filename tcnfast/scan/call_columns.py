@@ -41,7 +41,7 @@ def read_call_columns(path: Path) -> CallColumns:
     if wrong >= 0 or (len(text) and text[-1] != _NEWLINE):
         line = wrong + 1 if wrong >= 0 else rows + 1
         raise TcnfastError(f"{path}:{line}: no narrowPeak line of tcnfast scan; scan again")
-    chroms = [text[begin:end].tobytes().decode() for _, begin, end in contigs]
+    chroms = [text[begin:end].tobytes().decode(errors="replace") for _, begin, end in contigs]
     first = np.array([*(row for row, _, _ in contigs), rows], np.int64)
     return CallColumns(chroms, first, *numbers)
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_scores
 from ..base.options import setting
 from .device_scores import scores_of
 from .pieces import Batch, CompactSegment, Wanted, Window
@@ -131,10 +132,15 @@ class CompactDevice:
                 )
                 for n in range(sequences)
             ]
+            first = self._scores.first(pending.scores)
             compacted = down.mark()
+            first = first if first is None else down.to_host(first)
             there = [[down.to_host(tensor) for tensor in tensors] for tensors in found]
             copied = down.mark()
             down.finish()
+        known = torch.from_numpy(~pending.batch.unknown.all(1))
+        if first is not None and known.any():  # a step of each segment, as of a processor
+            check_scores(first[known], f"the model on device {self.device}")
         copy = _seconds(pending.begun, pending.there) + _seconds(compacted, copied)
         self._stages.add("copy", copy)
         self._stages.add("compute", _seconds(pending.ready, pending.scored))

@@ -34,12 +34,18 @@ class Logits:
             self._scorer.scores(part) for _, _, part in pieces(codes, unknown, self._window, length)
         ]
         logits = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-        return [logits.masked_fill_(unknown[..., None], torch.nan)]
+        first = logits[:, 0].clone()
+        return [logits.masked_fill_(unknown[..., None], torch.nan), first]
 
     def gap(self, unknown: Tensor) -> list[Tensor]:
         """Where no step has a score, at no cost."""
         shape = (*unknown.shape, len(self._cutoffs))
         return [torch.full(shape, torch.nan, device=unknown.device)]
+
+    @staticmethod
+    def first(scores: list[Tensor]) -> Tensor | None:
+        """Logits (B, labels) of the first step of each sequence, known or not; None of a gap."""
+        return scores[1] if len(scores) > 1 else None
 
     def found(self, scores: list[Tensor], n: int, length: int) -> Found:
         """Of sequence ``n``, ``length`` steps at a time."""
@@ -79,6 +85,10 @@ class Counts:
 
     def gap(self, unknown: Tensor) -> list:
         return [(0, self._finder.gap(unknown))]
+
+    def first(self, scores: list) -> Tensor | None:
+        """Logits (B, labels) of the first step of each sequence, known or not; None of a gap."""
+        return self._finder.first(scores[0][1])
 
     def found(self, scores: list, n: int, length: int) -> Found:
         parts, length = [], max(ROWS, length // ROWS * ROWS)

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
 
-from ..base.errors import TcnfastError
+from ..base.errors import Misfit
 from ..base.run_folder import file_hash
 
 
@@ -21,10 +21,10 @@ class InputFiles:
         self._seen = [_state(path) for path in self.paths]
 
     def check(self) -> None:
-        """Raise TcnfastError if one was changed, replaced or removed since."""
+        """Raise Misfit if one was changed, replaced or removed since."""
         for path, seen in zip(self.paths, self._seen, strict=True):
             if _state(path) != seen:
-                raise TcnfastError(f"{path}: changed while it was scanned; scan it anew")
+                raise Misfit(f"{path}: changed while it was scanned; scan it anew")
 
     def hash_beside(self) -> Future[list[list[str]]]:
         """Name and SHA-256 of each, read by a thread while the scan begins: 3 GB take 1.6 s on a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -111,7 +112,8 @@ def _place(table: Path, path: str | None) -> str | None:
     if not path:
         return None
     beside = table.absolute().parent / path
-    return str(beside) if beside.exists() and not Path(path).exists() else path
+    # os.path: a name may be too long for any file
+    return str(beside) if os.path.exists(beside) and not os.path.exists(path) else path
 
 
 def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run) -> GenomesFolder:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..base.disk import writing
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
@@ -99,5 +100,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         temporary = target.with_name(target.name + ".tmp")
-        shutil.copyfile(source, temporary)
+        with writing(target, source.stat().st_size):
+            shutil.copyfile(source, temporary)
         temporary.rename(target)

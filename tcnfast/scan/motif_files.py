@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..base.disk import writing
 from ..base.jit import jit
 from ..base.tables import write_rows
 from ..pwm.log_odds import UNITS_PER_BIT
@@ -87,8 +88,10 @@ def _write_motif(job: MotifJob, motif: int, parts: list, result: Path) -> None:
     width, highest = int(job.finder.widths[motif]), int(job.finder.highest[motif])
     middle = f"\t{job.motifs[motif].id}\t"
     chances = None
+    path = hits_file(result, job.names[motif])
     with (
-        open(hits_file(result, job.names[motif]), "wb") as raw,
+        writing(path),
+        open(path, "wb") as raw,
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file,
     ):
         for chrom, begin, hits in parts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.disk import writing
 from ..base.jit import jit
 from ..base.logits import probability
 from ..base.options import setting
@@ -90,8 +91,9 @@ class PeakFiles:
             start, end = run_bases(part, stride, sizes[of])
             place = of if self._per_contig else np.zeros_like(of)
             np.add.at(counts[row], place, np.stack([np.ones_like(start), end - start], 1))
-            with open(path, "ab") as file:
-                file.write(narrowpeak_lines(names, label, part, stride, sizes, of))
+            lines = narrowpeak_lines(names, label, part, stride, sizes, of)
+            with writing(path, len(lines)), open(path, "ab") as file:
+                file.write(lines)
         if self._per_contig or not self._counts:
             self._counts.append(counts)
         else:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from ..base.disk import writing
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.progress import Progress
@@ -63,7 +64,8 @@ class PartWorker:
         arrays, path = self._maker.arrays(part), part.file(self._work)
         # a name of its own, for another worker may be at the same part
         temporary = path.with_name(f"{path.stem}.{socket.gethostname()}.{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
+        needed = sum(np.asarray(array).nbytes for array in arrays.values())
+        with writing(temporary, needed), open(temporary, "wb") as file:
             np.savez(file, **arrays)
         if self._key is not None and key_digest(self._work) != self._key:
             temporary.unlink()

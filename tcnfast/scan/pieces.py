@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..base.disk import save_array
 from ..base.jit import jit
 from ..genome.codes import N
 from .stages import Stages
@@ -60,8 +61,7 @@ class Stretch(NamedTuple):
         Raises TcnfastError where ``inputs`` changed meanwhile."""
         path = self.calls_file(work)
         temporary = temporary_of(path)
-        with open(temporary, "wb") as file:
-            np.save(file, calls)
+        save_array(temporary, calls)
         inputs.check()
         temporary.rename(path)
 

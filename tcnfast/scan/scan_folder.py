@@ -9,13 +9,14 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.file_names import file_names
 from ..base.options import setting
+from ..base.record import Record
 from ..base.run_folder import read_record
 from ..base.tables import read_frame
 from ..genome.intervals import Intervals, read_bed
@@ -71,7 +72,7 @@ class ScanFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.record = read_record(self.path, "scan")
-        self._key: dict[str, Any] = self.record["key"]
+        self._key: Record = self.record["key"]
 
     def __repr__(self) -> str:
         return f"ScanFolder({str(self.path)!r})"
@@ -90,7 +91,7 @@ class ScanFolder:
     @property
     def labels(self) -> list[str]:
         """Labels that the scan reports; of a scan for motifs, their ids."""
-        return list(self._key["motifs" if self.of_motifs else "targets"])
+        return self._key.names("motifs" if self.of_motifs else "targets")
 
     @property
     def called_labels(self) -> list[str]:
@@ -128,8 +129,11 @@ class ScanFolder:
         path = self.path / PERCENTILES
         if not path.exists():
             return np.full(len(probabilities), np.nan)
-        rows = read_frame(path)
+        rows = read_frame(path, needs=("label",), numbers=("probability", "percentile"))
         rows = rows[rows["label"] == label]
+        inside = rows["probability"].between(0, 1) & rows["percentile"].between(0, 100)
+        if rows.empty or not inside.all() or not rows["probability"].is_monotonic_increasing:
+            raise TcnfastError(f"{path}: damaged (label {label!r}); scan anew")
         share = 1 - rows["percentile"].to_numpy() / 100
         # narrowPeak files hold four decimals
         inside = np.clip(probabilities, rows["probability"].min(), 1 - 1e-4)
@@ -187,7 +191,7 @@ class ScanFolder:
     def tracks(self) -> dict[str, Path]:
         """Labels with a track: the bigWig of each, or the zarr folder that holds them all."""
         self._needs("calls")
-        labels = list(self._key["tracks"])
+        labels = self._key.names("tracks")
         if self._key["track_format"] != "bigwig":
             return dict.fromkeys(labels, self.path / ZARR_FOLDER)
         names = file_names(labels)
@@ -264,4 +268,8 @@ def _holds_rows(path: Path) -> bool:
 def _read_table(path: Path | io.StringIO, columns: Sequence[str]) -> pd.DataFrame:
     """Rows of a BED-like file."""
     table = read_frame(path, ("name", "strand"), columns)
-    return table.astype({name: kind for name, kind in KINDS.items() if name in columns})
+    kinds = {name: kind for name, kind in KINDS.items() if name in columns}
+    try:
+        return table.astype(kinds)
+    except (ValueError, TypeError, OverflowError) as error:  # pandas has a kind for each kind
+        raise TcnfastError(f"{path}: damaged ({str(error).splitlines()[0]}); scan anew") from None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import write_bytes, writing
 from ..base.jit import jit
 from ..base.logits import logit
 from .pieces import temporary_of
@@ -56,7 +57,7 @@ class TrackShard:
         self._label, self._change = np.empty(room, np.int32), np.empty(room, np.uint64)
         self._held = 0
         self._next_step = first_step
-        self._temporary.write_bytes(b"")
+        write_bytes(self._temporary, b"")
 
     def add(self, first_step: int, logits: np.ndarray) -> None:
         """``logits`` float32 (steps, labels), in order; NaN, and steps left out, have no score."""
@@ -95,7 +96,8 @@ class TrackShard:
     def _flush(self) -> None:
         label, change = self._label[: self._held], self._change[: self._held]
         counts = np.bincount(label, minlength=len(self.floors)).astype(np.int64)
-        with open(self._temporary, "ab") as file:
+        needed = counts.nbytes + change.nbytes
+        with writing(self._temporary, needed), open(self._temporary, "ab") as file:
             file.write(counts)
             file.write(_by_label(label, change, np.cumsum(counts) - counts))
         self._held = 0

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import run_record
+from ..base.disk import writing
 from ..base.errors import TcnfastError
 from ..base.extras import install
 from ..base.jit import jit
@@ -129,7 +130,8 @@ class ZarrTracks:
         for first in range(first_step, last_step, self.CHUNK_STEPS):
             part = levels[first - first_step :][: self.CHUNK_STEPS]
             target = array if _all_unscored(part) else self._writer(chrom)
-            target[first : first + len(part)] = part
+            with writing(Path(self.group.store.root, chrom), part.nbytes):
+                target[first : first + len(part)] = part
 
     def _writer(self, chrom: str):
         """The array of a contig for chunks that are known to hold something: finding that out takes

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
@@ -86,7 +87,7 @@ def _write_uncalibrated(model: TCN | Ensemble, folder: RunFolder, card: str) -> 
     if isinstance(model, TCN) and model.config.norm == "batch":
         lacks += "; its batch norm holds the mean of its members' statistics, not its own"
     model.save(folder.result)
-    (folder.result / CARD).write_text(f"{card}Not calibrated: {lacks}. Average with data.\n")
+    write_text(folder.result / CARD, f"{card}Not calibrated: {lacks}. Average with data.\n")
     folder.publish()
     words = "WARNING: %s is not calibrated: %s; average with %s, or with files of data"
     log.warning(words, folder.path, lacks, setting("data"))

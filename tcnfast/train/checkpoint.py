@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
+from ..base.disk import named
 from ..base.errors import TcnfastError
 from ..data.training_tiles import Places
 from ..model.metrics import LabelScores
@@ -182,4 +183,5 @@ def _replace(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TcnfastError(f"{path}: cannot be written ({error.strerror})") from None
+        words = named(error, path, len(data)).strerror
+        raise TcnfastError(f"{path}: cannot be written ({words})") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.tables import replace_file
 from ..model.metrics import LabelScores
 
 log = logging.getLogger(__name__)
@@ -72,9 +73,7 @@ class EpochLog:
         self._events.flush()
 
     def _write(self) -> None:
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text("\n".join(self.rows) + "\n")
-        temporary.replace(self.path)
+        replace_file(self.path, ("\n".join(self.rows) + "\n").encode())
 
 
 def _row(epoch: Epoch) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import write_text
 from ..base.logits import logit
 from ..base.options import Run
 from ..data.dataset import Dataset
@@ -69,7 +70,7 @@ def publish(
     model.home = HomeGenome.of(genome.sizes, genome.codes, split["train"], split["valid"])
     model.save(folder)
     for part, table in tables.items():
-        (folder / scores_file(part)).write_text(table)
+        write_text(folder / scores_file(part), table)
     words = calls_words(model.calls, model.home.measured_on)
-    (folder / CARD).write_text(card + words + scores_table(model, **parts))
+    write_text(folder / CARD, card + words + scores_table(model, **parts))
     return parts

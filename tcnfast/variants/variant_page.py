@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from ..base.disk import write_text
 from ..base.page_table import Cell, Column, Table, breakable, number_cell
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
@@ -101,7 +102,7 @@ def write_page(
         reach=REACH,
         p_value=f"{P_VALUE:g}",
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _table(shown: Sequence[Shown]) -> Table:

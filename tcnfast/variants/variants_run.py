@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import run_record
+from ..base.disk import write_bytes, writing
 from ..base.errors import TcnfastError, some
 from ..base.logits import logit
 from ..base.options import Run, chosen_labels, setting
@@ -140,12 +141,19 @@ class ReferenceCheck:
         allowed = (
             max(10, ALLOWED_OF_FEW * self.checked) if few else MISMATCHES_ALLOWED * self.checked
         )
-        words = f"{self.mismatches} of {self.checked} REF alleles are not in the genome"
-        example = f" ({self.example})" if self.example else ""
         if self.mismatches > allowed or 1 < self.mismatches == self.checked:
-            raise GenomeError(f"{self.path}: {words}{example}; is it of another assembly?")
-        if finished and self.mismatches:
-            log.warning("WARNING: %s: %s%s; they have no scores", self.path, words, example)
+            raise GenomeError(f"{self.path}: {self._words}; is it of another assembly?")
+
+    def tell(self) -> None:
+        """Warn of those that are not in the genome."""
+        if self.mismatches:
+            log.warning("WARNING: %s: %s; they have no scores", self.path, self._words)
+
+    @property
+    def _words(self) -> str:
+        """How many are not there, and one of them."""
+        example = f" ({self.example})" if self.example else ""
+        return f"{self.mismatches} of {self.checked} REF alleles are not in the genome{example}"
 
 
 class VariantJob:
@@ -211,6 +219,7 @@ class VariantJob:
             raise
 
     def _score_chunks(self, work: Path, progress: bool) -> None:
+        self._look_ahead()
         chunks, done = 0, 0
         with Progress(self.file.bytes, "B", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
@@ -229,7 +238,19 @@ class VariantJob:
         if not chunks:
             raise TcnfastError(f"{self.file.path}: holds no variant")
         self.check.stop_if_wrong(finished=True)
+        self.check.tell()
         self._tell_of_contigs()
+
+    def _look_ahead(self) -> None:
+        """Compare the first alleles with the genome, before any is scored: those of a short list
+        are all of them. Raises GenomeError as the check does."""
+        ahead = ReferenceCheck(self.genome, str(self.file.path))
+        for chunk in VariantFile(self.file.path).chunks():  # each is read once
+            for allele in self._inside(chunk)[0]:
+                ahead.matches(allele)
+            if ahead.checked >= CHECKED_FIRST:
+                break
+        ahead.stop_if_wrong(finished=True)
 
     def _tell_of_contigs(self) -> None:
         """Say which contigs the genome lacks. Raises GenomeError if it has none of the file's."""
@@ -264,7 +285,7 @@ class VariantJob:
         mode = self.options.mode
         rows = make_rows(alleles, matches, scored, mode, self.labels, self.keep, self.cutoffs)
         self.writer.write_part(_file(work, index, "rows"), chunk, rows)
-        _file(work, index, "skipped").write_bytes(b"".join(row.as_line() for row in skipped))
+        write_bytes(_file(work, index, "skipped"), b"".join(row.as_line() for row in skipped))
         counts = {
             "records": len(chunk.lines),
             "alleles scored": int(rows.matches.sum()),
@@ -296,7 +317,7 @@ class VariantJob:
         self.writer.join(
             [_file(work, index, "rows") for index in range(n)], result / self.writer.name
         )
-        with open(result / "skipped.tsv", "wb") as file:
+        with writing(result / "skipped.tsv") as path, open(path, "wb") as file:
             file.write(b"line\treason\trecord\n")
             for index in range(n):
                 file.write(_file(work, index, "skipped").read_bytes())

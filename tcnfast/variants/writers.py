@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.disk import write_bytes, writing
 from ..base.errors import TcnfastError
 from ..base.extras import install
 from ..base.jit import jit
@@ -53,7 +54,8 @@ class TsvWriter:
     def write_part(self, path: Path, chunk: Chunk, rows: Rows) -> None:
         tails = rows_as_text(np.concatenate([rows.columns[name] for name in self.columns], 1))
         lines = zip(_head_rows(rows), tails, strict=True)
-        path.write_bytes(b"".join("\t".join(map(str, x)).encode() + y + b"\n" for x, y in lines))
+        text = b"".join("\t".join(map(str, x)).encode() + y + b"\n" for x, y in lines)
+        write_bytes(path, text)
 
     def join(self, parts: list[Path], out: Path) -> None:
         _join(self.head, parts, out)
@@ -79,7 +81,7 @@ class VcfWriter:
             info = _info(row, *(rows.named(index, call) for call in (1, -1)))
             told.setdefault(allele.record, {})[allele.alt] = info
         lines = [_annotated(line, told.get(index)) for index, line in enumerate(chunk.lines)]
-        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        write_bytes(path, b"".join(line + b"\n" for line in lines))
 
     def join(self, parts: list[Path], out: Path) -> None:
         _join(self.head, parts, out)
@@ -111,12 +113,13 @@ class ParquetWriter:
         for name in self.columns:
             for index, label in enumerate(rows.labels):
                 table[f"{name}:{label}"] = rows.columns[name][:, index]
-        self.pyarrow.parquet.write_table(self.pyarrow.table(table), path)
+        with writing(path):
+            self.pyarrow.parquet.write_table(self.pyarrow.table(table), path)
 
     def join(self, parts: list[Path], out: Path) -> None:
         parquet = self.pyarrow.parquet
         schema = parquet.read_schema(parts[0])
-        with parquet.ParquetWriter(out, schema) as writer:
+        with writing(out), parquet.ParquetWriter(out, schema) as writer:
             for part in parts:
                 writer.write_table(parquet.read_table(part, schema=schema))
 
@@ -190,7 +193,8 @@ def _escaped(text: str) -> str:
 
 
 def _join(head: bytes, parts: list[Path], out: Path) -> None:
-    with open(out, "wb") as file:
+    needed = len(head) + sum(part.stat().st_size for part in parts)
+    with writing(out, needed), open(out, "wb") as file:
         file.write(head)
         for part in parts:
             with open(part, "rb") as source:

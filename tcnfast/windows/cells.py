@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..base.disk import save_array, write_bytes
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import KEY, PARTIAL, RECORD, RunFolder, read_json
@@ -66,7 +67,7 @@ class Job:
 
     def train(self, windows: WindowSet) -> dict:
         """Train, score validation, and make both the folder; returns its record."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         how = {"resumable": True, "worth_keeping": lambda: work.is_begun()}
         with RunFolder(self.folder, COMMAND, self._how_to_begin(), key=self.key(), **how) as folder:
@@ -80,8 +81,8 @@ class Job:
             logits = score(valid.codes)
             rate = len(valid.codes) / (time.process_time() - worked)
             state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
-            save_file(state, folder.result / WEIGHTS)
-            np.save(folder.result / VALID, logits)
+            write_bytes(folder.result / WEIGHTS, save(state))
+            save_array(folder.result / VALID, logits)
             folder.publish(
                 {
                     "parameters": count_parameters(model),
@@ -118,7 +119,7 @@ class Job:
         model.load_state_dict(load_file(self.folder / WEIGHTS))
         score = window_scorer(model, self.run.device, self.config.precision)
         temporary = self.folder / ("new." + TEST)
-        np.save(temporary, score(windows.select("test").codes))
+        save_array(temporary, score(windows.select("test").codes))
         temporary.rename(self.folder / TEST)
 
     def _build(self, windows: WindowSet) -> torch.nn.Module:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
@@ -53,7 +54,7 @@ def evaluate_windows(
     with RunFolder(out, "windows evaluate", run, key=lambda: key) as output:
         table, here, logits, inputs = _scored(windows, model, part, run)
         key |= {"inputs": inputs, "part": part, "precision": run.precision}
-        (output.result / "scores.tsv").write_text(table)
+        write_text(output.result / "scores.tsv", table)
         _write_predictions(output.result / "predictions.tsv", here, logits)
         output.publish()
     log.info("%d windows of part %s; written to %s", len(here), part, output.path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..base.disk import write_text
 from ..base.tables import write_frame
 from ..data.data_report import LABELS, TOGETHER, overlapping_pairs, write_matrix
 from ..genome.codes import N
@@ -72,7 +73,7 @@ def write_report(folder: Path, windows: WindowSet, notes: list[str]) -> str:
     write_frame(folder / LABELS, pd.DataFrame(labels))
     write_matrix(folder / TOGETHER, windows.names, both)
     text = "\n".join(_lines(windows, sizes, labels, both, notes)) + "\n"
-    (folder / TEXT).write_text(text, encoding="utf-8")
+    write_text(folder / TEXT, text)
     return text
 
 

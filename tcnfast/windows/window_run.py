@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
@@ -109,4 +110,4 @@ def _write_scores(path: Path, scores: LabelScores) -> None:
     columns = (s.labels, s.ap, s.auroc, s.positives, s.windows, s.chance)
     for label, ap, auroc, bound, n, chance in zip(*columns, strict=True):
         lines.append(f"{label}\t{ap:.4f}\t{auroc:.4f}\t{bound}\t{n}\t{chance:.5f}")
-    path.write_text("\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")

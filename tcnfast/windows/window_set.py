@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.arrays import read_arrays
+from ..base.disk import save_arrays, write_text
 from ..base.errors import TcnfastError
 from ..base.run_folder import file_hash
 from ..base.tables import read_description
@@ -131,9 +132,7 @@ class WindowSet:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            folder / WINDOWS, allow_pickle=False, **{name: getattr(self, name) for name in _DTYPES}
-        )
+        save_arrays(folder / WINDOWS, {name: getattr(self, name) for name in _DTYPES})
         about = {
             "version": VERSION,
             "name": self.name,
@@ -144,7 +143,7 @@ class WindowSet:
             "about": self.about,
             "files": {WINDOWS: file_hash(folder / WINDOWS)},
         }
-        (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+        write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n")
 
     @classmethod
     def open(cls, folder: str | Path) -> WindowSet:

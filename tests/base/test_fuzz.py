@@ -8,11 +8,11 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fuzz import check, mutated, parsers
+from support.fuzz import check, mutated, parsers, place
 
 PARSERS = parsers()
 QUICK = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -24,7 +24,7 @@ QUICK = settings(
 def test_broken_files_are_one_line(name, tmp_path):
     parser = PARSERS[name]
     for seed in parser.seeds:
-        parser.read(_written(seed, tmp_path))  # so that what is broken was sound
+        parser.read(place(seed, tmp_path))  # so that what is broken was sound
 
     @QUICK
     @given(st.sampled_from(parser.seeds), st.integers(0, 2**64))
@@ -39,11 +39,3 @@ def test_broken_files_are_one_line(name, tmp_path):
 
     mutants()
     noise()
-
-
-def _written(seed, folder):
-    for path in folder.iterdir():
-        path.unlink()
-    for name, data in seed.items():
-        (folder / name).write_bytes(data)
-    return folder / next(iter(seed))

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tcnfast.base.errors import TcnfastError
+from tcnfast.base.errors import Misfit, TcnfastError
 from tcnfast.base.options import Run, speaking_of_flags
 from tcnfast.base.output_file import output_file
 from tcnfast.base.run_folder import RunFolder, read_record
@@ -98,6 +98,20 @@ def test_a_stopped_run_is_kept_and_gone_on_with(tmp_path, caplog):
         (folder.result / "data.txt").write_text("both")
         folder.publish()
     assert names(out) == ["data.txt", "run.json"] and names(tmp_path) == ["out"]
+
+
+def test_nothing_is_kept_of_inputs_that_do_not_fit(tmp_path, caplog):
+    """Going on would come to the same end."""
+    out = tmp_path / "out"
+    for run in ({}, {"resume": True}):
+        if run:
+            stop(out)
+            caplog.clear()
+        with pytest.raises(Misfit), start(out, **run) as folder:
+            folder.settle()
+            (folder.work / "shard").write_text("1")
+            raise Misfit("g.fa: changed")
+        assert names(tmp_path) == [] and not caplog.records
 
 
 def test_force_begins_an_unfinished_run_anew(tmp_path):

@@ -1,13 +1,17 @@
-"""Broken files for every parser, so many seconds each.
+"""Broken files for every parser, so many seconds each, or until there were so many in all.
 
     python tests/campaigns/fuzz.py [SECONDS [NAME...]]
+    python tests/campaigns/fuzz.py --inputs 2000000
 
-Prints how many inputs each parser was given, and exits with 1 where one gave neither a result nor
-one line, or took more than ten seconds.
+Counts are kept in build/campaigns/fuzz.json and gone on with; --anew begins anew. Prints how many
+inputs each parser was given, and exits with 1 where one gave neither a result nor one line, or
+took more than ten seconds. An input that takes a minute ends the campaign, and is kept.
 """
 
 from __future__ import annotations
 
+import argparse
+import faulthandler
 import logging
 import random
 import sys
@@ -15,16 +19,16 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from ledger import FOLDER, Ledger
 from support.fuzz import Parser, check, mutated, parsers
 
-SLOW = 10  # seconds
+SLOW, HANGS = 10, 60  # seconds
+ROUND = 5.0  # seconds of a parser until the next one's turn, where inputs are counted
 
 
-def campaign(parser: Parser, seconds: float, folder: Path) -> tuple[int, list[str]]:
-    """How many inputs were tried, and what went wrong, each kind once."""
-    rng, tried, wrong = random.Random(time.time_ns()), 0, {}
+def try_for(parser: Parser, seconds: float, folder: Path, ledger: Ledger, known: set[str]) -> None:
+    """Broken inputs for so long; what goes wrong is noted, each kind once."""
+    rng, tried, slow = random.Random(time.time_ns()), 0, 0
     for seed in parser.seeds:  # compiles what is compiled once
         check(parser, seed, next(iter(seed.values())), folder)
     until = time.monotonic() + seconds
@@ -33,35 +37,45 @@ def campaign(parser: Parser, seconds: float, folder: Path) -> tuple[int, list[st
         data = mutated(next(iter(seed.values())), rng)
         if rng.random() < 0.05:
             data = rng.randbytes(rng.randint(0, 200))
-        started = time.monotonic()
+        started, kind, text = time.process_time(), None, ""
+        faulthandler.dump_traceback_later(HANGS, exit=True)
         try:
             check(parser, seed, data, folder)
         except AssertionError as error:
             cause = error.__cause__
             kind = f"{type(cause).__name__} {cause}"[:60] if cause else "message"
-            wrong.setdefault(kind, str(error))
-        if time.monotonic() - started > SLOW:
-            wrong.setdefault("slow", f"{parser.name}: slower than {SLOW} s: {data!r}")
+            text = str(error)
+        faulthandler.cancel_dump_traceback_later()
+        if time.process_time() - started > SLOW:
+            slow, kind = slow + 1, "slow"
+            text = f"{parser.name}: more than {SLOW} s of the processor: {data!r}"
+        if kind and f"{parser.name} {kind}" not in known:
+            known.add(f"{parser.name} {kind}")
+            ledger.fault(text)
         tried += 1
-    return tried, list(wrong.values())
+    ledger.add(parser.name, inputs=tried, slow=slow)
 
 
-def main(words: list[str]) -> int:
-    seconds = float(words[0]) if words else 600.0
+def main() -> int:
+    words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    words.add_argument("seconds", type=float, nargs="?", default=600.0)
+    words.add_argument("names", nargs="*")
+    words.add_argument("--inputs", type=int, help="in all, instead of seconds for each")
+    words.add_argument("--anew", action="store_true")
+    asked = words.parse_args()
     logging.disable(logging.CRITICAL)
-    total, found = 0, 0
-    for name, parser in parsers().items():
-        if words[1:] and name not in words[1:]:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            tried, wrong = campaign(parser, seconds, Path(folder))
-        total, found = total + tried, found + len(wrong)
-        print(f"{name}: {tried} inputs, {len(wrong)} defects", flush=True)
-        for text in wrong:
-            print(f"  {text[:2000]}", flush=True)
-    print(f"{total} inputs, {found} defects")
-    return 1 if found else 0
+    ledger, known = Ledger("fuzz", asked.anew), set()
+    chosen = [x for name, x in parsers().items() if not asked.names or name in asked.names]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    # a hang ends the process and leaves the folder, and with it the input
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=FOLDER) as folder:
+        while True:
+            for parser in chosen:
+                seconds = asked.seconds if asked.inputs is None else ROUND
+                try_for(parser, seconds, Path(folder), ledger, known)
+            if asked.inputs is None or ledger.total("inputs") >= asked.inputs:
+                return ledger.show()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,144 +1,101 @@
-"""`python tests/campaigns/kills.py [KILLS] [SEED]`: every command that writes a folder, killed at
-moments drawn by chance by SIGKILL or SIGTERM, gone on with (--resume, or --force where it cannot
-be), and compared with an undisturbed run.
+"""Every command that writes something, killed at moments drawn by chance by SIGKILL or SIGTERM,
+gone on with (--resume, or --force where it cannot be), and compared with an undisturbed run.
 
-Prints, per command, kills, runs that were over before, results that differ, processes that were
+    python tests/campaigns/kills.py [KILLS [COMMAND...]]
+
+KILLS in all (200), those of runs of this campaign before included: build/campaigns/kills.json.
+Counts, per command, kills, runs that were over before, results that differ, processes that were
 left behind, files that were left in TMPDIR, and tracebacks. Ends with 1 where any of the last four
-is not 0. pytest does not collect it.
+is not 0.
 """
 
-import json
+from __future__ import annotations
+
+import argparse
 import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from commands import COMMANDS, differing, make_inputs, out_of, remove, words_of
+from ledger import Ledger
+from process import Process
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.scan import calling_model, random_letters, small_genome, write_fasta  # noqa: E402
-
-PATIENCE = 600  # seconds that a run may take
-TIMES = ("run.json", "times.csv", "train.tsv", "README.md")  # tell of time
-QUICK = "--channels 8 --blocks 3 --steps 60 --epoch-steps 10 --batch-size 16 --min-peaks 10"
+MARK = "TCNFAST_CAMPAIGN"
 
 
-def main(kills: int = 40, seed: int = 0) -> int:
-    draws, bad = random.Random(seed), 0
-    with tempfile.TemporaryDirectory() as place:
-        home = Path(place)
-        make_inputs(home)
-        print("command\tkills\tover before\tdiffer\torphans\ttemporary\ttracebacks", flush=True)
-        names = list(COMMANDS)
-        counts = {
-            name: kills // len(names) + (i < kills % len(names)) for i, name in enumerate(names)
-        }
-        for name, words in COMMANDS.items():
-            found = campaign(home, name, words.split(), counts[name], draws)
-            bad += sum(found[2:])
-            print(name, *found, sep="\t", flush=True)
-    return int(bad > 0)
+class Victim:
+    """A command in ``home``, with its undisturbed result."""
 
+    def __init__(self, home: Path, name: str, ledger: Ledger) -> None:
+        self.name, self.home, self.ledger = name, home, ledger
+        self.words, self.again = words_of(name)
+        self.out = home / out_of(name, "killed")
+        self.whole = home / out_of(name, "kills-undisturbed")
+        self.temporary = home / "tmp"
+        self.temporary.mkdir(exist_ok=True)
+        self.mark = f"{os.getpid()}"
+        self.length = 0.0
+        remove(self.whole)
+        for _ in range(2):  # the first may compile
+            remove(self.whole)
+            began = time.monotonic()
+            process = self.start(self.whole)
+            text = process.wait()
+            assert process.returncode == 0, f"{name}: {text}"
+            self.length = time.monotonic() - began
 
-COMMANDS = {
-    "scan": "scan genome.fa -m model --tracks REST --precision fp32 --device cpu --resume",
-    "scan --devices": "scan genome.fa -m model --devices cpu,cpu --precision fp32 --resume",
-    "scan --motifs": "scan genome.fa --motifs m.meme --p-value 1e-3 --resume",
-    "prepare": "prepare -g genome.fa --peaks peaks.bed --split split.json --force",
-    "train": f"train -g genome.fa --peaks peaks.bed --split split.json {QUICK} --precision fp32 "
-    "--device cpu --threads 1 --resume",
-    "evaluate": "evaluate -g genome.fa --peaks peaks.bed --split split.json -m model --device cpu "
-    "--precision fp32 --force",
-    "attribute": "attribute -g genome.fa -m model -b regions.bed --device cpu --threads 1 --resume",
-    "variants": "variants v.tsv -g genome.fa -m model --device cpu --resume",
-}
+    def start(self, out: Path, *more: str) -> Process:
+        environment = {**os.environ, "TMPDIR": str(self.temporary), MARK: self.mark}
+        return Process([*self.words, "-o", out.name, "-q", *more], self.home, environment)
 
-
-def make_inputs(home: Path) -> None:
-    genome = {**small_genome(), "chr1": random_letters(3_000_000, 5)}
-    write_fasta(home / "genome.fa", genome)
-    calling_model().save(home / "model")
-    (home / "m.meme").write_text(
-        "MEME version 4\n\nMOTIF X\nletter-probability matrix: alength= 4 w= 8\n"
-        + "0.9 0.1 0 0\n0 1 0 0\n0 0 1 0\n0 0 0.2 0.8\n" * 2
-    )
-    rng = np.random.default_rng(0)
-    starts = np.sort(rng.integers(0, 2_990_000, 6_000)).tolist()
-    labels = ("CTCF@K562", "MAX@K562", "REST")
-    rows = [f"chr1\t{x}\t{x + 300}\t{labels[i % 3]}\n" for i, x in enumerate(starts)]
-    (home / "peaks.bed").write_text("#chrom\tstart\tend\tlabel\n" + "".join(rows))
-    parts = {"train": "1-2000000", "valid": "2000001-2500000", "test": "2500001-3000000"}
-    split = {part: [f"chr1:{span}"] for part, span in parts.items()}
-    (home / "split.json").write_text(json.dumps(split))
-    (home / "regions.bed").write_text("".join(f"chr1\t{x}\t{x + 1}\n" for x in starts[:2_000]))
-    letters = bytes(genome["chr1"]).decode()
-    lines = [
-        f"chr1\t{x + 1}\t{letters[x]}\t{'ACGT'['ACGT'.index(letters[x]) - 1]}\n" for x in starts
-    ]
-    (home / "v.tsv").write_text("chrom\tpos\tref\talt\n" + "".join(lines))
-
-
-def campaign(home: Path, name: str, words: list[str], kills: int, draws) -> list[int]:
-    """Kills, runs that were over before, and the faults."""
-    go_on = words[-1]
-    temporary, out, whole = home / "tmp", home / "out", home / "whole"
-    temporary.mkdir(exist_ok=True)
-    marker = f"TCNFAST_CAMPAIGN={home.name}-{name}"
-    environment = {**os.environ, "TMPDIR": str(temporary), **dict([marker.split("=")])}
-
-    def start(folder: Path, *more: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "tcnfast", *words[:-1], "-o", str(folder), "-q", *more]
-        return subprocess.Popen(
-            command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    def kill(self, draws: random.Random) -> None:
+        """Once or several times, then let it end and compare."""
+        remove(self.out)
+        counts = dict.fromkeys(
+            ("kills", "over before", "differ", "orphans", "temporary", "tracebacks"), 0
         )
-
-    began = time.monotonic()
-    process = start(whole)
-    text = process.communicate(timeout=PATIENCE)[0]
-    assert process.returncode == 0, text
-    length = time.monotonic() - began
-    done = over = differ = orphans = tracebacks = 0
-    while done < kills:
-        shutil.rmtree(out, ignore_errors=True)
-        shutil.rmtree(out.with_name("out.partial"), ignore_errors=True)
-        first = True
-        for _ in range(1 + draws.randrange(3)):  # several times before it may end
-            process = start(out, *([] if first else [go_on]))
-            first = False
-            time.sleep(length * draws.random())
-            if process.poll() is None:
+        more: list[str] = []
+        for _ in range(1 + draws.randrange(3)):
+            process = self.start(self.out, *more)
+            more = self.again
+            time.sleep(self.length * draws.random())
+            if process.running():
                 process.send_signal(draws.choice([signal.SIGKILL, signal.SIGTERM]))
-                done += 1
+                counts["kills"] += 1
             else:
-                over += 1
-            text = process.communicate(timeout=PATIENCE)[0].decode()
-            tracebacks += "Traceback" in text or "a defect of" in text
-            orphans += left_behind(marker)
+                counts["over before"] += 1
+            text = process.wait()
+            broken = "Traceback" in text or "a defect of" in text
+            counts["tracebacks"] += self._is_wrong(broken, text)
+            left = left_behind(self.mark)
+            counts["orphans"] += self._is_wrong(left, "left behind", left)
             if process.returncode == 0:
                 break
-        process = start(out, go_on)
-        text = process.communicate(timeout=PATIENCE)[0].decode()
-        tracebacks += "Traceback" in text or process.returncode != 0
-        differ += contents(out) != contents(whole)
-        if process.returncode or contents(out) != contents(whole):
-            print(f"{name}: {text}", file=sys.stderr)
-    left = sorted(path.name for path in temporary.iterdir())
-    if left:
-        print(f"{name}: left in TMPDIR: {left}", file=sys.stderr)
-    shutil.rmtree(temporary)
-    shutil.rmtree(whole)
-    return [done, over, differ, orphans, len(left), tracebacks]
+        process = self.start(self.out, *more)
+        text = process.wait()
+        counts["tracebacks"] += self._is_wrong(process.returncode != 0, text)
+        if process.returncode == 0:
+            files = differing(self.out, self.whole)
+            counts["differ"] += self._is_wrong(bool(files), f"differ: {files}")
+        left = sorted(path.name for path in self.temporary.iterdir())
+        counts["temporary"] += self._is_wrong(bool(left), f"left in TMPDIR: {left}")
+        for path in self.temporary.iterdir():
+            remove(path)
+        self.ledger.add(self.name, **counts)
+
+    def _is_wrong(self, wrong: bool | int, text: str, n: int = 1) -> int:
+        if wrong:
+            self.ledger.fault(f"{self.name}: {text}")
+        return n if wrong else 0
 
 
-def left_behind(marker: str, patience: float = 10.0) -> int:
-    """Processes with the marker in their environment that do not end; they are ended then."""
+def left_behind(mark: str, patience: float = 20.0) -> int:
+    """Processes with the mark in their environment that do not end; they are ended then."""
     deadline = time.monotonic() + patience
-    while found := marked(marker):
+    while found := marked(mark):
         if time.monotonic() > deadline:
             for pid in found:
                 os.kill(pid, signal.SIGKILL)
@@ -147,22 +104,36 @@ def left_behind(marker: str, patience: float = 10.0) -> int:
     return 0
 
 
-def marked(marker: str) -> list[int]:
-    found = []
+def marked(mark: str) -> list[int]:
+    found, wanted = [], f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            if state != "Z" and marker.encode() in (folder / "environ").read_bytes().split(b"\0"):
+            if state != "Z" and wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:
             continue
     return found
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in TIMES]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+def main() -> int:
+    words = argparse.ArgumentParser(description="commands killed at any moment")
+    words.add_argument("kills", type=int, nargs="?", default=200)
+    words.add_argument("names", nargs="*", help=", ".join(COMMANDS))
+    words.add_argument("--seed", type=int)
+    words.add_argument("--anew", action="store_true")
+    asked = words.parse_args()
+    ledger, draws = Ledger("kills", asked.anew), random.Random(asked.seed)
+    home, victims = make_inputs(asked.anew), {}
+    names = asked.names or list(COMMANDS)
+    while ledger.total("kills") < asked.kills:
+        name = min(names, key=lambda x: ledger.rows.get(x, {}).get("kills", 0))
+        if name not in victims:
+            victims[name] = Victim(home, name, ledger)
+        victims[name].kill(draws)
+        print(name, ledger.rows[name], flush=True)
+    return ledger.show()
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main())

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 from support.cli import fixture_home, fixture_run  # noqa: F401
-from support.fuzz import MOTIFS, mutated, parsers
+from support.fuzz import MOTIFS, mutated, parsers, place
 
 import tcnfast
 from tcnfast.doctor.examine import examine
@@ -325,14 +325,10 @@ def test_whatever_is_in_a_file_is_told(tmp_path):
     rng = random.Random(4)
     for parser in parsers().values():
         for seed in parser.seeds:
-            for path in tmp_path.iterdir():
-                path.unlink()
-            for name, data in seed.items():
-                (tmp_path / name).write_bytes(data)
-            first, data = next(iter(seed.items()))
+            path, data = place(seed, tmp_path), next(iter(seed.values()))
             for number in range(6):
-                (tmp_path / first).write_bytes(data if not number else mutated(data, rng))
-                found = examine(tmp_path / first)
+                path.write_bytes(data if not number else mutated(data, rng))
+                found = examine(path)
                 text = found.text()
                 assert found.sound == ("NOT SOUND" not in text.splitlines()[0])
                 assert all(line.isprintable() for line in text.splitlines()), text

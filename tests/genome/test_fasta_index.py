@@ -61,6 +61,17 @@ def test_broken_index_is_rebuilt(write, junk):
     assert Genome(path).codes("a").tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("number", ["18446744073709551616", "9" * 40, "-5", "9223372036854775807"])
+@pytest.mark.parametrize("column", [1, 2, 3, 4])
+def test_an_index_with_absurd_numbers_is_rebuilt(write, column, number):
+    path = write(b">a\nACGT\n>b\nAC\n")
+    rows = [["a", "4", "3", "4", "5"], ["b", "2", "11", "2", "3"]]
+    rows[1][column] = number
+    write("".join("\t".join(row) + "\n" for row in rows).encode(), "x.fa.fai")
+    genome = Genome(path)
+    assert [genome.codes(name).tolist() for name in "ab"] == [[0, 1, 2, 3], [0, 1]]
+
+
 @pytest.mark.parametrize("module, call", [(tempfile, "mkstemp"), (os, "replace")])
 def test_read_only_folder(write, monkeypatch, caplog, module, call):
     def refuse(*_, **__):

@@ -189,6 +189,52 @@ def test_hits_without_logits_are_those_of_logits(monkeypatch, strand, levels, ba
         np.testing.assert_array_equal(one, other)
 
 
+# scores that are no numbers
+
+
+def overflowing(**config):
+    """A model whose weights are finite and whose scores are not."""
+    model = random_model(**config)
+    with torch.no_grad():
+        model.head.weight[:] = 3e38 * torch.sign(model.head.weight)
+    return model
+
+
+def test_scores_that_are_no_numbers_are_an_error_on_a_device_too():
+    """It said 0 calls, and exit code 0."""
+    scorer = Scorer(overflowing(), stride=8, **FP32)
+    with pytest.raises(TcnfastError, match="model on device cpu: .*scores are NaN or infinite"):
+        hits_of(scorer, wanted_of())
+
+
+@needs_triton
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # numpy's, which interprets
+@pytest.mark.parametrize("strand", ["both", "max", "+"])
+def test_scores_that_are_no_numbers_are_seen_without_logits(monkeypatch, strand):
+    monkeypatch.setattr(triton_engine.Stack, "rows", features)
+    scorer = Scorer(
+        overflowing(blocks=2, first_kernel=3), strand, stride=8, backend="triton", **FP32
+    )
+    codes = contig(1_450, gaps=[(200, 1_000), (1_440, 1_450)])
+    with pytest.raises(TcnfastError, match="model on device cpu: .*scores are NaN or infinite"):
+        found_in(scorer, codes, wanted_of())
+
+
+@needs_triton
+@pytest.mark.parametrize("strand", ["both", "max"])
+def test_what_is_looked_at_are_the_first_logits(monkeypatch, strand):
+    monkeypatch.setattr(triton_engine.Stack, "rows", features)
+    scorer = Scorer(
+        random_model(blocks=2, first_kernel=3), strand, stride=8, backend="triton", **FP32
+    )
+    codes = torch.from_numpy(np.stack([contig(300), contig(300)[::-1].copy()]))
+    want = scorer.scores(codes)[:, 0]
+    unknown = torch.zeros(2, scorer.scores(codes).shape[1], dtype=torch.bool)
+    finder = HitFinder(scorer.plans, np.float32([0.3] * 3), np.array([], np.int64))
+    np.testing.assert_allclose(finder.first(finder.score(codes, unknown)), want, rtol=1e-5)
+    assert finder.first(finder.gap(unknown)) is None
+
+
 # memory
 
 

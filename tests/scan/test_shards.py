@@ -107,6 +107,29 @@ def test_a_stopped_shard_is_resumed(scanned, fasta, model, three, out, tmp_path,
     assert same_but_for_times(out, scanned.path)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("how", [{}, {"force": True}, {"resume": True}])
+def test_another_shard_in_the_same_folder_is_not_lost(
+    fasta, model, tmp_path, interrupt, finished, how
+):
+    """``--force`` deleted it, and said nothing."""
+    out = tmp_path / "shards"
+    if finished:
+        tcnfast.scan(fasta, model, out, shard=(1, 3), **FP32)
+    else:
+        interrupt(2)
+        with pytest.raises(KeyboardInterrupt):
+            tcnfast.scan(fasta, model, out, shard=(1, 3), **FP32)
+        interrupt(10**6)
+    before = files_in(tmp_path, but=())
+    words = "shards: holds shard 1/3, which would be lost; give each shard a folder of its own by "
+    with pytest.raises(TcnfastError, match=words):
+        tcnfast.scan(fasta, model, out, shard=(2, 3), **how, **FP32)
+    assert files_in(tmp_path, but=()) == before
+    again = tcnfast.scan(fasta, model, out, shard=(1, 3), force=True, **FP32)
+    assert again.number == 1
+
+
 def test_moved_files_are_named(scanned, three, fasta, model, tmp_path, out):
     """A merge takes them where they are now, and no others."""
     moved = tmp_path / "genome.fa"

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import random
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tcnfast.base.errors import TcnfastError
+
+from .fuzz_folders import folders
 
 SIZES = {"chr1": 1000, "chr2": 500}
 # what broke parsers before: numbers at the ends of types, blanks, marks, line ends, brackets
@@ -81,16 +84,27 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return data
 
 
-def check(parser: Parser, seed: dict[str, bytes], data: bytes, folder: Path) -> None:
-    """Read ``data`` in the place of the seed's first file; AssertionError where that is neither a
-    result nor one line."""
+def place(seed: dict[str, bytes], folder: Path, data: bytes | None = None) -> Path:
+    """Write the files of a seed to ``folder``, in which nothing else is left, the first of them
+    with ``data``; returns that one's path."""
     for path in folder.iterdir():
         if path.is_file():
             path.unlink()
-    first, *others = seed
-    for name in others:
-        (folder / name).write_bytes(seed[name])
-    (folder / first).write_bytes(data)
+        else:
+            shutil.rmtree(path)
+    broken = next(iter(seed))
+    for name, content in seed.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        given = name == broken and data is not None
+        (folder / name).write_bytes(data if given else content)
+    return folder / broken
+
+
+def check(parser: Parser, seed: dict[str, bytes], data: bytes, folder: Path) -> None:
+    """Read ``data`` in the place of the seed's first file; AssertionError where that is neither a
+    result nor one line."""
+    place(seed, folder, data)
+    first = next(iter(seed))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -189,6 +203,7 @@ def parsers() -> dict[str, Parser]:
         ),
         Parser("region", [{"region": b"chr1:1-1,000"}, {"region": b"HLA-A*01:01"}], region),
         *_model_parsers(),
+        *(Parser(*found) for found in folders()),
     ]
     return {parser.name: parser for parser in found}
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 
 import numpy as np
@@ -15,7 +16,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.variant_page import changed
-from tcnfast.variants.variants_run import counted
+from tcnfast.variants.variants_run import VariantJob, counted
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -163,20 +164,38 @@ def test_another_assembly_is_refused(run, letters, fasta, saved, tmp_path):
     assert not (tmp_path / "variants").exists()
 
 
-def test_another_assembly_is_refused_again(run, fasta, saved, tmp_path):
-    """A short file is known to be wrong only at its end; nothing of it is kept to go on with."""
+def test_another_assembly_is_refused_before_anything_is_scored(
+    run, fasta, saved, tmp_path, monkeypatch
+):
+    """Also by a short list; and nobody is told to go on with it."""
     rows = [("chr1", p + 1, "ACGT"[p % 4], "ACGT"[(p + 1) % 4]) for p in range(0, 200)]
     words = ["variants", vcf(tmp_path / "v.vcf", rows), "-g", fasta, "-m", saved, "-q"]
+    monkeypatch.setattr(VariantJob, "_score_chunk", lambda *_: pytest.fail("was scored"))
     for more in ([], ["--resume"]):
-        err = fails(run(*words, *more), "of 200 REF alleles are not in the genome")
-        assert "another assembly" in err
-        assert not list(tmp_path.glob("variants*"))
+        fails(run(*words, *more), "of 200 REF alleles are not in the genome", "another assembly")
+        assert sorted(os.listdir(tmp_path)) == ["v.vcf"]
 
 
 def test_nothing_is_kept_of_a_file_of_other_contigs(run, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", [("chrZ", 5, "A", "C")] * 3)
     fails(run("variants", path, "-g", fasta, "-m", saved, "-q"), "no contig 'chrZ'")
     assert not list(tmp_path.glob("variants*"))
+
+
+@pytest.mark.parametrize("late", ["alleles", "contigs"])
+def test_what_is_seen_late_leaves_nothing_to_go_on_with(
+    run, letters, fasta, saved, tmp_path, monkeypatch, late
+):
+    """Half of a list is right, then the file is of another assembly, or of other names."""
+    monkeypatch.setattr(records, "CHUNK_ALLELES", 100)
+    good = [("chr1", p + 1, letters["chr1"][p], "N") for p in range(1_200)]
+    good = [(c, p, ref, next(x for x in "ACGT" if x != ref)) for c, p, ref, _ in good]
+    name = "chr1" if late == "alleles" else "1"
+    bad = [(name, p + 1, "ACGT"[p % 4], "ACGT"[(p + 1) % 4]) for p in range(3_000)]
+    path = vcf(tmp_path / "v.vcf", good + bad)
+    result = run("variants", path, "-g", fasta, "-m", saved, "--device", "cpu", "-q")
+    fails(result, "v.vcf", "of another assembly" if late == "alleles" else "chr1")
+    assert sorted(os.listdir(tmp_path)) == ["v.vcf"]
 
 
 def test_a_short_list_may_hold_some_wrong_alleles(score, letters, caplog):
