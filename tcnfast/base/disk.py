@@ -103,3 +103,11 @@ def _free(path: str | Path) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link itself, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

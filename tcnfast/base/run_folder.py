@@ -17,7 +17,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from .disk import FULL, named, write_text
+from .disk import FULL, named, remove, write_text
 from .errors import Misfit, TcnfastError
 from .input_files import open_input
 from .lock_file import is_open_file, link_in, locked, not_through_links
@@ -246,7 +245,7 @@ class RunFolder:
         """Delete all but the lock; the key last, for without it the rest is not known as ours."""
         for entry in sorted(self.work.iterdir(), key=lambda entry: entry.name == KEY):
             if entry.name != LOCK:
-                _remove(entry)
+                remove(entry)
 
     def _explained(self, error: BaseException) -> BaseException:
         """The error; of a full disk that names no file: with the place, and what is free there."""
@@ -360,16 +359,9 @@ def _fill(folder: Path, result: Path) -> None:
     (folder / RECORD).unlink(missing_ok=True)
     for entry in folder.iterdir():
         if entry.name not in (PARTIAL, "lost+found"):
-            _remove(entry)
+            remove(entry)
     for entry in sorted(result.iterdir(), key=lambda entry: entry.name == RECORD):
         entry.rename(folder / entry.name)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def read_json(path: Path) -> dict:

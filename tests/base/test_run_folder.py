@@ -244,7 +244,8 @@ def sleep(out, *, options, run):
         if "--force" not in sys.argv:
             folder.settle()
         print("ready", flush=True)
-        time.sleep(100)
+        for _ in range(1000):  # a signal just before one long sleep would be seen after it
+            time.sleep(0.1)
 
 cli.ROOMS = {"sleep": "base"}
 sys.exit(cli.main(["sleep", *sys.argv[1:]]))
