@@ -27,6 +27,7 @@ OWN_WORDS = {
     "scan/bigbed.py": "looks for room before, and changes two bytes of what is there",
     "scan/track_bigwig.py": "room is held before, and cut afterwards",
     "train/checkpoint.py": "a checkpoint, which is renamed",
+    "windows/kept_features.py": "in memory, for replace_file",
 }
 MODULES = {"np", "numpy", "shutil", "parquet", "pyarrow", "h5py", "torch", "path", "file"}
 
