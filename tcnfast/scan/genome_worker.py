@@ -98,7 +98,12 @@ def scan_by_genome(
     own = Run(**how, force=run.force, resume=not run.force)
     start = GenomeStart(model, out, replace(options, genomes=None), own, threads_of(run))
     engine = RayEngine(start, run.workers, int(_on_gpu(run.device)))
-    if len(rows) <= MANY * engine.count():
+    try:
+        many = len(rows) > MANY * engine.count()
+    except BaseException:
+        engine.close()
+        raise
+    if not many:
         engine.close()
         return False
     pool = WorkPool(engine, rows, None, run.time_limit, stretches_of)

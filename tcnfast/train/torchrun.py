@@ -86,6 +86,11 @@ def joined(device: str) -> Iterator[Member]:
     if any(name not in os.environ for name in VARIABLES) or os.environ["WORLD_SIZE"] == "1":
         yield Member(ALONE, device)
         return
+    if dist.is_initialized():
+        raise TcnfastError(
+            "torch.distributed has a process group already; training joins the processes of "
+            "torchrun by itself"
+        )
     store, rank, count = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(f"tcnfast/{next(_times)}", store)
     talk = logging.getLogger("tcnfast")

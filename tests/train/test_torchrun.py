@@ -14,8 +14,10 @@ from support.engine import needs_engine
 from support.ranks import in_threads
 from support.train import SHARED, TRAIN, VALID, before_each_step, new_model, shared_config
 
+from tcnfast.base.errors import TcnfastError
 from tcnfast.genome.labels import AMBIGUOUS
 from tcnfast.model.model_folder import ModelFolder
+from tcnfast.train import torchrun as processes
 from tcnfast.train.fit import fit
 from tcnfast.train.losses import batch_loss
 from tcnfast.train.train_config import TrainConfig
@@ -119,6 +121,21 @@ def test_shares_of_a_loss_add_up(strands, taught):
 
     whole = batch_loss(logits, targets, None, config, lessons)
     torch.testing.assert_close(sum(in_threads(2, of_rows)), whole)
+
+
+def test_a_group_of_the_caller_is_left_alone(monkeypatch, tmp_path):
+    import torch.distributed as dist
+
+    for name, value in zip(processes.VARIABLES, ("0", "2", "localhost", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/x", rank=0, world_size=1)
+    try:
+        with pytest.raises(TcnfastError, match="a process group already"):
+            with processes.joined("cpu"):
+                pass
+        assert dist.is_initialized()
+    finally:
+        dist.destroy_process_group()
 
 
 @slow
