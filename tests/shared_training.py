@@ -17,7 +17,7 @@ from support.train import (
     new_model,
     planted_dataset,
     shared_config,
-)  # fmt: skip
+)
 
 from tcnfast import cli
 from tcnfast.train.fit import fit

@@ -76,13 +76,13 @@ def before_each_step(act: Callable[[torch.optim.Optimizer], None]) -> Iterator[N
 SHARED = {
     "plain": ({}, {}),
     "every-option": (
-        dict(ema=0.9, hard=0.3, enriched=0.5, edge="soft", strands="both", strand_loss=0.1,
-             accumulate=2, mutate=0.05),
+        dict(ema=0.9, hard=0.3, enriched=0.5, edge="soft", strand_loss=0.1)
+        | dict(strands="both", accumulate=2, mutate=0.05),
         dict(dropout=0.2),
     ),
     "symmetric": (dict(hard=0.1), dict(symmetric=True, dropout=0.1)),
     "weight-norm": (dict(loss="focal"), dict(norm="weight")),
-}  # fmt: skip
+}
 
 
 def shared_config(options):
