@@ -26,7 +26,7 @@ SCRIPT = Path(sys.executable).with_name("tcnfast")
 
 
 def python(*words, **options):
-    options = {"capture_output": True, "text": True, "timeout": 120, **options}
+    options = {"capture_output": True, "text": True, "timeout": 600, **options}
     return subprocess.run([sys.executable, *map(str, words)], **options)
 
 
@@ -50,7 +50,7 @@ def test_three_ways_give_the_same_bytes_and_no_warnings(home, tmp_path):
             [SCRIPT, "scan", home / "genome.fa", "-o", tmp_path / "c", *flags],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         ),
     ]
     for process in done:
