@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.studies import scaling_model as model
 
+pytestmark = pytest.mark.checkout
+
 
 def test_the_page_has_the_tables_of_the_rows():
     """python -m benchmarks.studies.scaling_model --write writes them."""
