@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -26,7 +27,7 @@ from benchmarks.kernels import torch_stacks
 from benchmarks.kernels.cases import random_codes
 from tcnfast.base.errors import TcnfastError
 from tcnfast.bench.speed import Clock, take_turns
-from tcnfast.engines import triton_engine, triton_walk
+from tcnfast.engines import backend, triton_engine, triton_walk
 from tcnfast.engines.reference import DTYPES
 from tcnfast.engines.triton_engine import BlockInRegisters, Chip, FirstBlock, FusedBlock, Tiling
 from tcnfast.engines.triton_layout import layout_of
@@ -126,16 +127,19 @@ def passes(symmetric: bool, device: torch.device, precision: str) -> dict[str, C
     torch.manual_seed(0)
     config = TCNConfig(labels=["a"], first_kernel=15, symmetric=symmetric, **shape)
     model = TCN(config).train().to(device)
-    tiles, steps = (1, 2) if toy else (64, 1024)
-    codes = torch.randint(4, (tiles, model.receptive_field + (steps - 1) * 32), device=device)
+    tiles, steps, stride = (1, 2, 4) if toy else (64, 1024, 32)
+    length = model.receptive_field + (steps - 1) * stride
+    codes = torch.randint(4, (tiles, length), device=device)
     codes = codes.to(torch.uint8)
 
     def once(form: str) -> torch.Tensor:
         model.zero_grad(set_to_none=True)
         lesser = precision in ("bf16", "fp16")
         in_registers = mock.patch.object(triton_walk, "IN_REGISTERS", form == REGISTERS)
-        with in_registers, torch.autocast(device.type, DTYPES[precision], enabled=lesser):
-            model.dense(codes, 32).float().square().mean().backward()
+        named = mock.patch.dict(os.environ, {backend.VARIABLE: "triton"})
+        lower = torch.autocast(device.type, DTYPES[precision], enabled=lesser)
+        with in_registers, named, lower:
+            model.dense(codes, stride).float().square().mean().backward()
         return torch.cat([p.grad.flatten() for p in model.parameters()])
 
     found = {form: partial(once, form) for form in ((SHARED,) if toy else (SHARED, REGISTERS))}
