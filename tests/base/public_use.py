@@ -15,6 +15,7 @@ from tcnfast.data.prepared import DatasetFolder
 from tcnfast.model.ensemble import Ensemble
 from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.scan.scan_folder import ScanFolder
+from tcnfast.scan.shard_folder import ShardFolder
 
 
 def verbs(folder: Path) -> None:
@@ -32,9 +33,11 @@ def verbs(folder: Path) -> None:
     assert_type(trained, tcnfast.ModelFolder)
     assert_type(trained.epochs(), pd.DataFrame)
     assert_type(tcnfast.average(["a", "b"]).labels, list[str])
-    assert_type(tcnfast.evaluate(folder, "model").frame(), pd.DataFrame)
+    scored = tcnfast.evaluate(folder, "model")
+    assert not isinstance(scored, ShardFolder)  # a part of one
+    assert_type(scored.frame(), pd.DataFrame)
     why = tcnfast.attribute("hg38.fa", scan=folder, top=100)
-    assert_type(why, AttributionFolder)
+    assert isinstance(why, AttributionFolder)
     assert_type(why.regions, pd.DataFrame)
     found = tcnfast.motifs(folder, "motifs")
     assert_type(found, MotifFolder)
