@@ -36,9 +36,14 @@ SECONDS ?= 600
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/campaigns/fuzz.py $(SECONDS)
 
-# the engine's tests against builds with AddressSanitizer and UndefinedBehaviorSanitizer
+# the engine and its bindings, odd shapes and tests, built with AddressSanitizer and UndefinedBehaviorSanitizer;
+# make sanitize SANITIZE=--threads: with ThreadSanitizer, on odd shapes
 sanitize: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m build -k memory_is_safe tests/engines
+	$(BIN)/python tests/campaigns/sanitize.py $(SANITIZE)
+
+# what docs/reliability.md describes; each goes on where it was stopped
+campaigns: $(INSTALLED)
+	set -e; for name in kills full_disks environments memory; do $(BIN)/python tests/campaigns/$$name.py; done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -72,6 +72,8 @@ class Block(nn.Module):
         the window reaches the centre. Without it, variance is kept by damping the branch. Half of
         the channels can stand for all: both halves are drawn alike, and the smoother is its own
         flip."""
+        if self.conv1.weight.is_meta:  # only shapes are wanted: drawing imports PyTorch's compiler
+            return
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             if conv.bias is not None:
@@ -150,8 +152,9 @@ class TCN(Labelled):
             for index in range(config.blocks)
         )
         self.head = nn.Linear(config.channels, len(config.labels))
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        if not self.head.weight.is_meta:
+            nn.init.normal_(self.head.weight, std=0.01)
+            nn.init.zeros_(self.head.bias)
         if config.symmetric:
             tie(self.head, "weight", 1)
 

@@ -65,8 +65,8 @@ def words_of(name: str) -> tuple[list[str], list[str]]:
 
 
 def out_of(name: str, stem: str) -> str:
-    """The name of an output of a command."""
-    return stem + SUFFIX.get(name, "")
+    """The name of an output of a command, which no other command and no other stem has."""
+    return f"{stem}-{''.join(x if x.isalnum() else '_' for x in name)}{SUFFIX.get(name, '')}"
 
 
 def contents(path: Path) -> dict[str, bytes]:

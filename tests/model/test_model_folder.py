@@ -1,8 +1,11 @@
 """The folder a model is kept in: round trips, and broken folders."""
 
 import json
+import os
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -296,3 +299,19 @@ def test_labels_are_bound_to_the_head(saved, make_codes):
     (folder / "config.json").write_text(json.dumps(config))
     table.write_text(head + "".join(rows[::-1]))
     assert load_model(folder).labels == model.labels[::-1]
+
+
+def test_a_model_is_opened_without_the_compiler_of_pytorch(make_model, tmp_path):
+    """Its import makes a folder in TMPDIR, which nobody deletes."""
+    make_model().save(tmp_path / "model")
+    (tmp_path / "tmp").mkdir()
+    code = "import sys, tcnfast; tcnfast.load_model(sys.argv[1]); "
+    code += "print('torch._dynamo' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model"],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n", done.stderr
+    assert os.listdir(tmp_path / "tmp") == []
