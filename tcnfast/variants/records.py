@@ -74,6 +74,7 @@ class Chunk:
     first_line: int = 1  # of the file, 1-based
     alleles: list[Allele] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    broken: int = 0  # records without the columns or the place that a record has
     end: int = 0  # bytes of the file read so far, of a compressed one as it lies on disk
 
     def skip(self, allele: Allele, reason: str) -> Skipped:
@@ -149,11 +150,14 @@ class VariantFile:
         if len(fields) <= last:
             reason = f"{len(fields)} columns, a record has {last + 1}: are they tab-separated?"
             chunk.skipped.append(Skipped(number, shown, reason))
+            chunk.broken += 1
             return
         chrom, pos, id_, ref, alts = (
             b"." if place is None else fields[place] for place in self._order
         )
-        reason = _bad_record(chrom, pos, ref, alts)
+        reason = _bad_place(chrom, pos)
+        chunk.broken += reason is not None
+        reason = reason or _bad_alleles(ref, alts)
         if reason:
             chunk.skipped.append(Skipped(number, shown, reason))
             return
@@ -180,11 +184,15 @@ class VariantFile:
             raise TcnfastError(f"{self.path}: truncated or damaged gzip; fetch it again") from None
 
 
-def _bad_record(chrom: bytes, pos: bytes, ref: bytes, alts: bytes) -> str | None:
+def _bad_place(chrom: bytes, pos: bytes) -> str | None:
     if not chrom:
         return "no contig name"
     if not pos.isdigit() or len(pos) > 18 or int(pos) < 1:
         return f"position {shown(pos)!r} is no number from 1 on"
+    return None
+
+
+def _bad_alleles(ref: bytes, alts: bytes) -> str | None:
     if not _BASES.fullmatch(ref):
         kind = "an IUPAC code" if _IUPAC.fullmatch(ref) else "no DNA"
         return f"REF {shown(ref)!r} is {kind}; ACGTN are scored"

@@ -106,6 +106,10 @@ def _open_job(
     return VariantJob(file, sequence, model, model_hash, scorer, options)
 
 
+class BrokenRecords(TcnfastError):
+    """A file of which no record can be read."""
+
+
 @dataclass
 class ReferenceCheck:
     """Counts REF alleles that are in the genome and stops where they hardly ever are."""
@@ -214,13 +218,14 @@ class VariantJob:
         the genome."""
         try:
             self._score_chunks(work, progress)
-        except GenomeError:
+        except (GenomeError, BrokenRecords):
             self.fits = False
             raise
 
     def _score_chunks(self, work: Path, progress: bool) -> None:
         self._look_ahead()
-        chunks, done = 0, 0
+        chunks, done, records, broken = 0, 0, 0, 0
+        first: Skipped | None = None
         with Progress(self.file.bytes, "B", progress, scale=True) as bar:
             for index, chunk in enumerate(self.file.chunks()):
                 self._count_off_genome(chunk)
@@ -235,11 +240,19 @@ class VariantJob:
                     self._score_chunk(work, index, chunk)
                 bar.update(chunk.end - done)
                 chunks, done = index + 1, chunk.end
+                records, broken = records + len(chunk.lines), broken + chunk.broken
+                first = first or next(iter(chunk.skipped), None)
         if not chunks:
             raise TcnfastError(f"{self.file.path}: holds no variant")
+        if broken == records and first is not None:
+            words = f"{self.file.path}:{first.line}: {first.reason}"
+            raise BrokenRecords(f"{words}; no record can be read")
         self.check.stop_if_wrong(finished=True)
         self.check.tell()
         self._tell_of_contigs()
+        if not self.check.checked:
+            why = f"line {first.line}: {first.reason}" if first else "beyond the contig's end"
+            log.warning("WARNING: %s: no allele can be scored; the first, %s", self.file.path, why)
 
     def _look_ahead(self) -> None:
         """Compare the first alleles with the genome, before any is scored: those of a short list

@@ -176,6 +176,30 @@ def test_another_assembly_is_refused_before_anything_is_scored(
         assert sorted(os.listdir(tmp_path)) == ["v.vcf"]
 
 
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        ("chr1 100 . A C", ":2: 1 columns, a record has 5: are they tab-separated?; no record"),
+        ("chr1\t1e3\t.\tA\tC", ":2: position '1e3' is no number from 1 on; no record"),
+        ("chr1\t" + "9" * 5_000 + "\t.\tA\tC", ":2: position '99999999999999999...' is no number"),
+    ],
+)
+def test_a_file_of_which_no_record_can_be_read_is_refused(run, fasta, saved, tmp_path, row, words):
+    path = vcf(tmp_path / "v.vcf", [])
+    start = path.read_text()
+    path.write_text(f"{start}{row}\n{row}\n")
+    words = words.replace(":2:", f":{start.count(chr(10)) + 1}:")
+    fails(run("variants", path, "-g", fasta, "-m", saved, "-q"), words)
+    assert not list(tmp_path.glob("variants*"))
+
+
+@pytest.mark.parametrize("alt, pos", [("<DEL>", 5), ("*", 5), (".", 5), ("C", 10**6)])
+def test_a_file_without_an_allele_to_score_says_so(score, caplog, alt, pos):
+    with caplog.at_level("WARNING"):
+        told, _ = score([("chr1", pos, "A", alt)])
+    assert told == [] and "no allele can be scored; the first, " in caplog.text
+
+
 def test_nothing_is_kept_of_a_file_of_other_contigs(run, fasta, saved, tmp_path):
     path = vcf(tmp_path / "v.vcf", [("chrZ", 5, "A", "C")] * 3)
     fails(run("variants", path, "-g", fasta, "-m", saved, "-q"), "no contig 'chrZ'")
