@@ -86,9 +86,12 @@ def main() -> None:
         folder = Path(name)
         many, one, packed = folder / "many.fa", folder / "one.fa", folder / "many.2bit"
         write(many, args.contigs, args.size)
+        few = folder / "few.fa"
+        write(few, 2_000, args.size)
         write(one, 1, args.contigs * args.size)
         for kind in ["calls"] if args.no_hits else ["calls", "hits"]:
             runs: dict[Path, list] = {one: [], many: []}
+            measured(*scan(few, kind, folder / "out"))  # what numba compiles is compiled now
             for _ in range(args.rounds):  # in turns
                 for genome, took in runs.items():
                     took.append(measured(*scan(genome, kind, folder / "out")))
