@@ -16,6 +16,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -143,6 +144,7 @@ def main() -> int:
     if not in_own_mounts():
         print("nothing can be mounted here", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing stays mounted
     ledger, draws = Ledger("full_disks", asked.anew), random.Random(asked.seed)
     home, fillers = make_inputs(asked.anew), {}
     names = asked.names or list(COMMANDS)
