@@ -192,7 +192,8 @@ def segment(stride: int, symmetric: bool) -> tuple[list[Kernel | Operator], int]
         steps = bases // stride
         codes, unknown, slot = device.buffers(1, window.length(steps), steps)
         seen.clear()  # of making ready
-        with mock.patch.object(CompactDevice, "_segment", lambda *_: None):
+        on_host = {"_segment": lambda *_: None, "_check": lambda *_: None}
+        with mock.patch.multiple(CompactDevice, **on_host):
             device.collect(device.submit(Batch([0], codes, unknown, slot)))
     return seen, bases
 

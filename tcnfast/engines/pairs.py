@@ -17,6 +17,9 @@ def whole(half: Tensor, *axes: int) -> Tensor:
     """A tensor that is its own flip along ``axes``, by default all of them, from the first half of
     it along the first of these."""
     axes = axes or tuple(range(half.ndim))
+    if half.is_meta:  # a shape alone; to flip or join one imports PyTorch's compiler
+        shape = [2 * n if axis == axes[0] else n for axis, n in enumerate(half.shape)]
+        return half.new_empty(shape)
     return torch.cat((half, half.flip(axes)), axes[0])
 
 

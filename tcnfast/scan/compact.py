@@ -138,9 +138,8 @@ class CompactDevice:
             there = [[down.to_host(tensor) for tensor in tensors] for tensors in found]
             copied = down.mark()
             down.finish()
-        known = torch.from_numpy(~pending.batch.unknown.all(1))
-        if first is not None and known.any():  # a step of each segment, as of a processor
-            check_scores(first[known], f"the model on device {self.device}")
+        if first is not None:
+            self._check(first, pending.batch.unknown)
         copy = _seconds(pending.begun, pending.there) + _seconds(compacted, copied)
         self._stages.add("copy", copy)
         self._stages.add("compute", _seconds(pending.ready, pending.scored))
@@ -150,6 +149,12 @@ class CompactDevice:
             self._segment(first, steps, tensors)
             for first, tensors in zip(pending.batch.first_steps, there, strict=True)
         ]
+
+    def _check(self, first: Tensor, unknown: np.ndarray) -> None:
+        """Raise TcnfastError where scores of the first steps, on the host, are NaN or infinite."""
+        known = torch.from_numpy(~unknown.all(1))
+        if known.any():  # a step of each segment, as of a processor
+            check_scores(first[known], f"the model on device {self.device}")
 
     def _segment(self, first_step: int, steps: int, tensors: list[Tensor]) -> CompactSegment:
         at, values, *tracks = (tensor.numpy() for tensor in tensors)

@@ -301,9 +301,10 @@ def test_labels_are_bound_to_the_head(saved, make_codes):
     assert load_model(folder).labels == model.labels[::-1]
 
 
-def test_a_model_is_opened_without_the_compiler_of_pytorch(make_model, tmp_path):
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_model_is_opened_without_the_compiler_of_pytorch(make_model, tmp_path, symmetric):
     """Its import makes a folder in TMPDIR, which nobody deletes."""
-    make_model().save(tmp_path / "model")
+    make_model(channels=6, symmetric=symmetric).save(tmp_path / "model")
     (tmp_path / "tmp").mkdir()
     code = "import sys, tcnfast; tcnfast.load_model(sys.argv[1]); "
     code += "print('torch._dynamo' in sys.modules)"

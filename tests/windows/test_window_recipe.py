@@ -29,7 +29,7 @@ def test_the_recipes_of_the_examples():
 
 def test_the_recipes_of_ctcf():
     found = {path.name.split(".")[0]: read_recipe(path) for path in EXAMPLES.glob("ctcf/*.json")}
-    assert len(found) == 19
+    assert len(found) == 20
     for name, recipe in found.items():
         assert recipe.name == name and recipe.about and len(recipe.labels) == 1
         assert recipe.trim == name.endswith("article")
