@@ -1,8 +1,7 @@
-"""Trains the teachers of a recipe, then its students, and averages the students: how encode-v2 is
-made again (make model). Each network is trained once; the same command goes on where it stopped.
+"""Trains the teachers of a recipe, then its students, and averages the students. Each network is
+trained once; the same command goes on where it stopped.
 
-    python examples/distil.py examples/encode-v2.json -o runs/encode-v2 -g hg19.fa --peaks peaks.bed
-                              --split examples/encode-v1.split.json
+    python examples/distil.py recipe.json -o runs -g hg19.fa --peaks peaks.bed --split split.json
 
 A recipe is JSON: "train", settings of every network; "teachers" and "students", by name, settings
 of one network as tcnfast train has them, without dashes. "hours" among them is what its training
