@@ -11,6 +11,8 @@ from support.cli import data_words
 from tcnfast.model.load_model import load_model
 from tcnfast.model.model_folder import ModelFolder
 
+pytestmark = pytest.mark.checkout
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "distil.py"
 RECIPE = {
     "train": {
