@@ -40,6 +40,12 @@ signal.signal(signal.SIGINT, interrupt)
 torch.set_num_threads(1)
 
 
+def pytest_make_parametrize_id(val):
+    """Bytes are named by their number: a gzip holds the time it was made at, and the workers of a
+    run must give a test one name."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_ignore_collect(collection_path):
     """Without a checkout no file is imported that is marked ``checkout`` as a whole: it may import
     what only a checkout has."""
