@@ -5,7 +5,8 @@ trained once; the same command goes on where it stopped.
 
 A recipe is JSON: "train", settings of every network; "teachers" and "students", by name, settings
 of one network as tcnfast train has them, without dashes. "hours" among them is what its training
-took where it was measured. What follows the recipe's options is data, for every tcnfast train.
+took where it was measured. Further options are data, for tcnfast train and tcnfast average alike;
+motifs stand in the recipe.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def train(out: Path, name: str, settings: dict, data: list[str], teachers: list[
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n\n")[0], epilog="further options go to tcnfast train"
+        description=__doc__.partition("\n\n")[0], epilog="further options: data of tcnfast train"
     )
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all networks")
