@@ -15,6 +15,7 @@ from .bench import labels as labels
 from .bench import models as models
 from .data import prepare as prepare
 from .doctor import doctor as doctor
+from .engines import named as _named
 from .evaluate import evaluate as evaluate
 from .export import export as export
 from .genome import index as index
@@ -47,6 +48,9 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'tcnfast' has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+_named.opener = lambda name: __getattr__("load_model")(name)  # of a Plan by name
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from ..pwm import MOTIF_FILE
 
 if TYPE_CHECKING:
     from .cooperation import CooperationTable
-    from .influence import Influence
+    from .influence import InfluenceTable
     from .pair_table import PairTable
 
 KINDS = ("shuffled", "genome", "random")
@@ -257,15 +257,15 @@ def sites(
     *,
     options: InfluenceOptions,
     run: Run,
-) -> list[Influence]:
+) -> InfluenceTable:
     """Scramble each motif at the real sites of each label and measure how far the logit falls.
 
     The fall is compared with that under scrambles of random pieces of the same width. The folder
     ``out`` gets influence.tsv, a picture and a page, index.html.
 
     Returns:
-        list[Influence]: one for each label and motif, in logits;
-            :func:`tcnfast.cobind.influence.influence_table` makes a pandas table of them.
+        InfluenceTable: ``table`` is a pandas table, a label and a motif a row; changes are in
+            logits. ``rows`` are the same as objects.
 
     Raises:
         TcnfastError: for bad input, in one line.

@@ -6,7 +6,7 @@ from os import PathLike
 from tcnfast.base.options import Options, Run
 from tcnfast.base.verb import File, Files
 from tcnfast.cobind.cooperation import CooperationTable
-from tcnfast.cobind.influence import Influence
+from tcnfast.cobind.influence import InfluenceTable
 from tcnfast.cobind.pair_table import PairTable
 
 def pairs(
@@ -75,4 +75,4 @@ def sites(
     force: bool = False,
     options: Options | None = None,
     run: Run | None = None,
-) -> list[Influence]: ...
+) -> InfluenceTable: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import networkx
@@ -12,7 +12,7 @@ from ..base.page_table import Cell, Column, Table, breakable, number_cell
 from ..base.talk import count
 from .cooperation import CooperationTable
 from .cooperation_plots import draw_overview, draw_profiles
-from .influence import Influence, influence_table
+from .influence import InfluenceTable
 from .influence_plots import draw_influence
 from .pair_plots import DRAWN, draw_network, draw_pairs
 from .pair_table import PairTable
@@ -148,7 +148,7 @@ def _interactions(table: CooperationTable) -> Section:
     return Section("Rows", note, table=Table("rows", columns, rows, find="CTCF, K562, ..."))
 
 
-def write_influence_page(folder: Path, found: Sequence[Influence]) -> None:
+def write_influence_page(folder: Path, found: InfluenceTable) -> None:
     """The page of ``cobind sites``."""
     note = (
         "Framed: the motif of the factor itself. Numbers stand where q is at most 0.05; "
@@ -164,7 +164,7 @@ def write_influence_page(folder: Path, found: Sequence[Influence]) -> None:
         Column("Sites", "sites", number=True, wide=True),
     ]
     rows = []
-    for row in influence_table(found).itertuples():
+    for row in found.table.itertuples():
         known = not np.isnan(row.difference)
         interval = f"{-row.high:+.2f} to {-row.low:+.2f}" if known else ""
         rows.append(
@@ -173,15 +173,15 @@ def write_influence_page(folder: Path, found: Sequence[Influence]) -> None:
                 Cell(f"{row.motif} (own)" if row.own else row.motif),
                 number_cell(-row.difference, "+.2f"),
                 Cell(interval, -row.high),
-                number_cell(float(row.q), ".2g"),
+                number_cell(row.q, ".2g"),
                 number_cell(row.with_motif, ","),
                 number_cell(row.sites, ","),
             ]
         )
-    pictures = {"influence": ("Labels by motifs", draw_influence(found))}
+    pictures = {"influence": ("Labels by motifs", draw_influence(found.rows))}
     table = Table("rows", columns, rows, find="CTCF, K562, ...")
     sections = [Section("What motifs add", note, pictures), Section("Rows", table=table)]
-    labels, motifs = {row.label for row in found}, {row.motif.id for row in found}
+    labels, motifs = {row.label for row in found.rows}, {row.motif.id for row in found.rows}
     tiles = [("labels", f"{len(labels):,}"), ("motifs", f"{len(motifs):,}")]
     lead = (
         "At real sites of each label: how much further the label's logit falls when a motif "

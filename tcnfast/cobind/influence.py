@@ -116,6 +116,25 @@ def _one(
     return Influence(motif, label, len(windows), n, *changes, mean, mean - reach, mean + reach, p)
 
 
+@dataclass(frozen=True, eq=False)
+class InfluenceTable:
+    """Every motif at the sites of every label, in ``rows``."""
+
+    rows: list[Influence]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each label and motif, the strongest falls first: the columns of influence.tsv.
+        q is Benjamini-Hochberg over the tests that were made; NaN for the others."""
+        rows = [
+            {"motif": row.motif.name, "label": row.label, "own": row.own}
+            | {x: getattr(row, x) for x in (*NUMBERS, "p")}
+            for row in self.rows
+        ]
+        table = pd.DataFrame(rows).assign(q=q_values(self.rows))
+        return table.sort_values("difference", kind="stable")  # NaN last
+
+
 def q_values(found: Sequence[Influence]) -> np.ndarray:
     """Benjamini-Hochberg over the tests that were made; NaN for the others."""
     p = np.array([row.p for row in found])
@@ -124,14 +143,3 @@ def q_values(found: Sequence[Influence]) -> np.ndarray:
     if tested.any():
         q[tested] = stats.false_discovery_control(p[tested])
     return q
-
-
-def influence_table(found: Sequence[Influence]) -> pd.DataFrame:
-    """The columns of influence.tsv, the strongest falls first; p and q as text."""
-    rows = [
-        {"motif": row.motif.name, "label": row.label, "own": int(row.own)}
-        | {x: getattr(row, x) for x in NUMBERS}
-        | {"p": f"{row.p:.3g}", "q": f"{q:.3g}"}
-        for row, q in zip(found, q_values(found), strict=True)
-    ]
-    return pd.DataFrame(rows).sort_values("difference", kind="stable")  # NaN last

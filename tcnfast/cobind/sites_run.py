@@ -23,7 +23,7 @@ from ..pwm.motif_formats import read_motifs
 from ..scan.scan_folder import ScanFolder
 from . import InfluenceOptions
 from .cobind_pages import write_influence_page
-from .influence import Influence, influence_table, measure_influence
+from .influence import InfluenceTable, measure_influence
 from .inserted_sites import motifs_at, named_motifs
 from .scrambles import known
 from .window_scores import WindowScorer
@@ -37,7 +37,7 @@ def motif_influence(
     out: str | Path,
     options: InfluenceOptions,
     run: Run,
-) -> list[Influence]:
+) -> InfluenceTable:
     """See :func:`tcnfast.cobind.sites`."""
     if (options.scan is None) == (not options.peaks):
         raise TcnfastError(f"name {setting('scan')} or {setting('peaks')}: the sites to look at")
@@ -56,7 +56,8 @@ def motif_influence(
         listed = ", ".join(motif.name for motif in chosen)
         labels, motifs = count(len(windows), "label"), count(len(chosen), "motif")
         log.info("%s, %s: %s", labels, motifs, listed)
-        found = measure_influence(scorer, windows, chosen, options, run.progress)
+        rows = measure_influence(scorer, windows, chosen, options, run.progress)
+        found = InfluenceTable(rows)
         _write(found, folder.result)
         folder.publish({"device": device_words(scorer.plan.device)})
     log.info("tables and a page, index.html, in %s", folder.path)
@@ -136,6 +137,10 @@ def _choose_motifs(
     return list(chosen.values())
 
 
-def _write(found: list[Influence], folder: Path) -> None:
-    write_frame(folder / "influence.tsv", influence_table(found), "%.4f")
+def _write(found: InfluenceTable, folder: Path) -> None:
+    table = found.table
+    table["own"] = table["own"].astype(int)
+    for name in ("p", "q"):
+        table[name] = table[name].map("{:.3g}".format)
+    write_frame(folder / "influence.tsv", table, "%.4f")
     write_influence_page(folder, found)

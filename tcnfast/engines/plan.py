@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,39 +12,13 @@ from torch import Tensor
 
 from ..base.errors import TcnfastError
 from . import backend as backends
-from . import cpu_engine, reference, triton_engine
+from . import cpu_engine, named, reference, triton_engine
 from .grid import StackGrid
+from .named import Scored
 from .strands import one_pass, stacks_of
 
 STRANDS = ("+", "-", "both")
 Run = Callable[[Tensor], Tensor]  # uint8 codes (B, T) to float32 logits (B, P, labels)
-
-
-class Config(Protocol):
-    """The sizes of a network."""
-
-    @property
-    def channels(self) -> int: ...
-    def grid(self, stride: int) -> StackGrid: ...
-
-
-class Member(Protocol):
-    """A network that can be folded into a stack, as ``model.tcn.TCN``."""
-
-    @property
-    def config(self) -> Config: ...
-    def folded(self) -> reference.StackWeights: ...
-
-
-class Scored(Protocol):
-    """What a plan is made of: networks with the same labels, whose logits are averaged."""
-
-    @property
-    def labels(self) -> Sequence[str]: ...
-    @property
-    def receptive_field(self) -> int: ...
-    @property
-    def members(self) -> Sequence[Member]: ...
 
 
 def _prepare_plain(weights: reference.StackWeights, grid: StackGrid, spec: backends.Spec) -> Run:
@@ -80,7 +55,7 @@ class Plan:
     be pickled; unpickled, it runs on the same backend in the same precision, or raises.
 
     Args:
-        model: a TCN or an Ensemble, as ``tcnfast.load_model`` gives one.
+        model: a TCN or an Ensemble, a model folder, or the name of a bundled model.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: "fp32", "bf16", "fp64", or "auto": bf16 where the device multiplies bf16 matrices
             in hardware, else fp32.
@@ -90,20 +65,20 @@ class Plan:
             the window that starts at base ``j * stride``), "both" the mean of the two logits.
 
     Raises:
-        TcnfastError: where what was asked for by name cannot run here, with the reason.
+        TcnfastError: where there is no such model, and where what was asked for by name cannot
+            run here, with the reason.
     """
 
     def __init__(
         self,
-        model: Scored,
+        model: Scored | str | PathLike[str],
         device: str = "auto",
         precision: str = "auto",
         stride: int = 32,
         backend: str = "auto",
         strand: str = "+",
     ) -> None:
-        if not hasattr(model, "members"):
-            raise TcnfastError(f"plan of {model!r}: give a model, as tcnfast.load_model gives one")
+        model = named.as_model(model)
         if strand not in STRANDS:
             raise TcnfastError(f"strand {strand!r}: must be one of {', '.join(STRANDS)}")
         self.labels = list(model.labels)

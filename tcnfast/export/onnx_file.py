@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 def write_onnx(model: TCN | Ensemble | File, out: File, options: ExportOptions, run: Run) -> Path:
     """See :func:`tcnfast.export`."""
+    network = model if isinstance(model, (TCN, Ensemble)) else load_model(Path(model))
     try:
         import onnx
     except ImportError:
         raise TcnfastError(f"onnx is not installed: {install('export')}") from None
     path = output_file(Path(out), run.force)
-    network = model if isinstance(model, (TCN, Ensemble)) else load_model(Path(model))
     graph = onnx_model(network, options.stride, options.strand)
     onnx.checker.check_model(graph, full_check=True)
     replace_file(path, graph.SerializeToString())

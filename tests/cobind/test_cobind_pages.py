@@ -10,7 +10,7 @@ from support.cobind import MOTIFS, random_pairs
 
 from tcnfast.base.chart import text_width
 from tcnfast.cobind.cobind_pages import write_influence_page, write_pair_page
-from tcnfast.cobind.influence import Influence
+from tcnfast.cobind.influence import Influence, InfluenceTable
 from tcnfast.cobind.influence_plots import draw_influence
 from tcnfast.cobind.pair_plots import apart, draw_network, draw_pairs
 from tcnfast.cobind.pictures import LIMIT
@@ -106,7 +106,8 @@ def test_names_that_are_markup_stay_text(tmp_path):
     write_pair_page(tmp_path, {"observed": table}, {"observed": graph}, {})
     pages = [(tmp_path / "index.html").read_text()]
     write_influence_page(
-        tmp_path, [Influence(MOTIFS[0], EVIL, 20, 20, -2, -0.5, -1.5, -2, -1, 0.01)]
+        tmp_path,
+        InfluenceTable([Influence(MOTIFS[0], EVIL, 20, 20, -2, -0.5, -1.5, -2, -1, 0.01)]),
     )
     pages.append((tmp_path / "index.html").read_text())
     for page in pages:

@@ -125,7 +125,7 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
     scan = tcnfast.scan(DEMO, out=tmp_path / "scan", **asked, **FP32).path
     settings = dict(scan=scan, targets=targets, max_sites=100, draws=3, min_sites=8)
     found = tcnfast.cobind.sites(DEMO, out=tmp_path / "out", **settings, **FP32)
-    own = {row.label: row for row in found if row.own}
+    own = {row.label: row for row in found.rows if row.own}
     assert list(own) == targets
     for row in own.values():
         assert row.with_motif >= 8, row
@@ -134,6 +134,12 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
         assert row.motif_change < 4 * row.control_change, row
     header, *rows = read_rows(tmp_path / "out" / "influence.tsv")
     assert len(rows) == 16 and rows[0][:3] == ["CTCF", "CTCF@GM12878", "1"]
+    table = found.table
+    assert list(table.columns) == header and table["p"].dtype == table["q"].dtype == float
+    assert [f"{x:.4f}" for x in table["difference"]] == [
+        x[header.index("difference")] for x in rows
+    ]
+    assert [f"{x:.3g}" for x in table["q"]] == [x[header.index("q")] for x in rows]
     q = [float(row[header.index("q")]) for row in rows if row[-1] != "nan"]
     assert q == [float(row[header.index("q")]) for row in rows[: len(q)]] and min(q) < 1e-6
     picture = (tmp_path / "out" / "influence.svg").read_text()

@@ -6,11 +6,13 @@ import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import tcnfast
 from tcnfast.base.errors import TcnfastError
 from tcnfast.model.load_model import load_model
 from tcnfast.model.model_folder import ModelFolder
@@ -247,6 +249,46 @@ def test_bundled_models_are_found_by_name(saved, monkeypatch, tmp_path):
     assert load_model("small-v1").config == model.config
     with pytest.raises(TcnfastError, match=r"a bundled model \(small-v1\)"):
         load_model("small-v2")
+
+
+def test_a_plan_takes_a_folder_or_a_name(saved, make_codes):
+    model, folder = saved
+    codes = make_codes(1, 400)
+    want = tcnfast.Plan(model, "cpu", "fp32")(codes)
+    for name in (folder, str(folder)):
+        assert torch.equal(tcnfast.Plan(name, "cpu", "fp32")(codes), want)
+    assert tcnfast.Plan("encode-v1", "cpu").labels == ModelFolder("encode-v1").labels
+
+
+TAKE_A_MODEL = {
+    "load_model": lambda name: load_model(name),
+    "Plan": lambda name: tcnfast.Plan(name),
+    "scan": lambda name: tcnfast.scan("g.fa", name),
+    "attribute": lambda name: tcnfast.attribute("g.fa", name, bed="p.bed"),
+    "variants": lambda name: tcnfast.variants("a.vcf", "g.fa", name),
+    "cobind.motifs": lambda name: tcnfast.cobind.motifs(name),
+    "cobind.sites": lambda name: tcnfast.cobind.sites("g.fa", name, peaks="p.bed"),
+    "evaluate": lambda name: tcnfast.evaluate("data", name),
+    "average": lambda name: tcnfast.average([name, name], "data"),
+    "report": lambda name: tcnfast.report([], name, genome="g.fa"),
+    "export": lambda name: tcnfast.export(name),
+    "info": lambda name: tcnfast.info(name),
+    "labels": lambda name: tcnfast.labels(model=name),
+    "bench": lambda name: tcnfast.bench(name),
+}
+
+
+@pytest.mark.parametrize("take", TAKE_A_MODEL.values(), ids=TAKE_A_MODEL)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_name_is_looked_up_alike_wherever_a_model_is_taken(take, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "g.fa").write_text(">chr1\nACGT\n")
+    (tmp_path / "p.bed").write_text("chr1\t0\t4\tCTCF@GM12878\n")
+    (tmp_path / "a.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\nchr1\t1\t.\tA\tC\n"
+    )
+    with pytest.raises(TcnfastError, match=r"^model encode-v2: .* did you mean encode-v1\?$"):
+        take(kind("encode-v2"))
 
 
 def test_a_folder_is_read_without_its_weights(saved):

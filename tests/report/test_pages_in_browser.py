@@ -14,7 +14,7 @@ from support.scan import random_letters, write_fasta
 
 import tcnfast
 from tcnfast.cobind.cobind_pages import write_influence_page, write_pair_page
-from tcnfast.cobind.influence import Influence
+from tcnfast.cobind.influence import Influence, InfluenceTable
 from tcnfast.evaluate.assessment import Windows, assess
 from tcnfast.evaluate.evaluation_report import Evaluation
 from tcnfast.pwm.meme import Motif
@@ -96,7 +96,8 @@ def sites_page(folder):
     folder.mkdir()
     motif = Motif(EVIL, "M1", np.full((5, 4), 0.25))
     about = 20, 20, -2, -0.5, -1.5, -2, -1, 0.01
-    write_influence_page(folder, [Influence(motif, label, *about) for label in LABELS])
+    rows = [Influence(motif, label, *about) for label in LABELS]
+    write_influence_page(folder, InfluenceTable(rows))
     return folder / "index.html"
 
 
