@@ -61,7 +61,7 @@ class AttributeOptions(SiteOptions):
     MODEL,
     OUT,
     options=AttributeOptions,
-    run=("device", "cluster", "workers", "time_limit", "shard", "force", "resume"),
+    run=("device", "cluster", "workers", "time_limit", "store", "shard", "force", "resume"),
     show=say_shard,
     examples=(
         (
@@ -99,7 +99,9 @@ def attribute(
     Raises:
         TcnfastError: for bad input, in one line.
     """
+    from ..scan.store_shards import shard_at
     from .attribute_run import explain_sites
     from .methods import tcn_explainer
 
-    return explain_sites(tcn_explainer, model, genome, out, options, run)
+    about = tcn_explainer, model, genome
+    return shard_at(out, run, lambda folder: explain_sites(*about, folder, options, run))

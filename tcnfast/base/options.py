@@ -23,6 +23,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from .errors import TcnfastError, did_you_mean
+from .store import is_url
 
 T = TypeVar("T")
 
@@ -276,7 +277,7 @@ class Run(Options):
     cluster: str | None = option(
         None,
         "ray: share the work among the workers of a Ray cluster, that of RAY_ADDRESS or one of "
-        "this machine; the output must lie in a folder that all of its nodes see",
+        "this machine; the output lies in a folder that all of its nodes see, or a store is named",
         choices=("ray",),
         group=CLUSTER,
     )
@@ -295,6 +296,13 @@ class Run(Options):
         least=1,
         group=CLUSTER,
     )
+    store: str | None = option(
+        None,
+        "where nodes share no disk: a folder as s3://bucket/run or gs://bucket/run, through which "
+        "workers give what is finished and get the genome; needs fsspec's package for it",
+        unit="URL",
+        group=CLUSTER,
+    )
     shard: tuple[int, int] | None = option(
         None, "do the I-th of N parts only; tcnfast merge joins them", kind=share, unit="I/N"
     )
@@ -307,8 +315,14 @@ class Run(Options):
             raise TcnfastError(
                 f"{setting('force', True)} and {setting('resume', True)}: give one of the two"
             )
-        if self.cluster is None and self.workers is not None:
-            raise TcnfastError(f"{setting('workers')} needs {setting('cluster', 'ray')}")
+        for name in ("workers", "store"):
+            if self.cluster is None and getattr(self, name) is not None:
+                raise TcnfastError(f"{setting(name)} needs {setting('cluster', 'ray')}")
+        if self.store is not None and not is_url(self.store):
+            raise TcnfastError(
+                f"{setting('store', self.store)}: is no URL, as s3://bucket/run; a folder that all "
+                f"nodes see is given as {setting('out')}"
+            )
         if self.cluster is not None and self.devices is not None:
             raise TcnfastError(
                 f"{setting('cluster')} and {setting('devices')}: give one of the two; "

@@ -30,6 +30,7 @@ from .input_files import open_input
 from .lock_file import is_open_file, link_in, locked, not_through_links
 from .options import Run, setting
 from .record import Record, refuse_other_shard
+from .store import is_url
 from .tables import parse_json, replace_file
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class RunFolder:
         worth_keeping: Callable[[], bool] | None = None,
     ) -> None:
         self.started = time.monotonic()
+        if is_url(out):
+            raise TcnfastError(f"{setting('out')} {out}: is a URL; give a folder")
         self.path = Path(out).resolve()
         self.command, self.resumable = command, resumable
         self._run, self._know = run, key if callable(key) else lambda: key

@@ -91,7 +91,8 @@ def _print_table(evaluation: Evaluation | ShardFolder) -> None:
     OUT,
     options=EvaluateOptions,
     run=(
-        *("device", "precision", "backend", "cluster", "workers", "time_limit", "shard"),
+        *("device", "precision", "backend", "cluster", "workers", "time_limit"),
+        *("store", "shard"),
         "force",
     ),
     show=_print_table,
@@ -124,6 +125,7 @@ def evaluate(
     Raises:
         TcnfastError: for bad input, in one line.
     """
+    from ..scan.store_shards import shard_at
     from .evaluate_run import evaluate_model
 
-    return evaluate_model(data, model, out, options, run)
+    return shard_at(out, run, lambda folder: evaluate_model(data, model, folder, options, run))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
     from ..scan.scan_folder import ScanFolder
+    from ..scan.shard_folder import ShardFolder
 
 
 def _say(result: object) -> None:
@@ -26,7 +27,12 @@ def _say(result: object) -> None:
 
 @verb(
     "put shards together: the same bytes as of one process",
-    Input("shards", "folders that --shard wrote, all of one run", many=True, unit="DIR"),
+    Input(
+        "shards",
+        "folders or URLs that --shard wrote, all of one run; s3://bucket/run/* is all below it",
+        many=True,
+        unit="DIR",
+    ),
     Input(
         "genome", "FASTA or .2bit files, where they have moved", ("-g", "--genome"), True, "FASTA"
     ),
@@ -53,7 +59,8 @@ def merge(
     ``shard`` wrote, in any order.
 
     Everything but times is the same, byte for byte, as one process would have written. The shards
-    stay. ``genome`` and ``model`` are those that the shards name, unless given. Needs no GPU.
+    stay; those at URLs are fetched. ``genome`` and ``model`` are those that the shards name, unless
+    given. Needs no GPU.
 
     Returns:
         ScanFolder: reads the folder of the whole scan; an AttributionFolder or an Evaluation where
@@ -62,9 +69,16 @@ def merge(
     Raises:
         TcnfastError: where a shard is missing, there twice, damaged, or of another run.
     """
-    from ..scan.shard_folder import ShardFolder, whole_set
+    from ..scan.shard_folder import whole_set
+    from ..scan.store_shards import shards_here
 
-    whole = whole_set([ShardFolder(path) for path in shards])
+    with shards_here(shards) as found:
+        return _merge(whole_set(found), out, genome, model, run)
+
+
+def _merge(
+    whole: list[ShardFolder], out: File, genome: object, model: object, run: Run
+) -> ScanFolder | AttributionFolder | Evaluation:
     given = whole, out, genome, model, run
     if whole[0].verb == "attribute":
         from ..attribute.attribute_run import merge_attributions

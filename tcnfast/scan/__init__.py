@@ -220,7 +220,7 @@ def say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
     options=ScanOptions,
     run=(
         *("device", "devices", "precision", "backend", "batch_size"),
-        *("cluster", "workers", "time_limit", "shard", "force", "resume"),
+        *("cluster", "workers", "time_limit", "store", "shard", "force", "resume"),
     ),
     show=say_how_many,
     examples=(
@@ -264,10 +264,13 @@ def scan(
     What is finished when a scan stops stays in ``<out>.partial``; ``resume`` goes on with it.
 
     ``cluster="ray"`` shares the stretches among ``workers`` of a Ray cluster; one that is lost, or
-    takes longer than ``time_limit`` over a stretch, loses nothing: another does it again.
+    takes longer than ``time_limit`` over a stretch, loses nothing: another does it again. Where
+    nodes share no disk, what they finish goes through ``store``, a URL that fsspec opens, and the
+    genome to each of them once. On a cluster, genome and model may be URLs.
 
-    ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own; parts may
-    run anywhere and at any time, and :func:`tcnfast.merge` makes the scan of them.
+    ``shard`` ("3/10", or (3, 10)) scans one part of the genome, into a folder of its own or to a
+    URL as ``s3://bucket/3``; parts may run anywhere and at any time, and :func:`tcnfast.merge`
+    makes the scan of them.
     ``genomes``, a table, in place of ``genome``: each is scanned into a folder of its name in
     ``out``. One that fails is named at the end and in ``genomes.tsv``, and stops no other.
 
@@ -284,7 +287,9 @@ def scan(
     Raises:
         TcnfastError: for bad input, before anything is scanned where it can be known.
     """
-    return _scan(genome, model, out, options, run)
+    from .store_shards import shard_at
+
+    return shard_at(out, run, lambda folder: _scan(genome, model, folder, options, run))
 
 
 def _scan(

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from ..base.errors import TcnfastError
+from ..base.node_files import fetched_file, fetched_folder
 from ..base.options import Run
 from ..base.run_folder import RECORD
+from ..base.store import is_url
 from . import DEFAULT_MODEL, ScanOptions
-from .many_genomes import DONE, GenomeRow, Receipt, scan_row
+from .many_genomes import DONE, FAILED, GenomeRow, Receipt, scan_row
 from .pieces import STRETCH_BASES
 from .pipeline import Scorer
 from .ray_engine import RayEngine, threads_of
@@ -57,20 +59,30 @@ class GenomeWorker:
 
     def __init__(self, start: GenomeStart) -> None:
         self._start, options, run = start, start.options, start.run
-        known = open_model(DEFAULT_MODEL if start.model is None else start.model, options.cutoff)
+        self._model = _fetched(start.model)
+        known = open_model(DEFAULT_MODEL if self._model is None else self._model, options.cutoff)
         names = "device", "precision", "backend"
         how = {name: getattr(run, name) for name in names}
         scorer = Scorer(known.model, options.strand, stride=options.stride, **how)
         self.ran = Ran.of(scorer.plan)
 
     def do(self, row: GenomeRow) -> Receipt:
-        """Scan one; what goes wrong is in the receipt."""
+        """Scan one; what goes wrong is in the receipt. Files and models at URLs are fetched."""
         start = self._start
-        return scan_row(row, start.model, start.out, start.options, start.run)
+        try:
+            paths = tuple(str(fetched_file(x)) if is_url(x) else x for x in row.paths)
+            row = row._replace(paths=paths, model=_fetched(row.model))
+        except TcnfastError as error:
+            return Receipt(row.name, FAILED, problem=str(error))
+        return scan_row(row, self._model, start.out, start.options, start.run)
 
     def news_of_stages(self) -> dict[str, float]:
         """None: each genome's run.json has its own."""
         return {}
+
+
+def _fetched(model: object) -> object:
+    return fetched_folder(model) if is_url(model) else model
 
 
 def stretches_of(row: GenomeRow) -> float:

@@ -43,6 +43,7 @@ class Job(ABC):
     device: torch.device
     ran_on: str | None = None  # the devices, if others than ``device`` did the work
     hashes: Future  # of the input files, begun by :func:`run_job`
+    urls: Mapping[Path, str] = {}  # of files that were fetched
 
     def __init__(
         self,

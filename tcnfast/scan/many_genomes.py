@@ -135,7 +135,9 @@ def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run)
         receipts[receipt.name] = receipt
         _write(out, [receipts[row.name] for row in rows if row.name in receipts])
 
-    if run.cluster is None or not _by_genome(rows, model, out, options, run, tell):
+    # what whole genomes are made of would go through a store file by file
+    share = run.cluster is not None and run.store is None
+    if not share or not _by_genome(rows, model, out, options, run, tell):
         for receipt in _one_by_one(rows, model, out, options, run):
             tell(receipt)
     failed = [receipt for receipt in receipts.values() if receipt.state == FAILED]

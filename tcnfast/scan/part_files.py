@@ -22,6 +22,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
+from .exchange import Exchange
 from .ray_engine import RayEngine, threads_of
 from .shard_folder import ShardFolder
 from .stages import Stages
@@ -53,23 +54,26 @@ class Maker(Protocol):
 
 
 class PartWorker:
-    """Writes the files of parts into ``work``. ``key``: what :func:`key_digest` must give there
-    when a file is put into it, None for anything."""
+    """Writes the files of parts. ``exchange``: where they go."""
 
-    def __init__(self, maker: Maker, work: Path, key: str | None = None) -> None:
-        self._maker, self._work, self._key, self.ran = maker, work, key, maker.ran
+    def __init__(self, maker: Maker, exchange: Exchange) -> None:
+        self._maker, self._exchange, self.ran = maker, exchange, maker.ran
 
     def do(self, part: Part) -> None:
         """Write the file of a part, whole or not at all."""
-        arrays, path = self._maker.arrays(part), part.file(self._work)
+        with self._exchange.writing([part.file(Path()).name]) as work:
+            self._write(part, work)
+
+    def _write(self, part: Part, work: Path) -> None:
+        arrays, path = self._maker.arrays(part), part.file(work)
         # a name of its own, for another worker may be at the same part
         temporary = path.with_name(f"{path.stem}.{socket.gethostname()}.{os.getpid()}.tmp")
         needed = sum(np.asarray(array).nbytes for array in arrays.values())
         with writing(temporary, needed), open(temporary, "wb") as file:
             np.savez(file, **arrays)
-        if self._key is not None and key_digest(self._work) != self._key:
+        if work == self._exchange.work and key_digest(work) != self._exchange.key:
             temporary.unlink()
-            raise TcnfastError(f"{self._work}: another run has begun there since")
+            raise TcnfastError(f"{work}: another run has begun there since")
         temporary.replace(path)
 
     def news_of_stages(self) -> dict[str, float]:
@@ -83,24 +87,18 @@ class PartStart:
 
     make: Callable[[], Maker]
     needs: tuple[Path, ...]  # files that it reads
-    work: Path
-    key: str | None
+    exchange: Exchange
     threads: int
 
     def worker(self) -> PartWorker:
         """What does the work. Raises TcnfastError on a machine that does not see the files."""
-        for path in (*self.needs, self.work):
-            if not path.exists():
-                raise TcnfastError(
-                    f"{path}: is not on {socket.gethostname()}; inputs and output must lie where "
-                    "all nodes see them"
-                )
+        self.exchange.check(self.needs)
         torch.set_num_threads(self.threads)
-        return PartWorker(self.make(), self.work, self.key)
+        return PartWorker(self.make(), self.exchange)
 
     def seen(self, part: Part, result: object = None) -> bool:
-        """Whether what was written of a part is seen here."""
-        return part.file(self.work).exists()
+        """Whether what was written of a part is with the driver."""
+        return self.exchange.seen([part.file(Path()).name])
 
 
 def spread(run: Run) -> bool:
@@ -126,20 +124,23 @@ def do_parts(
     by ``maker``, or those that ``make`` makes on the nodes of a cluster, which read ``needs``."""
     folder.settle()
     ours, work = mine(parts, run), folder.work
+    exchange = Exchange.of(work, run.store)
+    exchange.take_up()
     todo = [part for part in ours if not part.file(work).exists()]
     with Progress(sum(part.size for part in ours), unit, run.progress) as bar:
         bar.begin_at(sum(part.size for part in ours) - sum(part.size for part in todo))
         if run.cluster is None:
-            worker = PartWorker(maker, work)
+            worker = PartWorker(maker, exchange)
             for part in todo:
                 worker.do(part)
                 bar.update(part.size)
         elif todo:
             paths = tuple(Path(path).absolute() for path in needs)
-            start = PartStart(make, paths, work, key_digest(work), threads_of(run))
+            start = PartStart(make, paths, exchange, threads_of(run))
             engine = RayEngine(start, run.workers, int(maker.ran.device == "cuda"))
             pool = WorkPool(engine, todo, maker.ran, run.time_limit)
             pool.run(lambda *_: None, lambda part, *_: bar.update(part.size), Stages())
+    exchange.done()
 
 
 def publish_parts(parts: Sequence[Part], folder: RunFolder, run: Run, record: dict) -> ShardFolder:

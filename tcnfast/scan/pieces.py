@@ -53,6 +53,11 @@ class Stretch(NamedTuple):
     def track_file(self, work: Path) -> Path:
         return work / f"tracks.{self.contig}.{self.first}-{self.last}.bin"
 
+    @property
+    def files(self) -> tuple[str, str]:
+        """Names of the files, the one last that says that it is finished; it may be alone."""
+        return self.track_file(Path()).name, self.calls_file(Path()).name
+
     def finished(self, work: Path) -> bool:
         return self.calls_file(work).exists()
 

@@ -6,17 +6,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..base import run_record
+from ..base.errors import TcnfastError
 from ..base.file_names import file_names
-from ..base.options import Run
+from ..base.node_files import fetched_file, fetched_folder
+from ..base.options import Run, setting
 from ..base.progress import Progress
 from ..base.run_folder import RunFolder
+from ..base.store import is_url
 from ..base.tables import write_rows
 from ..genome.genome import Genome
 from ..model.ensemble import Ensemble
@@ -25,6 +27,7 @@ from . import ZARR_KINDS, ScanOptions
 from .announce import announce
 from .browser_files import labels_to_show, write_browser_files
 from .device_engine import DeviceEngine
+from .exchange import Exchange, send
 from .expectation import COLUMNS
 from .job import run_job
 from .narrowpeak import ContigQueue, PeakFiles, PeakProcess
@@ -36,8 +39,8 @@ from .scan_folder import PERCENTILES, SUMMARY, ZARR_FOLDER, ScanFolder, bigwig_f
 from .scan_job import ScanJob, open_model
 from .shard_folder import publish_shard, take_back
 from .stages import Stages
-from .stretch_worker import Start
-from .stretch_writer import ScanSpec, key_digest, scan_stretches
+from .stretch_worker import ClusterStart, Start
+from .stretch_writer import ScanSpec, scan_stretches
 from .track_bigwig import Track, write_bigwigs
 from .ucsc_hub import BIGBEDS, write_bigbeds, write_hub
 from .work_pool import WorkPool
@@ -54,11 +57,29 @@ def scan_genome(
 ) -> ScanFolder:
     """See :func:`tcnfast.scan`."""
 
+    _check_store(options, run)
+    urls: dict[Path, str] = {}
+    if run.cluster is not None:  # without one, a URL is refused where it is opened
+        paths = [fetched_file(path) if is_url(path) else Path(path) for path in genome]
+        pairs = zip(paths, genome, strict=True)
+        urls = {path: str(url) for path, url in pairs if is_url(url)}
+        genome, model = paths, fetched_folder(model) if is_url(model) else model
+
     def make(opened: Genome) -> ScanJob:
         known = open_model(model, options.cutoff)
-        return ScanJob(opened, known.model, options, run, known.hash, known.name, known.source)
+        job = ScanJob(opened, known.model, options, run, known.hash, known.name, known.source)
+        job.urls = urls
+        return job
 
     return run_job(genome, out, run, make, _call_peaks)
+
+
+def _check_store(options: ScanOptions, run: Run) -> None:
+    if run.store is not None and options.tracks is not None and options.track_format in ZARR_KINDS:
+        raise TcnfastError(
+            f"{setting('track_format', options.track_format)}: such tracks are written in place, "
+            f"into a folder that all nodes see; with {setting('store')} there are bigWigs"
+        )
 
 
 def _call_peaks(job: ScanJob, folder: RunFolder, stages: Stages) -> None:
@@ -115,12 +136,17 @@ def scan_mine(
 ) -> None:
     """Scan the stretches of this run that are not finished; ``whole`` is called with each that is
     or becomes so, and ``check`` now and then: what it raises ends the scan."""
+    exchange = None
+    if job.run.cluster is not None:
+        folder.settle()  # a worker that comes back late must know whether the work is its own
+        exchange = Exchange.of(folder.work, job.run.store)
+        exchange.take_up()
     with Progress(job.bases_of_mine, "b", job.run.progress, scale=True) as bar:
         todo = job.unfinished(folder.work, bar, whole)
 
         def finished(stretch: Stretch, *_: object) -> None:
             job.settle(folder)
-            if job.run.cluster is not None:
+            if exchange is not None:
                 bar.update(stretch.bases(job.stride, job.laid.sizes[stretch.chrom]), stretch.chrom)
                 check()
             whole(stretch)
@@ -133,19 +159,21 @@ def scan_mine(
         if pipeline is not None:
             scan_stretches(pipeline, spec, todo, report, finished)
         elif todo:
-            _pool(job, folder, spec, todo).run(report, finished, stages)
+            _pool(job, spec, todo, exchange).run(report, finished, stages)
+    if exchange is not None:
+        exchange.done()
 
 
-def _pool(job: ScanJob, folder: RunFolder, spec: ScanSpec, todo: list[Stretch]) -> WorkPool:
+def _pool(job: ScanJob, spec: ScanSpec, todo: list[Stretch], exchange: Exchange | None) -> WorkPool:
     """The workers that are asked for, and what they have to do."""
     run = job.run
-    if run.cluster is None:
+    if exchange is None:
         return WorkPool(DeviceEngine(_starts(job, spec)), todo, job.ran)
-    folder.settle()  # a worker that comes back late must know whether the work is still its own
     own = Run(device=run.device, precision=job.ran.precision, backend=job.ran.backend)
-    spec = replace(spec, key=key_digest(folder.work))
     start = Start(spec, job.laid, job.model, own, threads_of(run))
-    engine = RayEngine(start, run.workers, int(job.ran.device == "cuda"))
+    files = send(job.inputs.paths, job.hashes.result(), job.urls, run.store)
+    told = ClusterStart.of(start, files, exchange)
+    engine = RayEngine(told, run.workers, int(job.ran.device == "cuda"))
     return WorkPool(engine, todo, job.ran, run.time_limit)
 
 

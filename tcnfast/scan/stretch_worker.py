@@ -3,9 +3,9 @@ in one of a cluster."""
 
 from __future__ import annotations
 
-import socket
+import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -13,6 +13,8 @@ import torch
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_record import version
+from ..genome.genome import Genome
+from .inputs import InputFiles
 from .pieces import Stretch
 from .pipeline import Pipeline, Scorer
 from .stretch_writer import ScanSpec, scan_stretches
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..engines.plan import Plan
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
+    from .exchange import Exchange, Sent
     from .shelves import Laid
 
 
@@ -65,7 +68,7 @@ def check_alike(name: str, ran: Ran, wanted: Ran) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """What a worker is told first; picklable."""
+    """What a process of this machine is told first; picklable."""
 
     spec: ScanSpec
     genome: Laid
@@ -73,29 +76,51 @@ class Start:
     run: Run
     threads: int
 
+
+@dataclass(frozen=True)
+class ClusterStart:
+    """What a worker of a cluster is told first. ``start``: without its genome, which is made on the
+    node, of ``files``."""
+
+    start: Start
+    files: tuple[Sent, ...]
+    exchange: Exchange
+
+    @classmethod
+    def of(cls, start: Start, files: tuple[Sent, ...], exchange: Exchange) -> ClusterStart:
+        laid = copy.copy(start.genome)
+        del laid.genome  # a pickled one would be opened before it is known to be there
+        return cls(replace(start, genome=laid), files, exchange)
+
+    @property
+    def threads(self) -> int:
+        """Processors that a worker takes."""
+        return self.start.threads
+
     def worker(self) -> StretchWorker:
-        """What does the work, on any machine that sees the files. Raises TcnfastError where this
-        one does not."""
-        for path in (*self.genome.genome.paths, self.spec.work):
-            if not path.exists():
-                raise TcnfastError(
-                    f"{path}: is not on {socket.gethostname()}; genome and output must lie where "
-                    "all nodes see them"
-                )
-        return StretchWorker(self)
+        """What does the work. Raises TcnfastError on a machine that neither sees the files nor can
+        fetch them."""
+        self.exchange.check([])
+        paths, start = [file.here() for file in self.files], self.start
+        laid = copy.copy(start.genome)
+        laid.genome = Genome(*paths)
+        if any(file.url is not None for file in self.files):  # its own copies have their own times
+            start = replace(start, spec=replace(start.spec, inputs=InputFiles(paths)))
+        return StretchWorker(replace(start, genome=laid), self.exchange)
 
     def seen(self, stretch: Stretch, result: object = None) -> bool:
-        """Whether what was written of a stretch is seen here."""
-        return stretch.finished(self.spec.work)
+        """Whether what was written of a stretch is with the driver."""
+        return self.exchange.seen(stretch.files)
 
 
 class StretchWorker:
-    """A plan that is made once, and the stretches that are scanned with it.
+    """A plan that is made once, and the stretches that are scanned with it. ``exchange``: of a
+    worker of a cluster.
 
     Raises TcnfastError where the device, backend or precision of ``start.run`` is not here.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, exchange: Exchange | None = None) -> None:
         torch.set_num_threads(start.threads)
         spec, run = start.spec, start.run
         scorer = Scorer(
@@ -109,6 +134,7 @@ class StretchWorker:
         if scorer.plan.device.type == "cuda":
             torch.cuda.set_device(scorer.plan.device)
         self._spec, self.ran, self._told = spec, Ran.of(scorer.plan), {}
+        self._exchange = exchange
         self._pipeline = Pipeline(scorer, start.genome, spec.wanted, batch_size=spec.batch_size)
 
     def scan(
@@ -121,8 +147,12 @@ class StretchWorker:
         scan_stretches(self._pipeline, self._spec, stretches, report, finished)
 
     def do(self, stretch: Stretch) -> None:
-        """Scan one stretch."""
-        self.scan([stretch], lambda bases, chrom: None, lambda stretch: None)
+        """Scan one stretch of a cluster's."""
+        with self._exchange.writing(stretch.files) as work:
+            key = self._exchange.key if work == self._exchange.work else None
+            spec = replace(self._spec, work=work, key=key)
+            nothing = (lambda bases, chrom: None), (lambda stretch: None)
+            scan_stretches(self._pipeline, spec, [stretch], *nothing)
 
     def news_of_stages(self) -> dict[str, float]:
         """Busy seconds of each stage since this was asked last."""

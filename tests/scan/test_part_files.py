@@ -2,19 +2,23 @@
 one clear line."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.cli import data_words, fails, refused
+from support.cluster import Here
 from support.scan import calling_model, files_in, run_record_of
 
 import tcnfast
 from tcnfast.attribute import attribution_files, methods, window_parts
 from tcnfast.base.errors import TcnfastError
 from tcnfast.evaluate import score_parts
+from tcnfast.scan import part_files
+from tcnfast.scan.exchange import Exchange
 from tcnfast.scan.part_files import Part, PartWorker
 from tcnfast.scan.shard_folder import ShardFolder
-from tcnfast.scan.stretch_writer import key_digest
 
 REGIONS = [("chr20", 1000 + 300 * i, 1200 + 300 * i) for i in range(7)]
 EXACT = ["--device", "cpu", "--precision", "fp32"]
@@ -60,6 +64,27 @@ def test_shards_of_an_attribution_are_one(home, run, bed, tmp_path):
     assert held == [3, 3, 2]  # seven windows in four parts, of two labels
     code, _, err = run("merge", "3", "1", "2", "-o", "m")
     assert code == 0 and same(tmp_path / "m", tmp_path / "a"), err
+
+
+def test_parts_through_a_store(home, run, bed, tmp_path, monkeypatch):
+    """A shard at a URL, and a worker that does not see the output."""
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    url = f"file://{tmp_path}/store"
+    for number in "12":
+        code, _, err = run(*attribute(home, bed, f"{url}/{number}", "--shard", f"{number}/2"))
+        assert code == 0 and f"shard {number}/2 in {url}/{number}; " in err
+    assert run(*attribute(home, bed, "a"))[0] == 0
+    assert run("merge", f"{url}/*", "-o", "m")[0] == 0 and same(tmp_path / "m", tmp_path / "a")
+
+    class Apart(Here):
+        def changed(self, told):
+            return replace(told, exchange=replace(told.exchange, work=Path("/nowhere")))
+
+    monkeypatch.setattr(part_files, "RayEngine", Apart)
+    through = ["--cluster", "ray", "--store", f"{url}/run"]
+    code, _, err = run(*attribute(home, bed, "c", *through))
+    assert code == 0 and same(tmp_path / "c", tmp_path / "a"), err
+    assert not list((tmp_path / "store" / "run").rglob("*.npz"))
 
 
 def test_a_shard_goes_on_after_its_last_part(home, run, bed, tmp_path, monkeypatch):
@@ -135,7 +160,7 @@ def test_the_work_of_another_run_is_not_touched(tmp_path):
             return {"x": np.arange(3)}
 
     (tmp_path / "key.json").write_text(json.dumps({"run": 1}))
-    worker = PartWorker(Maker(), tmp_path, key_digest(tmp_path))
+    worker = PartWorker(Maker(), Exchange.of(tmp_path, None))
     part = Part(4, "part 4", (), 1)
     worker.do(part)
     assert np.load(part.file(tmp_path))["x"].tolist() == [0, 1, 2]

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from support.scan import (
 
 import tcnfast
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.node_files import node_folder
 from tcnfast.scan import ray_engine, scan_genome
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -113,6 +116,41 @@ def test_a_worker_that_is_killed(nodes, scanned, fasta, model, out, pool, losses
     assert files_in(out) == files_in(scanned.path)
     assert len(losses) == 1 and losses[0] - killed[0] < 5
     assert "is lost: on " in caplog.text and "; again: chr2" in caplog.text
+
+
+def test_workers_through_a_store(
+    nodes, scanned, fasta, model, out, tmp_path, pool, losses, monkeypatch
+):
+    """They see neither the genome nor the output; one of them is killed."""
+    send = scan_genome.send
+
+    def hidden(*about):
+        return tuple(file._replace(path=Path("/nowhere/genome.fa")) for file in send(*about))
+
+    of = scan_genome.ClusterStart.of
+
+    def apart(start, files, exchange):
+        told = of(start, files, exchange)
+        seen.append(told)
+        monkeypatch.setattr(scan_genome.ClusterStart, "seen", lambda _, unit, result: here(unit))
+        return replace(told, exchange=replace(exchange, work=Path("/nowhere/out")))
+
+    seen = []
+
+    def here(unit):
+        return seen[0].exchange.seen(unit.files)
+
+    monkeypatch.setattr(scan_genome, "send", hidden)
+    monkeypatch.setattr(scan_genome.ClusterStart, "of", apart)
+    pool(2, lambda engine, worker, unit: os.kill(process_of(engine, worker), signal.SIGKILL))
+    store = f"file://{tmp_path}/store"
+    tcnfast.scan(fasta, model, out, tracks=TRACKS, workers=2, store=store, **ON_RAY)
+    assert files_in(out) == files_in(scanned.path) and len(losses) == 1
+    (kept,) = (path for path in (tmp_path / "store").rglob("*") if path.is_file())
+    assert kept.name == "genome.fa" and kept.parent.parent.name == "inputs"
+    fetched = node_folder() / kept.parent.name
+    assert (fetched / "genome.fa").read_bytes() == fasta.read_bytes()
+    shutil.rmtree(fetched)
 
 
 def test_a_worker_that_hangs(nodes, scanned, fasta, model, out, pool, caplog):

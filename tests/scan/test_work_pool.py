@@ -5,6 +5,7 @@ import sys
 from collections import deque
 
 import pytest
+from support.cluster import Here
 from support.scan import FP32, calling_model, random_letters, write_fasta
 
 import tcnfast
@@ -14,7 +15,7 @@ from tcnfast.cli import main
 from tcnfast.scan import ray_engine, scan_genome, work_pool
 from tcnfast.scan.pieces import Stretch
 from tcnfast.scan.stages import Stages
-from tcnfast.scan.stretch_worker import Ran, Start
+from tcnfast.scan.stretch_worker import Ran
 from tcnfast.scan.work_pool import Event, WorkPool
 
 RAN = Ran("cpu", "cpu", "fp32", "avx2", False, "1.0")
@@ -216,45 +217,16 @@ def test_words_of_a_lost_worker_are_short():
 @pytest.mark.usefixtures("small_segments")
 def test_a_worker_that_comes_back_late_writes_nothing(fasta, model, tmp_path):
     """Into a folder in which another run has begun: its key.json is another."""
-    seen, do = [], Start.worker
+    seen = []
 
-    def spoiled(start):
-        worker = do(start)
-        inner = worker.do
-
-        def late(stretch):
-            seen.append(start.spec.key)
-            (start.spec.work / "key.json").write_text("{}")
-            inner(stretch)
-
-        worker.do = late
-        return worker
-
-    class Here:
-        """An engine of one worker in this process."""
-
-        tries = 1
-
-        def __init__(self, told, workers, gpus):
-            self.told, self.events_left = told, []
-
-        def start(self):
-            self.worker = spoiled(self.told)
-            self.events_left = [("w", "runs", (self.worker.ran,)), ("w", "next", ())]
-
-        def give(self, worker, unit):
-            if unit is not None:
-                self.worker.do(unit)
-
-        def events(self, seconds):
-            left, self.events_left = self.events_left, []
-            return left
-
-        def close(self):
-            pass
+    class Late(Here):
+        def do(self, stretch):
+            seen.append(self.told.exchange.key)
+            (self.told.exchange.work / "key.json").write_text("{}")
+            return super().do(stretch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan_genome, "RayEngine", Here)
+        patch.setattr(scan_genome, "RayEngine", Late)
         with pytest.raises(TcnfastError, match="another run has begun there since"):
             tcnfast.scan(fasta, model, tmp_path / "late", workers=1, cluster="ray", **FP32)
     assert len(seen) == 1 and len(seen[0]) == 64
