@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, option, seed_option, setting, targets_option
-from ..base.verb import GENOME, MODEL, OUT, File, Files, verb
+from ..base.verb import DEFAULT_MODEL, GENOME, MODEL, OUT, File, Files, verb
 from ..scan import say_shard
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class AttributeOptions(SiteOptions):
 )
 def attribute(
     genome: Files,
-    model: File = "encode-v1",
+    model: File = DEFAULT_MODEL,
     out: File = "attributions/",
     *,
     options: AttributeOptions,

@@ -3,7 +3,7 @@
 A verb is a plain function of its inputs, ``out``, its options and its run::
 
     @verb("call binding along a genome", GENOME, MODEL, OUT, options=ScanOptions, run=("device",))
-    def scan(genome, model="encode-v1", out="scan/", *, options: ScanOptions, run: Run):
+    def scan(genome, model=DEFAULT_MODEL, out="scan/", *, options: ScanOptions, run: Run):
         from .scan_genome import scan_genome
         return scan_genome(genome, model, out, options, run)
 
@@ -28,6 +28,8 @@ R = TypeVar("R")
 
 File = str | os.PathLike[str]  # a file, a folder, or a bundled name
 Files = File | Sequence[File]  # one or several
+
+DEFAULT_MODEL = "encode-v1"  # the bundled model that a verb takes where none is named
 
 VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in order of import
 

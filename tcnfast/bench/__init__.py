@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.options import Options, Run, option
-from ..base.verb import MODEL, File, Input, NoOptions, verb
+from ..base.verb import DEFAULT_MODEL, MODEL, File, Input, NoOptions, verb
 
 if TYPE_CHECKING:
     from .speed_table import SpeedTable
@@ -72,7 +72,7 @@ PATTERN = Input("pattern", "a label, a factor, @cell or a pattern (E2F*)", unit=
     ),
 )
 def labels(
-    pattern: str | None = None, model: File = "encode-v1", *, options: NoOptions, run: Run
+    pattern: str | None = None, model: File = DEFAULT_MODEL, *, options: NoOptions, run: Run
 ) -> None:
     """Print on stdout the labels of a model, or those that a pattern stands for, as a TSV.
 
@@ -108,7 +108,7 @@ class BenchOptions(Options):
         ("-m model --device cuda --stride 64", "a model of your own on a GPU"),
     ),
 )
-def bench(model: File = "encode-v1", *, options: BenchOptions, run: Run) -> SpeedTable:
+def bench(model: File = DEFAULT_MODEL, *, options: BenchOptions, run: Run) -> SpeedTable:
     """Time every backend that can run here in each precision, beside eager PyTorch.
 
     Of an ensemble the first member is timed. "pruned" scores every ``stride`` bases, "dense" every

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Options, Run, names, option, seed_option, setting, targets_option
-from ..base.verb import GENOME, MODEL, OUT, File, Files, verb
+from ..base.verb import DEFAULT_MODEL, GENOME, MODEL, OUT, File, Files, verb
 from ..data.data_options import DATA, DataOptions
 from ..pwm import MOTIF_FILE
 
@@ -182,7 +182,7 @@ class CooperationOptions(Options):
     ),
 )
 def motifs(
-    model: File = "encode-v1", out: File = "motifs/", *, options: CooperationOptions, run: Run
+    model: File = DEFAULT_MODEL, out: File = "motifs/", *, options: CooperationOptions, run: Run
 ) -> CooperationTable:
     """Insert pairs of motifs into backgrounds and measure which cooperate.
 
@@ -252,7 +252,7 @@ class InfluenceOptions(Options):
 )
 def sites(
     genome: Files,
-    model: File = "encode-v1",
+    model: File = DEFAULT_MODEL,
     out: File = "sites/",
     *,
     options: InfluenceOptions,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
 from ..base.options import Run, names, option, seed_option, setting, stride_option
-from ..base.verb import MODEL, OUT, File, verb
+from ..base.verb import DEFAULT_MODEL, MODEL, OUT, File, verb
 from ..data.data_options import DATA, DataOptions
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE
@@ -103,7 +103,7 @@ def _print_table(evaluation: Evaluation | ShardFolder) -> None:
 )
 def evaluate(
     data: File | None = None,
-    model: File = "encode-v1",
+    model: File = DEFAULT_MODEL,
     out: File | None = None,
     *,
     options: EvaluateOptions,

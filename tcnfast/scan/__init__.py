@@ -19,7 +19,7 @@ from ..base.options import (
     stride_option,
     targets_option,
 )
-from ..base.verb import OUT, File, Files, Input, verb
+from ..base.verb import DEFAULT_MODEL, OUT, File, Files, Input, verb
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE, P_VALUE
 
@@ -37,7 +37,6 @@ GENOME = Input(
     unit="FASTA",
     unless="genomes",
 )
-DEFAULT_MODEL = "encode-v1"
 _MODEL_HELP = f"model folder or bundled name (default {DEFAULT_MODEL})"
 MODEL = Input("model", _MODEL_HELP, ("-m", "--model"), unit="MODEL")
 PAGE = "index.html"
@@ -245,8 +244,8 @@ def scan(
 ) -> ScanFolder | ShardFolder | GenomesFolder:
     """Call binding of every label along a genome and write the folder ``out``.
 
-    ``model``: a TCN or an Ensemble, a model folder, or a bundled name; "encode-v1" if None. With
-    ``within`` only steps whose centre lies in a region are called.
+    ``model``: a TCN or an Ensemble, a model folder, or a bundled name; the default of the command
+    if None. With ``within`` only steps whose centre lies in a region are called.
 
     Calls are runs of steps at or above the label's cutoff, joined by ``max_gap`` and filtered by
     ``min_length`` as in MACS3 bdgpeakcall. All but "f1" and a probability are read off what calls

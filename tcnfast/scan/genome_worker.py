@@ -14,7 +14,8 @@ from ..base.node_files import fetched_file, fetched_folder
 from ..base.options import Run
 from ..base.run_folder import RECORD
 from ..base.store import is_url
-from . import DEFAULT_MODEL, ScanOptions
+from ..base.verb import DEFAULT_MODEL
+from . import ScanOptions
 from .many_genomes import DONE, FAILED, GenomeRow, Receipt, scan_row
 from .pieces import STRETCH_BASES
 from .pipeline import Scorer

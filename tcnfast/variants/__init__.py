@@ -16,7 +16,7 @@ from ..base.options import (
     stride_option,
     targets_option,
 )
-from ..base.verb import GENOME, MODEL, OUT, File, Files, Input, verb
+from ..base.verb import DEFAULT_MODEL, GENOME, MODEL, OUT, File, Files, Input, verb
 from ..model.thresholds import parse_cutoff
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class VariantOptions(Options):
 def variants(
     variants: File,
     genome: Files,
-    model: TCN | Ensemble | File = "encode-v1",
+    model: TCN | Ensemble | File = DEFAULT_MODEL,
     out: File = "variants/",
     *,
     options: VariantOptions,
