@@ -4,9 +4,10 @@ trained once; the same command goes on where it stopped.
     python examples/distil.py recipe.json -o runs -g hg19.fa --peaks peaks.bed --split split.json
 
 A recipe is JSON: "train", settings of every network; "teachers" and "students", by name, settings
-of one network as tcnfast train has them, without dashes. "hours" among them is what its training
-took where it was measured. Further options are data, for tcnfast train and tcnfast average alike;
-motifs stand in the recipe.
+of one network as tcnfast train has them, without dashes. A student learns from all teachers of the
+recipe and, before them, from those its own "teacher" lists: folders or bundled models. "hours" is
+what a training took where it was measured. Further options are data, for tcnfast train and tcnfast
+average alike.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def train(out: Path, name: str, settings: dict, data: list[str], teachers: list[
     """The folder of a trained network; one that is there already stays."""
     settings = {key: value for key, value in settings.items() if key != "hours"}
     if teachers:
-        settings["teacher"] = [str(folder) for folder in teachers]
+        settings["teacher"] = [*settings.get("teacher", []), *map(str, teachers)]
     run("train", *words(settings), *data, "-o", out / name, "--resume")
     return out / name
 
@@ -61,8 +62,13 @@ def main(argv: list[str] | None = None) -> Path:
     )
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all networks")
+    parser.add_argument(
+        "--motifs", help="motifs that first filters start at (default: the recipe's)"
+    )
     args, data = parser.parse_known_args(argv)
     recipe = json.loads(args.recipe.read_text())
+    if args.motifs:
+        recipe["train"]["motifs"] = args.motifs
     common, teachers, students = recipe["train"], recipe["teachers"], recipe["students"]
     say_hours(teachers | students, args.output)
     taught = [train(args.output, name, common | one, data, []) for name, one in teachers.items()]

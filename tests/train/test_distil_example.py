@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli import data_words
 
+from tcnfast.cli import build_parser
 from tcnfast.model.load_model import load_model
 from tcnfast.model.model_folder import ModelFolder
 
@@ -73,3 +74,23 @@ def test_a_network_of_another_recipe_is_not_taken_for_this_one(chain, capsys):
     with pytest.raises(SystemExit) as stopped:
         chain(other)
     assert stopped.value.code == 1 and "another run" in capsys.readouterr().err
+
+
+def test_a_student_learns_from_named_models_too(chain):
+    mean = chain()
+    student = RECIPE["students"]["a"] | {"teacher": [str(mean)]}
+    one = {"one": RECIPE["teachers"]["one"]}
+    taught = chain(RECIPE | {"teachers": one, "students": {"c": student}})
+    assert taught == mean.parent / "c"
+    card = ModelFolder(taught).path.joinpath("README.md").read_text()
+    assert card.index("- `mean` (SHA-256") < card.index("- `one` (SHA-256")
+
+
+def test_the_recipe_of_the_bundled_student_parses():
+    """Every network's settings are words of ``tcnfast train``."""
+    recipe = json.loads((EXAMPLE.parent / "encode-v2.json").read_text())
+    words = runpy.run_path(str(EXAMPLE))["words"]
+    for name, one in (recipe["teachers"] | recipe["students"]).items():
+        settings = {key: value for key, value in (recipe["train"] | one).items() if key != "hours"}
+        args = build_parser().parse_args(["train", *words(settings), "-o", name])
+        assert args.symmetric == settings.get("symmetric", False) and args.seed == one["seed"]
