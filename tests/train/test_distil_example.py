@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli import data_words
 
+from tcnfast.base.command import asked
 from tcnfast.cli import build_parser
 from tcnfast.model.load_model import load_model
 from tcnfast.model.model_folder import ModelFolder
@@ -92,5 +93,6 @@ def test_the_recipe_of_the_bundled_student_parses():
     words = runpy.run_path(str(EXAMPLE))["words"]
     for name, one in (recipe["teachers"] | recipe["students"]).items():
         settings = {key: value for key, value in (recipe["train"] | one).items() if key != "hours"}
-        args = build_parser().parse_args(["train", *words(settings), "-o", name])
-        assert args.symmetric == settings.get("symmetric", False) and args.seed == one["seed"]
+        _, options, _ = asked(build_parser().parse_args(["train", *words(settings), "-o", name]))
+        assert options.symmetric == settings.get("symmetric", False)
+        assert (options.seed, options.steps) == (one["seed"], one["steps"])
