@@ -13,6 +13,9 @@ from ..base.disk import save_arrays
 from ..base.errors import TcnfastError
 from ..genome.codes import N
 
+# of numpy's types, in a file; the others hold float
+_KINDS = {"label": "U", "method": "U", "chrom": "U", "start": "i", "codes": "u"}
+
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
@@ -68,8 +71,17 @@ class Attributions:
         shapes = dict(label=(), method=(), chrom=(n,), start=(n,), codes=(n, width))
         shapes |= dict(hypothetical=(n, 4, width), logit=(n,))
         for name, shape in shapes.items():
-            if arrays[name].shape != shape:
-                raise TcnfastError(f"{path}: {name} is {arrays[name].shape}, not {shape}")
+            found, kinds = arrays[name], _KINDS.get(name, "f")
+            if found.shape != shape:
+                raise TcnfastError(f"{path}: {name} is {found.shape}, not {shape}")
+            if found.dtype.kind not in kinds:
+                raise TcnfastError(f"{path}: {name} holds {found.dtype}")
+            if kinds == "f" and not np.isfinite(found).all():
+                raise TcnfastError(f"{path}: {name} holds NaN or infinity; attribute anew")
+        if arrays["codes"].max(initial=0) > N:
+            raise TcnfastError(
+                f"{path}: codes hold {arrays['codes'].max()}, and {N} is the largest"
+            )
         return cls(str(arrays.pop("label")), str(arrays.pop("method")), **arrays)
 
 

@@ -15,6 +15,7 @@ This module imports nothing heavy, so that ``tcnfast --help`` answers at once.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,6 +157,8 @@ def _checked(name: str, spec: Spec, value: Any) -> Any:
         problem = f"must be at least {spec.least:g}"
     elif spec.below is not None and not value < spec.below:
         problem = f"must be below {spec.below:g}"
+    elif spec.kind is float and not math.isfinite(value):
+        problem = "must be finite"
     if problem:
         raise TcnfastError(f"{setting(name)} {value!r}: {problem}")
     return value
@@ -254,7 +257,7 @@ def share(value: str | Sequence[int]) -> tuple[int, int]:
 
 def seed_option(of: str) -> int:
     """The option ``seed`` of random draws, which ``of`` names."""
-    return option(0, f"seed of {of}", unit="N")
+    return option(0, f"seed of {of}", unit="N", least=0, below=2**63)
 
 
 CLUSTER = "on a cluster"  # heading of the help

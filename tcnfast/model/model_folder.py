@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     import pandas as pd
-    from torch import Tensor
+    from torch import Tensor, nn
 
 FORMAT = 1
 WEIGHTS, CONFIG, LABELS, THRESHOLDS = (
@@ -168,16 +168,7 @@ class ModelFolder:
         Raises:
             TcnfastError: where the file is missing, damaged, or holds what is not finite.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        path = self.path / WEIGHTS
-        try:
-            state = load(read_bytes(path))
-        except SafetensorError as error:
-            raise TcnfastError(f"{path}: no safetensors file ({error})") from None
-        check_finite(state, str(path), "train it anew, or fetch it again")
-        return state
+        return read_tensors(self.path / WEIGHTS)
 
     def table(self) -> pd.DataFrame:
         """The labels, one a row.
@@ -267,6 +258,29 @@ class ModelFolder:
         write_calls(folder, calls)
         write_home(folder, home)
         return cls(folder)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises TcnfastError where it is none, and for
+    what is not finite."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = load(read_bytes(path))
+    except SafetensorError as error:
+        raise TcnfastError(f"{path}: no safetensors file ({error})") from None
+    check_finite(state, str(path), "train it anew, or fetch it again")
+    return state
+
+
+def take_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Put the tensors of the file ``path`` into a network. Raises TcnfastError where they are of
+    another one."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise TcnfastError(f"{path}: {' '.join(str(error).split())[:200]}") from None
 
 
 def labels_hash(labels: list[str]) -> str:

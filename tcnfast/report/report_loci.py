@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..attribute.attributions import Attributions
+from ..base.finite import check_scores
 from ..base.logits import probability
 from ..base.logo import draw_logo
 from ..base.svg import draw_bars, draw_spans, draw_track
@@ -233,5 +234,6 @@ def predicted_track(
     steps = span // plan.stride
     begin = first + plan.stride // 2 - plan.receptive_field // 2
     codes = genome.codes(chrom, begin, begin + plan.receptive_field + (steps - 1) * plan.stride)
-    logits = plan(codes)[:, plan.labels.index(label)]
-    return probability(logits.float().cpu().numpy())
+    logits = plan(codes)[:, plan.labels.index(label)].float().cpu()
+    check_scores(logits, f"the model at {chrom}:{max(first, 0) + 1}-{first + span}")
+    return probability(logits.numpy())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_scores
 from ..data.training_tiles import Batch
 from ..engines.plan import Plan
 from ..model.calibrate import fit_scaling
@@ -78,11 +79,14 @@ class Teachers:
         return mean * self._slope.to(mean.device) + self._intercept.to(mean.device)
 
     def scale_to(self, batches: Iterable[Batch]) -> None:
-        """Fit the scaling of each label to the targets of these tiles."""
+        """Fit the scaling of each label to the targets of these tiles. Raises TcnfastError for
+        logits that are NaN or infinite."""
         self.scaling = torch.ones_like(self._slope), torch.zeros_like(self._slope)
         logits, targets = [], []
         for codes, truth, _ in batches:
-            logits.append(self.logits(torch.from_numpy(codes), truth.shape[1]).cpu().numpy())
+            given = self.logits(torch.from_numpy(codes), truth.shape[1]).cpu()
+            check_scores(given, "the teachers")
+            logits.append(given.numpy())
             targets.append(truth)
         rows = (np.concatenate(x).reshape(-1, len(self._slope)) for x in (logits, targets))
         self.scaling = tuple(torch.from_numpy(x).float() for x in fit_scaling(*rows))

@@ -14,9 +14,11 @@ full     any             ConeSteps           WholeSteps
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..base.errors import TcnfastError
+from ..base.finite import check_scores
 from ..base.options import STRANDS, setting
 from ..engines import reference
 from ..engines.backend import VARIANTS, choose, choose_device
@@ -106,5 +108,6 @@ class EffectScorer:
             rows = np.flatnonzero(chosen)
             if len(rows):
                 for name, values in strategy(genome, [alleles[row] for row in rows]).items():
+                    check_scores(torch.from_numpy(values), "the model")
                     columns[name][rows] = values
         return columns

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import TcnfastError
+from ..base.errors import TcnfastError, shown
+from ..base.finite import check_scores
 from ..engines import backend as backends
 from ..engines.plan import Plan
 from ..genome.codes import reverse_complement
@@ -23,6 +24,8 @@ from .pwm_network import PWMNetwork
 from .rnn import RNN
 
 BATCH = 256  # windows scored at once
+_MOST = {"length": 2**20, "max_windows": 2**40}  # of other sizes 4,096, at which memory still does
+_MAY_BE_NONE = ("filters", "hidden_layer", "d")
 
 
 class Architecture(NamedTuple):
@@ -71,14 +74,27 @@ def build(
     arch: str, labels: list[str], length: int, mapping: str = "one-hot", shape: dict | None = None
 ) -> nn.Module:
     """The network ``arch`` for windows of ``length`` bases, freshly initialised; ``shape`` changes
-    its settings. Raises TcnfastError for an unknown name or setting."""
-    if arch not in ARCHITECTURES:
+    its settings, which may be a stranger's. Raises TcnfastError for an unknown name or setting, and
+    for sizes that no network has."""
+    if not isinstance(arch, str) or arch not in ARCHITECTURES:
         raise TcnfastError(f"arch {arch!r}: must be one of {', '.join(ARCHITECTURES)}")
     known = ARCHITECTURES[arch]
     try:
-        return known.build(labels, length, mapping, **{**known.shape, **(shape or {})})
-    except TypeError as error:
+        shape = {**known.shape, **(shape or {})}
+        _check_sizes({"length": length, **shape})
+        return known.build(labels, length, mapping, **shape)
+    except TcnfastError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise TcnfastError(f"arch {arch}: {str(error).split('() ')[-1]}") from None
+
+
+def _check_sizes(sizes: dict) -> None:
+    """Raise TcnfastError for a whole number that would take all memory, or is none to count by."""
+    for name, size in sizes.items():
+        most, least = _MOST.get(name, 2**12), 0 if name in _MAY_BE_NONE else 1
+        if isinstance(size, int) and not isinstance(size, bool) and not least <= size <= most:
+            raise TcnfastError(f"{name} {shown(str(size))}: must be within {least} and {most:,}")
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -90,7 +106,9 @@ def window_scorer(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function of uint8 codes (n, L) that gives float32 logits (n, labels), the mean of both
     strands (of the strand given where a network says ``both_strands = False``). TCNs run as plans
-    on the best backend, the others as they are in PyTorch."""
+    on the best backend, the others as they are in PyTorch.
+
+    The function raises TcnfastError for logits that are NaN or infinite."""
     model.eval()
     place = backends.choose_device(device)
     run = _runner(model.to(place), place, precision)
@@ -104,6 +122,7 @@ def window_scorer(
             strands = [part, reverse_complement(part)] if both else [part]
             logits = [run(torch.from_numpy(np.ascontiguousarray(x)).to(place)) for x in strands]
             mean = sum(x.float() for x in logits) / len(logits)
+            check_scores(mean, "the network")
             out[start : start + BATCH] = mean.cpu().numpy()
         return out
 

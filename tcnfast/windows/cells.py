@@ -14,9 +14,11 @@ import torch
 from ..base.disk import save_array, write_bytes
 from ..base.errors import TcnfastError
 from ..base.options import Run
+from ..base.record import Record
 from ..base.run_folder import KEY, PARTIAL, RECORD, RunFolder, read_json
 from ..base.run_record import cpu_name
-from ..model.model_folder import WEIGHTS
+from ..base.tables import read_object
+from ..model.model_folder import WEIGHTS, read_tensors, take_weights
 from .architectures import build, count_parameters, window_scorer
 from .kept_features import FEATURES, Work
 from .study_config import Model, SetSource
@@ -48,24 +50,23 @@ class Job:
         key = replace(self, config=replace(self.config, seed=0)).key()
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
-    def record(self) -> dict | None:
+    def record(self) -> Record | None:
         """The record of this very training; None where it is not finished. Raises TcnfastError
         where the folder holds a training with other settings."""
-        try:
-            record = json.loads((self.folder / RECORD).read_text())
-        except FileNotFoundError:
+        path = self.folder / RECORD
+        if not path.exists():
             return None
-        except (OSError, ValueError) as error:
-            raise TcnfastError(f"{self.folder / RECORD}: cannot be read ({error})") from None
-        if record["key"] != {"command": COMMAND, **json.loads(json.dumps(self.key()))}:
-            changed = [k for k, v in self.key().items() if record["key"].get(k) != v]
+        record = Record(read_object(path), path)
+        key = record["key"] if isinstance(record["key"], dict) else {}
+        if key != {"command": COMMAND, **json.loads(json.dumps(self.key()))}:
+            changed = [name for name, value in self.key().items() if key.get(name) != value]
             raise TcnfastError(
                 f"{self.folder}: was trained with another {', '.join(changed)}; delete it to train "
                 "it again, or name the model anew"
             )
         return record
 
-    def train(self, windows: WindowSet) -> dict:
+    def train(self, windows: WindowSet) -> Record:
         """Train, score validation, and make both the folder; returns its record."""
         from safetensors.torch import save
 
@@ -111,12 +112,10 @@ class Job:
 
     def test(self, windows: WindowSet) -> None:
         """Score the test part with the cell's weights, once: test.npy is written and stays."""
-        from safetensors.torch import load_file
-
         if (self.folder / TEST).exists():
             return
         model = self._build(windows)
-        model.load_state_dict(load_file(self.folder / WEIGHTS))
+        take_weights(model, read_tensors(self.folder / WEIGHTS), self.folder / WEIGHTS)
         score = window_scorer(model, self.run.device, self.config.precision)
         temporary = self.folder / ("new." + TEST)
         save_array(temporary, score(windows.select("test").codes))

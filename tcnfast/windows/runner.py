@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
+from ..base.record import Record
 from ..base.tables import replace_file
 from .cells import Job
 from .study_config import Cell, Study, Tuning
@@ -65,7 +66,7 @@ class StudyRun:
         }
         return StudyRun(replace(self.study, models=models), self.folder, self.run)
 
-    def _try_rates(self, model: str, tuning: Tuning) -> dict[float, dict]:
+    def _try_rates(self, model: str, tuning: Tuning) -> dict[float, Record]:
         cell, found = Cell(tuning.set_name, model, 0), {}
         for rate in tuning.learning_rates:
             folder = self.folder / "tuning" / model / f"{rate:g}"
@@ -89,7 +90,7 @@ class StudyRun:
             raise TcnfastError(f"{self.folder}: nothing of the study is trained yet")
         return StudyRun(replace(self.study, cells=cells), self.folder, self.run)
 
-    def _finish(self, job: Job, cell: Cell) -> dict:
+    def _finish(self, job: Job, cell: Cell) -> Record:
         return job.record() or job.train(self.open_set(cell.set_name))
 
     def test(self) -> None:
@@ -124,5 +125,8 @@ class StudyRun:
         replace_file(path, ("\n".join(lines) + "\n").encode())
 
 
-def _best_ap(record: dict) -> float:
-    return record["epochs"][record["best_epoch"] - 1]["ap"]
+def _best_ap(record: Record) -> float:
+    try:
+        return float(record["epochs"][record["best_epoch"] - 1]["ap"])
+    except (TypeError, LookupError):
+        raise TcnfastError(f"{record.path}: damaged; delete the folder to train again") from None

@@ -120,7 +120,7 @@ def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
         return _study(raw, [*map(Path, data), path.parent])
     except TcnfastError as error:
         raise TcnfastError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise TcnfastError(f"{path}: {words}") from None
 
@@ -146,7 +146,12 @@ def _study(raw: dict, folders: list[Path]) -> Study:
         raise TcnfastError(f"model {untuned[0]}: has no learning_rate, and there is no tuning")
     training = _training(raw.get("training", {}))
     rest = tuning, raw["reference"], pairs
-    return Study(sets, models, cells, training, set_training, *rest)
+    study = Study(sets, models, cells, training, set_training, *rest)
+    for cell in cells:  # every setting, before the first training
+        rates = [models[cell.model].learning_rate]
+        for rate in tuning.learning_rates if rates == [None] else rates:
+            study.config(cell, rate)
+    return study
 
 
 def _source(name: str, value: dict, folders: list[Path]) -> SetSource:
@@ -197,6 +202,8 @@ def _tuning(value: dict | None, sets: dict) -> Tuning | None:
     if value is None:
         return None
     _check_names("tuning set", [value["set"]], sets)
+    if not value["learning_rates"]:
+        raise TcnfastError("tuning: learning_rates names none")
     return Tuning(value["set"], tuple(value["learning_rates"]))
 
 
@@ -213,5 +220,5 @@ def _check_names(what: str, names: list[str], known: dict) -> None:
     for name in names:
         if name not in known:
             raise TcnfastError(f"{what} {name!r} is none of {', '.join(known)}")
-        if "/" in name or name in (".", ".."):
-            raise TcnfastError(f"{what} {name!r}: must be a plain name")
+        if not name.isprintable() or "/" in name or name in ("", ".", "..") or len(name) > 100:
+            raise TcnfastError(f"{what} {name!r}: must be a plain name of at most 100 letters")

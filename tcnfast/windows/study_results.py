@@ -111,8 +111,16 @@ def _part(folder: StudyRun, cell: Cell, name: str) -> tuple[np.ndarray, np.ndarr
     """Logits and targets of a cell on the part that its file ``name``, VALID or TEST, is of."""
     job = folder.job(cell)
     part = "test" if name == TEST else job.config.choosing_part
-    windows = folder.open_set(cell.set_name).select(part)
-    return read_array(job.folder / name), windows.labels
+    labels = folder.open_set(cell.set_name).select(part).labels
+    return _logits(job.folder / name, labels.shape), labels
+
+
+def _logits(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Of a file, which must hold so many. Raises TcnfastError where it does not."""
+    logits = read_array(path)
+    if logits.shape != shape or logits.dtype.kind != "f" or not np.isfinite(logits).all():
+        raise TcnfastError(f"{path}: must hold {shape} finite numbers; delete the folder it is in")
+    return logits
 
 
 def _cell_rows(folder: StudyRun, cell: Cell, valid: tuple, test: tuple) -> list[dict]:
@@ -168,7 +176,7 @@ def _statistics(folder: StudyRun, cells: list[Cell]) -> list[dict]:
 
 
 def _replicates(folder: StudyRun, cells: list[Cell], test: WindowSet):
-    logits = [read_array(folder.job(cell).folder / TEST) for cell in cells]
+    logits = [_logits(folder.job(cell).folder / TEST, test.labels.shape) for cell in cells]
     cutoffs = [f1_cutoffs(*_part(folder, cell, VALID)) for cell in cells]
     return replicates(test, logits, cutoffs)
 
@@ -180,7 +188,7 @@ def _curves(folder: StudyRun, cells: list[Cell]) -> list[dict]:
     for model, own in _by_model(cells).items():
         total = []
         for cell in own:
-            logits = read_array(folder.job(cell).folder / TEST)
+            logits = _logits(folder.job(cell).folder / TEST, test.labels.shape)
             for i in counted:
                 known = test.labels[:, i] != AMBIGUOUS
                 truth = test.labels[known, i] == BOUND

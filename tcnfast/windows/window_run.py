@@ -17,7 +17,7 @@ from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
 from ..model.load_model import load_model
 from ..model.metrics import LabelScores
-from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder
+from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder, take_weights
 from ..model.tcn import TCN
 from ..train.epochs import EpochLog
 from .architectures import build, count_parameters
@@ -97,11 +97,7 @@ def open_window_model(folder: str | Path | ModelFolder) -> nn.Module:
         raise TcnfastError(f"{folder.path / CONFIG}: is of no network of tcnfast windows train")
     model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
     model.length = kind["length"]
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        words = " ".join(str(error).split())[:200]
-        raise TcnfastError(f"{folder.path / WEIGHTS}: {words}") from None
+    take_weights(model, state, folder.path / WEIGHTS)
     return model.eval()
 
 

@@ -196,3 +196,23 @@ def test_other_files_are_no_attributions(tmp_path):
     np.savez(tmp_path / "a.npz", **whole | {"chrom": np.array(["chr1"] * 3)})
     with pytest.raises(TcnfastError, match=r"logit is \(2,\), not \(3,\)"):
         Attributions.open(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("logit", np.nan, "logit holds NaN or infinity"),
+        ("hypothetical", np.inf, "hypothetical holds NaN or infinity"),
+        ("codes", 200, "codes hold 200, and 4 is the largest"),
+        ("start", 0.5, "start holds float64"),
+    ],
+)
+def test_numbers_in_a_file_that_are_none_are_refused(tmp_path, name, value, words):
+    make_attributions().save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as stored:
+        arrays = dict(stored)
+    arrays[name] = arrays[name].astype(np.result_type(arrays[name], value)).copy()
+    arrays[name].flat[0] = value
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(TcnfastError, match=f"x.npz: {words}"):
+        Attributions.open(tmp_path / "x.npz")

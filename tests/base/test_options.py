@@ -8,7 +8,15 @@ import pytest
 
 import tcnfast.cli as cli
 from tcnfast.base.errors import TcnfastError
-from tcnfast.base.options import Options, Run, names, option, setting, speaking_of_flags
+from tcnfast.base.options import (
+    Options,
+    Run,
+    names,
+    option,
+    seed_option,
+    setting,
+    speaking_of_flags,
+)
 from tcnfast.base.verb import OUT, VERBS, Input, verb
 
 
@@ -20,6 +28,8 @@ class TrialOptions(Options):
     files: tuple = option((), "files", kind=str, many=True)
     how: str = option("mean", "which", choices=("mean", "max"))
     wild: bool = option(False, "no 100 % check")
+    weight: float = option(1.0, "weight")
+    seed: int = seed_option("all draws")
 
     def check(self):
         if self.wild and self.how == "max":
@@ -91,6 +101,10 @@ def test_defaults_are_those_of_the_fields(trial, command):
         ("--stride 1.5", {"stride": 1.5}, "must be a whole number"),
         ("--share x", {"share": "x"}, "must be a number"),
         ("--share 1", {"share": 1}, "must be below 1"),
+        ("--weight inf", {"weight": float("inf")}, "must be finite"),
+        ("--weight nan", {"weight": float("nan")}, "must be finite"),
+        ("--seed -1", {"seed": -1}, "must be at least 0"),
+        ("--seed 10000000000000000000", {"seed": 10**19}, "must be below 9.2"),
         ("--how min", {"how": "min"}, "must be one of mean, max"),
         ("--wild --how max", {"wild": True, "how": "max"}, "does not go with"),
     ],

@@ -23,6 +23,7 @@ from ledger import FOLDER, Ledger
 from support.fuzz import Parser, check, mutated, parsers
 
 SLOW, HANGS = 10, 60  # seconds
+MEMORY = Path("/dev/shm")  # files there cost no disk
 ROUND = 5.0  # seconds of a parser until the next one's turn, where inputs are counted
 
 
@@ -68,7 +69,9 @@ def main() -> int:
     chosen = [x for name, x in parsers().items() if not asked.names or name in asked.names]
     FOLDER.mkdir(parents=True, exist_ok=True)
     # a hang ends the process and leaves the folder, and with it the input
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=FOLDER) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="fuzz-", dir=MEMORY if MEMORY.exists() else FOLDER
+    ) as folder:
         while True:
             for parser in chosen:
                 seconds = asked.seconds if asked.inputs is None else ROUND

@@ -11,9 +11,14 @@ from safetensors.torch import load_file, save_file
 from support.cli import QUICK, data_words, fails, scan_words
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.engines.plan import Plan
+from tcnfast.genome.genome import Genome
 from tcnfast.model.load_model import load_model
 from tcnfast.model.metrics import score_labels
 from tcnfast.model.ranking import Ranking, ap_and_auroc
+from tcnfast.report.report_loci import predicted_track
+from tcnfast.train.teachers import Teachers
+from tcnfast.windows.architectures import window_scorer
 
 BAD = {"nan": float("nan"), "infinity": float("inf")}
 
@@ -61,14 +66,56 @@ def test_a_model_in_memory_is_looked_at_too(home):
     assert not (home / "never").exists()
 
 
-def test_weights_that_overflow_are_an_error_and_not_a_genome_without_calls(run, home, tmp_path):
-    folder = damaged(home, tmp_path / "m", 3e38, "head.weight")
+def overflowing(home, folder):
+    """The model of ``home`` with weights that are numbers, and scores that are none."""
+    damaged(home, folder, 3e38, "head.weight")
     state = load_file(folder / "model.safetensors")
     state["head.weight"][:] = 3e38 * torch.sign(state["head.weight"])
     save_file(state, folder / "model.safetensors")
+    return folder
+
+
+OVERFLOW = "numbers of tensor scores are NaN or infinite; its weights are too large"
+
+
+def test_weights_that_overflow_are_an_error_and_not_a_genome_without_calls(run, home, tmp_path):
     words = scan_words(home, "out", "-q")
-    words[words.index("-m") + 1] = folder
-    fails(run(*words), "numbers of tensor scores are NaN or infinite; its weights are too large")
+    words[words.index("-m") + 1] = overflowing(home, tmp_path / "m")
+    fails(run(*words), OVERFLOW)
+
+
+@pytest.mark.parametrize("mode", ["centre", "full"])
+def test_effects_of_variants_are_looked_at(run, home, tmp_path, mode):
+    with Genome(home / "genome.fa") as genome:
+        base = "ACGT"[genome.codes("chr20", 50_000, 50_001)[0]]
+    rows = [f"chr20\t50001\t{base}\t{'A' if base != 'A' else 'C'}\n"]
+    (tmp_path / "v.tsv").write_text("chrom\tpos\tref\talt\n" + "".join(rows))
+    words = ["variants", "v.tsv", "-g", home / "genome.fa", "-m", overflowing(home, tmp_path / "m")]
+    fails(
+        run(*words, "-o", "out", "-q", "--stride", 16, "--mode", mode, "--device", "cpu"), OVERFLOW
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_tracks_of_a_report_are_looked_at(home, tmp_path):
+    plan = Plan(load_model(overflowing(home, tmp_path / "m")), "cpu", "fp32", strand="both")
+    with Genome(home / "genome.fa") as genome, pytest.raises(TcnfastError, match=OVERFLOW):
+        predicted_track(plan, genome, "REST", "chr20", 50_000, 4_000)
+
+
+def test_scores_of_windows_are_looked_at(home, tmp_path):
+    model = load_model(overflowing(home, tmp_path / "m"))
+    with pytest.raises(TcnfastError, match=OVERFLOW):
+        window_scorer(model, "cpu", "fp32")(np.zeros((3, 200), np.uint8))
+
+
+def test_logits_of_teachers_are_looked_at(home, tmp_path):
+    folder = overflowing(home, tmp_path / "m")
+    labels = load_model(folder).labels
+    teachers = Teachers([folder], labels, 61, 32, "cpu", "fp32")
+    codes = np.zeros((2, 61 + 2 * teachers.reach + 3 * 32), np.uint8)
+    with pytest.raises(TcnfastError, match=OVERFLOW):
+        teachers.scale_to([(codes, np.zeros((2, 4, len(labels)), np.uint8), None)])
 
 
 EXPLODES = """

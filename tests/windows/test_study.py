@@ -318,6 +318,13 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),
         ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),
         ({"sets": {"many": {"fasta": "a"}}, "grids": []}, "set many: needs one of windows, "),
+        ({"models": {**TINY, "tcn": {"arch": "tcn", "learning_rate": "x"}}}, "'x': must be a numb"),
+        ({"models": {**TINY, "tcn": {"arch": "tcn", "learning_rate": -1}}}, "must be above 0"),
+        ({"tuning": {"set": "many", "learning_rates": []}}, "learning_rates names none"),
+        ({"tuning": {"set": "many", "learning_rates": [0]}}, "learning_rate 0.0: must be above 0"),
+        ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [1e999]}]}, "infinity"),
+        ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [-1]}]}, "seed -1: must be at"),
+        ({"models": {"a\nb": TINY["danq"]}, "reference": "a\nb", "grids": []}, "a plain name"),
     ],
 )
 def test_a_study_that_cannot_be_read(sets, tmp_path, change, words):
@@ -334,3 +341,43 @@ def test_seeds_come_first_so_that_a_study_that_stops_early_is_whole(sets, tmp_pa
         Cell("many", "danq", 0),
         Cell("many", "tcn", 1),
     )
+
+
+DAMAGE = {
+    "record": (RECORD, b"[]", "must hold an object"),
+    "record without a key": (RECORD, b"{}", "damaged .'key' is missing"),
+    "weights": ("model.safetensors", b"x" * 100, "no safetensors file"),
+    "validation": ("valid.npy", b"x", "valid.npy: no array"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_cell_that_a_stranger_wrote(mine, what):
+    folder, make = mine
+    name, data, words = DAMAGE[what]
+    cell = folder / "cells/many/danq/seed0"
+    (cell / TEST).unlink()
+    (cell / name).write_bytes(data)
+    with pytest.raises(TcnfastError, match=words):
+        study = make().tuned()
+        study.test()
+        write_results(study)
+
+
+@pytest.mark.parametrize("name", ["valid.npy", TEST])
+def test_logits_of_another_shape_or_of_no_numbers(mine, name):
+    folder, make = mine
+    path = folder / "cells/many/danq/seed0" / name
+    right = np.load(path)
+    for wrong in (right[1:], right.astype(int), np.where(right == right[0, 0], np.nan, right)):
+        np.save(path, wrong)
+        with pytest.raises(TcnfastError, match=f"{name}: must hold .* finite numbers"):
+            write_results(make().tuned())
+
+
+def test_a_record_whose_best_epoch_is_none(mine):
+    folder, make = mine
+    path = folder / "cells/many/danq/seed0" / RECORD
+    path.write_text(json.dumps({**json.loads(path.read_text()), "best_epoch": 99}))
+    with pytest.raises(TcnfastError, match="run.json: damaged; delete the folder"):
+        make().tuned().train()

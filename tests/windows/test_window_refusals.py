@@ -9,7 +9,9 @@ from support.cli import fails
 from support.prepare import Lab
 from support.window import recipe_file, window_words
 
+from tcnfast.base.errors import TcnfastError
 from tcnfast.windows import window_build
+from tcnfast.windows.architectures import build
 from tcnfast.windows.window_ground import Spans
 
 
@@ -77,3 +79,23 @@ def test_a_leak_stops_the_build(run, lab, monkeypatch):
     words = window_words(lab, recipe_file(lab), "-q")
     assert "chr1:50000-50500" in fails(run(*words), "(train)", "overlap: parts share bases")
     assert not Path("set").exists()
+
+
+@pytest.mark.parametrize(
+    "arch, length, shape, words",
+    [
+        ("conv-bilstm", 200, {"hidden": 10**6}, "hidden 1000000: must be within 1 and 4,096"),
+        ("tcn", 10**12, {}, "length 1000000000000: must be within 1 and 1,048,576"),
+        ("danq", 200, {"pool": 0}, "pool 0: must be within 1 and"),
+        ("deepbind", 200, {"filters": -3}, "filters -3: must be within 0 and"),
+        ("deepbind", 200, {"dropout": 5.0}, "arch deepbind: dropout probability"),
+        ("deepbind", "long", {}, "arch deepbind: "),
+        ("deepbind", 200, ["filters"], "arch deepbind: "),
+        (["tcn"], 200, {}, "must be one of tcn, "),
+    ],
+)
+def test_networks_that_a_stranger_describes(arch, length, shape, words):
+    """Before anything is allocated; a folder's config.json says so too."""
+    with pytest.raises(TcnfastError) as caught:
+        build(arch, ["A"], length, "one-hot", shape)
+    assert words in str(caught.value)
