@@ -65,7 +65,7 @@ aot: $(INSTALLED)
 	env -u TRITON_INTERPRET TCNFAST_BACKEND=triton $(BIN)/python tests/kernel_resources.py sm_89 sm_100 sm_120
 
 # those that need no files; benchmarks/README.md has the others
-BENCHMARKS = kernels.cpu kernels.train_step kernels.attribution scan.inputs scan.outputs studies.scores
+BENCHMARKS = kernels.cpu kernels.train_step kernels.effects scan.inputs scan.outputs studies.scores
 bench: $(INSTALLED)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(BENCH); done
 

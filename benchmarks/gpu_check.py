@@ -5,8 +5,8 @@ Stages, each with a limit of its own, its result written before the next begins:
 1. numbers: all tests that use a GPU, bf16 first, then fp16, fp32, tf32, and those of no precision;
 2. compute-sanitizer on small cases, where the machine has it;
 3. the first call after a kernel is compiled gives the bits of later calls;
-4. figures, kernels/device.py, bf16 first; 5. both forms of a block, kernels/block_forms.py;
-6. kernels/tune.py; 7. the C++ engine, built and tested.
+4. figures, kernels/device.py, bf16 first; 5. both forms of a block and 6. tiles, kernels/tune.py;
+7. the C++ engine, built and tested.
 
 What is red in one precision withholds the figures of that precision; what is red in none by name,
 all figures. OUT has <gpu>-<date>.csv (figures, as they come), .md (the report, after each stage),
@@ -28,6 +28,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,7 @@ SMALL = {  # files, and of each the least case in which all occurs
 }
 LEAST = " or ".join(f"({case})" for case in SMALL.values())
 REHEARSED = f"rows_are_long or which_blocks or {LEAST}"
+INTERPRETED = "--interpreted"  # then a module and its arguments: what a rehearsal runs
 SLOWER = 4  # times, that stages may take on a processor
 WORKERS = 14  # of the tests: most of their time goes into compiling kernels
 LIMITS = {"bf16": 90, "fp16": 60, "fp32": 80, "tf32": 60, "": 60}  # seconds of tests
@@ -165,7 +167,9 @@ def stages(args, out: Path, name: str) -> list[Stage]:
         judge = gpu_stages.judge_tests
         planned.append(Stage(words, command, LIMITS[precision], 10, precision or None, True, judge))
     planned += [*sanitizers(), first_call(args, out)]
-    runner = [sys.executable, "-m", *(["benchmarks.rehearse"] if args.rehearse else [])]
+    runner = [sys.executable, "-m"]
+    if args.rehearse:
+        runner = [sys.executable, str(Path(__file__).resolve()), INTERPRETED]
     for precision in ("fp32",) if args.rehearse else PRECISIONS:
         limit = 150 if precision == "bf16" or args.rehearse else 60
         command = [*runner, "benchmarks.kernels.device", "--out", str(out), "--name", name]
@@ -173,15 +177,27 @@ def stages(args, out: Path, name: str) -> list[Stage]:
         command += ["--precision", precision, "--seconds", str(limit - 15)]
         judge = gpu_stages.judge_code
         planned.append(Stage(f"figures {precision}", command, limit, 30, precision, judge=judge))
-    command = [*runner, "benchmarks.kernels.block_forms", "--out", str(out / f"{name}.forms.csv")]
+    command = [*runner, "benchmarks.kernels.tune", "forms"]
+    command += ["--out", str(out / f"{name}.forms.csv")]
     planned.append(Stage("forms of a block", command, 60, 20, "bf16", judge=gpu_stages.judge_code))
-    command = [*runner, "benchmarks.kernels.tune", "--out", str(out / f"{name}.tune.csv")]
+    command = [*runner, "benchmarks.kernels.tune", "tiles"]
+    command += ["--out", str(out / f"{name}.tune.csv")]
     planned.append(Stage("tuning", command, 240, 60, "bf16", judge=gpu_stages.judge_code))
     if not args.rehearse:
         planned += engine()
     for stage in planned:
         stage.limit *= SLOWER if args.rehearse else 1
     return planned
+
+
+def interpreted(name: str) -> int:
+    """Run a benchmark in Triton's interpreter, mended as the tests mend it."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.interpreter import mended
+
+    with mended():
+        runpy.run_module(name, run_name="__main__", alter_sys=False)
+    return 0
 
 
 def first_call(args, out: Path) -> Stage:
@@ -274,6 +290,9 @@ def check(args, out: Path, facts: dict, environment: dict[str, str]) -> int:
 
 
 def main() -> int:
+    if sys.argv[1:2] == [INTERPRETED]:
+        del sys.argv[:2]  # the benchmark reads the rest
+        return interpreted(sys.argv[0])
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--out", type=Path, metavar="DIR", help="default benchmarks/results")
     parser.add_argument(

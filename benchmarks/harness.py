@@ -81,9 +81,14 @@ def parser(doc: str, rounds: int) -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    share_flags(flags, rounds)
+    return flags
+
+
+def share_flags(flags: argparse.ArgumentParser, rounds: int) -> None:
+    """Add the flags that benchmarks share."""
     flags.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
     flags.add_argument("--dry", action="store_true", help="write no results")
-    return flags
 
 
 def report(name: str, case: str, medians: dict[str, float], baseline: str, dry: bool) -> None:
@@ -159,6 +164,14 @@ def append(
         if new:
             writer.writeheader()
         writer.writerows(where | row for row in rows)
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """A file of these rows alone; the first has all columns."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _command() -> str:

@@ -8,6 +8,10 @@ encode     encode-v1 and a symmetric network with its width and zeros, first on 
            on human sequence; lists give the plain network the same bits. `--others`: and (e) the
            fastest other runtime (cpu_sides.py) in each precision, on the plain network's two
            strands and on the symmetric one's whole weights in one pass.
+lists      one convolution over lists of its inputs that are not 0, and how many times faster that
+           is than the dense kernel, or the halved one of a symmetric network, by the share of
+           inputs that are there (thresholds of csrc/cpu/lists.cpp). With what surrounds the
+           convolution, a look-up of 3 taps and a head of one label; one thread.
 cherimoya  encode-v1 beside Cherimoya (PyPI, MIT; `pip install cherimoya`), whose convolutions are
            depthwise: 9 blocks, 128 channels, random weights, PyTorch eager and compiled. What
            differs, and is not made equal: it has one label, a profile at every base and a count,
@@ -28,6 +32,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import product
 from unittest import mock
@@ -40,16 +45,19 @@ from benchmarks.harness import GENOME, PROCESSOR, append, compare, parser, repor
 from benchmarks.kernels.cpu_sides import Network, fastest_other
 from tcnfast.bench.both_strands import DIRECT, PLAIN, Way, ways
 from tcnfast.bench.symmetric_twin import random_letters, shares_of, symmetric_twin
-from tcnfast.engines import cpu_engine
+from tcnfast.engines import cpu_engine, reference
 from tcnfast.engines.backend import Spec
-from tcnfast.engines.grid import StackGrid
+from tcnfast.engines.grid import StackGrid, stack_grid
 from tcnfast.engines.plan import Plan
+from tcnfast.engines.reference import StackWeights
 from tcnfast.model.tcn import TCN, TCNConfig
 
 RUNS = (("avx2", "fp32"), ("avx512", "fp32"), ("avx512_bf16", "bf16"), ("amx", "bf16"))
 BASES = {32: 2**18, 1: 2**14}  # of a call, by stride, at C=64
 CHECKED = 64  # scores
 TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2}  # of the spread of the scores
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of inputs that are not 0
+LISTED = ((64, 3), (128, 3), (64, 5))  # channels and taps
 WINDOW, PROFILE = 2114, 1000  # of Cherimoya, bases
 BATCH = 8  # of its windows; of 1, 8 and 32 the fastest here
 CHERIMOYA = ("Cherimoya eager", "Cherimoya torch.compile")
@@ -107,8 +115,6 @@ def human(n: int) -> Tensor:
 
 @torch.no_grad()
 def encode(args: argparse.Namespace) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     model = tcnfast.load_model("encode-v1")
     plain = model.folded()
     twin = symmetric_twin(plain, model.config.grid(32))
@@ -131,7 +137,6 @@ def encode(args: argparse.Namespace) -> None:
             assert torch.equal(given[PLAIN], given["(a) with lists"])
             case = f"encode-v1 and its symmetric twin, {BASES[stride]} bp of {name}, s={stride}"
             report("zeros", f"{case}, {isa} {precision}", medians, PLAIN, args.dry)
-    torch.set_num_threads(threads)
 
 
 def others(
@@ -200,7 +205,49 @@ def cherimoya(args: argparse.Namespace) -> None:
             append("cherimoya", case, rows)
 
 
-CASES = {"shapes": shapes, "encode": encode, "cherimoya": cherimoya}
+@torch.no_grad()
+def lists(args: argparse.Namespace) -> None:
+    codes = random_letters(2**14)
+    for (channels, taps), symmetric in product(LISTED, (False, True)):
+        torch.manual_seed(0)
+        shape = dict(channels=channels, kernel_size=taps, blocks=1, symmetric=symmetric)
+        plain, grid = TCN(TCNConfig(labels=["a"], **shape)).eval().folded(), stack_grid(taps, 1, 1)
+        for isa, precision in RUNS[:3]:
+            if cpu_engine.isas().get(isa, "unknown") is not None:
+                continue
+            rows = []
+            for share in SHARES:
+                weights, sides = with_share(plain, codes[:, :8192], share), {}
+                with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: isa}):
+                    for listed in (False, True):
+                        run = cpu_engine.prepare(weights, grid, precision, lists=listed)
+                        sides[listed] = lambda run=run: run(codes)
+                _, medians = compare(sides, args.rounds, PROCESSOR)
+                gain = f"{medians[False] / medians[True]:.2f}"
+                side = f"{share} of inputs"
+                rows.append({"side": side, "median_s": f"{medians[True]:.4g}", "ratio": gain})
+            form = "halved" if symmetric else "direct"
+            case = f"C={channels} k={taps}, lists against {form}, {isa} {precision}"
+            print(f"# {case}")
+            show(rows)
+            if not args.dry:
+                append("zeros", case, rows)
+
+
+def with_share(weights: StackWeights, codes: torch.Tensor, share: float) -> StackWeights:
+    """One block, biases such that each channel is there at ``share`` of the positions between its
+    convolutions."""
+    (block,) = weights.blocks
+    one_hot = reference.one_hot(codes, torch.float32)
+    before = reference.conv(one_hot, block.weight1, block.bias1)
+    where = before.flatten(2).quantile(1 - share, dim=2).mean(0)
+    if weights.symmetric:
+        where = (where + where.flip(0)) / 2
+    return replace(weights, blocks=(replace(block, bias1=block.bias1 - where),))
+
+
+CASES = {"shapes": shapes, "encode": encode, "lists": lists, "cherimoya": cherimoya}
+ONE_THREAD = ("encode", "lists")
 
 
 def main() -> None:
@@ -209,7 +256,9 @@ def main() -> None:
     flags.add_argument("--only", default="", metavar="REGEX")
     flags.add_argument("--others", action="store_true", help="other runtimes too")
     args = flags.parse_args()
+    threads = torch.get_num_threads()
     for case in args.cases:
+        torch.set_num_threads(1 if case in ONE_THREAD else threads)
         CASES[case](args)
 
 

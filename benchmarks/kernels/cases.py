@@ -1,7 +1,10 @@
-"""What kernels/device.py times: for each case, sides made ready and checked, and the needed work.
+"""What kernels/device.py times: our stack and blocks and the same in plain PyTorch, as Conv1d and
+as channels-last Conv2d, eager or compiled; for each case, sides made ready and checked, and the
+needed work.
 
 What is timed is held against the float64 reference by the rule of tests/numerics.py, at its first,
-middle and last outputs. Steps of training are in kernels/training_cases.py.
+middle and last outputs. First blocks and hits are in kernels/scan_cases.py, steps of training in
+kernels/training_cases.py.
 """
 
 from __future__ import annotations
@@ -13,19 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.harness import Work
-from benchmarks.kernels import torch_stacks
-from benchmarks.kernels.torch_stacks import EAGER, OURS
 from tcnfast.engines import reference, triton_engine, triton_layout
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.grid import BlockGrid
-from tcnfast.model.tcn import TCNConfig
+from tcnfast.engines.plain_stack import Block as PlainBlock
+from tcnfast.engines.plain_stack import FoldedStack
+from tcnfast.engines.plan import Plan
+from tcnfast.model.tcn import TCN, TCNConfig
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 from numerics import MatrixUnits, assert_close  # noqa: E402
 
+OURS = "tcnfast"
+EAGER = ("eager Conv1d", "eager channels-last")
 FORMS = ("dense", "pruned")
 
 
@@ -125,7 +131,7 @@ class Stack(Case):
     part = "stack"
 
     def __post_init__(self) -> None:
-        self.model = torch_stacks.random_model(self.config)
+        self.model = random_model(self.config)
         self.grid = self.config.grid(self.stride)
         length = self.length + self.grid.receptive_field - self.stride
         self.codes = random_codes(1, length)
@@ -137,7 +143,7 @@ class Stack(Case):
 
     def prepare(self, side: str) -> Callable[[], object]:
         setting = self.setting
-        run = torch_stacks.stack(side, self.model, self.stride, setting.precision, setting.device)
+        run = stack(side, self.model, self.stride, setting.precision, setting.device)
         self.check(run(self.on_device)[0])
         return lambda: run(self.on_device)
 
@@ -166,7 +172,7 @@ class BlockForward(Case):
     part = "block"
 
     def __post_init__(self) -> None:
-        self.model = torch_stacks.random_model(self.config)
+        self.model = random_model(self.config)
         shape = 1, self.length, self.channels
         # by parts: random numbers are float32 first
         self.rows = torch.empty(shape, dtype=self.dtype, device=self.setting.device)
@@ -194,16 +200,14 @@ class BlockForward(Case):
 
     def call(self, side: str) -> Callable[[], Tensor]:
         setting = self.setting
-        run = torch_stacks.block(
-            side, self.model, setting.index, self.stride, setting.precision, setting.device
-        )
-        x = torch_stacks.rows_for(side, self.rows)
+        run = block(side, self.model, setting.index, self.stride, setting.precision, setting.device)
+        x = rows_for(side, self.rows)
         return lambda: run(x)
 
     def prepare(self, side: str) -> Callable[[], object]:
         setting, geometry = self.setting, self.geometry
         run = self.call(side)
-        y = torch_stacks.rows_of(side, run())[0]
+        y = rows_of(side, run())[0]
         assert len(y) == self.outputs(), f"{len(y)} outputs, not {self.outputs()}"
         count = min(setting.checked, len(y))
         for start in places(len(y), count):
@@ -219,6 +223,99 @@ class BlockForward(Case):
         maps = self.rows[:, first:last].cpu().to(dtype).transpose(1, 2).unsqueeze(2)
         y = reference.block(maps, weights, self.geometry)
         return y[0, :, 0].T
+
+
+def layout_of(side: str) -> str:
+    return side.split()[1]
+
+
+def uncompiled(side: str) -> str:
+    """The side that a compiled one was made of."""
+    return f"eager {layout_of(side)}" if side.startswith("torch.compile") else side
+
+
+def compiled(function: Callable, side: str) -> Callable:
+    """``function`` as the side "torch.compile LAYOUT MODE" runs it, or as it is."""
+    if not side.startswith("torch.compile"):
+        return function
+    mode = side.split()[-1]
+    if mode == "max-autotune":
+        # not its CUDA graphs, which copy inputs: launches are not in what is timed
+        mode = "max-autotune-no-cudagraphs"
+    return torch.compile(function, mode=mode, dynamic=False, fullgraph=True)
+
+
+def random_model(config: TCNConfig) -> TCN:
+    """A network of He's weights: as they start, smoothers grow without bound when norms are not
+    those of a batch."""
+    torch.manual_seed(0)
+    model = TCN(config).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    nn.init.normal_(model.head.weight, std=0.5)
+    return model
+
+
+def stack(side: str, model: TCN, stride: int, precision: str, device) -> Callable:
+    """uint8 codes (N, T) on ``device`` to float32 logits (N, P, labels)."""
+    if side == OURS:
+        # on a GPU the kernels, nothing else
+        backend = "triton" if device.type == "cuda" else "auto"
+        return Plan(model, str(device), precision, stride, backend)
+    grid = model.config.grid(stride)
+    plain = FoldedStack(model.folded(), grid, layout_of(side), DTYPES[precision]).to(device)
+    return compiled(plain, side)
+
+
+def block(side: str, model: TCN, index: int, stride: int, precision: str, device) -> Callable:
+    """Rows (N, L, C) of one folded block above the first, in the layout of the side (``rows_for``),
+    to what the block makes of them."""
+    geometry = model.config.grid(stride).blocks[index]
+    weights = model.folded().to(device, torch.float32).blocks[index]
+    if side != OURS:
+        return compiled(plain_block(side, weights, geometry, precision), side)
+    chip = triton_engine.Chip.of(device)
+    layout = triton_layout.Layout(model.config.channels)
+    kind = triton_engine.kind_of(geometry, layout, precision, chip)
+    return kind(weights, geometry, layout, precision, chip)
+
+
+def plain_block(side: str, weights, geometry: BlockGrid, precision: str) -> nn.Module:
+    """A folded block in the layout of a side of PyTorch, where ``weights`` are."""
+    layout, device = layout_of(side), weights.weight1.device
+    plain = PlainBlock(weights, geometry, layout).to(device, DTYPES[precision])
+    if layout == "channels-last":
+        plain = plain.to(memory_format=torch.channels_last)
+    return plain.eval().requires_grad_(False)
+
+
+def of_codes(side: str, weights, geometry: BlockGrid, precision: str) -> Callable:
+    """uint8 codes (N, T) to what the first block, of ``weights``, makes of them."""
+    plain = plain_block(side, weights, geometry, precision)
+    table = torch.eye(5, 4, dtype=DTYPES[precision], device=weights.weight1.device)
+
+    def run(codes: Tensor) -> Tensor:
+        x = table[codes.int()].transpose(1, 2)
+        return plain(x.unsqueeze(2) if layout_of(side) == "channels-last" else x)
+
+    return compiled(run, side)
+
+
+def rows_for(side: str, rows: Tensor) -> Tensor:
+    """(N, L, C) in the layout that a side reads."""
+    if side == OURS:
+        return rows.contiguous()
+    if layout_of(side) == "Conv1d":
+        return rows.transpose(1, 2).contiguous()
+    return rows.transpose(1, 2).unsqueeze(2)
+
+
+def rows_of(side: str, y: Tensor) -> Tensor:
+    """What a block's side gave, as (N, L, C)."""
+    if side.startswith(OURS):
+        return y
+    return (y.squeeze(2) if y.ndim == 4 else y).transpose(1, 2)
 
 
 def random_codes(*shape: int) -> Tensor:

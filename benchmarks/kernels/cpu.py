@@ -13,6 +13,11 @@ Several thread pools share the process. Each sample starts after a rest in which
 others stop spinning; "mixed" is its time over that of the side run by itself at the start, both in
 units of the loop, and a side far above 1 is disturbed. (torch.compile uses PyTorch's own OpenMP.)
 
+`chunk` and `segments` measure what the engine is set by: positions that pass through all layers at
+once (CHUNK_BYTES of csrc/cpu/stream.h), seconds for 2^18 bases on one thread; and bases of a
+segment of a scan (SEGMENT_BASES), seconds for 2^20 bases. Rows go to results/cpu.csv, chunk.csv and
+plan.csv.
+
 Other runtimes take part if they are there: `pip install onnx onnxruntime openvino zentorch`, the
 last of these in the version of PyTorch (2.13.0.2 for torch 2.13.0).
 `--rounds`, `--seconds` (of a sample), `--sides` (a regular expression on "form side precision") and
@@ -29,7 +34,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.harness import RESTED, WALL, append, parser
+from benchmarks.harness import RESTED, WALL, append, compare, parser, report
 from benchmarks.kernels.cpu_sides import (
     STRIDE,
     Side,
@@ -38,6 +43,7 @@ from benchmarks.kernels.cpu_sides import (
     scorer,
     where_time_goes,
 )
+from tcnfast.bench.symmetric_twin import random_letters
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
 from tcnfast.engines.plan import Plan
@@ -56,6 +62,8 @@ CASES = {
     "C=64 k=5": {"kernel_size": 5},
     "C=64 k=7": {"kernel_size": 7},
 }
+CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
+CUTS = [2**k for k in range(12, 19)]  # bases of a segment
 EVERYBODY = list(CASES)[:2]  # the others meet only eager PyTorch
 
 
@@ -268,14 +276,54 @@ def print_table(case, rows) -> None:
         print(f"disturbed, run again with --sides: {', '.join(noisy)}")
 
 
+def chunk(args: argparse.Namespace) -> None:
+    torch.manual_seed(0)
+    model = TCN(TCNConfig(labels=["a"], first_kernel=15)).eval()
+    for precision in ("fp32", "bf16"):
+        if reason := cpu_engine.why_not(precision):
+            print(f"left out: {precision}: {reason}")
+            continue
+        for stride, bases in ((1, 2**15), (STRIDE, 2**18)):
+            grid, weights = model.config.grid(stride), model.folded()
+            codes = random_letters(bases + model.receptive_field - stride)
+            runs = {c: cpu_engine.prepare(weights, grid, precision, chunk=c) for c in CHUNKS}
+            sides = {f"{c} positions": lambda r=run, x=codes: r(x) for c, run in runs.items()}
+            scale = dict.fromkeys(sides, 2**18 / bases)
+            _, medians = compare(sides, args.rounds, scale=scale)
+            case = f"2^18 bp, s={stride}, {precision}, one thread"
+            report("chunk", case, medians, f"{CHUNKS[0]} positions", args.dry)
+
+
+def segments(args: argparse.Namespace) -> None:
+    torch.manual_seed(0)
+    labels = [f"label{i}" for i in range(112)]
+    model = TCN(TCNConfig(labels=labels, first_kernel=19)).eval()
+    plan = Plan(model, device="cpu", stride=STRIDE)
+    codes = random_letters(CUTS[-1] + model.receptive_field - STRIDE)
+    pieces = {n: codes[:, : n + model.receptive_field - STRIDE] for n in CUTS}
+    sides = {f"{n} bp": lambda x=piece: plan(x) for n, piece in pieces.items()}
+    scale = {f"{n} bp": 2**20 / n for n in CUTS}
+    _, medians = compare(sides, args.rounds, scale=scale)
+    case = f"2^20 bp in segments, s={STRIDE}, {plan.backend} {plan.precision}"
+    report("plan", case, medians, f"{CUTS[0]} bp", args.dry)
+
+
+TUNED = {"chunk": chunk, "segments": segments}
+
+
 def main() -> None:
     warnings.simplefilter("ignore")  # torch.compile and torch.onnx warn of what they will drop
     flags = parser(__doc__, rounds=5)
     flags.add_argument("--seconds", type=float, default=0.2, help="of a sample")
     flags.add_argument("--sides", default="", metavar="REGEX")
     flags.add_argument("--cases", default="", metavar="REGEX")
+    flags.add_argument("tuned", nargs="*", metavar="CASE", help="chunk, segments: these alone")
     args = flags.parse_args()
-    for case in CASES:
+    threads = torch.get_num_threads()
+    for name in args.tuned:
+        torch.set_num_threads(1 if name == "chunk" else threads)
+        TUNED[name](args)
+    for case in () if args.tuned else CASES:
         if re.search(args.cases, case):
             measure(case, args)
 

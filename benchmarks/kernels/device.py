@@ -42,9 +42,8 @@ import torch
 import torch._dynamo
 
 from benchmarks.harness import RESULTS, Roofline, append, peak_memory
-from benchmarks.kernels.cases import FORMS, BlockForward, Case, Setting, Stack
+from benchmarks.kernels.cases import EAGER, FORMS, OURS, BlockForward, Case, Setting, Stack
 from benchmarks.kernels.scan_cases import FirstBlockForward, Hits
-from benchmarks.kernels.torch_stacks import EAGER, OURS
 from benchmarks.kernels.training_cases import BlockStep, TrainingStep
 from tcnfast.base.run_record import device_words
 from tcnfast.bench.speed import Clock, Timing, take_turns

@@ -1,4 +1,5 @@
-"""Machine code as nvdisasm prints it: what a warp of one program issues, and how long it waits.
+"""Machine code as nvdisasm prints it: what a warp of one program issues, how long it waits, and how
+long a launch takes of all its programs.
 
 The code is walked in its order. Of a branch forward both sides count, and subroutines (slow paths
 of divisions) do not. A loop is a branch back; how often it runs is told.
@@ -12,8 +13,15 @@ for Hopper; none was measured here.
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+from support.ahead import MULTIPROCESSORS  # noqa: E402
 
 # cycles until a result is there, by the beginning of an opcode; else a scoreboard waits for OTHER
 LATENCY = {
@@ -44,7 +52,6 @@ ROW_BYTES = 32
 # of one warp's product, by its shape; such products reach 62 % of the rate (arXiv 2402.13499)
 MMA_SYNC = {"16816": 1 / 0.62, "1688": 0.5 / 0.62}
 WARP = 32
-
 LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?);?\s*/\* 0x([0-9a-f]{16}) \*/")
 MORE = re.compile(r"^\s*/\* 0x([0-9a-f]{16}) \*/")
 LABEL = re.compile(r"^(\.L\w*):")
@@ -52,6 +59,13 @@ WIDTH = re.compile(r"\.(U8|S8|U16|S16|64|128)\b")
 BYTES = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}
 HGMMA = re.compile(r"[HQI]GMMA\.64x(\d+)x")
 HMMA = re.compile(r"HMMA\.(\d+)")
+# an H200. The clock is that of the data sheet's 989 TFLOP/s: 132 * 4096 operations a cycle
+CLOCK = 1.83e9
+BANDWIDTH = 4.3e12  # bytes a second of a large copy through PyTorch, read and written: measured
+REGISTERS, THREADS, PROGRAMS = 65_536, 2_048, 32  # of a multiprocessor (CUDA guide, 9.0)
+SHARED = 233_472  # bytes of a multiprocessor; a program takes 1 KiB beside its own
+SCHEDULERS = 4
+LEAST = 2.5e-6  # seconds of the smallest kernel behind another: assumed
 
 
 @dataclass(frozen=True)
@@ -256,3 +270,110 @@ class Machine:
 
 def _latency(name: str) -> float:
     return next((cycles for start, cycles in LATENCY.items() if name.startswith(start)), OTHER)
+
+
+def _steps(a: dict) -> list[float]:
+    return [a["steps"] + 2 * (a["K"] - 1) // a["S"]]
+
+
+def _first_steps(a: dict) -> list[float]:
+    return [a["steps"] + (a["K"] - 1) // a["S"]]
+
+
+def _walked(a: dict) -> list[float]:
+    return [a["steps"]]
+
+
+def _pieces(a: dict) -> list[float]:
+    return [a["per_part"], a["chunk"] / a["M"]]
+
+
+# how often the loops of a kernel run, in the order in which they begin; kernels without have none
+TRIPS: dict[str, Callable[[dict], list[float]]] = {
+    "block": _steps,
+    "halved_block": _steps,
+    "wgmma_block": _steps,
+    "wgmma_halved_block": _steps,
+    "first_block": _first_steps,
+    "halved_first_block": _first_steps,
+    "count_hits": lambda a: [min(a["walked"], math.ceil(a["outputs"] / a["M"]))],
+    "start_backward": _pieces,
+    "wgmma_conv": _walked,
+    "wgmma_gradients": _walked,
+    "weight_gradient": _pieces,
+    "code_weight_gradient": _pieces,
+    "halved_weight_gradient": _pieces,
+    "sum_whole": lambda a: [math.ceil(a["parts"] / a["P"])] * a["HALVES"],
+    # of the middle tap two, of a pair of mirrored taps four, which are taken for all
+    "sum_halved": lambda a: [0.0] * 2 + [math.ceil(a["parts"] / a["P"])] * 4,
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled kernel: its code, and what a program of it takes of a multiprocessor."""
+
+    code: Loop
+    registers: int
+    shared: int  # bytes
+    warps: int
+
+    @property
+    def resident(self) -> int:
+        """Programs that a multiprocessor holds at a time."""
+        registers = -(-self.registers // 8) * 8 * WARP * self.warps
+        return max(
+            1,
+            min(
+                REGISTERS // registers,
+                SHARED // (self.shared + 1024),
+                THREADS // (WARP * self.warps),
+                PROGRAMS,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A launch: seconds by limit, and what they are made of."""
+
+    name: str
+    programs: int
+    instructions: float  # of a warp, of its longest loop's round or of all there are
+    seconds: dict[str, float]
+
+    @property
+    def limit(self) -> str:
+        return max(self.seconds, key=self.seconds.get)
+
+    @property
+    def time(self) -> float:
+        return self.seconds[self.limit]
+
+
+def launch_time(program: Program, trips: list[float], programs: int, moved: int) -> dict:
+    """Seconds by limit of ``programs`` programs that move ``moved`` bytes."""
+    one = count(program.code, trips, program.warps)
+    fullest = math.ceil(programs / MULTIPROCESSORS)  # programs of one multiprocessor
+    share = program.warps / SCHEDULERS
+    cycles = {
+        "issue": fullest * one.instructions * share,
+        "alu": fullest * 2 * one.half_rate * share,
+        "tensor": fullest * one.tensor,
+        "port": fullest * one.port,
+        "chain": math.ceil(fullest / program.resident) * one.chain,
+    }
+    seconds = {name: value / CLOCK for name, value in cycles.items()}
+    return seconds | {"hbm": moved / BANDWIDTH, "launch": LEAST}
+
+
+def step_of(program: Program) -> Count:
+    """A round of the loop that has most instructions, or the whole kernel."""
+    loops = program.code.loops
+    if not loops:
+        return count(program.code, [], program.warps)
+    longest = max(loops, key=lambda loop: len(loop.body))
+    trips = [1.0] * len(longest.loops)
+    more = [count(Loop([longest]), [n, *trips], program.warps) for n in (4, 5)]
+    values = zip(*(vars(count).values() for count in more), strict=True)
+    return Count(*(after - before for before, after in values))

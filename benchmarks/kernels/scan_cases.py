@@ -16,9 +16,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Work
-from benchmarks.kernels import torch_stacks
-from benchmarks.kernels.cases import BlockForward, Stack, random_codes
-from benchmarks.kernels.torch_stacks import EAGER, OURS
+from benchmarks.kernels.cases import (
+    EAGER,
+    OURS,
+    BlockForward,
+    Stack,
+    of_codes,
+    random_codes,
+    random_model,
+)
 from tcnfast.engines import reference, triton_engine, triton_first, triton_layout
 from tcnfast.engines.grid import BlockGrid
 from tcnfast.engines.hit_finder import HitFinder
@@ -39,7 +45,7 @@ class FirstBlockForward(BlockForward):
     part = "first block"
 
     def __post_init__(self) -> None:
-        self.model = torch_stacks.random_model(self.config)
+        self.model = random_model(self.config)
         self.codes = random_codes(1, self.length)
         self.on_device = self.codes.to(self.setting.device)
 
@@ -76,7 +82,7 @@ class FirstBlockForward(BlockForward):
         setting, geometry = self.setting, self.geometry
         weights = self.model.folded().to(setting.device, torch.float32).blocks[0]
         if not side.startswith(OURS):
-            run = torch_stacks.of_codes(side, weights, geometry, setting.precision)
+            run = of_codes(side, weights, geometry, setting.precision)
             return lambda: run(self.on_device)
         whole = side == OURS and not self.too_large
         kind = triton_engine.FirstBlock if whole else triton_first.FirstInParts

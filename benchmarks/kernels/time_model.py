@@ -2,8 +2,10 @@
 
     python -m benchmarks.kernels.time_model [CASE...] [--launches]
 
-What the engine launches is recorded without a GPU (launches.py), every kernel is compiled for sm_90
-and its machine code read (sass.py). A launch takes the longest of:
+What the engine launches is recorded without a GPU: it runs on tensors without memory ("meta"), as
+on a chip with 132 multiprocessors. Every kernel is compiled for sm_90 and its machine code read
+(sass.py); of an operator of PyTorch the bytes count that it reads and writes, each once, and views
+are none. A launch takes the longest of:
 
 - issue: instructions of a program's warps over four schedulers, one a cycle each;
 - alu: those that run at half rate (integers, minima, conversions);
@@ -24,137 +26,225 @@ by how much, not what will be measured.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
-from benchmarks.kernels import launches, sass
-from benchmarks.kernels.launches import Kernel, Operator
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.kernels.sass import (
+    BANDWIDTH,
+    LEAST,
+    TRIPS,
+    Cost,
+    Program,
+    launch_time,
+    parse,
+    step_of,
+)
+from tcnfast.engines import backend, ops, training_pass, triton_engine
+from tcnfast.engines.plan import Plan
+from tcnfast.engines.triton_head import ROWS
+from tcnfast.model.tcn import TCN, TCNConfig
+from tcnfast.scan.compact import CompactDevice
+from tcnfast.scan.pieces import Batch, Wanted, Window
+from tcnfast.scan.stages import Stages
+from tcnfast.train.losses import masked_bce
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 from kernel_resources import variant  # noqa: E402
-from support.ahead import MULTIPROCESSORS, cubin_of, registers_of, run_tool  # noqa: E402
+from support.ahead import cubin_of, recorded, registers_of, run_tool  # noqa: E402
 
-# an H200. The clock is that of the data sheet's 989 TFLOP/s: 132 * 4096 operations a cycle
-CLOCK = 1.83e9
-BANDWIDTH = 4.3e12  # bytes a second of a large copy through PyTorch, read and written: measured
-REGISTERS, THREADS, PROGRAMS = 65_536, 2_048, 32  # of a multiprocessor (CUDA guide, 9.0)
-SHARED = 233_472  # bytes of a multiprocessor; a program takes 1 KiB beside its own
-SCHEDULERS = 4
-LEAST = 2.5e-6  # seconds of the smallest kernel behind another: assumed
+META = torch.device("meta")
+LABELS = 119  # of the bundled network
+CHANNELS, TAPS = 64, 15
+# operators that launch nothing, beside views
+FREE = ("empty", "detach", "alias", "lift_fresh", "_unsafe_view", "record_stream", "resize_")
+HITS = 2**-9  # of all logits: what a scan with cutoffs finds at most
+HIT_TILES = {1: 1 / 8, 32: 1 / 2}  # by stride: of tiles of 64 steps, how many have one
 HOST_OPERATOR, HOST_KERNEL = 5e-6, 15e-6  # seconds of a call on the host, Triton's longer: assumed
 GENOME = 3.1e9  # bases of hg38
 
-LIMITS = ("issue", "alu", "tensor", "port", "chain", "hbm", "launch")
 
+@dataclass
+class Kernel:
+    """A launch of a Triton kernel."""
 
-def _steps(a: dict) -> list[float]:
-    return [a["steps"] + 2 * (a["K"] - 1) // a["S"]]
-
-
-def _first_steps(a: dict) -> list[float]:
-    return [a["steps"] + (a["K"] - 1) // a["S"]]
-
-
-def _walked(a: dict) -> list[float]:
-    return [a["steps"]]
-
-
-def _pieces(a: dict) -> list[float]:
-    return [a["per_part"], a["chunk"] / a["M"]]
-
-
-# how often the loops of a kernel run, in the order in which they begin; kernels without have none
-TRIPS: dict[str, Callable[[dict], list[float]]] = {
-    "block": _steps,
-    "halved_block": _steps,
-    "wgmma_block": _steps,
-    "wgmma_halved_block": _steps,
-    "first_block": _first_steps,
-    "halved_first_block": _first_steps,
-    "count_hits": lambda a: [min(a["walked"], math.ceil(a["outputs"] / a["M"]))],
-    "start_backward": _pieces,
-    "wgmma_conv": _walked,
-    "wgmma_gradients": _walked,
-    "weight_gradient": _pieces,
-    "code_weight_gradient": _pieces,
-    "halved_weight_gradient": _pieces,
-    "sum_whole": lambda a: [math.ceil(a["parts"] / a["P"])] * a["HALVES"],
-    # of the middle tap two, of a pair of mirrored taps four, which are taken for all
-    "sum_halved": lambda a: [0.0] * 2 + [math.ceil(a["parts"] / a["P"])] * 4,
-}
-
-
-@dataclass(frozen=True)
-class Program:
-    """A compiled kernel: its code, and what a program of it takes of a multiprocessor."""
-
-    code: sass.Loop
-    registers: int
-    shared: int  # bytes
-    warps: int
+    function: object
+    arguments: dict
+    options: dict
+    grid: tuple[int, ...]
 
     @property
-    def resident(self) -> int:
-        """Programs that a multiprocessor holds at a time."""
-        registers = -(-self.registers // 8) * 8 * sass.WARP * self.warps
-        return max(
-            1,
-            min(
-                REGISTERS // registers,
-                SHARED // (self.shared + 1024),
-                THREADS // (sass.WARP * self.warps),
-                PROGRAMS,
-            ),
-        )
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def programs(self) -> int:
+        return int(np.prod(self.grid))
+
+    @property
+    def bytes(self) -> int:
+        return _bytes(self.arguments.values())
 
 
-@dataclass(frozen=True)
-class Cost:
-    """A launch: seconds by limit, and what they are made of."""
+@dataclass
+class Operator:
+    """A call of an operator of PyTorch that launches something."""
 
     name: str
-    programs: int
-    instructions: float  # of a warp, of its longest loop's round or of all there are
-    seconds: dict[str, float]
-
-    @property
-    def limit(self) -> str:
-        return max(self.seconds, key=self.seconds.get)
-
-    @property
-    def time(self) -> float:
-        return self.seconds[self.limit]
+    bytes: int
 
 
-def launch_time(program: Program, trips: list[float], programs: int, moved: int) -> dict:
-    """Seconds by limit of ``programs`` programs that move ``moved`` bytes."""
-    one = sass.count(program.code, trips, program.warps)
-    fullest = math.ceil(programs / MULTIPROCESSORS)  # programs of one multiprocessor
-    share = program.warps / SCHEDULERS
-    cycles = {
-        "issue": fullest * one.instructions * share,
-        "alu": fullest * 2 * one.half_rate * share,
-        "tensor": fullest * one.tensor,
-        "port": fullest * one.port,
-        "chain": math.ceil(fullest / program.resident) * one.chain,
-    }
-    seconds = {name: value / CLOCK for name, value in cycles.items()}
-    return seconds | {"hbm": moved / BANDWIDTH, "launch": LEAST}
+class _Operators(TorchDispatchMode):
+    """Notes operators; runs the block's operators by their kernels, not by their fakes, and gives
+    results of known size where meta tensors have none."""
+
+    def __init__(self, seen: list, hit_tiles: float) -> None:
+        super().__init__()
+        self.seen, self.hit_tiles = seen, hit_tiles
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function._schema.name
+        own = {"tcnfast::block": ops.block, "tcnfast::block_backward": ops.block_backward}
+        if name in own:
+            with self:
+                return own[name]._init_fn(*args, **(kwargs or {}))
+        if name == "aten::nonzero":
+            found = max(1, int(args[0].numel() * self.hit_tiles))
+            result = torch.empty(found, args[0].ndim, dtype=torch.int64, device=META)
+        elif name in ("aten::item", "aten::_local_scalar_dense"):  # the last sum of hits' counts
+            result = self.hits
+        elif name == "aten::equal":  # heads of two strands
+            return True
+        else:
+            if name == "aten::cumsum":
+                self.hits = max(1, int(args[0].numel() * ROWS * LABELS * HITS))
+            result = function(*args, **(kwargs or {}))
+        returned = function._schema.returns
+        view = any(r.alias_info and not r.alias_info.is_write for r in returned)
+        name = name.removeprefix("aten::")
+        if not view and not name.startswith(FREE):
+            self.seen.append(Operator(name, _moved(name, (args, kwargs), result)))
+        return result
 
 
-def step_of(program: Program) -> sass.Count:
-    """A round of the loop that has most instructions, or the whole kernel."""
-    loops = program.code.loops
-    if not loops:
-        return sass.count(program.code, [], program.warps)
-    longest = max(loops, key=lambda loop: len(loop.body))
-    trips = [1.0] * len(longest.loops)
-    more = [sass.count(sass.Loop([longest]), [n, *trips], program.warps) for n in (4, 5)]
-    values = zip(*(vars(count).values() for count in more), strict=True)
-    return sass.Count(*(after - before for before, after in values))
+def _moved(name: str, arguments, result) -> int:
+    """Bytes that an operator reads and writes; one in place does both."""
+    read, written = (_bytes(tree_leaves(values)) for values in (arguments, result))
+    if name == "copy_":  # its target is only written
+        return read
+    if name == "index":  # of what it reads, as much as it gives
+        return read - _bytes(tree_leaves(arguments)[:1]) + 2 * written
+    return read + written
+
+
+def _bytes(values) -> int:
+    """Of tensors, each once; views of one memory at their own sizes."""
+    tensors = {id(v): v for v in values if isinstance(v, Tensor) and v.device == META}
+    return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def _kernel(function, arguments: dict, options: dict, grid: tuple[int, ...]) -> Kernel:
+    """Of tensors other objects of the same memory: a gradient that is held elsewhere would be
+    copied by autograd, which without us takes it."""
+    tensors = {id(v): v.detach() for v in arguments.values() if isinstance(v, Tensor)}
+    arguments = {name: tensors.get(id(v), v) for name, v in arguments.items()}
+    return Kernel(function, arguments, options, grid)
+
+
+@contextmanager
+def noted(hit_tiles: float = 1.0) -> Iterator[list[Kernel | Operator]]:
+    """The launches of what runs inside, in bf16. ``hit_tiles``: of tiles of steps, those with a
+    hit."""
+    seen: list = []
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        enter(recorded("sm_90", lambda *launch: seen.append(_kernel(*launch))))
+        enter(mock.patch.object(triton_engine, "why_not_here", lambda *_: None))
+        enter(mock.patch.object(backend, "choose_device", lambda _: META))
+        enter(mock.patch.object(training_pass, "precision_now", lambda _: "bf16"))
+        enter(mock.patch.dict("os.environ", {backend.VARIABLE: "triton"}))
+        enter(_Operators(seen, hit_tiles))
+        yield seen
+
+
+def _network(symmetric: bool, labels: int = LABELS, **options) -> TCN:
+    names = [f"label{i}" for i in range(labels)]
+    symmetric = {"symmetric": True} if symmetric else {}
+    config = TCNConfig(labels=names, channels=CHANNELS, first_kernel=TAPS, **symmetric, **options)
+    return TCN(config)
+
+
+class _Member:
+    """A network that is folded without memory. As if symmetric: its weights then are pairs'."""
+
+    def __init__(self, symmetric: bool) -> None:
+        model = _network(False).eval()
+        self.config, self.receptive_field = model.config, model.receptive_field
+        self.labels, self.members = model.config.labels, [self]
+        weights = model.folded().to(torch.device("cpu"), torch.float32)
+        self._weights = replace(weights, symmetric=symmetric)
+
+    def folded(self):
+        return self._weights
+
+
+class _Scorer:
+    """As ``scan.pipeline.Scorer`` with both strands."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.plans, self.label_bin = plan, [plan], 200
+
+    def scores(self, codes: Tensor) -> Tensor:
+        return self.plan(codes)
+
+
+def segment(stride: int, symmetric: bool) -> tuple[list[Kernel | Operator], int]:
+    """What a scan launches for one segment, both strands, hits of all labels and no tracks; and the
+    bases that the segment scores."""
+    member = _Member(symmetric)
+    nothing = np.empty(0)
+    cutoffs = np.zeros(LABELS, np.float32)
+    window = Window(stride, member.receptive_field, 200)
+    with noted(HIT_TILES[stride]) as seen, torch.inference_mode():
+        scorer = _Scorer(Plan(member, precision="bf16", stride=stride, strand="both"))
+        device = CompactDevice(scorer, Wanted(cutoffs, nothing, nothing), window, Stages())
+        bases = device.segment_bases(scorer.plan.segment_bases, LABELS)
+        steps = bases // stride
+        codes, unknown, slot = device.buffers(1, window.length(steps), steps)
+        seen.clear()  # of making ready
+        on_host = {"_segment": lambda *_: None, "_check": lambda *_: None}
+        with mock.patch.multiple(CompactDevice, **on_host):
+            device.collect(device.submit(Batch([0], codes, unknown, slot)))
+    return seen, bases
+
+
+def training_step(tiles: int, steps: int, symmetric: bool) -> list[Kernel | Operator]:
+    """A step at stride 32: forward, masked BCE, backward, clipped AdamW. ``steps`` of a tile."""
+    stride = 32
+    model = _network(symmetric, dropout=0.1).to(META)
+    model.train()
+    length = model.receptive_field + (steps - 1) * stride
+    codes = torch.empty(tiles, length, dtype=torch.uint8, device=META)
+    targets = torch.empty(tiles, steps, LABELS, dtype=torch.uint8, device=META)
+    with noted() as seen:
+        loss = masked_bce(model.dense(codes, stride).float(), targets)
+        loss.backward()
+        # on a GPU: gradients clipped by kernels that take lists, and a fused AdamW for each of two
+        # groups (reads value, gradient and two moments, writes three)
+        size = sum(p.numel() for p in model.parameters()) * 4
+        names = {"_foreach_norm": 1, "stack": 0, "linalg_vector_norm": 0, "_foreach_mul_": 2}
+        seen += [Operator(name, times * size) for name, times in names.items()]
+        seen += [Operator("_fused_adamw_", 7 * size // 2)] * 2
+    return seen
 
 
 class Compiled:
@@ -167,7 +257,7 @@ class Compiled:
         key = kernel.name, variant(kernel.function, kernel.arguments), str(kernel.options)
         if key not in self._programs:
             cubin, shared = cubin_of(kernel.function, kernel.arguments, "sm_90", kernel.options)
-            code = sass.parse(run_tool("nvdisasm", cubin, "-hex", "-c"))
+            code = parse(run_tool("nvdisasm", cubin, "-hex", "-c"))
             registers, _ = registers_of(cubin)
             warps = kernel.options["num_warps"]
             self._programs[key] = Program(code, registers, shared, warps)
@@ -200,7 +290,7 @@ def host_time(seen: list[Kernel | Operator]) -> float:
 
 @dataclass
 class Case:
-    """Something that runs: how often in what is asked for, and of one run the launches."""
+    """Something that runs: how often in what is asked for, and of one run the"""
 
     name: str
     times: float
@@ -214,7 +304,7 @@ class Case:
 
 def scan(stride: int, symmetric: bool) -> Case:
     """hg38 on both strands, with the hits of all labels."""
-    seen, bases = launches.segment(stride, symmetric)
+    seen, bases = segment(stride, symmetric)
     form = "symmetric" if symmetric else "plain"
     name = f"hg38, both strands, stride {stride}, {form}"
     return Case(name, GENOME / bases, seen)
@@ -223,7 +313,7 @@ def scan(stride: int, symmetric: bool) -> Case:
 def step(symmetric: bool) -> Case:
     form = "symmetric" if symmetric else "plain"
     name = f"training step, 64 tiles of 32 kb, {form}"
-    return Case(name, 1, launches.training_step(64, 1024, symmetric))
+    return Case(name, 1, training_step(64, 1024, symmetric))
 
 
 CASES: dict[str, Callable[[], Case]] = {

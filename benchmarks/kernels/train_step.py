@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.harness import PROCESSOR, RESTED, append, compare, report
-from benchmarks.kernels.torch_stacks import conv1d_dense
+from benchmarks.kernels.training_cases import conv1d_dense
 from tcnfast.engines import cpu_engine
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig

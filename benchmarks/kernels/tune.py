@@ -1,38 +1,33 @@
-"""What the engines' cuts were tuned on: `python -m benchmarks.kernels.tune`.
+"""Which form of the Triton kernels, and which tiles, are fastest on the GPU that is here:
+`python -m benchmarks.kernels.tune forms`, `python -m benchmarks.kernels.tune tiles`.
 
-On a GPU, tiles of the inference kernels. For the first block and blocks above it, plain and
-symmetric, dense and pruned, every tile height, number of warps and of pipeline stages, and taps
-loaded again or kept, is run; what gives other numbers than the tiling that is in use is wrong, what
-does not fit is said so. Of the three fastest of each kernel the number of tiles a multiprocessor
-gets is tried as well. A block whose tiles are in registers has one height; of it that number alone
-is tried. Times are the device's own, medians, the L2 cache flushed before each call. What was
-chosen is printed, of each block and of all together: ``Tiling.of`` and ``IN_REGISTERS`` of
-tcnfast/engines/triton_engine.py are what to set by it. Kernels are compiled by several processes
-first, into Triton's cache. `--out FILE` keeps all rows. With TRITON_INTERPRET=1 it goes the way
-with toys.
+forms   Are tiles in registers faster, or through shared memory (kernels/README.md)? Blocks of the
+        default model and of a symmetric one, of the shapes that the model of time has in
+        kernels/README.md, and passes of training of both, there and back. Both forms must give the
+        same rows, or gradients, to rounding; they take turns. ``IN_REGISTERS`` of
+        tcnfast/engines/triton_engine.py is what to set by blocks, and that of triton_walk.py by
+        training: lines "chosen" are what to paste.
+tiles   Each kernel of a block, in each of its forms, by rows, warps and stages; of the three
+        fastest, and of a block whose tiles are in registers, also by the number of tiles that a
+        multiprocessor gets. A result that differs from what is in use is wrong, what does not fit
+        is said so. "chosen" says what to set ``Tiling.of`` and ``IN_REGISTERS`` of
+        triton_engine.py to. Several processes compile first, into Triton's cache.
 
-On a processor, cases by name; rows go to results/chunk.csv, plan.csv and zeros.csv, unless `--dry`:
-
-chunk     positions that pass through all layers at once (CHUNK_BYTES of csrc/cpu/stream.h): seconds
-          for 2^18 bases on one thread.
-segments  bases of a segment of a scan (SEGMENT_BASES): seconds for 2^20 bases.
-lists     one convolution over lists of its inputs that are not 0, and how many times faster that is
-          than the dense kernel, or the halved one of a symmetric network, by the share of inputs
-          that are there (thresholds of csrc/cpu/lists.cpp). With what surrounds the convolution, a
-          look-up of 3 taps and a head of one label; processor time of one thread.
+Times are the device's own, medians, the L2 cache flushed before each call. `--out FILE` keeps all
+rows. With TRITON_INTERPRET=1, where only one form runs, it goes the way with toys.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -40,19 +35,40 @@ from unittest import mock
 
 import torch
 
-from benchmarks.harness import PROCESSOR, append, compare, report
-from benchmarks.harness import show as show_rows
-from benchmarks.kernels.block_forms import REGISTERS, SHARED, BlockOnDevice, Shape
+from benchmarks.harness import write_csv
+from benchmarks.kernels.cases import random_codes, random_model
 from tcnfast.base.errors import TcnfastError
-from tcnfast.bench.speed import Clock
-from tcnfast.bench.symmetric_twin import random_letters
-from tcnfast.engines import cpu_engine, reference, triton_engine
-from tcnfast.engines.grid import stack_grid
-from tcnfast.engines.plan import Plan
-from tcnfast.engines.reference import StackWeights
-from tcnfast.engines.triton_engine import Tiling
+from tcnfast.bench.speed import Clock, take_turns
+from tcnfast.engines import backend, triton_engine, triton_walk
+from tcnfast.engines.reference import DTYPES
+from tcnfast.engines.triton_engine import BlockInRegisters, Chip, FirstBlock, FusedBlock, Tiling
+from tcnfast.engines.triton_layout import layout_of
+from tcnfast.engines.triton_wgmma import why_not_in_registers
 from tcnfast.model.tcn import TCN, TCNConfig
 
+FIRST, SHARED, REGISTERS = "first block", "through shared memory", "in registers"
+KINDS = {FIRST: FirstBlock, SHARED: FusedBlock, REGISTERS: BlockInRegisters}
+CLOSE = dict(rtol=2e-2, atol=2e-2)  # of rows of 16 bits whose sums have another order
+
+
+class Shape(NamedTuple):
+    """Which block: bases between scores, its number in the stack, and positions that it reads."""
+
+    stride: int
+    index: int
+    length: int
+    symmetric: bool = False
+
+
+SHAPES = {
+    "block, dense, dilation 8": Shape(1, 3, 2**21),
+    "block, dense, dilation 128": Shape(1, 7, 2**21),
+    "block, stride 32, second": Shape(32, 1, 2**22),
+    "block, stride 32, sixth": Shape(32, 5, 2**18),
+}
+SECONDS = 2.0  # of a case
+GRADIENTS = 0.05  # of their norm, that gradients of two forms may differ by: both round to bf16
+WALK = "tcnfast/engines/triton_walk.py"
 ROWS, WARPS, STAGES = (32, 64, 128), (4, 8), (1, 2, 3)
 TILES = (1, 2, 4, 8, 16)
 SAMPLES = 11
@@ -67,13 +83,126 @@ KERNELS = {
     "block, dense, dilation 8, symmetric": Shape(1, 3, 2**20, True),
     "block, pruned, stride 2, symmetric": Shape(32, 3, 2**20, True),
 }
-# on a processor
-CHUNKS = [448, 896, 1792, 3584, 7168, 14336]
-SEGMENTS = [2**k for k in range(12, 19)]
-STRIDE = 32
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of inputs that are not 0
-SHAPES = ((64, 3), (128, 3), (64, 5))
-ISAS = (("avx2", "fp32"), ("avx512", "fp32"), ("avx512_bf16", "bf16"))
+
+
+class BlockOnDevice:
+    """A block of ``shape``; with Triton's interpreter a toy of it. ``why_not``: why it does not run
+    with its tiles in registers, or None."""
+
+    def __init__(self, shape: Shape, device: torch.device, precision: str) -> None:
+        toy = triton_engine.interpreted()
+        sizes = dict(channels=16 if toy else 64, first_kernel=15)
+        sizes |= {"symmetric": True} if shape.symmetric else {}
+        config = TCNConfig(labels=["a"], **sizes)
+        self.geometry = config.grid(shape.stride).blocks[shape.index]
+        weights = random_model(config).folded().to(device, torch.float32)
+        self.weights, self.precision = weights.blocks[shape.index], precision
+        self.layout = layout_of(config.channels, shape.symmetric)
+        self.chip = Chip.of(device)
+        self.tiling = Tiling.of(self.chip, self.geometry, self.layout)
+        length = self.geometry.span // self.geometry.grid_in + 40 if toy else shape.length
+        self.x = random_codes(1, length).to(device)
+        if shape.index:
+            rows = torch.randn(1, length, self.layout.padded, device=device)
+            self.x = rows.relu_().to(DTYPES[precision])
+        taps, wgmma = self.geometry.kernel_sizes[1], self.chip.wgmma
+        self.why_not = why_not_in_registers(taps, self.layout, precision, wgmma)
+        if toy:
+            self.why_not = "Triton's interpreter does not know them"
+        above = (SHARED,) if self.why_not else (SHARED, REGISTERS)
+        self.forms = above if shape.index else (FIRST,)
+
+    def run(self, form: str, tiling: Tiling | None = None) -> Callable[[], torch.Tensor]:
+        """What one call is; ``tiling``: other than the one in use."""
+        kind, told = KINDS[form], (self.geometry, self.layout, self.precision, self.chip)
+        block = kind(self.weights, *told, tiling or self.tiling)
+        return lambda: block(self.x)
+
+    @cached_property
+    def expected(self) -> torch.Tensor:
+        """Rows of the form that every chip runs."""
+        return self.run(self.forms[0])().float()
+
+    def is_right(self, rows: torch.Tensor) -> bool:
+        return torch.allclose(rows.float(), self.expected, **CLOSE)
+
+
+def compare_forms(name: str, symmetric: bool, device: torch.device, precision: str) -> list[dict]:
+    """Rows of one case, printed as they come. Raises TcnfastError where forms give other rows."""
+    block = BlockOnDevice(SHAPES[name]._replace(symmetric=symmetric), device, precision)
+    what = f"{name}, {'symmetric' if symmetric else 'plain'}, {precision}"
+    if block.why_not:
+        print(f"not run: {what}: tiles {REGISTERS}: {block.why_not}")
+    found = {form: block.run(form) for form in block.forms}
+    for form, run in found.items():
+        if not block.is_right(run()):
+            raise TcnfastError(f"tiles {form} give other rows than {block.forms[0]}")
+    return timed(what, found, device)
+
+
+def passes(symmetric: bool, device: torch.device, precision: str) -> dict[str, Callable]:
+    """By form, a pass of training there and back, which gives all gradients in one vector. Raises
+    TcnfastError where forms give other gradients."""
+    toy = triton_engine.interpreted()
+    shape = dict(channels=16, blocks=2) if toy else dict(channels=64, blocks=8)
+    torch.manual_seed(0)
+    config = TCNConfig(labels=["a"], first_kernel=15, symmetric=symmetric, **shape)
+    model = TCN(config).train().to(device)
+    tiles, steps, stride = (1, 2, 4) if toy else (64, 1024, 32)
+    length = model.receptive_field + (steps - 1) * stride
+    codes = torch.randint(4, (tiles, length), device=device).to(torch.uint8)
+
+    def once(form: str) -> torch.Tensor:
+        model.zero_grad(set_to_none=True)
+        lesser = precision in ("bf16", "fp16")
+        in_registers = mock.patch.object(triton_walk, "IN_REGISTERS", form == REGISTERS)
+        named = mock.patch.dict(os.environ, {backend.VARIABLE: "triton"})
+        lower = torch.autocast(device.type, DTYPES[precision], enabled=lesser)
+        with in_registers, named, lower:
+            model.dense(codes, stride).float().square().mean().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    found = {form: partial(once, form) for form in ((SHARED,) if toy else (SHARED, REGISTERS))}
+    first = found[SHARED]()
+    for form, run in found.items():
+        off = ((run() - first).norm() / first.norm()).item()
+        if not off <= GRADIENTS:
+            raise TcnfastError(f"tiles {form} give gradients that are off by {off:.2g}")
+    return found
+
+
+def compare_training(symmetric: bool, device: torch.device, precision: str) -> list[dict]:
+    """Rows of a pass of training, printed as they come."""
+    what = f"training, 64 tiles of 32 kb, {'symmetric' if symmetric else 'plain'}, {precision}"
+    return timed(what, passes(symmetric, device, precision), device)
+
+
+def choose_training(found: list[dict]) -> None:
+    """Say by the sum over all passes of training which form is faster, and the line to paste."""
+    spent = {form: 0.0 for form in (SHARED, REGISTERS)}
+    for row in found:
+        if row["case"].startswith("training"):
+            spent[row["form"]] += float(row["us"])
+    if not all(spent.values()):
+        print(f"not run: training in both forms: IN_REGISTERS of {WALK} stays")
+        return
+    faster = spent[REGISTERS] < spent[SHARED]
+    print(f"chosen: to paste into {WALK}: IN_REGISTERS = {faster}")
+
+
+def timed(what: str, found: dict[str, Callable], device: torch.device) -> list[dict]:
+    """Rows of what was ``found`` by form."""
+    toy = triton_engine.interpreted()
+    seconds, least = (0.0, 1) if toy else (SECONDS, 7)
+    timings = take_turns(found, Clock(device), seconds, least=least, calls=1)
+    medians = {form: timing.median for form, timing in timings.items()}
+    best = min(medians, key=medians.get)
+    words = ", ".join(f"{form} {median * 1e6:.1f} us" for form, median in medians.items())
+    print(f"{what}: {words}; fastest: {best}", flush=True)
+    return [
+        {"case": what, "form": form, "us": f"{median * 1e6:.1f}", "fastest": form == best}
+        for form, median in medians.items()
+    ]
 
 
 class Variant(NamedTuple):
@@ -133,7 +262,8 @@ def compile_share(share: int, shares: int, device, precision: str) -> None:
 
 def compile_all(processes: int, precision: str) -> float:
     start = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.kernels.tune", "--precision", precision, "--share"]
+    command = [sys.executable, "-m", "benchmarks.kernels.tune", "tiles"]
+    command += ["--precision", precision, "--share"]
     children = [
         subprocess.Popen([*command, str(share), str(processes)]) for share in range(processes)
     ]
@@ -203,110 +333,29 @@ def choose_form(blocks: list[dict[str, float]]) -> None:
     print(f"chosen: to paste into tcnfast/engines/triton_engine.py: {line}")
 
 
-def chunk(args: argparse.Namespace) -> None:
-    torch.manual_seed(0)
-    model = TCN(TCNConfig(labels=["a"], first_kernel=15)).eval()
-    for precision in ("fp32", "bf16"):
-        if reason := cpu_engine.why_not(precision):
-            print(f"left out: {precision}: {reason}")
-            continue
-        for stride, bases in ((1, 2**15), (STRIDE, 2**18)):
-            grid, weights = model.config.grid(stride), model.folded()
-            codes = random_letters(bases + model.receptive_field - stride)
-            runs = {c: cpu_engine.prepare(weights, grid, precision, chunk=c) for c in CHUNKS}
-            sides = {f"{c} positions": lambda r=run, x=codes: r(x) for c, run in runs.items()}
-            scale = dict.fromkeys(sides, 2**18 / bases)
-            _, medians = compare(sides, args.rounds, scale=scale)
-            case = f"2^18 bp, s={stride}, {precision}, one thread"
-            report("chunk", case, medians, f"{CHUNKS[0]} positions", args.dry)
+def forms(args: argparse.Namespace, device: torch.device) -> int:
+    """Both forms of every block and of training; 1 where one of them fails."""
+    found, wrong = [], []
+    for name in (*SHAPES, "training"):
+        for symmetric in (False, True):
+            case = compare_training if name == "training" else partial(compare_forms, name)
+            try:
+                found += case(symmetric, device, args.precision)
+            except Exception as error:  # of Triton, or numbers that are wrong: the others go on
+                wrong.append(name)
+                print(f"failed: {name}: {type(error).__name__}: {' '.join(str(error).split())}")
+            if args.out and found:
+                write_csv(args.out, found)
+    choose_training(found)
+    return 1 if wrong else 0
 
 
-def segments(args: argparse.Namespace) -> None:
-    torch.manual_seed(0)
-    labels = [f"label{i}" for i in range(112)]
-    model = TCN(TCNConfig(labels=labels, first_kernel=19)).eval()
-    plan = Plan(model, device="cpu", stride=STRIDE)
-    codes = random_letters(SEGMENTS[-1] + model.receptive_field - STRIDE)
-    pieces = {n: codes[:, : n + model.receptive_field - STRIDE] for n in SEGMENTS}
-    sides = {f"{n} bp": lambda x=piece: plan(x) for n, piece in pieces.items()}
-    scale = {f"{n} bp": 2**20 / n for n in SEGMENTS}
-    _, medians = compare(sides, args.rounds, scale=scale)
-    case = f"2^20 bp in segments, s={STRIDE}, {plan.backend} {plan.precision}"
-    report("plan", case, medians, f"{SEGMENTS[0]} bp", args.dry)
-
-
-@torch.no_grad()
-def lists(args: argparse.Namespace) -> None:
-    codes = random_letters(2**14)
-    for (channels, taps), symmetric in itertools.product(SHAPES, (False, True)):
-        torch.manual_seed(0)
-        shape = dict(channels=channels, kernel_size=taps, blocks=1, symmetric=symmetric)
-        plain, grid = TCN(TCNConfig(labels=["a"], **shape)).eval().folded(), stack_grid(taps, 1, 1)
-        for isa, precision in ISAS:
-            if cpu_engine.isas().get(isa, "unknown") is not None:
-                continue
-            rows = []
-            for share in SHARES:
-                weights, sides = with_share(plain, codes[:, :8192], share), {}
-                with mock.patch.dict(os.environ, {cpu_engine.ISA_VARIABLE: isa}):
-                    for listed in (False, True):
-                        run = cpu_engine.prepare(weights, grid, precision, lists=listed)
-                        sides[listed] = lambda run=run: run(codes)
-                _, medians = compare(sides, args.rounds, PROCESSOR)
-                gain = f"{medians[False] / medians[True]:.2f}"
-                side = f"{share} of inputs"
-                rows.append({"side": side, "median_s": f"{medians[True]:.4g}", "ratio": gain})
-            form = "halved" if symmetric else "direct"
-            case = f"C={channels} k={taps}, lists against {form}, {isa} {precision}"
-            print(f"# {case}")
-            show_rows(rows)
-            if not args.dry:
-                append("zeros", case, rows)
-
-
-def with_share(weights: StackWeights, codes: torch.Tensor, share: float) -> StackWeights:
-    """One block, biases such that each channel is there at ``share`` of the positions between its
-    convolutions."""
-    (block,) = weights.blocks
-    one_hot = reference.one_hot(codes, torch.float32)
-    before = reference.conv(one_hot, block.weight1, block.bias1)
-    where = before.flatten(2).quantile(1 - share, dim=2).mean(0)
-    if weights.symmetric:
-        where = (where + where.flip(0)) / 2
-    return replace(weights, blocks=(replace(block, bias1=block.bias1 - where),))
-
-
-CASES = {"chunk": chunk, "segments": segments, "lists": lists}
-
-
-def on_processor(args: argparse.Namespace) -> int:
-    threads = torch.get_num_threads()
-    for case in args.cases or CASES:
-        torch.set_num_threads(threads if case == "segments" else 1)
-        CASES[case](args)
-    return 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
-    parser.add_argument("cases", nargs="*", help=f"on a processor: {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, default=7, help="on a processor")
-    parser.add_argument("--dry", action="store_true", help="on a processor: write no results")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="a csv of all that was tried")
-    parser.add_argument("--precision", default="fp32" if triton_engine.interpreted() else "bf16")
-    parser.add_argument("--processes", type=int, default=min(14, os.cpu_count() or 1))
-    parser.add_argument("--share", nargs=2, type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    toy = triton_engine.interpreted()
-    if not toy and not torch.cuda.is_available():
-        return on_processor(args)
-    device = torch.device("cpu" if toy else "cuda")
-    if reason := triton_engine.why_not_here(device, args.precision):
-        raise TcnfastError(f"tune: {reason}")
+def tiles(args: argparse.Namespace, device: torch.device) -> int:
+    """All tiles of every kernel."""
     if args.share:
         compile_share(*args.share, device, args.precision)
         return 0
-    if not toy:
+    if not triton_engine.interpreted():
         print(f"compiled in {compile_all(args.processes, args.precision):.0f} s")
     clock, rows, blocks = Clock(device), [], []
     for name, shape in KERNELS.items():
@@ -318,12 +367,30 @@ def main() -> int:
             us = "" if seconds is None else f"{seconds * 1e6:.1f}"
             rows.append({"kernel": name, **variant.columns, "us": us, "note": why})
         if args.out:
-            with open(args.out, "w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_csv(args.out, rows)
     choose_form(blocks)
     return 0
+
+
+CASES = {"forms": forms, "tiles": tiles}
+TOYS = {"forms": "fp16", "tiles": "fp32"}  # precision in the interpreter
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a csv of all that was tried")
+    parser.add_argument("--precision", help="default bf16")
+    parser.add_argument("--processes", type=int, default=min(14, os.cpu_count() or 1))
+    parser.add_argument("--share", nargs=2, type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    toy = triton_engine.interpreted()
+    args.precision = args.precision or (TOYS[args.case] if toy else "bf16")
+    device = torch.device("cpu" if toy else "cuda")
+    reason = None if toy or torch.cuda.is_available() else "no NVIDIA GPU is here"
+    if reason := reason or triton_engine.why_not_here(device, args.precision):
+        raise TcnfastError(f"tune: {reason}")
+    return CASES[args.case](args, device)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ peers        with `--peers deepbind_v011_params.tar.xz`, on the same device, eac
              scores one factor, by one model and by as many as we have labels.
 
 `--rounds` rounds, medians. Rows go to results/scan.csv, scan_stages.csv and scan_peers.csv, unless
-`--dry`. A genome of 3.1 Gb: see scan/synthetic_genome.py.
+`--dry`. A genome of 3.1 Gb: see scan/whole_genome.py.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kernels import block_forms, scan_cases, tune
-from benchmarks.kernels.block_forms import REGISTERS, SHARED
+from benchmarks.kernels import scan_cases, tune
+from benchmarks.kernels.tune import REGISTERS, SHARED
 from tcnfast.engines.triton_engine import Tiling
 
 pytestmark = pytest.mark.checkout
@@ -60,9 +60,9 @@ def test_the_form_of_training_is_chosen_by_what_was_measured(capsys, shared, cho
         {"case": "training, plain", "form": REGISTERS, "us": "2.0"},
         {"case": "block, plain", "form": SHARED, "us": "9.0"},
     ]
-    block_forms.choose_training(rows)
+    tune.choose_training(rows)
     assert f"triton_walk.py: IN_REGISTERS = {chosen}" in capsys.readouterr().out
-    block_forms.choose_training(rows[:1])
+    tune.choose_training(rows[:1])
     assert capsys.readouterr().out.startswith("not run: training in both forms")
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.studies import scaling_model as model
+from benchmarks.scan import scale as model
 
 pytestmark = pytest.mark.checkout
 
 
 def test_the_page_has_the_tables_of_the_rows():
-    """python -m benchmarks.studies.scaling_model --write writes them."""
+    """python -m benchmarks.scan.scale model --write writes them."""
     text = model.PAGE.read_text()
     assert model.page(text, 1000, model.Measured.of_results(), model.Assumed()) == text
 

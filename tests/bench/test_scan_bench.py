@@ -10,8 +10,8 @@ import torch
 from support.models import random_model
 from support.scan import random_letters, write_fasta
 
-from benchmarks.scan import deepbind, synthetic_genome
 from benchmarks.scan import peers as scan_peers
+from benchmarks.scan import whole_genome
 from benchmarks.scan.scan import same_calls
 from tcnfast.bench.speed import Clock
 from tcnfast.engines.plain_stack import LAYOUTS
@@ -71,28 +71,28 @@ def by_hand(numbers, codes):
 @pytest.mark.parametrize("both, mean_too, hidden", list(product([0, 1], [0, 1], [0, 3])))
 def test_deepbind_by_hand(both, mean_too, hidden):
     text, numbers = made_up(both, mean_too, hidden)
-    model = deepbind.parse("made up", text)
+    model = scan_peers.parse("made up", text)
     codes = np.random.default_rng(1).integers(0, 5, (2, 60), np.uint8)
     want = [[by_hand(numbers, row[at : at + 20]) for at in range(0, 41, 8)] for row in codes]
     for layout in LAYOUTS:
-        network = deepbind.DeepBind([model], layout, torch.float64, window=20, stride=8)
+        network = scan_peers.DeepBind([model], layout, torch.float64, window=20, stride=8)
         got = network(torch.from_numpy(codes))
         np.testing.assert_allclose(got[..., 0], want, rtol=1e-5, atol=1e-6)
 
 
 def test_models_as_one_convolution_score_as_each():
-    models = [deepbind.parse(str(seed), made_up(seed=seed)[0]) for seed in range(3)]
+    models = [scan_peers.parse(str(seed), made_up(seed=seed)[0]) for seed in range(3)]
     codes = torch.randint(0, 5, (2, 200), dtype=torch.uint8)
-    alone = torch.cat([deepbind.DeepBind([m], window=20)(codes) for m in models], -1)
-    torch.testing.assert_close(deepbind.DeepBind(models, window=20)(codes), alone)
-    other = deepbind.parse("other", made_up(hidden=0)[0])
+    alone = torch.cat([scan_peers.DeepBind([m], window=20)(codes) for m in models], -1)
+    torch.testing.assert_close(scan_peers.DeepBind(models, window=20)(codes), alone)
+    other = scan_peers.parse("other", made_up(hidden=0)[0])
     with pytest.raises(ValueError, match="more than one shape"):
-        deepbind.DeepBind([models[0], other])
+        scan_peers.DeepBind([models[0], other])
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="the shared data are not here")
 def test_scores_of_deepbinds_own_program():
-    deepbind.check_examples(deepbind.Archive(ARCHIVE))
+    scan_peers.check_examples(scan_peers.Archive(ARCHIVE))
 
 
 @pytest.mark.parametrize("form", ["window", "dense", "pruned"])
@@ -122,13 +122,13 @@ def test_the_fastest_of_a_family_is_taken():
 
 
 def test_a_genome_of_hg38s_sizes(tmp_path):
-    sizes = synthetic_genome.HG38
+    sizes = whole_genome.HG38
     assert len(sizes) == 24 and sum(sizes.values()) == 3_088_269_832
     source = write_fasta(tmp_path / "s.fa", {"a": random_letters(7_001), "b": b"NNNN"})
-    small = synthetic_genome.sizes(1e-4)
+    small = whole_genome.sizes(1e-4)
     path = tmp_path / "g.fa"
-    synthetic_genome.write(path, small, synthetic_genome.tiled([source]))
-    assert path.stat().st_size == synthetic_genome.file_size(small)
+    whole_genome.write_fasta(path, small, whole_genome.tiled([source]))
+    assert path.stat().st_size == whole_genome.file_size(small)
     with Genome(path) as genome, Genome(source) as given:
         assert genome.sizes == small
         letters = np.concatenate([genome.codes(chrom) for chrom in small])
@@ -137,7 +137,7 @@ def test_a_genome_of_hg38s_sizes(tmp_path):
 
 
 def test_letters_of_a_seed(tmp_path):
-    first, again, other = (synthetic_genome.drawn(seed)(1000) for seed in (1, 1, 2))
+    first, again, other = (whole_genome.drawn(seed)(1000) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     assert np.unique(first).tobytes() == b"ACGT"
 

@@ -119,43 +119,36 @@ def test_products_of_one_warp(sass):
     assert sass.count(kernel, [], warps=8).tensor == pytest.approx(8 / 0.62)
 
 
-@pytest.fixture
-def model():
-    from benchmarks.kernels import time_model
-
-    return time_model
-
-
-def test_the_longest_limit_is_the_time(model, sass):
-    program = model.Program(sass.parse(LOOP), registers=216, shared=90_112, warps=4)
+def test_the_longest_limit_is_the_time(sass):
+    program = sass.Program(sass.parse(LOOP), registers=216, shared=90_112, warps=4)
     assert program.resident == 2  # by registers, and by shared memory
     rounds, waves = 100, 3
     one = sass.count(program.code, [rounds], 4)
-    times = model.launch_time(program, [rounds], 132 * 4 + 1, 43_000_000)
-    assert times["tensor"] == pytest.approx(5 * 64 * rounds / model.CLOCK)
-    assert times["chain"] == pytest.approx(waves * one.chain / model.CLOCK)
+    times = sass.launch_time(program, [rounds], 132 * 4 + 1, 43_000_000)
+    assert times["tensor"] == pytest.approx(5 * 64 * rounds / sass.CLOCK)
+    assert times["chain"] == pytest.approx(waves * one.chain / sass.CLOCK)
     assert times["hbm"] == pytest.approx(10e-6)
-    cost = model.Cost("a", 1, 1.0, times)
+    cost = sass.Cost("a", 1, 1.0, times)
     assert cost.limit == "chain" and cost.time == times["chain"]
 
 
-def test_a_program_of_few_registers_is_held_by_threads(model, sass):
-    program = model.Program(sass.parse(LOOP), registers=32, shared=0, warps=8)
+def test_a_program_of_few_registers_is_held_by_threads(sass):
+    program = sass.Program(sass.parse(LOOP), registers=32, shared=0, warps=8)
     assert program.resident == 8
 
 
-def test_a_step_is_a_round_of_the_longest_loop(model, sass):
-    program = model.Program(sass.parse(LOOP), registers=32, shared=0, warps=4)
-    found = model.step_of(program)
+def test_a_step_is_a_round_of_the_longest_loop(sass):
+    program = sass.Program(sass.parse(LOOP), registers=32, shared=0, warps=4)
+    found = sass.step_of(program)
     assert (found.instructions, found.tensor, found.barriers) == (8, 64, 1)
 
 
 def test_operators_that_launch_something_are_noted():
     import torch
 
-    from benchmarks.kernels import launches
+    from benchmarks.kernels import time_model
 
-    with launches.noted() as seen:
+    with time_model.noted() as seen:
         x = torch.empty(4, 8, device="meta")
         (x.T.reshape(-1)[:16] + 1).mul_(2)
     # what is transposed is copied
@@ -178,10 +171,10 @@ def compiling(*command):
 
 SEGMENT = """
 import json
-from benchmarks.kernels import launches
+from benchmarks.kernels import time_model
 
-seen, bases = launches.segment(32, symmetric=False)
-kernels = [one for one in seen if isinstance(one, launches.Kernel)]
+seen, bases = time_model.segment(32, symmetric=False)
+kernels = [one for one in seen if isinstance(one, time_model.Kernel)]
 first = kernels[0]
 rows = first.arguments["y"]
 size = first.arguments["codes"].numel() + 2 * rows.numel()

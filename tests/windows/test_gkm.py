@@ -74,7 +74,7 @@ def test_rows_and_slabs_do_not_matter(make_codes, monkeypatch):
 
 @pytest.fixture
 def gapped_kmer_counts():
-    from benchmarks.studies.gkm import gapped_kmer_counts  # of a checkout
+    from benchmarks.scan.patterns import gapped_kmer_counts  # of a checkout
 
     return gapped_kmer_counts
 

@@ -1,12 +1,22 @@
-"""What encode-v1 learned to look for: TF-MoDISco on its attributions at training peaks, label by
-label, and whether the label's own motif is among what it finds. docs/motifs.md is made of it.
+"""What encode-v1 learned to look for, and whether its calls are as often right as it says.
 
-    python -m benchmarks.studies.motifs DATA OUT [LABEL ...]
-    python -m benchmarks.studies.motifs --table OUT/all picture.svg > table.md
+    python -m benchmarks.studies.bundled_model motifs DATA OUT [LABEL ...]
+    python -m benchmarks.studies.bundled_model table OUT/all picture.svg > table.md
+    python -m benchmarks.studies.bundled_model calls --part test -g hg19.fa --peaks peaks.bed.gz \\
+      --split split.json -o encode-v1.calls.test.tsv
 
-Of each label the training peaks with the highest logits, up to 600, one window around each
-summit; integrated gradients against uniform bases. A label that is done in OUT is not run again.
-`--table` makes the table and the picture of docs/motifs.md from what was found.
+motifs  TF-MoDISco on its attributions at training peaks, label by label, and whether the label's
+        own motif is among what it finds. Of each label the training peaks with the highest logits,
+        up to 600, one window around each summit; integrated gradients against uniform bases. A
+        label that is done in OUT is not run again. `table` makes the table and the picture of
+        docs/motifs.md from what was found.
+calls   What a model expects of its calls against what is found on a part of the split. A row a
+        label and cutoff: ``best`` (the default of a scan), ``precision=0.5`` and ``f1`` (the
+        default before there were ladders). Beneath, on stdout, means over labels with 20 calls or
+        more. With ``-t @GM12878,@K562 --within open.bed``: calls with and without ``--within`` of a
+        scan. ``everywhere``, called at the default cutoff; ``inside``, the same cutoff and only the
+        calls inside the regions; ``ladder``, the best F1 with half of the calls right of a ladder
+        measured inside. Recall is of all peaks of the label, wherever they lie.
 """
 
 from __future__ import annotations
@@ -25,12 +35,22 @@ from benchmarks.studies.training import ROOT, load_dataset
 from tcnfast.attribute.attributions import Attributions
 from tcnfast.attribute.integrated_gradients import integrated_gradients
 from tcnfast.attribute.networks import Networks, one_hot
+from tcnfast.base.logits import logit
 from tcnfast.base.logo import draw_logo, glyph_definitions
+from tcnfast.base.options import chosen_labels
 from tcnfast.base.run_record import versions
+from tcnfast.base.tables import write_rows
 from tcnfast.data.dataset import Dataset
+from tcnfast.data.source import open_source
+from tcnfast.engines.plan import Plan
+from tcnfast.evaluate.call_ladder import count_calls, measure_ladders, stretches_of
+from tcnfast.evaluate.predict import predict
 from tcnfast.genome.genome import Region
+from tcnfast.genome.intervals import read_bed
+from tcnfast.model.cutoffs import choose_cutoffs
 from tcnfast.model.load_model import load_model
-from tcnfast.motifs import MotifOptions, motifs
+from tcnfast.motifs import MotifOptions
+from tcnfast.motifs import motifs as find_motifs
 from tcnfast.motifs.motif_folder import MotifFolder
 from tcnfast.motifs.motifs_run import write_motifs
 from tcnfast.motifs.patterns import PatternSet
@@ -38,7 +58,6 @@ from tcnfast.pwm.meme import DATABASE, read_meme
 from tcnfast.report.report_motifs import SIGNIFICANT, LabelMotifs, MotifCard, read_motifs
 
 log = logging.getLogger("study")
-
 WINDOWS = 600
 STEPS = 5
 BATCH = 64
@@ -58,17 +77,13 @@ FAMILIES = {
 }
 DRAWN = 12
 WIDE, HIGH, PER_ROW = 300, 92, 3
+STRIDE, LEAST_CALLS = 32, 20
+RULES = ("best", "precision=0.5", "f1")
+WITHIN_COLUMNS = ("regions", "label", "cutoff", "calls", "precision", "recall", "peaks")
+COLUMNS = ("cutoff", "label", "grade", "threshold", "expected", "calls", "found", "recall", "peaks")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("labels", nargs="*")
-    parser.add_argument("--table", action="store_true", help="DATA is OUT/all, OUT the picture")
-    args = parser.parse_args()
-    if args.table:
-        return table(args.data, args.out)
+def motifs(args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     networks = Networks(load_model("encode-v1"))
     dataset, split = load_dataset(args.data, ROOT / "examples" / "encode-v1.split.json")
@@ -84,7 +99,7 @@ def main() -> None:
             record = {"key": {"command": "attribute"}, "windows": windows(file.parent)}
             (file.parent / "run.json").write_text(json.dumps(record))
         explained = time.monotonic()
-        motifs(file.parent, folder, targets=[label], force=True)
+        find_motifs(file.parent, folder, targets=[label], force=True)
         spent = explained - started, time.monotonic() - explained
         log.info("%s: attributions %.0f s, motifs %.0f s", label, *spent)
     collect(args.out)
@@ -149,7 +164,8 @@ def collect(out: Path) -> None:
     (out / "all" / "run.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def table(found: Path, picture: Path) -> None:
+def table(args: argparse.Namespace) -> None:
+    found, picture = args.found, args.picture
     sections = read_motifs(MotifFolder(found))
     print("| label | windows | verdict | its motif | other motifs |\n|---|---:|---|---|---|")
     for section in sections:
@@ -214,6 +230,112 @@ def draw(shown: list[tuple[LabelMotifs, MotifCard]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{style}</style>'
         f'<rect width="100%" height="100%" fill="#fff"/>{glyph_definitions()}{"".join(parts)}</svg>'
     )
+
+
+def calls(args: argparse.Namespace) -> None:
+    model = load_model(args.model)
+    files = {x: getattr(args, x) for x in ("genome", "peaks", "ambiguous", "blacklist", "split")}
+    about = dict(labels=model.labels, label_bin=model.config.label_bin)
+    with open_source(None, **files, **about) as source:
+        if args.within:
+            write_rows(args.output, WITHIN_COLUMNS, measure_within(model, source, args))
+            return print(args.output.read_text(), end="")
+        rows = measure(model, source, args.part)
+    write_rows(args.output, COLUMNS, rows)
+    for rule in RULES:
+        for graded in (True, False):
+            tell(rule, graded, [row for row in rows if row[0] == rule])
+
+
+def measure(model, source, part: str) -> list[tuple]:
+    plan = Plan(model, stride=STRIDE, strand="both")
+    regions, dataset = source.split[part], source.dataset
+    logits, _ = predict(plan, dataset, regions)
+    stretches = stretches_of(dataset, regions, logits, plan.receptive_field, STRIDE)
+    rows = []
+    for rule in RULES:
+        chosen = choose_cutoffs(model.thresholds, model.labels, rule, model.calls)
+        thresholds = [x.threshold if x else np.nan for x in chosen.values()]
+        found = count_calls(dataset, stretches, STRIDE, logit(np.array(thresholds)))
+        columns = found.calls, found.precision, found.recall, found.peaks
+        each = zip(chosen.items(), *columns, strict=True)
+        for (label, cutoff), calls, precision, recall, peaks in each:
+            expected = cutoff.precision if cutoff else np.nan
+            numbers = [round(float(x), 4) for x in (precision, recall)]
+            about = model.calls.grades[label].grade, cutoff and cutoff.threshold, round(expected, 4)
+            rows.append((rule, label, *about, calls, numbers[0], numbers[1], peaks))
+    return rows
+
+
+def measure_within(model, source, args) -> list[tuple]:
+    regions, dataset = source.split[args.part], source.dataset
+    plan = Plan(model, stride=STRIDE, strand="both")
+    logits, _ = predict(plan, dataset, regions)
+    wanted = chosen_labels(model.labels, args.targets)
+    best = [model.calls.ladders[label].best().threshold for label in model.labels]
+
+    def count(name, cutoff, thresholds, within=None):
+        stretches = stretches_of(dataset, regions, logits, plan.receptive_field, STRIDE, within)
+        found = count_calls(dataset, stretches, STRIDE, logit(np.array(thresholds)))
+        for label in wanted:
+            i = model.labels.index(label)
+            numbers = [f"{x[i]:.4f}" for x in (found.precision, found.recall)]
+            yield (name, label, cutoff, found.calls[i], *numbers, found.peaks[i])
+
+    rows = list(count("all", "everywhere", best))
+    for path in args.within:
+        inside, name = read_bed(path, dataset.genome.sizes, allow_missing=True), Path(path).name
+        rows += count(name, "inside", best, inside)
+        stretches = stretches_of(dataset, regions, logits, plan.receptive_field, STRIDE, inside)
+        ladders, _ = measure_ladders(dataset, stretches, STRIDE, source.split["train"])
+        thresholds = [ladders[label].best().threshold for label in model.labels]
+        rows += count(name, "ladder", thresholds, inside)
+    return rows
+
+
+def tell(rule: str, graded: bool, rows: list[tuple]) -> None:
+    """One line of means, of labels of grade A to C or of all that are called."""
+    rows = [row for row in rows if row[3] is not None and (row[2] != "D" or not graded)]
+    expected, calls, found, recall, peaks = (
+        np.array([row[i] for row in rows], float) for i in (4, 5, 6, 7, 8)
+    )
+    judged = calls >= LEAST_CALLS
+    right, hit = np.nansum(calls * found) / calls.sum(), np.nansum(peaks * recall) / peaks.sum()
+    apart = np.abs(expected - found)[judged].mean()
+    print(
+        f"{rule}, {'grades A to C' if graded else 'all labels'}: {len(rows)} labels, "
+        f"{calls.sum():.0f} calls, {right:.3f} right, recall {hit:.3f}; {judged.sum()} labels with "
+        f"{LEAST_CALLS} calls: expected {expected[judged].mean():.3f}, found "
+        f"{found[judged].mean():.3f}, apart {apart:.3f}"
+    )
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    cases = flags.add_subparsers(required=True)
+    case = cases.add_parser("motifs", help="of its attributions")
+    case.add_argument("data", type=Path)
+    case.add_argument("out", type=Path)
+    case.add_argument("labels", nargs="*")
+    case.set_defaults(run=motifs)
+    case = cases.add_parser("table", help="of the motifs that were found")
+    case.add_argument("found", type=Path, metavar="OUT/all")
+    case.add_argument("picture", type=Path)
+    case.set_defaults(run=table)
+    case = cases.add_parser("calls", help="expected precision against what is found")
+    case.add_argument("-m", "--model", default="encode-v1")
+    case.add_argument("-g", "--genome", nargs="+", required=True)
+    case.add_argument("--peaks", nargs="+", required=True)
+    case.add_argument("--ambiguous", nargs="*", default=[])
+    case.add_argument("--blacklist")
+    case.add_argument("--split", required=True)
+    case.add_argument("-o", "--output", type=Path, required=True)
+    case.add_argument("--part", choices=("valid", "test"), default="valid")
+    case.add_argument("-t", "--targets", type=lambda text: text.split(","), default=["all"])
+    case.add_argument("--within", nargs="+", metavar="BED")
+    case.set_defaults(run=calls)
+    args = flags.parse_args()
+    args.run(args)
 
 
 if __name__ == "__main__":

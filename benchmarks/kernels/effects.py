@@ -1,0 +1,346 @@
+"""What bases do, on the bundled model and real sequence, float32, against the tools of the field.
+
+    python -m benchmarks.kernels.effects [--cases "ig of 1 label"] [--windows 2] [--wall]
+    python -m benchmarks.kernels.effects --variants chr20.fa [--cases full] [--sample 192]
+
+Attribution, one strand, on PyTorch's number of threads (--threads). Mutagenesis: every
+substitution of a window of RF bases, all labels. "tangermeme" is its saturation_mutagenesis, "...
+fast" the same with its own recomputation of cones forced on; "engine" scores every mutated window
+whole on the C++ engine. Integrated gradients: one label, or eight of the same windows; captum has
+the same steps and its best internal batch of those tried. Each side runs in processes of its own,
+as its users run it (how memory is kept decides much of the time of PyTorch here, and tcnfast
+attribute changes it), warm; the sides take turns. All must give the numbers that ours gives.
+Medians, of the processor's seconds (--wall: of the clock's): this machine is shared.
+
+Variants, both strands, files of variants apart: random substitutions of known bases, ``--number``
+of them spread evenly over the largest contig, of which the first some thousand are scored.
+``centre``: PyTorch scores the two windows of each variant with the model in its pruned form,
+``model(x)``. ``full``: PyTorch computes every base's score over the 2 RF - 1 bases around the
+variant, ``model.dense(x)``, with either allele; tcnfast computes the steps that are wanted, which
+is what pruning is for, so its stride-1 form stands beside it. PyTorch's side is timed on a sample
+of the variants (batches of the best of a few sizes) and scaled to all of them, and is marked so; on
+the sample both sides must agree to 1e-4. Rounds alternate; medians.
+
+Rows go to results/attribute.csv and variants.csv, unless `--dry`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+import tcnfast
+from benchmarks import harness
+from benchmarks.harness import GENOME, PROCESSOR, WALL, record, share_flags
+from tcnfast.attribute.integrated_gradients import integrated_gradients
+from tcnfast.attribute.mutagenesis import Mutagenesis
+from tcnfast.attribute.networks import Networks, one_hot
+from tcnfast.bench.speed import Clock
+from tcnfast.engines import cpu_engine
+from tcnfast.engines.plan import Plan
+from tcnfast.genome.codes import reverse_complement
+from tcnfast.variants.effects import EffectScorer
+from tcnfast.variants.records import CHUNK_ALLELES, Allele
+
+MODULE = "benchmarks.kernels.effects"
+FIRST, APART = 500_000, 50_000
+STEPS, INTERNAL_BATCHES = 50, (10, 25, 50)
+TOLERANCE = 1e-4  # logits
+PEER = "PyTorch, scaled"
+BATCHES = (8, 16, 32, 64, 256)  # windows
+
+
+def windows(count: int, width: int) -> np.ndarray:
+    """uint8 (count, width) of real sequence without N."""
+    with tcnfast.Genome(GENOME) as genome:
+        (chrom,) = genome.sizes
+        starts = range(FIRST, FIRST + count * APART, APART)
+        return np.stack([genome.codes(chrom, start, start + width) for start in starts])
+
+
+def take_turns(case: str, names: list[str], args: argparse.Namespace) -> dict[str, float]:
+    """Median seconds of each side, in processes of their own."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(args.turns):
+            for name in names:
+                out = Path(folder, f"{names.index(name)}.npy")
+                words = [*sys.argv[1:], "--side", case, name, str(out)]
+                command = [sys.executable, "-m", MODULE, *words]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+                seconds[name] += json.loads(done.stdout.splitlines()[-1])
+                print(f"  turn {turn + 1}, {name}: {seconds[name]}", flush=True)
+        found = [np.load(Path(folder, f"{index}.npy")) for index in range(len(names))]
+    for name, numbers in zip(names, found, strict=True):
+        worst = np.abs(numbers - found[names.index("tcnfast")]).max()
+        print(f"  {name}: largest difference {worst:.2g}")
+        if not worst <= TOLERANCE:
+            raise SystemExit(f"attribution: {name} gives other numbers")
+    return {name: median(times) for name, times in seconds.items()}
+
+
+def run_side(side: Callable[[], np.ndarray], out: str, args: argparse.Namespace) -> None:
+    """What a process of a side does: its numbers to a file, its seconds to stdout."""
+    clock = WALL if args.wall else PROCESSOR
+    np.save(out, side())
+    print(json.dumps([clock.called(side) for _ in range(args.rounds)]))
+
+
+def mutagenesis_sides(model, codes: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    """Each gives the gains in logits (n, labels, 4, L)."""
+    from tangermeme import saturation_mutagenesis as tangermeme
+
+    n, width = codes.shape
+    labels = list(range(len(model.labels)))
+    ours = Mutagenesis(Networks(model, strand="+", device="cpu"))
+    plan = Plan(model, device="cpu", precision="fp32", stride=2**model.config.blocks, strand="+")
+    x = one_hot(torch.from_numpy(codes))
+
+    def whole() -> np.ndarray:
+        gains = np.zeros((n, len(labels), 4, width), np.float32)
+        for i, window in enumerate(codes):
+            base, place = np.nonzero(np.arange(4)[:, None] != window)
+            mutated = np.tile(window, (len(place), 1))
+            mutated[np.arange(len(place)), place] = base
+            logits = plan(mutated)[:, 0].numpy() - plan(window)[0].numpy()
+            gains[i][:, base, place] = logits.T
+        return gains
+
+    def theirs(fast: bool) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
+            tangermeme._FAST_MIN_SECONDS = 0.0  # it tries on small jobs too
+            y0, y = tangermeme.saturation_mutagenesis(
+                model, x, device="cpu", raw_outputs=True, fast=fast
+            )
+            return (y - y0[:, None, None]).permute(0, 3, 1, 2).numpy()
+
+        return run
+
+    return {
+        "tangermeme": theirs(False),
+        "tangermeme fast": theirs(True),
+        "engine": whole,
+        "tcnfast": lambda: ours.effects(codes, labels)[1],
+    }
+
+
+def gradient_sides(
+    model, codes: np.ndarray, labels: list[int]
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Each gives the attributions (labels, n, L) of the bases that are there."""
+    from captum.attr import IntegratedGradients
+
+    networks = Networks(model, strand="+", device="cpu")
+    x = one_hot(torch.from_numpy(codes))
+    there = x.bool()
+    captum = IntegratedGradients(model)
+
+    def theirs(batch: int) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
+            found = [
+                captum.attribute(x, target=label, n_steps=STEPS, internal_batch_size=batch)
+                for label in labels
+            ]
+            return torch.stack(found).sum(2).numpy()
+
+        return run
+
+    def ours() -> np.ndarray:
+        found = integrated_gradients(networks, codes, labels, steps=STEPS)
+        return np.stack([(e.hypothetical * there.numpy()).sum(1) for e in found])
+
+    sides = {f"captum, batches of {batch}": theirs(batch) for batch in INTERNAL_BATCHES}
+    return sides | {"tcnfast": ours}
+
+
+def random_variants(genome: tcnfast.Genome, chrom: str, number: int) -> list[Allele]:
+    codes = genome.codes(chrom)
+    rng = np.random.default_rng(0)
+    known = np.flatnonzero(codes < 4)
+    positions = np.sort(rng.choice(known, min(number, len(known)), replace=False))
+    alts = (codes[positions] + rng.integers(1, 4, len(positions))) % 4
+    letters = [b"A", b"C", b"G", b"T"]
+    pairs = zip(positions.tolist(), codes[positions].tolist(), alts.tolist(), strict=True)
+    return [Allele(0, chrom, at, ".", letters[ref], letters[alt]) for at, ref, alt in pairs]
+
+
+def engine(scorer: EffectScorer, genome: tcnfast.Genome, alleles: list[Allele]) -> dict:
+    """Columns of all alleles, by chunks as the command has them."""
+    parts = [
+        scorer(genome, alleles[begin : begin + CHUNK_ALLELES])
+        for begin in range(0, len(alleles), CHUNK_ALLELES)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def stretches(genome: tcnfast.Genome, alleles: list[Allele], reach: int) -> list[np.ndarray]:
+    """Codes (N, 2 reach + 1) around each variant with REF, and with ALT."""
+    ref = np.stack([genome.codes(a.chrom, a.pos - reach, a.pos + reach + 1) for a in alleles])
+    alt = ref.copy()
+    alt[:, reach] = [b"ACGT".index(a.alt) for a in alleles]
+    return [ref, alt]
+
+
+@torch.inference_mode()
+def eager(model, codes: np.ndarray, batch: int, dense: bool, device: str) -> np.ndarray:
+    """Mean logits of both strands, (N, labels) of windows or (N, labels, P) of stretches."""
+    out = []
+    for begin in range(0, len(codes), batch):
+        part = codes[begin : begin + batch]
+        plus, minus = (
+            torch.from_numpy(tcnfast.one_hot(np.ascontiguousarray(x))).to(device)
+            for x in (part, reverse_complement(part))
+        )
+        if dense:
+            logits = (model.dense(plus, stride=1) + model.dense(minus, stride=1).flip(-1)) / 2
+        else:
+            logits = (model(plus) + model(minus)) / 2
+        out.append(logits.cpu().numpy())
+    return np.concatenate(out)
+
+
+def best_batch(run, sample: int, clock: Clock) -> int:
+    """The batch at which ``run(batch)`` is fastest."""
+    times = {}
+    for batch in sorted({min(batch, sample) for batch in BATCHES}):
+        run(batch)
+        times[batch] = min(clock.called(lambda batch=batch: run(batch)) for _ in range(3))
+    return min(times, key=times.get)
+
+
+def compare(name: str, model, genome, alleles, sample, scorers: dict, args) -> None:
+    """One case: eager PyTorch on ``sample`` alleles against each of ``scorers`` on all."""
+    half = model.receptive_field // 2
+    dense = name != "centre"
+    pairs = stretches(genome, sample, 2 * half if dense else half)
+
+    def peer(batch: int):
+        return [eager(model, codes, batch, dense, args.device) for codes in pairs]
+
+    batch = best_batch(peer, len(sample), args.clock)
+    sides = {PEER: lambda: peer(batch)}
+    sides |= {n: lambda s=scorer: engine(s, genome, alleles) for n, scorer in scorers.items()}
+    scale = {PEER: len(alleles) / len(sample)}
+    given, medians = harness.compare(sides, args.rounds, args.clock, scale)
+    for scorer in scorers.values():
+        check(scorer, engine(scorer, genome, sample), given[PEER], sample, half)
+    case = (
+        f"{name}, {len(alleles)} SNVs of {alleles[0].chrom}, one a "
+        f"{(alleles[-1].pos - alleles[0].pos) // len(alleles)} bp, {len(model.labels)} labels, "
+        f"both strands, fp32; PyTorch on {len(sample)} in batches of {batch}"
+    )
+    for side, spent in medians.items():
+        ratio = medians[PEER] / spent
+        print(f"{case}: {side} {len(alleles) / spent:.0f} variants/s, {ratio:.1f} times")
+    if not args.dry:
+        record("variants", case, medians, PEER)
+
+
+def check(scorer: EffectScorer, got: dict, want: list[np.ndarray], sample, half: int) -> None:
+    """Both sides must tell the same, to 1e-4 of a logit."""
+    if scorer.mode == "centre":
+        pairs = zip(("ref_logit", "alt_logit"), want, strict=True)
+        worst = max(np.abs(got[name] - logits).max() for name, logits in pairs)
+    else:
+        # stretches give the scores of windows centred on pos - half to pos + half
+        centres = np.array([a.pos for a in sample])[:, None] + np.arange(-half, half + 1)
+        steps = centres % scorer.stride == scorer.stride // 2
+        best = [np.where(steps[:, None], x, -np.inf).max(2) for x in want]
+        pairs = zip(("ref_logit", "alt_logit"), best, strict=True)
+        worst = max(np.abs(got[name] - logits).max() for name, logits in pairs)
+    if worst > 1e-4:
+        raise SystemExit(f"variants: {scorer.mode}: sides differ by {worst:.2g}")
+
+
+# of neighbours, so that they lie as close together as all of them do: how many, how many of them
+# PyTorch scores at most, and ours by name: mode and stride
+OF_VARIANTS = {
+    "centre": (40_000, 192, {"tcnfast": ("centre",)}),
+    "full": (10_000, 32, {"tcnfast, stride 32": ("full", 32)}),
+    "full, every base": (1_000, 32, {"tcnfast": ("full", 1)}),
+}
+
+
+def variants(args: argparse.Namespace, cases: list[str]) -> None:
+    args.clock = Clock(torch.device(args.device))
+    model = tcnfast.load_model("encode-v1").eval()
+    peer = tcnfast.load_model("encode-v1").eval().to(args.device)
+    with tcnfast.Genome(args.variants) as genome:
+        chrom = max(genome.sizes, key=genome.sizes.get)
+        alleles = random_variants(genome, chrom, args.number)
+        inside = [a for a in alleles if 3000 < a.pos < genome.sizes[chrom] - 3000]
+        for case in cases:
+            number, most, ours = OF_VARIANTS[case]
+            scorers = {
+                name: EffectScorer(model, *how, device=args.device) for name, how in ours.items()
+            }
+            shown, sampled = inside[:number], min(most, args.sample)
+            sample = shown[:: max(1, len(shown) // sampled)][:sampled]
+            compare(case, peer, genome, shown, sample, scorers, args)
+
+
+OF_ATTRIBUTION = {
+    "substitutions": lambda model, codes: mutagenesis_sides(model, codes),
+    "ig of 1 label": lambda model, codes: gradient_sides(model, codes, [5]),
+    "ig of 8 labels": lambda model, codes: gradient_sides(model, codes, list(range(0, 80, 10))),
+}
+
+
+def attribution(args: argparse.Namespace, cases: list[str]) -> None:
+    torch.set_num_threads(args.threads)
+    model = tcnfast.load_model("encode-v1")
+    codes = windows(args.windows, model.receptive_field)
+    if args.side:
+        case, name, out = args.side
+        if name == "tcnfast":
+            cpu_engine.keep_freed_memory()  # as tcnfast attribute does
+        return run_side(OF_ATTRIBUTION[case](model, codes)[name], out, args)
+    for case in cases:
+        what = (
+            f"{case}, {args.windows} windows of {codes.shape[1]} bp, {args.threads} threads, "
+            f"{'clock' if args.wall else 'processor time'}"
+        )
+        print(what, flush=True)
+        medians = take_turns(case, list(OF_ATTRIBUTION[case](model, codes)), args)
+        peers = [name for name in medians if name not in ("tcnfast", "engine")]
+        baseline = min(peers, key=medians.get)
+        for name, seconds in medians.items():
+            per_window = 1e3 * seconds / args.windows
+            print(f"  {name}: {per_window:.1f} ms a window, {medians[baseline] / seconds:.2f}")
+        if not args.dry:
+            record("attribute", what, medians, baseline)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    share_flags(parser, rounds=3)
+    every = [*OF_ATTRIBUTION, *OF_VARIANTS]
+    parser.add_argument("--cases", nargs="+", choices=every, help="default: all")
+    parser.add_argument("--windows", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=2, help="processes of each side")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--wall", action="store_true", help="seconds of the clock")
+    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--variants", type=Path, metavar="FASTA", help="effects of variants of it")
+    parser.add_argument("--number", type=int, default=1_000_000, help="of variants of the contig")
+    parser.add_argument("--sample", type=int, default=192, help="variants that PyTorch scores")
+    parser.add_argument("--device", default="cpu", help="of variants")
+    args = parser.parse_args()
+    run, known = (variants, OF_VARIANTS) if args.variants else (attribution, OF_ATTRIBUTION)
+    cases = args.cases or list(known)
+    if wrong := [case for case in cases if case not in known]:
+        parser.error(f"{', '.join(wrong)}: --variants FASTA has {', '.join(OF_VARIANTS)}")
+    run(args, cases)
+
+
+if __name__ == "__main__":
+    main()
