@@ -3,6 +3,9 @@
 scores     AP, AUROC and best F1 of one label, against scikit-learn.
 bootstrap  the same of resamples of blocks; scikit-learn's few are scaled.
 windows    windows of co-binding one by one on both strands, against PyTorch's pruned form.
+changed    windows of co-binding with some bases changed, on real sequence and one thread: pairs of
+           motifs put in, and sites scrambled, by what changes and as whole windows; in seconds of
+           the processor.
 shifts     replicates of co-binding's null, against scipy's sparse product.
 
 Cases are chosen by name; rows go to results/evaluate.csv and cobind.csv, unless `--dry`. Rows of
@@ -18,13 +21,18 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from benchmarks.harness import compare, parser, report
-from tcnfast.cobind import null
+from benchmarks.harness import GENOME, PROCESSOR, compare, parser, report
+from tcnfast.cobind import InfluenceOptions, null
+from tcnfast.cobind.inserted_sites import Site
+from tcnfast.cobind.interaction import placements
 from tcnfast.cobind.occupancy import Occupancy
 from tcnfast.cobind.window_scores import BATCH, WindowScorer
+from tcnfast.engines import cpu_engine
 from tcnfast.evaluate.bootstrap import draw_blocks
+from tcnfast.genome.genome import Genome
 from tcnfast.model.load_model import load_model
 from tcnfast.model.ranking import Ranking
+from tcnfast.pwm.meme import DATABASE, read_meme
 
 # as the validation part of encode-v1: 14 Mb every 32 bp
 WINDOWS, BLOCKS, RATE = 437_000, 14, 0.004
@@ -116,6 +124,44 @@ def windows(args: argparse.Namespace) -> None:
         report("cobind", words, medians, "PyTorch", args.dry)
 
 
+def changed(args: argparse.Namespace) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    network = load_model("encode-v1")
+    width, draws = network.receptive_field, 2 * InfluenceOptions().draws
+    first, second = (Site.of(motif) for motif in read_meme(DATABASE)[:2])
+    with Genome(GENOME) as genome:
+        (chrom,) = genome.sizes
+        starts = range(500_000, 500_000 + 8 * 50_000, 50_000)
+        real = np.stack([genome.codes(chrom, start, start + width) for start in starts])
+    edits = [
+        [(a, first.turned(turn_a)), (b, second.turned(turn_b))]
+        for (a, turn_a), (b, turn_b) in placements(first, second, 16, width)
+    ]
+    copies = np.broadcast_to(real, (draws, *real.shape)).copy()
+    piece = copies[..., width // 2 : width // 2 + 15]
+    piece[:] = np.random.default_rng(0).permuted(piece, axis=-1)
+    scorers = {
+        f"whole windows, {precision}": WindowScorer(network, "cpu", precision)
+        for precision in ("fp32", "bf16")
+        if cpu_engine.why_not(precision) is None
+    }
+    scorers["whole windows, fp32"]._changed = None
+    scorers["what changes, fp32"] = WindowScorer(network, "cpu", "fp32")
+    cases = {
+        f"{len(real)} windows with {len(edits)} pairs of motifs": lambda x: x.edited(real, edits),
+        f"{len(real)} windows, {draws} scrambles": lambda x: x.copies(real, copies),
+    }
+    for words, score in cases.items():
+        sides = {name: lambda x=x, score=score: score(x) for name, x in scorers.items()}
+        given, medians = compare(sides, args.rounds, PROCESSOR)
+        whole, parts = given["whole windows, fp32"], given["what changes, fp32"]
+        np.testing.assert_allclose(parts, whole, atol=1e-4)
+        case = f"{words}, encode-v1, both strands, one thread, processor time"
+        report("cobind", case, medians, "whole windows, fp32", args.dry)
+    torch.set_num_threads(threads)
+
+
 def random_occupancy() -> Occupancy:
     """Labels of random bins, a third of them in busy places that all share."""
     rng = np.random.default_rng(1)
@@ -162,7 +208,13 @@ def shifts(args: argparse.Namespace) -> None:
     report("cobind", case, medians, "scipy sparse", args.dry)
 
 
-CASES = {"scores": scores, "bootstrap": bootstrap, "windows": windows, "shifts": shifts}
+CASES = {
+    "scores": scores,
+    "bootstrap": bootstrap,
+    "windows": windows,
+    "changed": changed,
+    "shifts": shifts,
+}
 
 
 def main() -> None:

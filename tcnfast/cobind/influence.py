@@ -101,13 +101,14 @@ def _one(
         return Influence(motif, label, len(windows), n)
     here, start, width = windows[best.present], best.start[best.present], len(motif.probabilities)
 
-    def change(copies: np.ndarray) -> np.ndarray:
-        """Mean over the copies (draws, n, RF), float64 (n,)."""
-        logits = scorer(copies.reshape(-1, scorer.width))[:, column]
-        return logits.reshape(len(copies), n).mean(0, dtype=np.float64) - before[best.present]
-
-    motif_change = change(scrambled(here, start, motif, options.draws, rng))
-    control = change(scrambled_elsewhere(here, start, width, options.reach, options.draws, rng))
+    scrambles = [
+        scrambled(here, start, motif, options.draws, rng),
+        scrambled_elsewhere(here, start, width, options.reach, options.draws, rng),
+    ]
+    logits = scorer.copies(here, np.concatenate(scrambles))[..., column]
+    # means over the draws, float64 (n,): of the motif, of pieces elsewhere
+    means = logits.reshape(2, options.draws, n).mean(1, dtype=np.float64)
+    motif_change, control = means - before[best.present]
     difference = motif_change - control
     reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * difference.std(ddof=1) / np.sqrt(n)
     mean = float(difference.mean())

@@ -161,14 +161,19 @@ class Substitutions:
         return before, after
 
     def changes(
-        self, codes: np.ndarray, offsets: np.ndarray, places: np.ndarray, bases: np.ndarray
+        self,
+        codes: np.ndarray,
+        offsets: np.ndarray,
+        places: np.ndarray,
+        bases: np.ndarray,
+        threads: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logits float32 (labels,) of one window, uint8 (RF,), and what each of n changes adds to
         them, float32 (n, labels).
 
         Change i puts ``bases[j]`` at ``places[j]``, where ``offsets[i] <= j < offsets[i + 1]``;
         offsets int64 (n + 1,), places int64, ascending within a change, bases uint8. Only the
-        differences from the window pass through the layers.
+        differences from the window pass through the layers. ``threads``: PyTorch's by default.
         """
         arrays = [(codes, np.uint8), (offsets, np.int64), (places, np.int64), (bases, np.uint8)]
         codes, offsets, places, bases = (np.ascontiguousarray(*array) for array in arrays)
@@ -184,7 +189,7 @@ class Substitutions:
                 n=len(gained),
                 logits=logits.data_ptr(),
                 gained=gained.data_ptr(),
-                threads=torch.get_num_threads(),
+                threads=threads or torch.get_num_threads(),
             )
         return logits, gained
 

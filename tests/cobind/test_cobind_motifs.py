@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from support.cli import assert_nothing_written, fails, refused
 from support.cobind import GAPS, LETTERS, LONGEST_GAP, MOTIFS, PAIR, SUM, sharp_motif
 from support.models import random_model
@@ -13,8 +14,10 @@ from tcnfast.cobind import KINDS, backgrounds, interaction
 from tcnfast.cobind.inserted_sites import Site, distinct, motifs_at, named_motifs
 from tcnfast.cobind.periodicity import helical
 from tcnfast.cobind.window_scores import WindowScorer
+from tcnfast.engines import cpu_engine
 from tcnfast.genome.codes import encode, reverse_complement
 from tcnfast.genome.genome import Genome
+from tcnfast.model.ensemble import Ensemble
 from tcnfast.pwm.log_odds import log_odds
 from tcnfast.pwm.meme import DATABASE, Motif, write_meme
 from tcnfast.pwm.similarity import resemblance
@@ -101,9 +104,13 @@ def test_sites_stand_where_they_are_said_to(planted):
         assert " ".join(word for _, word in words) == name
 
 
-def test_edited_windows_score_as_windows_made_by_hand():
+BACKENDS = pytest.mark.parametrize("backend", ["cpu", "reference"])
+
+
+@BACKENDS
+def test_edited_windows_score_as_windows_made_by_hand(backend):
     model = random_model(channels=8, blocks=4)
-    scorer = WindowScorer(model, **FP32)
+    scorer = WindowScorer(model, backend=backend, **FP32)
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (3, scorer.width), np.uint8)
     site = np.array([0, 4, 2, 3], np.uint8)
@@ -119,9 +126,31 @@ def test_edited_windows_score_as_windows_made_by_hand():
         np.testing.assert_allclose(logits[row], expected, atol=1e-4)
 
 
-def torch_codes(codes):
-    import torch
+@BACKENDS
+def test_copies_score_as_whole_windows(backend):
+    """Of an ensemble; copies that differ in runs, at both ends, in N, or nowhere."""
+    torch.manual_seed(0)
+    model = Ensemble([random_model(blocks=3), random_model(blocks=3)])
+    scorer = WindowScorer(model, backend=backend, **FP32)
+    rng = np.random.default_rng(0)
+    windows = rng.integers(0, 5, (3, scorer.width), np.uint8)
+    copies = np.tile(windows, (4, 1, 1))
+    copies[0, :, 5:12] = rng.integers(0, 5, (3, 7))
+    copies[1, :, [0, -1]] = 2
+    copies[2, 1] = rng.integers(0, 5, scorer.width)
+    whole = scorer(copies.reshape(-1, scorer.width)).reshape(4, 3, -1)
+    assert np.abs(whole[0] - whole[3]).max() > 0.01
+    np.testing.assert_allclose(scorer.copies(windows, copies), whole, atol=1e-5)
 
+
+def test_auto_is_fp32_on_the_engine_and_a_precision_by_name_is_kept():
+    model = random_model()
+    assert WindowScorer(model, "cpu").plan.precision == "fp32"
+    if cpu_engine.why_not("bf16") is None:
+        assert WindowScorer(model, "cpu", "bf16").plan.precision == "bf16"
+
+
+def torch_codes(codes):
     return torch.from_numpy(np.ascontiguousarray(codes))
 
 
