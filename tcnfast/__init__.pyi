@@ -196,6 +196,7 @@ def evaluate(
     store: str | None = None,
     shard: str | tuple[int, int] | None = None,
     force: bool = False,
+    resume: bool = False,
     options: Options | None = None,
     run: Run | None = None,
 ) -> Evaluation | ShardFolder: ...

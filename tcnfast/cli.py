@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from .base.command import add_command, call, refuse_unknown, with_config
+from .base.command import add_command, asked, call, refuse_unknown, said_once, with_config
 from .base.completion import SHELLS
 from .base.errors import SaidElsewhere, TcnfastError, Terminated, did_you_mean
 from .base.options import Options, Run, option, speaking_of_flags
@@ -60,9 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     with speaking_of_flags(), _termination_is_an_exception():
         parser = build_parser()
-        _check_command(argv)
-        args, unknown = parser.parse_known_args(argv)
-        refuse_unknown(args, unknown)
+        with said_once(argv):
+            _check_command(argv)
+            args, unknown = parser.parse_known_args(argv)
+            refuse_unknown(args, unknown)
         return _run(args)
 
 
@@ -90,11 +91,14 @@ def run_room(package: str) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        args = with_config(args)
+        with said_once([args.verb.command]):
+            args = with_config(args)
         level = logging.WARNING if getattr(args, "quiet", False) else logging.INFO
         logging.basicConfig(level=level, handlers=[Talk()], force=True)
         _set_threads(args)
-        return call(args)
+        with said_once([args.verb.command]):
+            wanted = asked(args)
+        return call(args, *wanted)
     except Terminated:
         last_word("terminated")
         return 128 + signal.SIGTERM

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from .errors import TcnfastError, did_you_mean
+from .errors import SaidElsewhere, TcnfastError, did_you_mean
 from .options import Options, Run, Spec, option_fields
 from .tables import parse_json
 from .verb import Input, Verb
@@ -191,9 +194,23 @@ def asked(args: argparse.Namespace) -> tuple[dict[str, Any], Options, Run]:
     return {x.name: given[x.name] for x in verb.inputs if x.name in given}, options, how
 
 
-def call(args: argparse.Namespace) -> int:
-    """Run the verb that the command line asked for; returns the exit code."""
+@contextmanager
+def said_once(words: Sequence[str]) -> Iterator[None]:
+    """Inside, of the processes of a training that torchrun started, the first one alone says what
+    is wrong with the command line; ``words``: of the command, and maybe more."""
+    other = os.environ.get("RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" in os.environ
+    if not other or list(words[:1]) != ["train"]:
+        yield
+        return
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    except (TcnfastError, OSError):
+        raise SaidElsewhere from None
+
+
+def call(args: argparse.Namespace, inputs: dict[str, Any], options: Options, run: Run) -> int:
+    """Run the verb with what the command line asked for; returns the exit code."""
     verb: Verb = args.verb
-    inputs, options, run = asked(args)
     result = verb.function(**inputs, options=options, run=run)
     return (verb.show(result) if verb.show else None) or 0

@@ -92,8 +92,7 @@ def _print_table(evaluation: Evaluation | ShardFolder) -> None:
     options=EvaluateOptions,
     run=(
         *("device", "precision", "backend", "cluster", "workers", "time_limit"),
-        *("store", "shard"),
-        "force",
+        *("store", "shard", "force", "resume"),
     ),
     show=_print_table,
     examples=(

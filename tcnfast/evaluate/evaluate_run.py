@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,42 +88,69 @@ def evaluate_model(
     if spread(run) and out is None:
         asked = setting("cluster") if run.shard is None else setting("shard")
         raise TcnfastError(f"{asked} needs {setting('out')}")
-    key: dict = {}
-    command = "evaluate" if run.shard is None else f"evaluate{END}"
-    place = nullcontext() if out is None else RunFolder(out, command, run, key=lambda: key)
-    with place as folder:
-        contender, rival = _contenders(model, options, run)
-        motifs = read_motifs(options.motifs) if options.motifs else None
-        config = contender.network.config
-        files = vars(options.narrowed(DataOptions))
-        about = dict(labels=config.labels, label_bin=config.label_bin)
-        with open_source(data, **files, **about) as source:
-            job = _Job(source, contender, rival, options)
-            device = run_record.device_words(contender.plan.device)
-            if folder and (spread(run) or shards):
-                key |= job.key(run, shards)
-                if shards:
-                    check_key(folder.key, shards[0])
-                    device = "; ".join(sorted({shard.record["device"] for shard in shards}))
-                    job.take(shards)
-                else:
-                    job.do_parts(data, model, folder, run)
-            if folder and run.shard is not None:
-                asked = job.asked(data, model) | {"device": device}
-                return publish_parts(job.parts, folder, run, asked)
-            evaluation = job.evaluate(motifs)
-            if folder:
-                evaluation = replace(evaluation, path=folder.path)
-                evaluation.write(folder.result)
-                key |= job.key(run, shards)
-                record = {"device": device, "threads": torch.get_num_threads()}
-                folder.publish(record | {"one_pass": contender.plan.symmetric})
+    if run.resume and run.shard is None:
+        raise TcnfastError(f"{setting('resume', True)} goes on with a {setting('shard')}")
+    with ExitStack() as opened:
+
+        @cache
+        def job() -> _Job:  # made once the output folder was looked at
+            return _open_job(data, model, options, run, opened)
+
+        def some_are_scored() -> bool:
+            return any(folder.work.glob("part.*.npz"))
+
+        folder = None
+        if out is not None:
+            folder = RunFolder(
+                out,
+                "evaluate" if run.shard is None else f"evaluate{END}",
+                run,
+                key=lambda: job().key(run, shards),
+                resumable=run.shard is not None,
+                worth_keeping=some_are_scored,
+            )
+            opened.enter_context(folder)
+            if folder.complete:
+                return ShardFolder(folder.path)
+        device = run_record.device_words(job().contender.plan.device)
+        if folder and shards:
+            check_key(folder.key, shards[0])
+            device = "; ".join(sorted({shard.record["device"] for shard in shards}))
+            job().take(shards)
+        elif folder and spread(run):
+            job().do_parts(data, model, folder, run)
+        if folder and run.shard is not None:
+            asked = job().asked(data, model) | {"device": device}
+            return publish_parts(job().parts, folder, run, asked)
+        evaluation = job().evaluate()
+        if folder:
+            evaluation = replace(evaluation, path=folder.path)
+            evaluation.write(folder.result)
+            record = {"device": device, "threads": torch.get_num_threads()}
+            folder.publish(record | {"one_pass": job().contender.plan.symmetric})
     for line in evaluation.words():
         log.info("%s", line)
     if folder:
         words = "scores and plots in %s; to see them, open %s in a browser"
         log.info(words, folder.path, folder.path / PAGE)
     return evaluation
+
+
+def _open_job(
+    data: str | Path | None,
+    model: str | Path,
+    options: EvaluateOptions,
+    run: Run,
+    opened: ExitStack,
+) -> _Job:
+    """The models and the data; ``opened`` closes these."""
+    contender, rival = _contenders(model, options, run)
+    motifs = read_motifs(options.motifs) if options.motifs else None
+    config = contender.network.config
+    files = vars(options.narrowed(DataOptions))
+    about = dict(labels=config.labels, label_bin=config.label_bin)
+    source = opened.enter_context(open_source(data, **files, **about))
+    return _Job(source, contender, rival, options, motifs)
 
 
 def _contenders(
@@ -160,12 +188,9 @@ def _open_scored(
     data: str | None, model: str, options: EvaluateOptions, run: Run
 ) -> tuple[list[Plan], Dataset, list[Region], int, ExitStack]:
     """What a worker of a cluster scores with, and what it scores."""
-    contender, rival = _contenders(model, options, run)
-    config, opened = contender.network.config, ExitStack()
-    files = vars(options.narrowed(DataOptions))
-    about = dict(labels=config.labels, label_bin=config.label_bin)
-    source = opened.enter_context(open_source(data, **files, **about))
-    job = _Job(source, contender, rival, options)
+    opened = ExitStack()
+    job = _open_job(data, model, options, run, opened)
+    source = job.source
     return job.plans, source.dataset, source.split[options.part], job.reach, opened
 
 
@@ -178,8 +203,10 @@ class _Job:
         contender: Contender,
         rival: Contender | None,
         options: EvaluateOptions,
+        motifs: list | None,
     ) -> None:
         self.source, self.contender, self.rival = source, contender, rival
+        self.motifs = motifs
         self.options, self.plans = options, [side.plan for side in (contender, rival) if side]
         self.reach = max(plan.receptive_field for plan in self.plans)
         self.segments = [segment_steps(plan) for plan in self.plans]
@@ -230,7 +257,7 @@ class _Job:
     def _known(self, side: int) -> Iterator[np.ndarray] | None:
         return scored(self.parts, self.files, side) if self.files else None
 
-    def evaluate(self, motifs: list | None) -> Evaluation:
+    def evaluate(self) -> Evaluation:
         """Score, and measure everything that is asked for."""
         source, contender, rival = self.source, self.contender, self.rival
         options, reach = self.options, self.reach
@@ -243,6 +270,7 @@ class _Job:
         if rival:
             about = dataset, regions, windows, reach, draw
             other = _assess_rival(rival, *about, self._known(1))
+        motifs = self.motifs
         floors = _floors(dataset, regions, targets, motifs, reach, options) if motifs else None
         against = rival.name if rival else None
         about = (contender.name, options.part, options.cutoff)

@@ -21,10 +21,31 @@ PROBE_BASES = 2**18  # on a processor; a GPU is asked for a whole segment
 
 def announce(job, pipeline: Pipeline | None) -> None:
     """Say what a :class:`tcnfast.scan.scan_job.ScanJob` will do."""
-    plan = job.scorer.plan
     labels = count(len(job.model.labels), "label")
-    log.info("model %s: %s, a score sees %d bp", job.name, labels, plan.receptive_field)
+    log.info("model %s: %s, a score sees %d bp", job.name, labels, job.model.receptive_field)
     _announce_genome(job)
+    if job.scorer is None:
+        log.info("workers on %s, this machine has none; %s", job.ran.device, job.ran.words())
+    else:
+        _announce_plan(job)
+    _announce_cutoffs(job)
+    _announce_skipped(job)
+    words = f"{job.bases / 1e6:.1f} Mb in {count(len(job.chroms), 'contig')}"
+    if job.run.cluster is not None:
+        log.info("%s, on a cluster", words)
+        return
+    # several devices that share its threads
+    if pipeline is None and job.scorer.plan.device.type == "cpu":
+        pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.run.batch_size)
+    if pipeline is None:
+        log.info("%s", words)
+        return
+    speed = probe_speed(pipeline)
+    log.info("%s: at %.1f Mb/s about %d s", words, speed / 1e6, round(job.bases / speed))
+
+
+def _announce_plan(job) -> None:
+    plan = job.scorer.plan
     backend = plan.backend + (f" ({plan.instructions})" if plan.instructions else "")
     where = "device " + run_record.device_words(plan.device)
     if len(job.devices) > 1:
@@ -38,19 +59,6 @@ def announce(job, pipeline: Pipeline | None) -> None:
     unused = run_record.unused_gpu(plan.device)
     if unused:
         log.warning("WARNING: %s", unused)
-    _announce_cutoffs(job)
-    _announce_skipped(job)
-    words = f"{job.bases / 1e6:.1f} Mb in {count(len(job.chroms), 'contig')}"
-    if job.run.cluster is not None:
-        log.info("%s, on a cluster", words)
-        return
-    if pipeline is None and plan.device.type == "cpu":  # several that share its threads
-        pipeline = Pipeline(job.scorer, job.genome, None, batch_size=job.run.batch_size)
-    if pipeline is None:
-        log.info("%s", words)
-        return
-    speed = probe_speed(pipeline)
-    log.info("%s: at %.1f Mb/s about %d s", words, speed / 1e6, round(job.bases / speed))
 
 
 def announce_motifs(job) -> None:

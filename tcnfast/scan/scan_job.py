@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from ..base import run_record
 from ..base.errors import TcnfastError
@@ -20,6 +21,7 @@ from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..model.tcn import TCN
 from . import ScanOptions
+from .cluster_device import ran_on_cluster
 from .expectation import Expectation
 from .job import Job
 from .pieces import Wanted
@@ -60,7 +62,8 @@ class ScanJob(Job):
 
     ``name``, ``model_hash`` and ``source`` are the model's. ``devices``: names; with several, a
     process each scans, and ``scorer`` is of the first. ``ran``: what scored the stretches, where
-    all are scored already; nothing is made ready then.
+    all are scored already; nothing is made ready then, nor where a cluster has the device and this
+    machine has not: ``scorer`` is None.
     """
 
     input_name = "genome"
@@ -78,10 +81,17 @@ class ScanJob(Job):
     ) -> None:
         self.model, self.model_hash, self.name, self.source = model, model_hash, name, source
         self.devices = chosen_devices(run)
-        for device in self.devices:
-            choose_device(device)  # raises where it is not here
+        self.scorer: Scorer | None = None
+        try:
+            found = [choose_device(device) for device in self.devices]
+        except TcnfastError:  # it is not here
+            if run.cluster is None or not run.device.startswith("cuda"):
+                raise
+            ran = ran_on_cluster(model, options, run)
+            self.ran_on = f"{ran.device}, of a cluster"
+            found = [torch.device(ran.device)]
         super().__init__(genome, options, run, options.stride, _gap(model, options))
-        self.device = choose_device(self.devices[0])
+        self.device = found[0]
         if ran is None:
             self.scorer = self._scorer()
             ran = Ran.of(self.scorer.plan)

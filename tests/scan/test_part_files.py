@@ -150,6 +150,37 @@ def test_shards_of_an_evaluation_are_one(lesson, models, run, tmp_path):
     fails(run(*words, "--shard", "1/2"), "--shard needs -o")
 
 
+def test_a_shard_of_an_evaluation_goes_on_after_its_last_part(
+    lesson, models, run, tmp_path, monkeypatch
+):
+    words = ["evaluate", *data_words(lesson), "-m", models / "small", *EXACT, "--resamples", 20]
+    assert run(*words, "-o", "a")[0] == 0
+    done, count = PartWorker.do, []
+
+    def stop(worker, part):
+        if len(count) == 1:
+            raise KeyboardInterrupt
+        done(worker, part)
+        count.append(part.number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartWorker, "do", stop)
+        code, _, err = run(*words, "-o", "1", "--shard", "1/2")
+    assert code == 130 and "what is finished is kept" in err
+    first = count.copy()
+    monkeypatch.setattr(PartWorker, "do", lambda *of: done(*of) or count.append(of[1].number))
+    other = run(*words, "-o", "1", "--shard", "1/2", "--resume", "--stride", 64)
+    fails(other, "was left by a run with other inputs or settings")
+    assert run(*words, "-o", "1", "--shard", "1/2", "--resume")[0] == 0
+    assert count.count(first[0]) == 1 and len(count) > 1 and len(set(count)) == len(count)
+    code, _, err = run(*words, "-o", "1", "--shard", "1/2", "--resume")
+    assert code == 0 and "is complete already" in err
+    assert run(*words, "-o", "2", "--shard", "2/2")[0] == 0
+    assert run("merge", "1", "2", "-o", "m")[0] == 0
+    assert same(tmp_path / "m", tmp_path / "a")
+    fails(run(*words, "-o", "b", "--resume"), "--resume goes on with a --shard")
+
+
 def test_the_work_of_another_run_is_not_touched(tmp_path):
     """A worker that comes back late to a folder in which another run has begun."""
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support.cluster import Here
 from support.scan import FP32, TRACKS, files_in, partial, run_record_of
 
@@ -14,7 +15,7 @@ from tcnfast.base import node_files
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.store import Store
 from tcnfast.cli import main
-from tcnfast.scan import scan_genome
+from tcnfast.scan import cluster_device, scan_genome
 from tcnfast.scan.exchange import Exchange
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
@@ -210,3 +211,35 @@ def test_what_does_not_go_with_a_store_is_refused(fasta, model, out, url, capsys
         main(["scan", str(fasta), "--cluster", "ray", "--store", "shared/"])
     assert "--store shared/: is no URL, as s3://bucket/run" in capsys.readouterr().err
     assert not out.exists() and not partial(out).exists()
+
+
+def test_a_driver_without_the_device_of_its_workers(
+    scanned, fasta, model, out, monkeypatch, caplog
+):
+    """It asks one of them first what they run. Here "cuda" is a processor, which workers know."""
+    asked = []
+
+    class Known(Here):
+        """A worker for which cuda is the processor."""
+
+        def start(self):
+            asked.append(type(self.told).__name__)
+            if isinstance(self.told, cluster_device.Question):
+                self.told = replace(self.told, run=replace(self.told.run, device="cpu"))
+            else:
+                own = replace(self.told.start.run, device="cpu")
+                self.told = replace(self.told, start=replace(self.told.start, run=own))
+            super().start()
+
+    monkeypatch.setattr(scan_genome, "RayEngine", Known)
+    monkeypatch.setattr(cluster_device, "RayEngine", Known)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    caplog.set_level("INFO")
+    given = dict(device="cuda", precision="fp32", tracks=TRACKS)
+    tcnfast.scan(fasta, model, out, cluster="ray", **given)
+    assert asked == ["Question", "ClusterStart"]
+    assert files_in(out) == files_in(scanned.path)
+    assert run_record_of(out)["device"] == "cpu, of a cluster"
+    assert "this machine has none" in caplog.text
+    with pytest.raises(TcnfastError, match="device cuda: 0 CUDA devices are here"):
+        tcnfast.scan(fasta, model, out, force=True, **given)
