@@ -46,6 +46,11 @@ def bed(path: Path, found: Findings, genome: Genome | None) -> None:
         if not known:
             found.odd.append("no peak has a summit (column 10): the middle of each is taken")
         return
+    if ".narrowpeak" in path.name.lower():
+        found.odd.append(
+            f"is called narrowPeak, which has 10 columns, and has {len(fields)}: read as BED, the "
+            "middle of each peak is taken for its summit"
+        )
     if len(fields) == 4:
         try:
             table = read_labelled(path, sizes, allow_missing=True)

@@ -148,6 +148,7 @@ def test_files_that_are_not_sound(look, name, data, words):
         ("b.bed", BED + BED[:9], "1 row that another row says already"),
         ("b.bed", BED + b"chr1\t30\t40\n", "not sorted"),
         ("p.narrowPeak", PEAK.replace(b"\t4\n", b"\t-1\n"), "no peak has a summit"),
+        ("p.narrowPeak", BED, "is called narrowPeak, which has 10 columns, and has"),
         ("v.vcf", VCF, "1 allele not scored, first in line 3: symbolic allele"),
         (
             "m.meme",

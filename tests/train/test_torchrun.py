@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from support.cli import QUICK, data_words
 from support.engine import needs_engine
 from support.ranks import in_threads
+from support.scan import calling_model
 from support.train import SHARED, TRAIN, VALID, before_each_step, new_model, shared_config
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.cli import main
 from tcnfast.genome.labels import AMBIGUOUS
 from tcnfast.model.model_folder import ModelFolder
 from tcnfast.train import torchrun as processes
@@ -136,6 +139,56 @@ def test_a_group_of_the_caller_is_left_alone(monkeypatch, tmp_path):
         assert dist.is_initialized()
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["train", "--stpes", "3"], "--stpes"),
+        (["train", "--norm", "none"], "norm 'none'"),
+        (["train", "--config", "no.json"], "no.json"),
+    ],
+)
+def test_what_is_wrong_with_the_command_line_is_said_once(
+    words, line, monkeypatch, capsys, tmp_path
+):
+    """By the first process; of another command by each, for these are not of one training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    said = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code
+        said.append((code, capsys.readouterr().err))
+    (code, first), (other, silent) = said
+    assert line in first and code == other and code in (1, 2) and silent == ""
+    with pytest.raises(SystemExit):
+        main(["scan", "--stpes", "3"])
+    assert "--stpes" in capsys.readouterr().err
+
+
+@slow
+def test_a_student_of_two_processes_is_that_of_one(run, lesson, tmp_path):
+    """The whole command, with a teacher; a wrong option is said once."""
+    calling_model(labels=["other", "CTCF@here", "MAX@here"]).save(tmp_path / "teacher")
+    words = [*data_words(lesson), *QUICK, "--learning-rate", "0.001"]
+    words += ["--teacher", tmp_path / "teacher", "--teacher-share", "0.7", "--temperature", "2"]
+    ended = torchrun("-m", "tcnfast.train", *words, "-o", tmp_path / "two")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("each batch is shared by 2 processes") == 1
+    code, _, err = run("train", *words, "-o", tmp_path / "one")
+    assert code == 0, err
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    check_close(two, one, 0.02)
+    one, two = (ModelFolder(tmp_path / name) for name in ("one", "two"))
+    losses = [folder.epochs()["loss"].to_numpy() for folder in (one, two)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    assert one.record["key"]["teachers"] == two.record["key"]["teachers"] != []
+    wrong = torchrun("-m", "tcnfast.train", *words, "--stpes", "3")
+    assert wrong.stderr.count("unrecognized arguments: --stpes") == 1
 
 
 @slow
