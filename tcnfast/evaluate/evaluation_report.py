@@ -180,8 +180,8 @@ class Evaluation:
         a, summary = self.assessment, self.summary()
         counted, macro = summary["counted_labels"], summary["macro"]
         lines = [
-            f"macro-AP {_span(macro['ap'])}, macro-AUROC {_span(macro['auroc'])} over {counted} "
-            f"labels with at least {MIN_POSITIVES} bound windows",
+            f"macro-AP {_span(macro['ap'])}, macro-AUROC {_span(macro['auroc'])} over "
+            f"{count(counted, 'label')} with at least {MIN_POSITIVES} bound windows",
             f"best F1 {_span(macro['f1'])}; recall at FDR 10 % {_span(macro['recall_fdr10'])}, at "
             f"FDR 50 % {_span(macro['recall_fdr50'])}",
             f"at the cutoff {self.cutoff}: precision {_span(macro['precision'])}, recall "
@@ -208,11 +208,11 @@ class Evaluation:
             above = f"the model is above on {floor['above']} of {counted}"
             lines.append(f"{FLOORS[name]}: macro-AP {macro_ap}; {above}")
         for name, x in self.differences.items():
-            interval = f"[{x.macro_low:+.4f}, {x.macro_high:+.4f}], p {x.macro_p:.3g}"
-            lines.append(
-                f"macro-{NAMES[name]} minus that of {self.against}, {len(self.other.labels)} "
-                f"labels: {x.macro:+.4f} {interval}"
-            )
+            words = f"macro-{NAMES[name]} minus that of {self.against}, "
+            words += f"{count(len(self.other.labels), 'label')}: {x.macro:+.4f}"
+            if not np.isnan(x.macro_p):
+                words += f" [{x.macro_low:+.4f}, {x.macro_high:+.4f}], p {x.macro_p:.3g}"
+            lines.append(words)
         return lines
 
     def write(self, folder: Path) -> None:

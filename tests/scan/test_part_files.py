@@ -138,6 +138,8 @@ def test_shards_of_an_evaluation_are_one(lesson, models, run, tmp_path):
     words += ["--against", models / "rival", "--resamples", 20]
     code, table, err = run(*words, "-o", "a")
     assert code == 0, err
+    assert "no intervals" in err and "nan]" not in err
+    assert "-AP minus that of rival, 2 labels: " in err
     for number in "12":
         code, out, err = run(*words, "-o", number, "--shard", f"{number}/2")
         assert (code, out) == (0, ""), err
