@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import tcnfast
+from tcnfast.base.verb import DEFAULT_MODEL
 from tcnfast.data.dataset import open_dataset
 from tcnfast.evaluate.predict import evaluate
 from tcnfast.genome.genome import Region
@@ -41,7 +42,7 @@ SHOWN = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("-m", "--model", default="encode-v1")
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL)
     parser.add_argument("-o", "--output", type=Path, default=Path("demo"))
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="tcnfast: %(message)s")

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 
 import tcnfast
+from tcnfast.base.verb import DEFAULT_MODEL
 
 DATA = Path(__file__).parent / "data"
 GENOME = DATA / "chr20_34-36Mb.fa.gz"
@@ -24,7 +25,7 @@ FEW = {"min_metacluster_size": 20, "final_min_cluster_size": 10}
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("-m", "--model", default="encode-v1")
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL)
     parser.add_argument("-o", "--output", type=Path, default=Path("explained"))
     parser.add_argument("-t", "--targets", type=lambda text: text.split(","), default=LABELS)
     parser.add_argument("--top", type=int, default=200, help="calls of each label, the best first")

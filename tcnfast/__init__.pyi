@@ -168,7 +168,7 @@ def train(
 ) -> ModelFolder: ...
 def evaluate(
     data: File | None = None,
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     out: File | None = None,
     *,
     peaks: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
@@ -220,7 +220,7 @@ def average(
 ) -> ModelFolder: ...
 def attribute(
     genome: Files,
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     out: File = "attributions/",
     *,
     bed: str | PathLike[str] | None = None,
@@ -309,7 +309,7 @@ def report(
 def variants(
     variants: File,
     genome: Files,
-    model: TCN | Ensemble | File = "encode-v1",
+    model: TCN | Ensemble | File = "encode-v2",
     out: File = "variants/",
     *,
     mode: str = "centre",
@@ -343,7 +343,7 @@ def models(
 ) -> None: ...
 def labels(
     pattern: str | None = None,
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     *,
     options: Options | None = None,
     run: Run | None = None,
@@ -363,7 +363,7 @@ def info(
     run: Run | None = None,
 ) -> None: ...
 def bench(
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     *,
     stride: int = 32,
     device: str = "auto",

@@ -29,7 +29,7 @@ R = TypeVar("R")
 File = str | os.PathLike[str]  # a file, a folder, or a bundled name
 Files = File | Sequence[File]  # one or several
 
-DEFAULT_MODEL = "encode-v1"  # the bundled model that a verb takes where none is named
+DEFAULT_MODEL = "encode-v2"  # the bundled model that a verb takes where none is named
 
 VERBS: dict[str, Verb] = {}  # every declared verb by its command's words, in order of import
 

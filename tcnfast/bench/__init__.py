@@ -19,7 +19,7 @@ SHOWN = Input("model", "show this model's labels and thresholds", ("-m", "--mode
     SHOWN,
     examples=(
         ("", "versions, devices, backends, extras, models"),
-        ("-m encode-v1", "labels and thresholds of a model"),
+        ("-m encode-v2", "labels and thresholds of a model"),
     ),
 )
 def info(model: File | None = None, *, options: NoOptions, run: Run) -> None:

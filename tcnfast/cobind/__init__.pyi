@@ -33,7 +33,7 @@ def pairs(
     run: Run | None = None,
 ) -> dict[str, PairTable]: ...
 def motifs(
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     out: File = "motifs/",
     *,
     motifs: str | PathLike[str] | None = None,
@@ -56,7 +56,7 @@ def motifs(
 ) -> CooperationTable: ...
 def sites(
     genome: Files,
-    model: File = "encode-v1",
+    model: File = "encode-v2",
     out: File = "sites/",
     *,
     scan: str | PathLike[str] | None = None,

@@ -6,7 +6,7 @@ of a layer with receptive field ``R`` reads the bases ``t`` to ``t + R - 1``; of
 its grid ``g`` a changed base ``p`` therefore touches those from ``p - R + 1`` to ``p``: about
 ``R / g`` of ``T / g``. With activations of the unchanged stretch at hand, each layer is computed at
 those positions alone, from a slice of its input in which the touched part is new. For one score of
-the bundled model's window (1,037 bases) that is 97 of 1,977 wide convolutions.
+the window of encode-v1 (1,037 bases) that is 97 of 1,977 wide convolutions.
 
 Activations may be kept on finer grids than those of the cone: those of a whole region at every base
 serve the window of every variant in it. On a processor, windows with other bases go through the C++

@@ -36,7 +36,7 @@ class ExportOptions(Options):
     options=ExportOptions,
     run=("force",),
     examples=(
-        ("encode-v1 -o encode-v1.onnx", "the bundled model, both strands, a score every 32 bp"),
+        ("encode-v2 -o encode-v2.onnx", "the bundled model, both strands, a score every 32 bp"),
         ("model --stride 1 --strand + -o dense.onnx", "every base of the strand that is given"),
     ),
 )

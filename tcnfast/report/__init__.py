@@ -44,7 +44,7 @@ class ReportOptions(Options):
             "calls why motifs -m model -o report.html",
             "one page about a model and three of its runs",
         ),
-        ("calls -m encode-v1 -g hg38.fa -t CTCF --loci 5", "with predicted tracks of five loci"),
+        ("calls -m encode-v2 -g hg38.fa -t CTCF --loci 5", "with predicted tracks of five loci"),
     ),
 )
 def report(

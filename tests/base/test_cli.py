@@ -14,6 +14,7 @@ from support.cli import QUICK, assert_nothing_written, data_words, fails, scan_w
 from support.scan import LABELS, calls_of, files_in, read_rows, run_record_of, write_fasta
 
 import tcnfast
+from tcnfast.base.verb import DEFAULT_MODEL
 from tcnfast.model import model_folder as names
 from tcnfast.pwm.motif_formats import BUNDLED
 
@@ -190,7 +191,7 @@ def test_info_of_the_machine(run, monkeypatch):
     engine = first["engine"][1]
     assert engine == "built; generic runs" or "not built" in engine
     assert ["environment", "TCNFAST_CPU_ISA", "generic"] in rows
-    assert any(row[:2] == ["model", "encode-v1"] and "112 labels" in row[2] for row in rows)
+    assert any(row[:2] == ["model", DEFAULT_MODEL] and "112 labels" in row[2] for row in rows)
     assert [row[1] for row in rows if row[0] == "motifs"] == list(BUNDLED)
 
 
@@ -281,10 +282,6 @@ def test_evaluate_of_a_label_without_peaks(run, lesson, home):
 # the bundled model
 
 
-@pytest.mark.skipif(
-    not (PACKAGE / "model" / "bundled" / "encode-v1").is_dir(),
-    reason="the bundled model is not here yet",
-)
 @pytest.mark.checkout
 def test_the_bundled_model_calls_ctcf_where_it_binds(run, tmp_path):
     """The 100 kb with most CTCF peaks of the demo region, which is in the test part."""

@@ -7,7 +7,7 @@
 nextflow.enable.dsl = 2
 
 params.genomes = null
-params.model   = 'encode-v1'
+params.model   = 'encode-v2'
 params.options = ''
 params.outdir  = 'scans'
 
