@@ -102,7 +102,7 @@ def test_mistyped_names_get_a_suggestion(run, home, tmp_path):
     genome, model = home / "genome.fa", home / "model"
     fails(run("labels", "CTFC"), "no label 'CTFC'; did you mean CTCF")
     fails(run("scan", genome, "-m", model, "-t", "REST1"), "did you mean REST?")
-    fails(run("info", "-m", "encode_v1"), "did you mean encode-v1?")
+    fails(run("info", "-m", "encode_v1"), "did you mean encode-v1")
     fails(run("scan", genome, "--motifs", "jaspr"), "did you mean jaspar")
     fails(run("scan", genome, "--motifs", "jaspar", "-t", "CTCFX"), "did you mean CTCF")
     (tmp_path / "c.json").write_text('{"strid": 8}')

@@ -122,7 +122,7 @@ def lines_of(text):
 def test_tcnfast_bench_prints_each_form_against_pytorch(small, capsys):
     assert main(["bench", "--device", "cpu", "--stride", "8", "-q"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("# encode-v1: 6 channels") and "pruned to every 8 bases" in out
+    assert out.startswith("# encode-v2: 6 channels") and "pruned to every 8 bases" in out
     lines = lines_of(out.partition("# both strands")[0])
     for form in ("dense", "pruned"):
         fp32 = [line for line in lines if line[0] == form and line[3] == "fp32"]

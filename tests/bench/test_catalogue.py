@@ -16,10 +16,11 @@ def table(text):
 
 def test_models(run):
     code, out, _ = run("models")
-    (row,) = table(out)
-    assert code == 0 and row["model"] == "encode-v1"
-    assert (row["species"], row["assembly"]) == ("human", "hg19")
-    assert sum(int(row[grade]) for grade in "ABCD") == int(row["labels"]) == 112
+    rows = table(out)
+    assert code == 0 and [row["model"] for row in rows] == ["encode-v1", "encode-v2"]
+    for row in rows:
+        assert (row["species"], row["assembly"]) == ("human", "hg19")
+        assert sum(int(row[grade]) for grade in "ABCD") == int(row["labels"]) == 112
 
 
 def test_labels(run):
