@@ -56,6 +56,8 @@ def read_object(path: str | Path) -> dict:
     """The object in a JSON file; TcnfastError where it cannot be read or is none."""
     try:
         value = parse_json(read_input_text(path))
+    except TcnfastError:  # says itself what is wrong
+        raise
     except OSError as error:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:

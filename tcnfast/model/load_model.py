@@ -31,6 +31,10 @@ def load_model(name: str | Path | ModelFolder) -> TCN | Ensemble:
     folder = name if isinstance(name, ModelFolder) else ModelFolder(name)
     path, config, labels = folder.path / CONFIG, folder.config, folder.labels
     state, thresholds, calls = folder.state(), folder.thresholds, folder.calls
+    shapes = config.get("members", ())
+    if isinstance(shapes, list) and len(shapes) > len(state):  # a stranger may list any number
+        words = f"{len(shapes):,} networks, {WEIGHTS} holds {len(state):,} tensors"
+        raise TcnfastError(f"{path}: lists {words}")
     try:
         # without memory: a stranger's shapes may ask for more than there is
         with torch.device("meta"):

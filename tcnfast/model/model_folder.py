@@ -98,8 +98,9 @@ class ModelFolder:
     @cached_property
     def _config(self) -> dict[str, Any]:
         path = self.path / CONFIG
+        data = read_bytes(path)
         try:
-            config = parse_json(read_bytes(path))
+            config = parse_json(data)
         except ValueError as error:
             raise TcnfastError(f"{path}: not JSON ({error})") from None
         if not isinstance(config, dict) or "format" not in config:

@@ -95,7 +95,10 @@ def open_window_model(folder: str | Path | ModelFolder) -> nn.Module:
     labels, state = folder.labels, folder.state()
     if set(kind) != {"arch", "mapping", "length", "shape"}:
         raise TcnfastError(f"{folder.path / CONFIG}: is of no network of tcnfast windows train")
-    model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
+    try:
+        model = build(kind["arch"], labels, kind["length"], kind["mapping"], kind["shape"])
+    except TcnfastError as error:
+        raise TcnfastError(f"{folder.path / CONFIG}: {error}") from None
     model.length = kind["length"]
     take_weights(model, state, folder.path / WEIGHTS)
     return model.eval()

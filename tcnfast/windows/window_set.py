@@ -65,6 +65,11 @@ class WindowSet:
             raise TcnfastError(f"window set {self.name!r}: {wrong}")
 
     def _wrong(self) -> str | None:
+        for what, found in (("labels", self.names), ("chroms", self.chroms)):
+            if not isinstance(found, list | tuple) or not all(isinstance(x, str) for x in found):
+                return f"{what} must be a list of names"
+            if len(set(found)) != len(found):
+                return f"{what} names one twice"
         n = len(self.codes)
         shapes = {"codes": (n, self.length), "labels": (n, len(self.names))}
         for name, dtype in _DTYPES.items():
@@ -83,6 +88,8 @@ class WindowSet:
             array = getattr(self, name)
             if array.size and array.max() > limit:
                 return f"{name} holds {array.max()}, must be {limit} at most"
+        if self.chrom.size and self.chrom.min() < -1:
+            return f"chrom holds {self.chrom.min()}, must be -1 at least"
         return None
 
     def __len__(self) -> int:

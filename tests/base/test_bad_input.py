@@ -10,6 +10,8 @@ import torch
 from support.cli import QUICK, assert_nothing_written, data_words, fails, refused, scan_words
 from support.scan import calling_model, files_in
 
+from tcnfast.base.errors import TcnfastError
+from tcnfast.base.tables import read_object
 from tcnfast.model import model_folder as names
 
 PROTEIN = b">sp|P49711|CTCF_HUMAN\nMEGDAVEAIVEESETFIKGKERKTYQRRREGGQEEDACHLPQNQTDGGEVVQDVNSSVQMV\n"
@@ -112,7 +114,10 @@ def older(damage):
 
 MODELS = {
     "no weights": (lambda f: (f / names.WEIGHTS).unlink(), "model.safetensors is missing"),
-    "no config": (lambda f: (f / names.CONFIG).unlink(), "config.json is missing"),
+    "no config": (
+        lambda f: (f / names.CONFIG).unlink(),
+        "model: no model folder, config.json is missing\n",
+    ),
     "no labels": (lambda f: (f / names.LABELS).unlink(), "labels.tsv is missing"),
     "no thresholds": (lambda f: (f / names.THRESHOLDS).unlink(), "has no thresholds.tsv"),
     "text for weights": (
@@ -338,3 +343,9 @@ def test_bad_training_flags(run, lesson, tmp_path, flags, words):
 def test_bad_training_options_are_usage_errors(run, lesson, tmp_path, flags, words):
     refused(run("train", *data_words(lesson), *QUICK, "-o", "made", "-q", *flags), words)
     assert_nothing_written(tmp_path)
+
+
+def test_a_file_of_json_that_cannot_be_opened_is_not_called_broken():
+    with pytest.raises(TcnfastError) as caught:
+        read_object("https://example.org/recipe.json")
+    assert "download it first" in str(caught.value) and "not JSON" not in str(caught.value)

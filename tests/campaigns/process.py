@@ -100,12 +100,13 @@ class Process:
     def wait(self, patience: float = PATIENCE) -> str:
         """What it said, once it has ended. One that takes longer than ``patience`` is killed, and
         is a hang: TimeoutError."""
-        until = time.monotonic() + patience
+        until, pause = time.monotonic() + patience, 0.002
         while self.running():
             if time.monotonic() > until:
                 self.send_signal(signal.SIGKILL)
                 raise TimeoutError(f"tcnfast {' '.join(self.words)}: longer than {patience:g} s")
-            time.sleep(0.01)
+            time.sleep(pause)  # ever longer: looking costs time of the processor, too
+            pause = min(1.2 * pause, 0.1)
         self._said.seek(0)
         return self._said.read().decode(errors="replace")
 

@@ -211,6 +211,7 @@ def change_config(change):
         (lambda c: c.update(members=[]), '"members" must be a list of configurations'),
         (lambda c: c.update(members={"0": {}}), '"members" must be a list of configurations'),
         (lambda c: c.update(members=["a"]), '"members" must be a list of configurations'),
+        (lambda c: c.update(members=[{}] * 10**6), "lists 1,000,000 networks, model.safetensors"),
         (lambda c: c.update(channels=5), "with nothing beside it"),
         (lambda c: c["members"].pop(), "tensor members.3"),
         (lambda c: c["members"].append(c["members"][0]), "tensor members.4"),

@@ -3,6 +3,7 @@ told."""
 
 import dataclasses
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -371,6 +372,15 @@ def test_modisco_reads_the_motifs_back(found, tmp_path):
     assert motif.id == "neg_patterns.pattern_0" and pattern.name == "neg_0"
     np.testing.assert_allclose(motif.probabilities, pattern.frequencies, atol=1e-5)
     assert not (tmp_path / "peers" / "FEW@x.modisco.h5").exists()  # it has none
+
+
+def test_no_run_replaces_another_in_a_conversion(planted_folder, tmp_path):
+    attributions = planted_folder[0] / "attributions"
+    again = shutil.copytree(attributions, tmp_path / "again")
+    for both in ([attributions, attributions], [attributions, again]):
+        with pytest.raises(TcnfastError, match="its .* would replace that of .*; convert them one"):
+            convert(both, tmp_path / "x")
+        assert not (tmp_path / "x").exists()
 
 
 def test_what_cannot_be_converted_is_told(planted_folder, tmp_path):

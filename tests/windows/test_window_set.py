@@ -75,6 +75,10 @@ def test_parts_are_chosen(windows):
         ("part", np.full(30, 3, np.uint8), "part holds 3"),
         ("kind", np.full(30, 7, np.uint8), "kind holds 7"),
         ("chrom", np.full(30, 2, np.int16), "chrom holds 2"),
+        ("chrom", np.full(30, -2, np.int16), "chrom holds -2"),
+        ("names", [[], [], []], "labels must be a list of names"),
+        ("names", ["a", "b", "a"], "labels names one twice"),
+        ("chroms", {"chr1": 1, "chr2": 2}, "chroms must be a list of names"),
     ],
 )
 def test_what_does_not_fit_is_refused(windows, name, value, words):
