@@ -167,18 +167,21 @@ std::unique_ptr<Substitutions> make_substitutions(const std::string& isa,
   return std::make_unique<Substitutions>(find_kernels(isa, "fp32"), params);
 }
 
-// `codes` uint8 (length), `starts` and `places` int64 (n), `bases` uint8 (n), `before` and `after`
-// fp32 (n, labels), all C-ordered and there for the whole call.
+// `codes` uint8 (length), `starts`, `counts` and `places` int64 (n), `bases` uint8 (n), `before` and
+// `after` fp32 (sum of counts, labels), all C-ordered and there for the whole call.
 void substitute(const Substitutions& all, std::uintptr_t codes, long length, std::uintptr_t starts,
-                std::uintptr_t places, std::uintptr_t bases, long n, std::uintptr_t before,
-                std::uintptr_t after, int threads) {
+                std::uintptr_t counts, std::uintptr_t places, std::uintptr_t bases, long n,
+                long step, std::uintptr_t before, std::uintptr_t after, int threads) {
   if (threads < 1) throw std::invalid_argument("score: no thread");
   py::gil_scoped_release release;
-  all.score(reinterpret_cast<const std::uint8_t*>(codes), length,
-            reinterpret_cast<const std::int64_t*>(starts),
-            reinterpret_cast<const std::int64_t*>(places),
-            reinterpret_cast<const std::uint8_t*>(bases), n, reinterpret_cast<float*>(before),
-            reinterpret_cast<float*>(after), threads);
+  const Runs runs{reinterpret_cast<const std::int64_t*>(starts),
+                  reinterpret_cast<const std::int64_t*>(counts),
+                  reinterpret_cast<const std::int64_t*>(places),
+                  reinterpret_cast<const std::uint8_t*>(bases),
+                  n,
+                  step};
+  all.score(reinterpret_cast<const std::uint8_t*>(codes), length, runs,
+            reinterpret_cast<float*>(before), reinterpret_cast<float*>(after), threads);
 }
 
 // `codes` uint8 (receptive field), `offsets` int64 (n + 1), `places` int64 and `bases` uint8
@@ -283,8 +286,8 @@ PYBIND11_MODULE(_C, m) {
   py::class_<Substitutions>(m, "Substitutions")
       .def(py::init(&make_substitutions), py::kw_only(), py::arg("isa"), py::arg("params"))
       .def("score", substitute, py::kw_only(), py::arg("codes"), py::arg("length"),
-           py::arg("starts"), py::arg("places"), py::arg("bases"), py::arg("n"),
-           py::arg("before"), py::arg("after"), py::arg("threads"))
+           py::arg("starts"), py::arg("counts"), py::arg("places"), py::arg("bases"), py::arg("n"),
+           py::arg("step"), py::arg("before"), py::arg("after"), py::arg("threads"))
       .def("score_changes", score_changes, py::kw_only(), py::arg("codes"), py::arg("offsets"),
            py::arg("places"), py::arg("bases"), py::arg("n"), py::arg("logits"), py::arg("gained"),
            py::arg("threads"));

@@ -10,9 +10,9 @@
 namespace tcnfast {
 namespace {
 
-// Of windows that lie one over another a thread takes so many bases, and substitutions, at a time:
-// a receptive field is computed again for each.
-constexpr long PIECE_BASES = 1 << 14, PIECE_WINDOWS = 1 << 10;
+// Of runs that lie one over another a thread takes so many bases, runs and windows at a time: a
+// receptive field is computed again for each.
+constexpr long PIECE_BASES = 1 << 14, PIECE_RUNS = 1 << 10, PIECE_WINDOWS = 1 << 14;
 
 // Changes of one window that pass through the layers together: a layer's weights and their rows
 // stay in the nearest caches.
@@ -30,16 +30,18 @@ Buffer plain(const float* weights, int channels, int inputs, int padded_inputs, 
   return out;
 }
 
-// The first window of every piece, and n.
-std::vector<long> pieces(const int64_t* starts, long n, long receptive_field) {
+// The first run of every piece, and how many there are; `windows`: the number of each run's first.
+std::vector<long> pieces(const Runs& runs, const std::vector<long>& windows, long field) {
   std::vector<long> firsts;
-  for (long i = 0; i < n; ++i) {
-    const bool apart = i == 0 || starts[i] >= starts[i - 1] + receptive_field;
-    if (apart || starts[i] >= starts[firsts.back()] + PIECE_BASES ||
-        i >= firsts.back() + PIECE_WINDOWS)
+  long end = 0;  // of the runs before
+  for (long i = 0; i < runs.n; ++i) {
+    const bool apart = i == 0 || runs.starts[i] >= end;
+    if (apart || runs.starts[i] >= runs.starts[firsts.back()] + PIECE_BASES ||
+        i >= firsts.back() + PIECE_RUNS || windows[i + 1] > windows[firsts.back()] + PIECE_WINDOWS)
       firsts.push_back(i);
+    end = std::max(end, runs.starts[i] + field + (runs.counts[i] - 1) * runs.step);
   }
-  firsts.push_back(n);
+  firsts.push_back(runs.n);
   return firsts;
 }
 
@@ -96,25 +98,31 @@ Substitutions::Substitutions(const Kernels& kernels, const StackParams& params)
   }
 }
 
-void Substitutions::score(const uint8_t* codes, long length, const int64_t* starts,
-                          const int64_t* places, const uint8_t* bases, long n, float* before,
+void Substitutions::score(const uint8_t* codes, long length, const Runs& runs, float* before,
                           float* after, int threads) const {
-  const long field = stack.receptive_field;
-  for (long i = 0; i < n; ++i)
-    if (starts[i] < (i ? starts[i - 1] : 0) || starts[i] + field > length || places[i] < 0 ||
-        places[i] >= field || bases[i] >= N_CODES)
+  std::vector<long> windows{0};
+  for (long i = 0; i < runs.n; ++i) {
+    const long start = runs.starts[i], count = runs.counts[i];
+    const long last = count < 1 || count > length ? -1 : (count - 1) * runs.step;
+    if (runs.step < 1 || runs.step & (runs.step - 1) || last < 0 || start < (i ? runs.starts[i - 1] : 0) ||
+        start + last + stack.receptive_field > length || runs.places[i] < 0 ||
+        runs.places[i] >= last + stack.receptive_field || runs.bases[i] >= N_CODES)
       throw std::invalid_argument("substitutions: no such window, place or base, or not in order");
+    windows.push_back(windows.back() + count);
+  }
   const float* bias = stack.head.bias.floats();
-  const std::vector<long> firsts = pieces(starts, n, field);
+  const std::vector<long> firsts = pieces(runs, windows, stack.receptive_field);
   share(threads, long(firsts.size()) - 1, [&](Tasks& tasks) {
     Walk walk(*this);
     Buffer same, other;
     const Entered entered(stack.kernels);
     for (long task; tasks.take(task);) {
-      const long first = firsts[task], count = firsts[task + 1] - first;
+      const long from = firsts[task], first = windows[from];
+      const long count = windows[firsts[task + 1]] - first;
       const size_t bytes = (count + stack.kernels.row_block) * stack.row_bytes;
-      walk.run(codes + starts[first], starts + first, places + first, bases + first, count,
-               same.room(bytes), other.room(bytes));
+      const Runs piece{runs.starts + from, runs.counts + from, runs.places + from,
+                       runs.bases + from,  firsts[task + 1] - from, runs.step};
+      walk.run(codes + runs.starts[from], piece, same.room(bytes), other.room(bytes));
       write_head(stack, same.data(), count, bias, before + first * stack.labels);
       write_head(stack, other.data(), count, bias, after + first * stack.labels);
     }

@@ -23,6 +23,15 @@ struct Changes {
   const uint8_t* bases;
 };
 
+// Run i is counts[i] windows, of which the first begins at starts[i] (ascending) and each other one
+// `step` bases, a power of two, behind the one before. In all of them base starts[i] + places[i]
+// becomes bases[i].
+struct Runs {
+  const int64_t *starts, *counts, *places;
+  const uint8_t* bases;
+  long n, step;
+};
+
 class Substitutions {
  public:
   // `params`: on the grids of one window, where all dilations are 1 and all
@@ -30,13 +39,12 @@ class Substitutions {
   // know no sparse rows.
   Substitutions(const Kernels& kernels, const StackParams& params);
 
-  // Window i is codes [starts[i], starts[i] + receptive_field), `starts` in
-  // ascending order, its base places[i] becomes bases[i]; `before` and `after`,
-  // both (n, labels), are its logits. They depend neither on the other windows
-  // nor on `threads`. Throws std::invalid_argument for a code over 4 and for
-  // windows or places that are not there, std::bad_alloc.
-  void score(const uint8_t* codes, long length, const int64_t* starts, const int64_t* places,
-             const uint8_t* bases, long n, float* before, float* after, int threads) const;
+  // Logits of the windows of all runs in their order, as they are and as they become: `before` and
+  // `after`, both (windows, labels). They depend neither on the other windows nor on `threads`.
+  // Throws std::invalid_argument for a code over 4 and for windows or places that are not there,
+  // std::bad_alloc.
+  void score(const uint8_t* codes, long length, const Runs& runs, float* before, float* after,
+             int threads) const;
 
   // Logits (labels) of the window `codes` (receptive_field), and what each of `n` changes adds to
   // them: `gained` (n, labels), which depends neither on the other changes nor on `threads`. Throws

@@ -14,17 +14,20 @@ constexpr double SPARSE_BELOW = 0.6;
 Walk::Walk(const Substitutions& all)
     : all_(all), stack_(all.stack), spaces_(all.levels.size() + 1) {}
 
-void Walk::run(const uint8_t* codes, const int64_t* starts, const int64_t* places,
-               const uint8_t* bases, long n, char* before, char* after) {
-  codes_ = codes, bases_ = bases, before_ = before, after_ = after;
-  std::vector<Window>& windows = spaces_[0].windows;
-  windows.clear();
-  for (long i = 0; i < n; ++i) {
-    const long start = starts[i] - starts[0];
-    const bool same = codes[start + places[i]] == bases[i];
-    windows.push_back({start, {places[i], places[i] + !same}, 0, i});
+void Walk::run(const uint8_t* codes, const Runs& runs, char* before, char* after) {
+  codes_ = codes, bases_ = runs.bases, before_ = before, after_ = after;
+  std::vector<Group>& groups = spaces_[0].groups;
+  groups.clear();
+  long number = 0, rows = 0;
+  for (long i = 0; i < runs.n; ++i) {
+    const long start = runs.starts[i] - runs.starts[0], place = runs.places[i];
+    const bool same = codes[start + place] == runs.bases[i];
+    groups.push_back(
+        {start, runs.counts[i], runs.step, {place, place + !same}, 0, 0, i, number, 1});
+    number += runs.counts[i];
+    rows = std::max(rows, start + groups.back().rows(stack_.receptive_field));
   }
-  descend(0, windows.back().start + stack_.receptive_field);
+  descend(0, rows);
 }
 
 // All of a sequence's `rows` on one level, and what comes of it on the levels above.
@@ -45,17 +48,33 @@ void Walk::descend(size_t level, long rows) {
 
 // Follow the windows that begin at even, or odd, positions: those together that overlap.
 void Walk::divide(size_t level, long phase) {
-  const std::vector<Window>& windows = spaces_[level].windows;
-  std::vector<Window>& above = spaces_[level + 1].windows;
+  const std::vector<Group>& groups = spaces_[level].groups;
+  std::vector<Group>& above = spaces_[level + 1].groups;
   above.clear();
-  for (size_t i = 0; i < windows.size(); ++i) {
-    if (windows[i].start % 2 != phase) continue;
-    const long start = windows[i].start / 2;
-    if (!above.empty() && start >= above.back().start + all_.levels[level].outputs) {
+  long end = 0;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const Group& group = groups[i];
+    const bool together = group.count == 1 || group.step % 2 == 0;
+    const long ahead = group.start % 2 != phase;  // windows of the other phase before the first
+    if (ahead && together) continue;
+    Group part = group;
+    part.parent = long(i), part.moved = {};
+    part.shift = ahead * group.step;
+    part.start = (group.start + part.shift) / 2;
+    part.number += ahead * group.next;
+    if (together) {
+      part.step /= 2;
+    } else {
+      part.count = (group.count - ahead + 1) / 2;
+      part.next *= 2;
+    }
+    if (!above.empty() && part.start >= end) {
       follow(level, phase);
       above.clear();
+      end = 0;
     }
-    above.push_back({start, {}, long(i), windows[i].number});
+    above.push_back(part);
+    end = std::max(end, part.start + part.rows(all_.levels[level].outputs));
   }
   if (!above.empty()) follow(level, phase);
 }
@@ -63,8 +82,10 @@ void Walk::divide(size_t level, long phase) {
 // The block's outputs that the windows of the level above need, as they are and as they move.
 void Walk::follow(size_t level, long phase) {
   Space &here = spaces_[level], &above = spaces_[level + 1];
-  const long first = above.windows.front().start, from = phase + 2 * first;
-  const long rows = above.windows.back().start - first + all_.levels[level].outputs;
+  const long first = above.groups.front().start, from = phase + 2 * first;
+  long rows = 0;
+  for (const Group& group : above.groups)
+    rows = std::max(rows, group.start - first + group.rows(all_.levels[level].outputs));
   const long tap = from + stack_.blocks[level].tap;
   Task task{here.h.data(), here.of_h, from, rows, above.x.room((rows + ahead()) * row())};
   if (level == 0)
@@ -74,23 +95,33 @@ void Walk::follow(size_t level, long phase) {
   convolve(level, 2, task);
 
   const ptrdiff_t below = most_moved(level) * row(), each = most_moved(level + 1) * row();
-  char* moved = above.moved.room(above.windows.size() * each);
-  for (Window& window : above.windows) {
-    const char* inputs = here.moved.data() + window.parent * below;
-    window.moved = substitute(level, here.windows[window.parent], inputs, moved);
+  char* moved = above.moved.room(above.groups.size() * each);
+  for (Group& group : above.groups) {
+    // as it lies on this level
+    const Group& whole = here.groups[group.parent];
+    Group part = group;
+    part.start = whole.start + group.shift, part.step = 2 * group.step;
+    part.moved = {whole.moved.first - group.shift, whole.moved.end - group.shift};
+    const char* inputs = here.moved.data() + group.parent * below;
+    group.moved = substitute(level, part, inputs, moved);
     moved += each;
-    window.start -= first;
+    group.start -= first;
   }
   descend(level + 1, rows);
 }
 
 // The outputs of a block that a base moves, from the inputs `moved` that it moves.
-Span Walk::substitute(size_t level, const Window& window, const char* moved, char* out) {
+Span Walk::substitute(size_t level, Group group, const char* moved, char* out) {
+  if (group.moved.end <= 0) return {};
+  if (group.moved.first < 0) {  // rows before the first window
+    moved -= group.moved.first * row();
+    group.moved.first = 0;
+  }
   const Substitutions::Level& size = all_.levels[level];
   const Block& block = stack_.blocks[level];
   const long reach1 = block.first.taps - 1, reach2 = block.second.taps - 1;
-  const Span any = reached(window.moved, reach1, 1, size.hidden);
-  const Span y = reached(any, reach2, 2, size.outputs);
+  const Span any = reached(group.moved, reach1, 1, group.rows(size.hidden));
+  const Span y = reached(any, reach2, 2, size.outputs + (group.count - 1) * group.step / 2);
   if (y.size() == 0) return {};
   const Span h{2 * y.first, 2 * (y.end - 1) + reach2 + 1};  // what y reads
   const Span changed{std::max(any.first, h.first), std::min(any.end, h.end)};
@@ -99,8 +130,8 @@ Span Walk::substitute(size_t level, const Window& window, const char* moved, cha
                std::max(changed.end + reach1, tap + 2 * (y.size() - 1) + 1)};
 
   char* slab = slab_h_.room((h.size() + ahead()) * row());
-  std::memcpy(slab, spaces_[level].h.data() + (window.start + h.first) * row(), h.size() * row());
-  substitute_first(level, window, moved, x, changed, slab + (changed.first - h.first) * row());
+  std::memcpy(slab, spaces_[level].h.data() + (group.start + h.first) * row(), h.size() * row());
+  substitute_first(level, group, moved, x, changed, slab + (changed.first - h.first) * row());
   list(slab, h.size(), of_slab_);
   Task task{slab, of_slab_, 0, y.size(), out};
   if (level == 0)
@@ -112,20 +143,20 @@ Span Walk::substitute(size_t level, const Window& window, const char* moved, cha
 }
 
 // The rows `changed` of the first convolution, from the inputs `x` with those that moved in place.
-void Walk::substitute_first(size_t level, const Window& window, const char* moved, Span x,
+void Walk::substitute_first(size_t level, const Group& group, const char* moved, Span x,
                             Span changed, char* out) {
   if (level == 0) {
-    slab_codes_.assign(codes_ + window.start + x.first, codes_ + window.start + x.end);
-    slab_codes_[window.moved.first - x.first] = bases_[window.number];
+    slab_codes_.assign(codes_ + group.start + x.first, codes_ + group.start + x.end);
+    slab_codes_[group.moved.first - x.first] = bases_[group.run];
     stack_.look_up(slab_codes_.data() + changed.first - x.first, changed.size(),
                    stack_.kernels.lookup, words_, out);
     return;
   }
   char* slab = slab_x_.room((x.size() + ahead()) * row());
-  std::memcpy(slab, spaces_[level].x.data() + (window.start + x.first) * row(), x.size() * row());
-  const Span over{std::max(x.first, window.moved.first), std::min(x.end, window.moved.end)};
+  std::memcpy(slab, spaces_[level].x.data() + (group.start + x.first) * row(), x.size() * row());
+  const Span over{std::max(x.first, group.moved.first), std::min(x.end, group.moved.end)};
   std::memcpy(slab + (over.first - x.first) * row(),
-              moved + (over.first - window.moved.first) * row(), over.size() * row());
+              moved + (over.first - group.moved.first) * row(), over.size() * row());
   list(slab, x.size(), of_x_);
   convolve(level, 1, {slab, of_x_, changed.first - x.first, changed.size(), out});
 }
@@ -133,12 +164,17 @@ void Walk::substitute_first(size_t level, const Window& window, const char* move
 // Features of windows, of which the top level has a row each.
 void Walk::keep(const Space& top) {
   const ptrdiff_t each = most_moved(all_.levels.size()) * row();
-  for (size_t i = 0; i < top.windows.size(); ++i) {
-    const Window& window = top.windows[i];
-    const char* same = top.x.data() + window.start * row();
-    const char* other = window.moved.size() ? top.moved.data() + i * each : same;
-    std::memcpy(before_ + window.number * row(), same, row());
-    std::memcpy(after_ + window.number * row(), other, row());
+  for (size_t i = 0; i < top.groups.size(); ++i) {
+    const Group& group = top.groups[i];
+    const char* moved = top.moved.data() + i * each;
+    for (long j = 0; j < group.count; ++j) {
+      const long at = j * group.step, number = group.number + j * group.next;
+      const char* same = top.x.data() + (group.start + at) * row();
+      const bool moves = at >= group.moved.first && at < group.moved.end;
+      std::memcpy(before_ + number * row(), same, row());
+      std::memcpy(after_ + number * row(),
+                  moves ? moved + (at - group.moved.first) * row() : same, row());
+    }
   }
 }
 

@@ -10,23 +10,28 @@ namespace tcnfast {
 // Above a block its outputs at even positions and those at odd ones are two sequences that never
 // meet again: windows that begin at even positions need the one, others the other. Depth first,
 // each is followed as far as windows ask for it, so that every position is computed once that any
-// window needs, and no other.
+// window needs, and no other. The windows of a run begin at even and at odd positions in turn, or
+// all at one kind: it stays together, or is two, and what its base moves is computed once for it.
 class Walk {
  public:
   explicit Walk(const Substitutions& all);
 
-  // Features (n, padded) of windows that lie one over another, from `codes`, the first one's base
-  // 0.
-  void run(const uint8_t* codes, const int64_t* starts, const int64_t* places, const uint8_t* bases,
-           long n, char* before, char* after);
+  // Features (windows, padded) of runs that lie one over another, from `codes`, the first one's
+  // base 0.
+  void run(const uint8_t* codes, const Runs& runs, char* before, char* after);
 
  private:
-  // A window on one level: its first row, the rows of it that its base moves, counted from there,
-  // and its number on the level below and in the piece.
-  struct Window {
-    long start;
+  // Windows of one run on one level: the first row of the first, how many there are and how many
+  // rows apart; rows that the run's base moves, counted from the first; the number of the run on
+  // the level below, and of the first's row there; and the numbers in the piece of the run, of its
+  // first window and from each window to the next.
+  struct Group {
+    long start, count, step;
     Span moved;
-    long parent, number;
+    long parent, shift;
+    long run, number, next;
+
+    long rows(long of_one) const { return of_one + (count - 1) * step; }
   };
 
   // Of some rows what is not 0, see SparseConv.
@@ -36,9 +41,9 @@ class Walk {
 
   // What one level holds; it is at work on one sequence at a time.
   struct Space {
-    Buffer x, h, moved;  // rows: inputs, between the convolutions, inputs that moved, by window
+    Buffer x, h, moved;  // rows: inputs, between the convolutions, inputs that moved, by group
     Nonzero of_h;
-    std::vector<Window> windows;
+    std::vector<Group> groups;
   };
 
   // What a convolution reads and writes: `rows` outputs, from row `from` of x on; the residual of
@@ -55,8 +60,8 @@ class Walk {
   void descend(size_t level, long rows);
   void divide(size_t level, long phase);
   void follow(size_t level, long phase);
-  Span substitute(size_t level, const Window& window, const char* moved, char* out);
-  void substitute_first(size_t level, const Window& window, const char* moved, Span x, Span changed,
+  Span substitute(size_t level, Group group, const char* moved, char* out);
+  void substitute_first(size_t level, const Group& group, const char* moved, Span x, Span changed,
                         char* out);
   void keep(const Space& top);
   void convolve(size_t level, int which, const Task& task);

@@ -9,8 +9,8 @@ those positions alone, from a slice of its input in which the touched part is ne
 the window of encode-v1 (1,037 bases) that is 97 of 1,977 wide convolutions.
 
 Activations may be kept on finer grids than those of the cone: those of a whole region at every base
-serve the window of every variant in it. On a processor, windows with other bases go through the C++
-engine (:class:`tcnfast.engines.cpu_engine.Substitutions`); this one runs on any device.
+serve the window of every variant in it. On a processor the C++ engine does this
+(:class:`tcnfast.engines.cpu_engine.Substitutions`); this one runs on any device.
 """
 
 from __future__ import annotations

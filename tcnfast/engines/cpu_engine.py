@@ -135,25 +135,39 @@ class Substitutions:
         self._labels, self._field = len(weights.head_bias), grid.receptive_field
 
     def pairs(
-        self, codes: np.ndarray, starts: np.ndarray, places: np.ndarray, bases: np.ndarray
+        self,
+        codes: np.ndarray,
+        starts: np.ndarray,
+        places: np.ndarray,
+        bases: np.ndarray,
+        counts: np.ndarray | None = None,
+        step: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Logits of windows as they are and with one other base, both float32 (n, labels).
 
         Window i of the uint8 codes (T,) begins at starts[i], int64 (n,) in ascending order; its
         base places[i], int64, becomes bases[i], uint8. Windows that overlap share what they have in
         common. The bits are those of whole windows.
+
+        ``counts``, int64 (n,): of such windows with the one other base, each ``step`` bases, a
+        power of two, behind the one before; places count from the first. Logits are (sum of counts,
+        labels), and what the base changes is computed once for all of them.
         """
-        before, after = (torch.empty(len(starts), self._labels) for _ in range(2))
-        arrays = [(codes, np.uint8), (starts, np.int64), (places, np.int64), (bases, np.uint8)]
-        codes, starts, places, bases = (np.ascontiguousarray(*array) for array in arrays)
+        counts = np.ones(len(starts), np.int64) if counts is None else counts
+        before, after = (torch.empty(int(np.sum(counts)), self._labels) for _ in range(2))
+        arrays = [(codes, np.uint8), *((x, np.int64) for x in (starts, counts, places))]
+        arrays.append((bases, np.uint8))
+        codes, starts, counts, places, bases = (np.ascontiguousarray(*array) for array in arrays)
         with _threads_start():
             self._stack.score(
                 codes=codes.ctypes.data,
                 length=len(codes),
                 starts=starts.ctypes.data,
+                counts=counts.ctypes.data,
                 places=places.ctypes.data,
                 bases=bases.ctypes.data,
                 n=len(starts),
+                step=step,
                 before=before.data_ptr(),
                 after=after.data_ptr(),
                 threads=torch.get_num_threads(),

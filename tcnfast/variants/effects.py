@@ -7,7 +7,8 @@ mode     backend         single bases        all else
 =======  ==============  ==================  =================
 centre   cpu             EngineWindows       WholeWindows
 centre   any other       ConeWindows         WholeWindows
-full     any             ConeSteps           WholeSteps
+full     cpu             EngineSteps         WholeSteps
+full     any other       ConeSteps           WholeSteps
 =======  ==============  ==================  =================
 """
 
@@ -30,6 +31,7 @@ from ..model.ensemble import Ensemble
 from ..model.tcn import TCN
 from .cone_steps import ConeSteps
 from .cone_windows import ConeWindows
+from .engine_steps import EngineSteps
 from .engine_windows import EngineWindows
 from .records import Allele
 from .strategy import CENTRE, FULL, Strategy, empty_columns, once, over_strands
@@ -82,19 +84,22 @@ class EffectScorer:
         strands: list[str],
         weights: list[list[reference.StackWeights]],
     ) -> tuple[Strategy, Strategy]:
+        config = model.members[0].config
+        window = weights, config.grid(2**config.blocks), self.strand
         if self.mode == "centre" and self.backend == "cpu":
-            engine = EngineWindows(weights, grid, self.strand)
+            engine = EngineWindows(*window)
             return engine, WholeWindows(engine.windows, engine.receptive_field)
         options = dict(precision="fp32", stride=self.stride, backend=self.backend)
         passes = strands if self.strand == "max" or self.symmetric else [self.strand]
         plans = [Plan(model, str(self.device), strand=strand, **options) for strand in passes]
-        cones = once(lambda w: Cone(w, grid, self.device, self.backend), weights)
-        config = model.members[0].config
 
         def logits(codes: np.ndarray) -> Tensor:
             """uint8 codes (N, T) -> logits (N, scores, labels)."""
             return over_strands([plan(codes) for plan in plans], self.strand)
 
+        if self.mode == "full" and self.backend == "cpu":
+            return EngineSteps(*window, stride=self.stride), WholeSteps(logits, grid)
+        cones = once(lambda w: Cone(w, grid, self.device, self.backend), weights)
         if self.mode == "centre":
             field = grid.receptive_field
             return ConeWindows(cones, self.strand, config), WholeWindows(logits, field)

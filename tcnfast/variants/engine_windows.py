@@ -38,8 +38,11 @@ class EngineWindows:
         for chrom, rows, positions, codes in by_contig(alleles):
             for begin in range(0, len(rows), AT_ONCE):
                 part = slice(begin, begin + AT_ONCE)
-                stretches, starts = self._stretches(genome, chrom, positions[part])
-                pair = self._score(stretches, starts, codes[part])
+                begins = positions[part] - self.half
+                ends = begins + self.receptive_field
+                stretches, starts = self.stretches(genome, chrom, begins, ends)
+                places = np.full(len(starts), self.half)
+                pair = self.score(stretches, starts, places, codes[part])
                 for name, logits in zip(CENTRE, pair, strict=True):
                     columns[name][rows[part]] = logits
         return columns
@@ -47,25 +50,34 @@ class EngineWindows:
     def windows(self, codes: np.ndarray) -> Tensor:
         """Logits (n, 1, labels) of whole windows, uint8 (n, receptive_field)."""
         starts = self.receptive_field * np.arange(len(codes))
-        return self._score(codes.reshape(-1), starts, codes[:, self.half])[0][:, None]
+        same = codes.reshape(-1), starts, np.zeros_like(starts), codes[:, 0]
+        return self.score(*same)[0][:, None]
 
-    def _stretches(self, genome: Genome, chrom: str, positions: np.ndarray):
-        """Codes of all windows, one stretch for those that overlap, and where each begins there."""
-        field = self.receptive_field
-        apart = np.flatnonzero(np.diff(positions) >= field) + 1
-        parts, starts, length = [], [], 0
-        for group in np.split(positions, apart):
-            begin, end = int(group[0]) - self.half, int(group[-1]) - self.half + field
-            parts.append(genome.codes(chrom, begin, end))
-            starts.append(group - group[0] + length)
-            length += end - begin
-        return np.concatenate(parts), np.concatenate(starts)
+    def stretches(
+        self, genome: Genome, chrom: str, begins: np.ndarray, ends: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of bases ``begins`` to ``ends``, both ascending, one stretch for those that
+        overlap, and where each begins there."""
+        apart = np.append(True, begins[1:] >= ends[:-1])
+        firsts, lasts = begins[apart], ends[np.append(apart[1:], True)]
+        offsets = np.cumsum(np.append(0, lasts - firsts))
+        parts = [genome.codes(chrom, a, b) for a, b in zip(firsts, lasts, strict=True)]
+        group = np.cumsum(apart) - 1
+        return np.concatenate(parts), begins - firsts[group] + offsets[group]
 
-    def _score(self, codes: np.ndarray, starts: np.ndarray, bases: np.ndarray):
-        """Logits of windows as they are and with ``bases`` in their middles."""
-        places = np.full(len(starts), self.half)
+    def score(
+        self,
+        codes: np.ndarray,
+        starts: np.ndarray,
+        places: np.ndarray,
+        bases: np.ndarray,
+        counts: np.ndarray | None = None,
+        step: int = 1,
+    ) -> list[Tensor]:
+        """Logits of windows as they are, and with other bases; see :meth:`Substitutions.pairs`."""
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for pairs in once(lambda run: run.pairs(codes, starts, places, bases), self.runs):
+        runs = once(lambda run: run.pairs(codes, starts, places, bases, counts, step), self.runs)
+        for pairs in runs:
             for side, logits in zip(sides, zip(*pairs, strict=True), strict=True):
                 side.append(sum(logits) / len(logits))
         return [over_strands(side, self.strand) for side in sides]

@@ -31,6 +31,35 @@ def test_bits_are_those_of_whole_windows(isa, shape, active, monkeypatch):
     check(shape, active)
 
 
+@pytest.mark.parametrize("step", [1, 2, 4, 8, 64])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_runs_of_windows_have_the_bits_of_their_windows(shape, step):
+    """Runs of one window and of many, in heaps and apart, with their base at either end, too."""
+    weights, grid = weights_of(shape), shape.grid
+    field, rng = grid.receptive_field, np.random.default_rng(step)
+    codes, starts, _, _ = some_windows(field, 24)
+    counts = rng.integers(1, 12, len(starts))
+    counts[[3, 9]] = 1, field // step + 2
+    widths = field + step * (counts - 1)
+    codes = np.resize(codes, (starts + widths).max())
+    places = rng.integers(0, widths)
+    places[:3] = 0, widths[1] - 1, min(field, widths[2] - 1)
+    bases = rng.integers(0, 5, len(starts)).astype(np.uint8)
+    run = cpu_engine.Substitutions(weights, grid)
+    before, after = run.pairs(codes, starts, places, bases, counts, step)
+
+    of = np.repeat(np.arange(len(starts)), counts)
+    moved = step * np.concatenate([np.arange(count) for count in counts])
+    assert torch.equal(before, whole(weights, grid, codes, starts[of] + moved))
+    place = places[of] - moved
+    there = (place >= 0) & (place < field)
+    expected = before.clone()
+    windows = (starts[of] + moved)[there]
+    expected[there] = whole(weights, grid, codes, windows, place[there], bases[of][there])
+    assert torch.equal(after, expected)
+    assert shape.channels == 1 or not torch.equal(after, before)
+
+
 def test_every_place_of_a_window():
     weights, grid = weights_of(SHAPE), SHAPE.grid
     field = grid.receptive_field
@@ -67,6 +96,27 @@ def test_no_window():
     codes, starts, places, bases = some_windows(grid.receptive_field, 10)
     before, after = cpu_engine.Substitutions(weights, grid).pairs(codes, starts[:0], places, bases)
     assert before.shape == after.shape == (0, SHAPE.labels)
+
+
+@pytest.mark.parametrize("wrong", ["count", "end", "place", "none", "three"])
+def test_runs_that_are_not_there_are_refused(wrong):
+    weights, grid = weights_of(SHAPE), SHAPE.grid
+    field = grid.receptive_field
+    codes = some_windows(field, 10)[0][: field + 4]
+    starts, places, bases = np.array([0]), np.array([field + 3]), np.zeros(1, np.uint8)
+    counts, step = np.array([3]), 2
+    run = cpu_engine.Substitutions(weights, grid).pairs
+    run(codes, starts, places, bases, counts, step)
+    if wrong == "count":
+        counts[0] = 0
+    elif wrong == "end":
+        codes = codes[:-1]
+    elif wrong == "place":
+        places += 1
+    else:
+        codes, step = np.tile(codes, 2), {"none": 0, "three": 3}[wrong]
+    with pytest.raises(ValueError, match="no such window"):
+        run(codes, starts, places, bases, counts, step)
 
 
 @pytest.mark.parametrize("wrong", ["order", "end", "begin", "place", "base", "code"])

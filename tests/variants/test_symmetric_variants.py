@@ -66,17 +66,21 @@ def test_one_pass_gives_what_both_strands_give(
                 np.testing.assert_array_equal(wanted[strand][name], values)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("strand", STRANDS)
-def test_networks_are_made_ready_once(symmetric, strand, monkeypatch):
+def test_networks_are_made_ready_once(symmetric, strand, backend, monkeypatch):
+    monkeypatch.setenv(VARIABLE, backend)
     made = count_calls(monkeypatch, "Cone", "Plan")
-    EffectScorer(symmetric, "full", 4, strand, "cpu")
-    assert len(made) == 2  # one for single bases, one for all else
+    kinds = symmetric, untied(symmetric)
+    # one for single bases, one for all else; a plan of both strands is one
+    for model, most in zip(kinds, (2, {"both": 3, "max": 4}.get(strand, 2)), strict=True):
+        made.clear()
+        scorer = EffectScorer(model, "full", 4, strand, "cpu")
+        ready = [*made, *(members for members in getattr(scorer.single, "runs", []))]
+        assert len(ready) == most
     engine = EffectScorer(symmetric, "centre", 4, strand, "cpu").single
     if hasattr(engine, "runs"):
         assert [len(members) for members in engine.runs] == [1]
-    made.clear()
-    EffectScorer(untied(symmetric), "full", 4, strand, "cpu")
-    assert len(made) == {"both": 3, "max": 4}.get(strand, 2)  # a plan of both is one
 
 
 @pytest.mark.parametrize("strand", STRANDS)

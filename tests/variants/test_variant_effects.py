@@ -9,7 +9,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import STRANDS
 from tcnfast.engines.backend import VARIANTS, why_not
 from tcnfast.variants import cone_scorer as tiles
-from tcnfast.variants import cone_windows
+from tcnfast.variants import cone_windows, engine_steps
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.engine_windows import EngineWindows
 
@@ -60,8 +60,14 @@ def test_a_backend_asked_for_by_name_scores_windows(model, monkeypatch):
     assert not isinstance(scorer.single, EngineWindows) and scorer.backend == "reference"
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("stride", [1, 4, 16])
-def test_full(model, letters, genome, stride, monkeypatch):
+def test_full(model, letters, genome, stride, backend, monkeypatch):
+    """By runs of the engine, by cones; both in several batches."""
+    monkeypatch.setenv("TCNFAST_BACKEND", backend)
+    if reason := why_not(VARIANTS, torch.device("cpu"), "fp32"):
+        pytest.skip(reason)
+    monkeypatch.setattr(engine_steps, "WINDOWS_AT_ONCE", 100)
     monkeypatch.setattr(tiles, "TILE_BYTES", 2**20)  # several batches of tiles
     alleles = random_alleles(letters, 40, seed=1)
     got = EffectScorer(model, "full", stride, device="cpu")(genome, alleles)
