@@ -23,6 +23,8 @@ from tcnfast.windows.window_fit import fit_windows
 from tcnfast.windows.window_run import open_window_model
 from tcnfast.windows.window_set import WindowSet
 
+pytest.importorskip("monai", reason="the extra wavelet is not installed")
+
 SHAPE = {"depth": 10, "width": 8, "size": 64, "trainable": "head"}
 CONFIG = WindowConfig(precision="fp32")
 

@@ -15,6 +15,8 @@ from tcnfast.windows.grad_cam import GradCam, class_map
 from tcnfast.windows.wavelet_network import WaveletNetwork
 from tcnfast.windows.window_run import save_window_model
 
+pytest.importorskip("monai", reason="the extra wavelet is not installed")
+
 TINY = dict(depth=18, width=4, size=64)
 
 

@@ -17,6 +17,8 @@ from tcnfast.windows.window_config import WindowConfig
 from tcnfast.windows.window_fit import fit_windows
 from tcnfast.windows.window_run import open_window_model, save_window_model
 
+pytest.importorskip("monai", reason="the extra wavelet is not installed")
+
 TINY = dict(depth=10, width=4, size=64)
 
 
