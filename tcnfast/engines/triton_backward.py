@@ -43,7 +43,7 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
     norm1, norm2 = map(Norm, saved.norms)
     dn2, sums2, code_sums = _start(call, dy, saved, norm2)
     of_norm2 = gradients.dgain2, gradients.dshift2
-    back2 = _back(call, dn2, saved.a2, sums2, call.length2, norm2, *of_norm2)
+    back2 = back_through_norm(call, dn2, saved.a2, sums2, call.length2, norm2, *of_norm2)
     trained = gradients.dweight2 is not None
     together = trained and call.in_registers  # gradients of inputs and weights in one pass
     if together:
@@ -51,7 +51,7 @@ def backward(dy: Tensor, call: Call, saved: BlockOutputs, gradients: BlockGradie
     else:
         dn1, sums1 = _gradient_of_rows(call, back2, packed, a1, norm1)
     of_norm1 = gradients.dgain1, gradients.dshift1
-    back1 = _back(call, dn1, a1, sums1, call.length1, norm1, *of_norm1)
+    back1 = back_through_norm(call, dn1, a1, sums1, call.length1, norm1, *of_norm1)
     target = gradients.one_hot if call.codes else gradients.dx
     if trained and not together:
         _weight_gradients(call, norm1, back1, back2, gradients)
@@ -146,7 +146,7 @@ def _start(call: Call, dy, saved: BlockOutputs, norm2: Norm):
     return dn2, sums, code_sums
 
 
-def _back(call: Call, dn, a, sums, length: int, norm: Norm, dgain, dshift) -> Back:
+def back_through_norm(call: Call, dn, a, sums, length: int, norm: Norm, dgain, dshift) -> Back:
     """The gradient of the rows before ``norm``; those of its gain and shift, or of the bias."""
     from ..kernels.reduce import group_sums, norm_gradients
 
@@ -187,7 +187,7 @@ def _gradient_of_rows(
     tiles = sums.chunk(call.stride)
     for phase in range(call.stride):
         more = rows | dict(statistics=tiles[phase], PHASE=phase)
-        _halved_input_gradient(call, back2, packed.back2, dn1, call.stride, **more)
+        input_gradient_of_pairs(call, back2, packed.back2, dn1, call.stride, **more)
     return dn1, sums
 
 
@@ -203,7 +203,7 @@ def _gradient_of_input(call: Call, back1: Back, packed: Packed, dy, y, target: T
         _input_gradient(call, back1, taps, dx, residual=residual, ONE_HOT=True, **behind)
         target.copy_(dx[..., :4])
     elif call.halved:
-        _halved_input_gradient(call, back1, packed.back1, target, 1, PHASE=0, **behind)
+        input_gradient_of_pairs(call, back1, packed.back1, target, 1, PHASE=0, **behind)
     else:
         _input_gradient(call, back1, packed.back1, target, **behind)
 
@@ -232,7 +232,7 @@ def _input_gradient(call: Call, back: Back, taps, dx, stride: int = 1, **more) -
     )
 
 
-def _halved_input_gradient(call: Call, back: Back, taps, dx, stride: int, **more) -> None:
+def input_gradient_of_pairs(call: Call, back: Back, taps, dx, stride: int, **more) -> None:
     """One phase of the same by half of the products."""
     from ..kernels.halved_gradients import halved_input_gradient
 

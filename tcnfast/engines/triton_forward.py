@@ -151,11 +151,11 @@ def forward(call: Call, outputs: BlockOutputs) -> None:
     windows = put_together(call, outputs.a1) if call.codes else None
     tiles = convolve_first(call, a1, packed.taps1, windows)
     of_norm1 = call.gain1, call.shift1, outputs.mean1, outputs.var1
-    _find_norm(call, norm1, tiles, call.length1, *of_norm1)
+    find_norm(call, norm1, tiles, call.length1, *of_norm1)
     more = norm1.affine() | call.dropout(call.mask1) | dict(NORMALISE=True)
     tiles = _conv(call, a1, packed.taps2, outputs.a2, call.taps2, call.stride, **more)
     of_norm2 = call.gain2, call.shift2, outputs.mean2, outputs.var2
-    _find_norm(call, norm2, tiles, call.length2, *of_norm2)
+    find_norm(call, norm2, tiles, call.length2, *of_norm2)
     finish[(call.tiles(call.length2),)](
         a=outputs.a2,
         x=call.x,
@@ -254,7 +254,7 @@ def _conv(call: Call, x, taps, y, count: int, stride: int, **more) -> Tiles:
     return Tiles(sums)
 
 
-def _find_norm(call: Call, norm: Norm, tiles: Tiles, length: int, gain, shift, mean, var) -> None:
+def find_norm(call: Call, norm: Norm, tiles: Tiles, length: int, gain, shift, mean, var) -> None:
     """Fill ``norm``, and ``mean`` and ``var`` of this batch."""
     if tiles.statistics is None:
         norm.rows.fill_(1)

@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +20,7 @@ from ..base.jit import jit
 from .codes import first_illegal, mark_into, settle
 from .fasta_index import Contig, load_index
 from .fasta_text import FastaText, illegal_letter, is_gzip, look_at, needs_decoding
-from .sequence_files import GenomeError, SequenceFile
+from .sequence_files import GenomeError, Parts, SequenceFile
 
 log = logging.getLogger(__name__)
 
@@ -68,28 +67,22 @@ class FastaFile(SequenceFile):
         for done in range(0, codes.size, CHUNK):
             self._decode(name, start + done, buffers, codes[done : done + CHUNK])
 
-    def read_parts(
-        self,
-        names: Sequence[str],
-        starts: np.ndarray,
-        sizes: np.ndarray,
-        places: np.ndarray,
-        codes: np.ndarray,
-    ) -> None:
+    def read_parts(self, parts: Parts, codes: np.ndarray) -> None:
         """See :meth:`SequenceFile.read_parts`. What lies near together is read at once: a call for
         each of 300,000 contigs takes seconds."""
+        names, starts, sizes, places = parts
         rows = np.array([self.contigs[name] for name in names], np.int64)
         first, last = (_bytes_of(rows, base) for base in (starts, starts + sizes - 1))
         begin, end = int(first.min()), int(last.max()) + 1
         if end - begin > 2 * int(sizes.sum()) + CHUNK:
-            super().read_parts(names, starts, sizes, places, codes)
+            super().read_parts(parts, codes)
             return
         raw = np.empty(end - begin, np.uint8)
         self.read_at(begin, raw)
         if self._holds_codes:
             _place_parts(raw, first - begin, sizes, places, codes)
         elif not _decode_parts(raw, rows, first - begin, starts, sizes, places, codes):
-            super().read_parts(names, starts, sizes, places, codes)  # knows which letter is odd
+            super().read_parts(parts, codes)  # knows which letter is odd
 
     def _decode(self, name: str, start: int, buffers: np.ndarray, codes: np.ndarray) -> None:
         contig = self.contigs[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from ..base.errors import shown, some
 from .codes import N
 from .fasta import FastaFile
-from .sequence_files import GenomeError
+from .sequence_files import GenomeError, Parts
 from .twobit import TwoBitFile, is_twobit
 
 _SKIPPED_SUFFIX = re.compile(r"_(alt|random|fix|decoy)", re.IGNORECASE)
@@ -133,30 +133,20 @@ class Genome:
             self._file_of[chrom].read_into(chrom, start + left, out[left:right])
         return out
 
-    def read_parts(
-        self,
-        names: Sequence[str],
-        starts: np.ndarray,
-        sizes: np.ndarray,
-        places: np.ndarray,
-        codes: np.ndarray,
-    ) -> None:
+    def read_parts(self, parts: Parts, codes: np.ndarray) -> None:
         """Fill ``codes``, uint8, with parts of many contigs at once.
 
         Args:
-            names: of the contigs, n of them.
-            starts: the first base of each part, int64 (n,).
-            sizes: bases of each part, int64 (n,), 1 at least; all of them must exist.
-            places: where in ``codes`` each part begins, int64 (n,).
+            parts: of contigs that are there, in any order.
             codes: contiguous; what no part covers stays as it is.
 
         Raises:
             GenomeError: for a letter that is no nucleotide.
         """
         at = 0
-        for file, group in groupby(names, self._file_of.__getitem__):
+        for file, group in groupby(parts.names, self._file_of.__getitem__):
             here = slice(at, at + len(list(group)))
-            file.read_parts(names[here], starts[here], sizes[here], places[here], codes)
+            file.read_parts(Parts(*(column[here] for column in parts)), codes)
             at = here.stop
 
     def close(self) -> None:

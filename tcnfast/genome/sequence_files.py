@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,16 @@ from ..base.input_files import check_no_url
 
 class GenomeError(TcnfastError):
     """A genome file, contig name or region that cannot be used."""
+
+
+class Parts(NamedTuple):
+    """Parts of contigs, n of them: of the contig of its name ``sizes`` bases, 1 at least, from
+    ``starts`` on, for ``places`` of an array of codes, all int64 (n,)."""
+
+    names: Sequence[str]
+    starts: np.ndarray
+    sizes: np.ndarray
+    places: np.ndarray
 
 
 class SequenceFile(ABC):
@@ -37,18 +48,10 @@ class SequenceFile(ABC):
     def read_into(self, name: str, start: int, codes: np.ndarray) -> None:
         """Fill ``codes``, uint8 (L,), with [start, start + L) of a contig; all of it must exist."""
 
-    def read_parts(
-        self,
-        names: Sequence[str],
-        starts: np.ndarray,
-        sizes: np.ndarray,
-        places: np.ndarray,
-        codes: np.ndarray,
-    ) -> None:
-        """Fill ``codes`` with parts of contigs, n of them: ``sizes`` bases, 1 at least, from
-        ``starts`` on, at ``places``, all int64 (n,); all of it must exist."""
-        rows = zip(names, starts.tolist(), sizes.tolist(), places.tolist(), strict=True)
-        for name, start, size, place in rows:
+    def read_parts(self, parts: Parts, codes: np.ndarray) -> None:
+        """Fill ``codes``, uint8, with ``parts``, all of which must exist."""
+        columns = (column.tolist() for column in (parts.starts, parts.sizes, parts.places))
+        for name, start, size, place in zip(parts.names, *columns, strict=True):
             self.read_into(name, start, codes[place : place + size])
 
     def read_at(self, offset: int, out: np.ndarray) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..genome.codes import N
 from ..genome.genome import Genome
 from ..genome.intervals import Intervals
+from ..genome.sequence_files import Parts
 from .pieces import n_steps, stretch_steps
 
 MANY = 1000  # contigs; with fewer, each is scanned by itself and has its rows in the summary
@@ -92,7 +93,7 @@ class Laid:
             begins, offsets = begins[there], offsets[there]
             names = [shelf.names[first + index] for index in there.tolist()]
             places = begins - offsets, stops[there] - begins, begins - start
-            self.genome.read_parts(names, *places, out)
+            self.genome.read_parts(Parts(names, *places), out)
         return out
 
     def within(self, regions: Intervals | None, cover: bool = True) -> Intervals | None:

@@ -49,7 +49,7 @@ class FrozenWaveletNetwork(WaveletNetwork):
         self.eval()
         log.info("wavelet: features of %d windows", len(train) + len(valid))
         codes = np.concatenate([train.codes, valid.codes])
-        compute = partial(self._mean_features, bf16=config.precision == "bf16")
+        compute = partial(self.mean_features, bf16=config.precision == "bf16")
         features, earlier = features_of(compute, codes, work or Work())
         mean = features[: len(train)].mean(0, dtype=np.float64)
         spread = features[: len(train)].std(0, dtype=np.float64)
@@ -61,7 +61,7 @@ class FrozenWaveletNetwork(WaveletNetwork):
         return logits, earlier
 
     @torch.inference_mode()
-    def _mean_features(self, codes: np.ndarray, bf16: bool) -> np.ndarray:
+    def mean_features(self, codes: np.ndarray, bf16: bool) -> np.ndarray:
         """float32 (n, channels), the mean of the strands that the network reads."""
         strands = [codes, reverse_complement(codes)] if self.both_strands else [codes]
         place, found = self.values.device, []

@@ -50,7 +50,7 @@ def batch_statistics(call, statistics, positions, gain, shift):
     norm = Norm(torch.full((4, call.padded), torch.nan, device=DEVICE))
     mean, var = (torch.full((size,), torch.nan, device=DEVICE) for _ in range(2))
     tiles = statistics if isinstance(statistics, Tiles) else Tiles(statistics)
-    triton_forward._find_norm(call, norm, tiles, positions, gain, shift, mean, var)
+    triton_forward.find_norm(call, norm, tiles, positions, gain, shift, mean, var)
     return mean.cpu().double(), var.cpu().double(), norm.rows.cpu().double()
 
 
@@ -122,7 +122,7 @@ def test_norm_gradients_of_many_tiles(few, symmetric, tiles):
     norm = Norm(call.layout.pad(rows).to(DEVICE))
     dgain, dshift = (torch.full((6,), torch.nan, device=DEVICE) for _ in range(2))
     given = None, None, call.layout.pad(sums).to(DEVICE), 50
-    back = triton_backward._back(call, *given, norm, dgain, dshift)
+    back = triton_backward.back_through_norm(call, *given, norm, dgain, dshift)
     want = sums.double().sum(0)
     if symmetric:
         want = (want + want.flip(1)) / 2

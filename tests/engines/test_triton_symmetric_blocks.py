@@ -124,14 +124,14 @@ def weight_as_it_is(monkeypatch):
 
 def one_phase_forgotten(monkeypatch):
     """Of the gradient of what a strided convolution read."""
-    real = triton_backward._halved_input_gradient
+    real = triton_backward.input_gradient_of_pairs
 
     def spoilt(call, back, weight, dx, stride, **more):
         real(call, back, weight, dx, stride, **more)
         if stride == 2:
             dx[:, 1::2] = 0
 
-    monkeypatch.setattr(triton_backward, "_halved_input_gradient", spoilt)
+    monkeypatch.setattr(triton_backward, "input_gradient_of_pairs", spoilt)
 
 
 def mirrored_taps_swapped(monkeypatch):
@@ -146,14 +146,14 @@ def mirrored_taps_swapped(monkeypatch):
 
 def statistics_of_channels(monkeypatch):
     """Of the first of each pair, not of both."""
-    real = triton_forward._find_norm
+    real = triton_forward.find_norm
 
     def spoilt(call, norm, tiles, *rest):
         first, second = tiles.statistics.chunk(2, 2)
         second.copy_(first)
         real(call, norm, tiles, *rest)
 
-    monkeypatch.setattr(triton_forward, "_find_norm", spoilt)
+    monkeypatch.setattr(triton_forward, "find_norm", spoilt)
 
 
 @pytest.mark.parametrize(
@@ -245,14 +245,14 @@ def test_channels_of_a_pair_get_one_gradient():
 @pytest.mark.parametrize(
     "case, launched",
     [
-        (OFTEN[1], {"_halved_input_gradient"}),
-        (OFTEN[2], {"_halved_input_gradient", "_input_gradient"}),
+        (OFTEN[1], {"halved_input_gradient"}),
+        (OFTEN[2], {"halved_input_gradient", "_input_gradient"}),
     ],
 )
 def test_of_an_even_number_of_taps_a_strided_gradient_is_direct(monkeypatch, case, launched):
     """Mirrored taps meet inputs of different phases there."""
     seen = set()
-    for name in ("_halved_input_gradient", "_input_gradient"):
+    for name in ("halved_input_gradient", "_input_gradient"):
         real = getattr(triton_backward, name)
 
         def watched(*args, name=name, real=real, **more):

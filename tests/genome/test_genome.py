@@ -19,6 +19,7 @@ from support.fasta import error_of, naive, sequence, wrap
 
 from tcnfast.genome import fasta, fasta_index, fasta_text
 from tcnfast.genome.genome import Genome, Region, match_chroms, parse_region, split_chroms
+from tcnfast.genome.sequence_files import Parts
 
 CHR20 = Path(__file__).resolve().parents[3] / "shared/data/genome/hg19.chr20.fa.gz"
 
@@ -329,7 +330,7 @@ def test_parts_of_many_contigs_read_as_each_by_itself(write, pack, letters):
     sizes = np.array([rng.randint(1, genome.sizes[name] - start) for name, start in parts])
     starts, places = np.array([start for _, start in parts]), np.cumsum(sizes + 3) - sizes
     codes = np.full(int(places[-1] + sizes[-1]) + 2, 9, np.uint8)
-    genome.read_parts(names, starts, sizes, places, codes)
+    genome.read_parts(Parts(names, starts, sizes, places), codes)
     for (name, start), size, place in zip(parts, sizes, places, strict=True):
         want = genome.codes(name, start, start + size)
         assert codes[place : place + size].tolist() == want.tolist()
@@ -341,7 +342,7 @@ def test_an_illegal_letter_in_one_of_many_parts(write):
     contigs = {"far": "A" * 300_000, "a": "ACGTN", "b": "ACEGT", "c": "ACGT"}
     genome = Genome(write(wrap(contigs)))
     parts = np.zeros(3, np.int64), np.array([5, 5, 4]), np.array([0, 5, 10])
-    complaint = error_of(genome.read_parts, list("abc"), *parts, np.empty(14, np.uint8))
+    complaint = error_of(genome.read_parts, Parts(list("abc"), *parts), np.empty(14, np.uint8))
     assert "b:3: 'E' is no nucleotide" in complaint
 
 

@@ -68,15 +68,18 @@ import resource, sys
 from tcnfast.cli import main
 from tcnfast.scan import scan_genome as scan, track_bigwig
 
-def limit(*args):
+def limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-    return scanned(*args) if args else None
 
-scanned = scan._publish
+def scanned_then_limited(*args, real=scan.run_stretches):
+    counts = real(*args)
+    limit()
+    return counts
+
 if sys.argv[1] == "scan":
     limit()
 else:
-    scan._publish = limit
+    scan.run_stretches = scanned_then_limited
 if sys.argv[1] == "processes":
     track_bigwig.WORTH_A_PROCESS = 0
 sys.exit(main(sys.argv[3:]))

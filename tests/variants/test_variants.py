@@ -16,7 +16,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.variants import records, variants
 from tcnfast.variants.effects import EffectScorer
 from tcnfast.variants.variant_page import changed
-from tcnfast.variants.variants_run import VariantJob, counted
+from tcnfast.variants.variants_run import counted
 from tcnfast.variants.writers import rows_as_text
 
 VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -170,7 +170,7 @@ def test_another_assembly_is_refused_before_anything_is_scored(
     """Also by a short list; and nobody is told to go on with it."""
     rows = [("chr1", p + 1, "ACGT"[p % 4], "ACGT"[(p + 1) % 4]) for p in range(0, 200)]
     words = ["variants", vcf(tmp_path / "v.vcf", rows), "-g", fasta, "-m", saved, "-q"]
-    monkeypatch.setattr(VariantJob, "_score_chunk", lambda *_: pytest.fail("was scored"))
+    monkeypatch.setattr(EffectScorer, "__call__", lambda *_: pytest.fail("was scored"))
     for more in ([], ["--resume"]):
         fails(run(*words, *more), "of 200 REF alleles are not in the genome", "another assembly")
         assert sorted(os.listdir(tmp_path)) == ["v.vcf"]

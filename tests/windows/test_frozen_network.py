@@ -93,7 +93,7 @@ def test_nothing_of_the_trunk_learns_and_no_batch_decides():
 
 def test_channels_that_say_nothing_get_no_weight(monkeypatch):
     (train, valid), model = parts(), frozen()
-    rest = FrozenWaveletNetwork._mean_features
+    rest = FrozenWaveletNetwork.mean_features
 
     def silent(self, codes, bf16):
         found = rest(self, codes, bf16)
@@ -101,7 +101,7 @@ def test_channels_that_say_nothing_get_no_weight(monkeypatch):
         found[:, 1] = 1e-7 * found[:, 2]
         return found
 
-    monkeypatch.setattr(FrozenWaveletNetwork, "_mean_features", silent)
+    monkeypatch.setattr(FrozenWaveletNetwork, "mean_features", silent)
     model.fit(train, valid, CONFIG)
     weight = model.head.weight[0]
     assert not weight[:2].any() and (weight[2:] != 0).all()
@@ -115,7 +115,7 @@ class Stop(Exception):
 def stopping(monkeypatch):
     """stopping(n): the n-th part of features that is computed stops the fit; how many were is
     counted in the list that it returns."""
-    whole = FrozenWaveletNetwork._mean_features
+    whole = FrozenWaveletNetwork.mean_features
 
     def arrange(n):
         computed = []
@@ -126,7 +126,7 @@ def stopping(monkeypatch):
             computed.append(len(codes))
             return whole(self, codes, bf16)
 
-        monkeypatch.setattr(FrozenWaveletNetwork, "_mean_features", compute)
+        monkeypatch.setattr(FrozenWaveletNetwork, "mean_features", compute)
         return computed
 
     return arrange
