@@ -49,6 +49,8 @@ def oracle(chrom, starts, bound, relaxed, blacklist, width=200, overlap=100):
             if not peaks:
                 continue
             both = bioframe.overlap(bins, frame(peaks), how="inner", return_index=True)
+            # of an older pandas they are integers that may be missing
+            both = both.astype(dict.fromkeys(("index", "start", "end", "start_", "end_"), int))
             shared = both[["end", "end_"]].min(axis=1) - both[["start", "start_"]].max(axis=1)
             needed = np.minimum(overlap, both["end_"] - both["start_"])
             enough = (kind == BOUND) & (shared >= needed)
