@@ -109,6 +109,11 @@ class Store:
         except _Missing:
             return None
 
+    def remove(self, name: str) -> None:
+        """Delete a file; harmless where there is none."""
+        with suppress(_Missing), self._opened(name, "deleted") as (files, path):
+            files.rm_file(path)
+
     def clear(self) -> None:
         """Delete the folder with all that is in it."""
         with suppress(_Missing), self._opened("", "emptied") as (files, root):

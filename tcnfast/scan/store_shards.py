@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
-from ..base.run_folder import RECORD
+from ..base.run_folder import KEY, RECORD
 from ..base.store import Store, is_url, last_name
 from ..base.verb import File
 from .shard_folder import ShardFolder
@@ -21,8 +21,9 @@ def shard_at(out: File, run: Run, make: Callable[[File], object]) -> object:
     """What ``make`` writes to the folder that it is given: ``out``, or one of this machine that is
     put to the URL ``out`` when it is finished, run.json last.
 
-    Raises TcnfastError where something else than a shard shall go to a URL, and where there is one
-    already and neither ``force`` nor ``resume`` was given.
+    What a run that was stopped had put there has key.json in it, and is replaced with ``resume``.
+    Raises TcnfastError where something else than a shard shall go to a URL, and where something is
+    there already and neither ``force`` nor ``resume`` was given.
     """
     if not is_url(out):
         return make(out)
@@ -35,20 +36,28 @@ def shard_at(out: File, run: Run, make: Callable[[File], object]) -> object:
     store = Store(url)
     there = store.names()
     if there and RECORD not in there and not run.force:
-        raise TcnfastError(
-            f"{url}: holds something that is no finished shard; choose another {setting('out')}, "
-            f"or {setting('force', True)} to replace it"
-        )
+        if KEY not in there:
+            raise TcnfastError(
+                f"{url}: holds something that is no shard; choose another {setting('out')}, or "
+                f"{setting('force', True)} to replace it"
+            )
+        if not run.resume:
+            raise TcnfastError(
+                f"{url}: was left by an unfinished run; give {setting('resume', True)} or "
+                f"{setting('force', True)} to begin anew"
+            )
     with tempfile.TemporaryDirectory(prefix="tcnfast-shard-") as scratch:
         folder = Path(scratch) / last_name(url)
         if RECORD in there:  # whether it may be replaced, or is this one, is told as of a folder
             store.get_all(folder)
         with _called({folder: url}):
             made = make(folder)
-        if run.force:
-            store.clear()
         if run.force or RECORD not in there:
+            store.clear()
+            (Path(scratch) / KEY).write_text("{}\n")
+            store.put(Path(scratch) / KEY, KEY)
             store.put_all(folder, last=[RECORD])
+            store.remove(KEY)
         if isinstance(made, ShardFolder):
             made.path = url
     return made

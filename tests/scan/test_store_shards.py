@@ -86,7 +86,7 @@ def test_what_is_no_shard_is_one_line(fasta, model, url, tmp_path, out):
         tcnfast.scan(fasta, model, f"{url}/scan", **FP32)
     (tmp_path / "file").write_text("mine")
     Store(f"{url}/full").put(tmp_path / "file", "file")
-    with pytest.raises(TcnfastError, match=f"^{url}/full: holds something that is no finished"):
+    with pytest.raises(TcnfastError, match=f"^{url}/full: holds something that is no shard"):
         tcnfast.scan(fasta, model, f"{url}/full", shard=(1, 2), **FP32)
     for place in (f"{url}/full", f"{url}/none"):
         with pytest.raises(TcnfastError, match=f"^{place}: .*no"):
@@ -96,6 +96,27 @@ def test_what_is_no_shard_is_one_line(fasta, model, url, tmp_path, out):
     whole = tcnfast.scan(fasta, model, f"{url}/1", shard=(1, 1), **FP32)
     with pytest.raises(TcnfastError, match="is a URL; give a folder"):
         tcnfast.merge([whole.path], out=f"{url}/merged")
+
+
+def test_a_shard_whose_putting_was_stopped_is_put_anew(fasta, model, url, monkeypatch):
+    """run.json is not there yet, so that nobody merges it."""
+    put = Store.put
+
+    def stop(self, path, name):
+        if name.startswith("calls"):
+            raise KeyboardInterrupt
+        put(self, path, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tcnfast.scan(fasta, model, f"{url}/s", shard=(1, 2), **FP32)
+    assert Store(f"{url}/s").names() == ["key.json"]
+    with pytest.raises(TcnfastError, match=f"^{url}/s: was left by an unfinished run; give resume"):
+        tcnfast.scan(fasta, model, f"{url}/s", shard=(1, 2), **FP32)
+    tcnfast.scan(fasta, model, f"{url}/s", shard=(1, 2), resume=True, **FP32)
+    names = Store(f"{url}/s").names()
+    assert "run.json" in names and "key.json" not in names
 
 
 def test_a_missing_shard_is_named(fasta, model, url, out):
