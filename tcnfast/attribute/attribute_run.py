@@ -28,7 +28,7 @@ from ..genome.genome import Genome
 from ..genome.intervals import Intervals
 from ..model.model_folder import ModelFolder
 from ..scan.part_files import Part, do_parts, publish_parts, read_parts, spread
-from ..scan.shard_folder import END, ShardFolder, check_key, whole_path
+from ..scan.shard_folder import END, ShardFolder, Whole, check_key, whole_path
 from . import AttributeOptions, SiteOptions
 from . import attribution_files as files
 from . import attribution_folder as folders
@@ -139,22 +139,12 @@ def _asked(model: str | Path, paths: list, options: SiteOptions, explainer: Expl
     return {"asked": asked, "device": run_record.device_words(explainer.device)}
 
 
-def merge_attributions(
-    shards: Sequence[ShardFolder],
-    out: str | Path,
-    genome: Sequence[str | Path] | None,
-    model: str | Path | None,
-    run: Run,
-) -> AttributionFolder:
-    """Make the output of one process of all ``shards``, in order; see :func:`tcnfast.merge`."""
-    asked = shards[0].asked
-    options = AttributeOptions(**asked["options"])
+def merge_attributions(whole: Whole) -> AttributionFolder:
+    """Make the output of one process of all shards, in order; see :func:`tcnfast.merge`."""
+    run, options = whole.run, whole.options(AttributeOptions)
     how = Run(device="cpu", force=run.force, resume=run.resume, progress=run.progress)
-    given = (
-        asked["model"] if model is None else model,
-        asked["genome"] if genome is None else genome,
-    )
-    return explain_sites(tcn_explainer, *given, out, options, how, shards=shards)
+    given = whole.named("model"), whole.named("genome"), whole.out
+    return explain_sites(tcn_explainer, *given, options, how, shards=whole.shards)
 
 
 def _announce(model: str, explainer: Explainer, sites: dict[str, Intervals]) -> None:

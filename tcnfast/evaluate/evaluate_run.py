@@ -29,7 +29,7 @@ from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from ..pwm.motif_formats import motif_file, read_motifs
 from ..scan.part_files import Part, do_parts, publish_parts, read_parts, spread
-from ..scan.shard_folder import END, ShardFolder, check_key, whole_path
+from ..scan.shard_folder import END, ShardFolder, Whole, check_key, whole_path
 from . import EvaluateOptions
 from .assessment import Assessment, Windows, assess
 from .call_report import grade_model, report_calls
@@ -167,21 +167,14 @@ def _contenders(
     return contender, rival
 
 
-def merge_evaluations(
-    shards: Sequence[ShardFolder],
-    out: str | Path,
-    genome: Sequence[str | Path] | None,
-    model: str | Path | None,
-    run: Run,
-) -> Evaluation:
-    """Make the output of one process of all ``shards``, in order; see :func:`tcnfast.merge`."""
-    asked = shards[0].asked
-    options = EvaluateOptions(**asked["options"])
-    if genome is not None:
-        options = replace(options, genome=tuple(map(str, genome)))
+def merge_evaluations(whole: Whole) -> Evaluation:
+    """Make the output of one process of all shards, in order; see :func:`tcnfast.merge`."""
+    run, options = whole.run, whole.options(EvaluateOptions)
+    if whole.genome is not None:
+        options = replace(options, genome=tuple(map(str, whole.genome)))
     how = Run(device="cpu", precision="fp32", force=run.force, progress=run.progress)
-    model = asked["model"] if model is None else model
-    return evaluate_model(asked["data"], model, out, options, how, shards)
+    data, model = whole.shards[0].asked["data"], whole.named("model")
+    return evaluate_model(data, model, whole.out, options, how, whole.shards)
 
 
 def _open_scored(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..model.ensemble import Ensemble
     from ..model.tcn import TCN
     from ..scan.scan_folder import ScanFolder
-    from ..scan.shard_folder import ShardFolder
+    from ..scan.shard_folder import Whole
 
 
 def _say(result: object) -> None:
@@ -69,27 +69,24 @@ def merge(
     Raises:
         TcnfastError: where a shard is missing, there twice, damaged, or of another run.
     """
-    from ..scan.shard_folder import whole_set
+    from ..scan.shard_folder import Whole, whole_set
     from ..scan.store_shards import shards_here
 
     with shards_here(shards) as found:
-        return _merge(whole_set(found), out, genome, model, run)
+        return _merge(Whole(whole_set(found), out, genome, model, run))
 
 
-def _merge(
-    whole: list[ShardFolder], out: File, genome: object, model: object, run: Run
-) -> ScanFolder | AttributionFolder | Evaluation:
-    given = whole, out, genome, model, run
-    if whole[0].verb == "attribute":
+def _merge(whole: Whole) -> ScanFolder | AttributionFolder | Evaluation:
+    if whole.verb == "attribute":
         from ..attribute.attribute_run import merge_attributions
 
-        return merge_attributions(*given)
-    if whole[0].verb == "evaluate":
+        return merge_attributions(whole)
+    if whole.verb == "evaluate":
         from ..evaluate.evaluate_run import merge_evaluations
 
-        if run.resume:
+        if whole.run.resume:
             raise TcnfastError(f"{setting('resume', True)}: an evaluation is merged at once")
-        return merge_evaluations(*given)
+        return merge_evaluations(whole)
     from ..scan.merge_shards import merge_shards
 
-    return merge_shards(*given)
+    return merge_shards(whole)

@@ -15,31 +15,23 @@ from ..base.options import Run, setting
 from ..base.run_folder import RunFolder
 from ..base.talk import count
 from ..genome.genome import Genome
-from ..model.tcn import TCN
 from . import ScanOptions
 from .job import Job, run_job
 from .motif_run import MotifJob, publish_hits
 from .scan_folder import ZARR_FOLDER, ScanFolder
 from .scan_genome import begin_tracks, write_calls
 from .scan_job import ScanJob, open_model
-from .shard_folder import ShardFolder, check_key
+from .shard_folder import ShardFolder, Whole, check_key
 from .stages import Stages
 from .stretch_worker import Ran
 
 log = logging.getLogger(__name__)
 
 
-def merge_shards(
-    shards: Sequence[ShardFolder],
-    out: str | Path,
-    genome: Sequence[str | Path] | None,
-    model: TCN | str | Path | None,
-    run: Run,
-) -> ScanFolder:
-    """Make the scan of all ``shards``, in order; see :func:`tcnfast.merge`."""
-    asked = shards[0].asked
-    options = ScanOptions(**asked["options"])
-    paths = asked["genome"] if genome is None else genome
+def merge_shards(whole: Whole) -> ScanFolder:
+    """Make the scan of all shards, in order; see :func:`tcnfast.merge`."""
+    shards, out, run = whole.shards, whole.out, whole.run
+    options, paths = whole.options(ScanOptions), whole.named("genome")
     for path in paths:
         if not Path(path).exists():
             raise TcnfastError(f"{path}: is not here; name the genome by {setting('genome')}")
@@ -49,13 +41,13 @@ def merge_shards(
     def make(opened: Genome) -> Job:
         if options.motifs is not None:
             return MotifJob(opened, options, how)
-        source = asked["model"] if model is None else model
+        source = whole.named("model")
         if source is None:
             raise TcnfastError(
                 f"the model was given as an object; name its folder by {setting('model')}"
             )
         known = open_model(source, options.cutoff)
-        about = known.hash, known.name, known.source, Ran(**asked["ran"])
+        about = known.hash, known.name, known.source, Ran(**shards[0].asked["ran"])
         return ScanJob(opened, known.model, options, how, *about)
 
     def scan(job: Job, folder: RunFolder, stages: Stages) -> None:

@@ -3,17 +3,19 @@ work, and what was asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..base.errors import TcnfastError, some
-from ..base.options import setting
+from ..base.options import Run, setting
 from ..base.run_folder import RunFolder, read_record
 from .scan_folder import ZARR_FOLDER
 
 if TYPE_CHECKING:
+    from ..model.ensemble import Ensemble
+    from ..model.tcn import TCN
     from .job import Job
     from .stages import Stages
 
@@ -49,6 +51,34 @@ class ShardFolder:
     @property
     def words(self) -> str:
         return f"shard {self.number}/{self.of}"
+
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What ``tcnfast merge`` makes one output, ``out``, of: ``shards``, all there are, in order;
+    ``genome`` and ``model`` where they have moved."""
+
+    shards: Sequence[ShardFolder]
+    out: str | Path
+    genome: Sequence[str | Path] | None
+    model: TCN | Ensemble | str | Path | None
+    run: Run
+
+    @property
+    def verb(self) -> str:
+        return self.shards[0].verb
+
+    def options(self, kind: Callable[..., Options]) -> Options:
+        """Those that the shards were made with."""
+        return kind(**self.shards[0].asked["options"])
+
+    def named(self, name: str) -> Any:
+        """The ``genome`` or ``model`` that was given, or else the one that the shards name."""
+        given = getattr(self, name)
+        return self.shards[0].asked[name] if given is None else given
 
 
 def whole_path(path: str | Path | None) -> str | None:
