@@ -35,7 +35,7 @@ SHOWN = [
     "TAF1@H1-hESC",
     "GABPA@HepG2",
     "CEBPB@HepG2",
-    "JUND@HepG2",
+    "JUND@K562",
     "ZNF143@H1-hESC",
 ]
 
