@@ -1,6 +1,7 @@
 """A scan beside its parts and its peers: `python -m benchmarks.scan.scan FASTA [FASTA ...]`.
 
-All with the default model, every label, both strands, a score every 32 bases (`--stride`):
+All with one model (`-m`, the default one), every label, both strands, a score every 32 bases
+(`--stride`):
 
 network      the scores of codes in memory and nothing else, of the whole input or `--sample` bases
              spread over it. Its share of the roofline is needed arithmetic (grid.py) a second: on a
@@ -11,7 +12,8 @@ scan         `python -m tcnfast.scan` as a process of its own, from FASTA and, w
              .2bit files of another folder, which must give the same calls, byte for byte. Calls
              only or, with `--tracks`, with every track in each format. Seconds from the first to
              the last line of the program and of the whole process; what each stage was busy (they
-             overlap); the most memory that all its processes held (proportional set size).
+             overlap); the most memory that all its processes held (proportional set size). With
+             `--beside encode-v1` also by another model, in the same rounds.
 peers        with `--peers deepbind_v011_params.tar.xz`, on the same device, each sampled on a piece
              of the first contig and scaled to the input (scan/peers.py): our network in PyTorch
              window by window, dense, and pruned, checked for the same numbers; and DeepBind, which
@@ -41,6 +43,7 @@ import tcnfast
 from benchmarks.harness import Roofline, Work, append, record, show
 from benchmarks.scan.peers import Peer, check_deepbind, deepbinds, error, fastest, measure, networks
 from tcnfast.base.run_record import device_words
+from tcnfast.base.verb import DEFAULT_MODEL
 from tcnfast.bench.speed import Clock
 from tcnfast.engines import cpu_engine
 from tcnfast.engines.backend import DTYPES
@@ -62,10 +65,10 @@ def main() -> None:
     args = arguments()
     with Genome(*args.fasta) as genome:
         sizes = {chrom: genome.sizes[chrom] for chrom in split_chroms(genome.sizes)[0]}
-        network = Network(genome, sizes, args.device, args.stride, args.sample)
+        network = Network(genome, sizes, args)
         bases, words = sum(sizes.values()), device_words(network.plan.device)
         names = ", ".join(path.name for path in args.fasta)
-        case = f"{names}, {bases} bp, stride {args.stride}, {words}"
+        case = f"{args.model}, {names}, {bases} bp, stride {args.stride}, {words}"
         print(f"# {case}, {network.words}")
         runs = in_turn(args, network)
         show_and_record(case, bases, network, runs, args.dry)
@@ -82,6 +85,8 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("fasta", nargs="+", type=Path)
     add("--twobit", nargs="+", type=Path, default=[], help="the same genome as .2bit")
+    add("-m", "--model", default=DEFAULT_MODEL)
+    add("--beside", nargs="+", default=[], metavar="MODEL", help="also scans by these models")
     add("--device", default="auto")
     add("--stride", type=int, default=32)
     add("--rounds", type=int, default=3)
@@ -99,14 +104,16 @@ def in_turn(args: argparse.Namespace, network: Network) -> dict[str, list[Run]]:
     if args.tracks:
         for name, options in TRACKS.items():
             kinds[f"calls and all tracks, {name}"] = args.fasta, options
-    common = ["--stride", str(args.stride), "--device", args.device]
+    same = len(kinds)
+    kinds |= {f"calls by {name}": (args.fasta, ["-m", name]) for name in args.beside}
+    common = ["-m", args.model, "--stride", str(args.stride), "--device", args.device]
     runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory(dir=args.fasta[0].parent) as folder:
         for _ in range(args.rounds):
             network.round()
             for number, (kind, (files, options)) in enumerate(kinds.items()):
                 runs[kind].append(scan(files, Path(folder, str(number)), [*common, *options]))
-        for number in range(1, len(kinds)):
+        for number in range(1, same):
             same_calls(Path(folder, "0"), Path(folder, str(number)))
     return runs
 
@@ -198,9 +205,10 @@ def rate(bases: int, seconds: float) -> str:
 class Network:
     """The scores of segments of a genome, spread over it: ``sample`` bases, or all there are."""
 
-    def __init__(self, genome: Genome, sizes, device: str, stride: int, sample: float) -> None:
-        self.model = tcnfast.load_model("encode-v1")
-        self.plan = plan = Plan(self.model, device=device, stride=stride, strand="both")
+    def __init__(self, genome: Genome, sizes, args: argparse.Namespace) -> None:
+        stride, sample = args.stride, args.sample
+        self.model = tcnfast.load_model(args.model)
+        self.plan = plan = Plan(self.model, device=args.device, stride=stride, strand="both")
         self.clock, self._genome = Clock(plan.device), genome
         length = plan.segment_bases - plan.segment_bases % stride
         every = [
