@@ -146,7 +146,7 @@ class Genome:
         at = 0
         for file, group in groupby(parts.names, self._file_of.__getitem__):
             here = slice(at, at + len(list(group)))
-            file.read_parts(Parts(*(column[here] for column in parts)), codes)
+            file.read_parts(parts.some(here), codes)
             at = here.stop
 
     def close(self) -> None:

@@ -27,6 +27,10 @@ class Parts(NamedTuple):
     sizes: np.ndarray
     places: np.ndarray
 
+    def some(self, here: slice) -> Parts:
+        """Of these, in a row."""
+        return Parts(self.names[here], self.starts[here], self.sizes[here], self.places[here])
+
 
 class SequenceFile(ABC):
     """A file of contigs that any number of threads may read, at the place ``_fd``."""
