@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.run_folder import KEY, RECORD
@@ -54,7 +55,7 @@ def shard_at(out: File, run: Run, make: Callable[[File], object]) -> object:
             made = make(folder)
         if run.force or RECORD not in there:
             store.clear()
-            (Path(scratch) / KEY).write_text("{}\n")
+            write_text(Path(scratch) / KEY, "{}\n")
             store.put(Path(scratch) / KEY, KEY)
             store.put_all(folder, last=[RECORD])
             store.remove(KEY)

@@ -74,7 +74,7 @@ def test_an_error_wraps_at_words_too():
     words = "it is of another assembly than the model is of: scan another, or take another model"
     code = f"""
 import tcnfast.cli as cli
-def fail(args): raise cli.TcnfastError({words!r})
+def fail(*_): raise cli.TcnfastError({words!r})
 cli.call = fail
 cli.main(["labels"])
 """

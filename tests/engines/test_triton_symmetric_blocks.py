@@ -245,14 +245,14 @@ def test_channels_of_a_pair_get_one_gradient():
 @pytest.mark.parametrize(
     "case, launched",
     [
-        (OFTEN[1], {"halved_input_gradient"}),
-        (OFTEN[2], {"halved_input_gradient", "_input_gradient"}),
+        (OFTEN[1], {"input_gradient_of_pairs"}),
+        (OFTEN[2], {"input_gradient_of_pairs", "_input_gradient"}),
     ],
 )
 def test_of_an_even_number_of_taps_a_strided_gradient_is_direct(monkeypatch, case, launched):
     """Mirrored taps meet inputs of different phases there."""
     seen = set()
-    for name in ("halved_input_gradient", "_input_gradient"):
+    for name in ("input_gradient_of_pairs", "_input_gradient"):
         real = getattr(triton_backward, name)
 
         def watched(*args, name=name, real=real, **more):
