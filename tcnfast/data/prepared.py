@@ -168,6 +168,7 @@ def open_prepared(
     record = DatasetFolder(folder).record
     try:
         contigs, names, rule = record["contigs"], record["labels"], record["rule"]
+        _check_contigs(contigs)
         rows = {contig["name"]: tuple(contig["peak_rows"]) for contig in contigs}
         peaks = max((last for _, last in rows.values()), default=0)
         columns = {
@@ -186,7 +187,9 @@ def open_prepared(
             rule["summits"],
             peaks=MappedPeaks(names, rows, columns),
         )
-    except (KeyError, TypeError) as error:
+    except TcnfastError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise TcnfastError(f"{folder / DATASET}: damaged ({error}); prepare it again") from None
     if labels is None:
         return dataset, split, record
@@ -194,6 +197,16 @@ def open_prepared(
         if name not in names:
             raise TcnfastError(f"{folder}: label {name!r} is not in this dataset")
     return replace(dataset, labels=list(labels)), split, record
+
+
+def _check_contigs(contigs: list[dict[str, Any]]) -> None:
+    """Raise ValueError for places in the arrays that cannot be."""
+    bases = sum(contig["size"] for contig in contigs)
+    for contig in contigs:
+        size, first, (begin, end) = contig["size"], contig["first_base"], contig["peak_rows"]
+        whole = all(type(number) is int for number in (size, first, begin, end))
+        if not whole or not (0 <= first <= first + size <= bases and 0 <= begin <= end):
+            raise ValueError(f"contig {contig['name']}: places that cannot be")
 
 
 def map_array(path: Path, dtype: type, size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -168,7 +169,7 @@ def _source(name: str, value: dict, folders: list[Path]) -> SetSource:
 
 def _find(name: str, path: str, folders: list[Path]) -> Path:
     for folder in folders:
-        if (folder / path).exists():
+        if os.path.exists(folder / path):  # a name may be too long for any file
             return folder / path
     words = ", ".join(map(str, folders))
     raise TcnfastError(

@@ -46,22 +46,8 @@ for arg; do
 done
 exec {cxx} "${{args[@]}}" {flags}
 """
-TESTS = [
-    f"tests/engines/test_{name}.py"
-    for name in (
-        *("engine", "engine_bits", "engine_outputs", "engine_choice", "arguments", "halved"),
-        *(
-            "lists",
-            "substitutions",
-            "gradients",
-            "ops",
-            "ops_symmetric",
-            "ops_planted",
-            "symmetric",
-        ),
-        *("symmetric", "plan", "path"),
-    )
-]
+TESTS = """arguments engine engine_bits engine_choice engine_outputs gradients halved lists ops
+    ops_planted ops_symmetric path plan substitutions symmetric"""
 
 
 def build(kind: str) -> Path:
@@ -110,7 +96,8 @@ def inside(extension: str, words: list[str]) -> int:
     use_build(extension)
     import pytest
 
-    return pytest.main(["-q", "-p", "no:cacheprovider", *words])
+    quiet = "ignore::pytest.PytestAssertRewriteWarning"  # of modules that are imported already
+    return pytest.main(["-q", "-p", "no:cacheprovider", "-W", quiet, *words])
 
 
 def main() -> int:
@@ -124,7 +111,8 @@ def main() -> int:
     ledger, extension = Ledger(f"sanitize-{kind}", anew=True), build(kind)
     runs: dict[str, list[object]] = {"odd shapes": [ROOT / "tests/engine_sweep.py", extension]}
     if kind == "address":
-        runs["tests"] = [__file__, "--inside", extension, *(rest or TESTS)]
+        tests = [f"tests/engines/test_{name}.py" for name in TESTS.split()]
+        runs["tests"] = [__file__, "--inside", extension, *(rest or tests)]
     for name, command in runs.items():
         code, text = under(kind, command)
         print(text[-3000:], flush=True)

@@ -11,6 +11,7 @@ import pytest
 from support.cli import fails, refused
 from support.prepare import LABELS, SIZES, random_rows
 
+from tcnfast.base.errors import TcnfastError
 from tcnfast.data.assembly_check import contrasts
 from tcnfast.data.prepared import open_prepared
 from tcnfast.genome.genome import Genome
@@ -163,6 +164,28 @@ def test_codes_are_those_of_the_genome(run, lab):
         dataset.genome.codes("chrUn", 0, 10)
     with pytest.raises(ValueError, match="lies before start"):
         dataset.genome.codes("chr20", 10, 9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"peak_rows": []},
+        {"first_base": 1e999},
+        {"first_base": 60_001},
+        {"first_base": -1},
+        {"size": "x"},
+        {"peak_rows": [3, 2]},
+    ],
+    ids=str,
+)
+def test_places_that_cannot_be_are_told(run, lab, change):
+    prepared(run, lab, *peak_words(lab))
+    path = Path("data/dataset.json")
+    record = json.loads(path.read_text())
+    record["contigs"][0] |= change
+    path.write_text(json.dumps(record))
+    with pytest.raises(TcnfastError, match=r"dataset\.json: damaged .*; prepare it again"):
+        open_prepared("data")
 
 
 def test_what_the_folder_records(run, lab):

@@ -316,6 +316,7 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"pairs": [["tcn", "rnn"]]}, "model of pairs 'rnn' is none of tcn, danq"),
         ({"tuning": None}, "model tcn: has no learning_rate, and there is no tuning"),
         ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),
+        ({"sets": {"many": {"windows": "n" * 400}}, "grids": []}, "nn is in none of"),
         ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),
         ({"sets": {"many": {"fasta": "a"}}, "grids": []}, "set many: needs one of windows, "),
         ({"models": {**TINY, "tcn": {"arch": "tcn", "learning_rate": "x"}}}, "'x': must be a numb"),
