@@ -99,22 +99,34 @@ def _run(args: argparse.Namespace) -> int:
         with said_once([args.verb.command]):
             wanted = asked(args)
         return call(args, *wanted)
-    except Terminated:
-        last_word("terminated")
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        last_word("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except SaidElsewhere:
         return 1
     except Exception as error:
+        if stop := _stop_behind(error):
+            return _stopped(stop)
         if getattr(args, "verbose", False):
             logging.exception("failed")
         last_word(f"error: {_in_words(error)}")
         return 1
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    """Says what stopped the command; gives its exit code."""
+    terminated = isinstance(stop, Terminated)
+    last_word("terminated" if terminated else "interrupted")
+    return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """What stopped the command, where a library that was cleaning up failed over it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..base.disk import write_text
@@ -68,7 +68,10 @@ def shard_at(out: File, run: Run, make: Callable[[File], object]) -> object:
 def shards_here(shards: Sequence[File]) -> Iterator[list[ShardFolder]]:
     """The shards, those at URLs in folders of this machine until the block ends. A URL that ends
     with ``/*`` is all shards below it."""
-    with tempfile.TemporaryDirectory(prefix="tcnfast-shards-") as scratch:
+    # none where no shard needs it: a kill leaves it behind
+    remote = any(map(is_url, shards))
+    room = tempfile.TemporaryDirectory(prefix="tcnfast-shards-") if remote else nullcontext("")
+    with room as scratch:
         urls: dict[Path, str] = {}
         places: list[File] = []
         for shard in shards:

@@ -11,8 +11,11 @@ import sys
 import termios
 
 import pytest
+from support.cli import fixture_run  # noqa: F401
 
+from tcnfast import cli
 from tcnfast.base import progress
+from tcnfast.base.errors import Terminated
 from tcnfast.base.progress import Progress
 from tcnfast.base.talk import count, wrapped
 
@@ -113,3 +116,19 @@ def test_time_left_is_that_of_this_run(monkeypatch, caplog):
 @pytest.mark.parametrize("n, words", [(0, "0 calls"), (1, "1 call"), (2, "2 calls")])
 def test_numbers_have_their_plural(n, words):
     assert count(n, "call") == words
+
+
+@pytest.mark.parametrize(
+    "stop, word, code", [(Terminated, "terminated", 143), (KeyboardInterrupt, "interrupted", 130)]
+)
+def test_what_fails_over_a_stop_is_told_as_the_stop(run, monkeypatch, stop, word, code):
+    """A library that cleans up may fail where a signal found it half way."""
+
+    def fail(*_):
+        try:
+            raise stop
+        finally:
+            raise AttributeError("no lock")
+
+    monkeypatch.setattr(cli, "call", fail)
+    assert run("labels") == (code, "", f"tcnfast: {word}\n")
