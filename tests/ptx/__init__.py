@@ -1,7 +1,7 @@
 """An executor of PTX in numpy: runs what Triton or nvcc really compiled where there is no GPU.
 
 A program (CTA) runs at a time, all its threads in lock step; where they part ways, those that lag
-behind run first. What it knows: the PTX that Triton 3.6 and 3.9 make of this project's kernels for
+behind run first. What it knows: the PTX that Triton 3.6, 3.7 and 3.9 make of these kernels for
 sm_80 and sm_90a, and plain CUDA C++. An instruction that it does not know is a ``Fault``.
 
 It computes each instruction's numbers, wgmma (descriptors, swizzles) and mma.sync with the rounding

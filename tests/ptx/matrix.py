@@ -42,9 +42,8 @@ def by_warp(cta, registers, bits=32):
     return values.reshape(len(registers), -1, LANES)
 
 
-def elements(cta, registers, kind):
-    """Registers as float32 (registers, warps, lanes, elements of a register)."""
-    values = by_warp(cta, registers)
+def elements(values, kind):
+    """Registers (registers, warps, lanes) as float32, with their elements behind."""
     return floats(values[..., None].view(np.uint8), kind)
 
 
@@ -101,9 +100,9 @@ def mma(cta, i, mask):
         raise Fault(f"unknown instruction {i.text}")
     to, a_registers, b_registers, c_registers = i.operands
     warps = cta.threads // LANES
-    a = fragment_a(elements(cta, a_registers, kind), k)
+    a = fragment_a(elements(by_warp(cta, a_registers), kind), k)
     b = np.zeros((warps, k, n), np.float32)
-    values = elements(cta, b_registers, kind)
+    values = elements(by_warp(cta, b_registers), kind)
     each = values.shape[-1]  # elements of a register
     for r in range(len(b_registers)):
         for e in range(each):

@@ -1,22 +1,62 @@
 """The registers of all threads of a CTA, and operands of instructions read from them."""
 
+from collections import Counter
+
 import numpy as np
 
 from .program import SINK, UNSIGNED, Fault, Immediate, Register, Special, Symbol
 
 
+class InFlight:
+    """Registers of wgmmas under way, by name: how many accumulate there in each shape, and how
+    many read fragments of A there. Threads may touch neither before the wait (PTX manual,
+    "wgmma.wait_group")."""
+
+    def __init__(self):
+        self.accumulators, self.fragments = {}, Counter()
+
+    def __bool__(self):
+        return bool(self.accumulators or self.fragments)
+
+    def use(self, name):
+        return "writes" * (name in self.accumulators) or "reads" * (name in self.fragments)
+
+    def start(self, shape, accumulators, fragments):
+        """What is wrong with one more wgmma beside those under way, or None. Two may read the same
+        fragments, and accumulate in the same registers if their shape is the same."""
+        wrong = None
+        for name in accumulators:
+            if name in self.fragments:
+                wrong = "a wgmma writes a register that another under way reads"
+            if self.accumulators.setdefault(name, Counter()).keys() - {shape}:
+                wrong = "a wgmma accumulates in a register of another, of another shape, under way"
+        if any(name in self.accumulators for name in fragments):
+            wrong = "a wgmma reads a register that one under way writes"
+        for name in accumulators:
+            self.accumulators[name][shape] += 1
+        self.fragments.update(fragments)
+        return wrong
+
+    def finish(self, shape, accumulators, fragments):
+        for name in accumulators:
+            self.accumulators[name] -= Counter({shape: 1})
+            if not self.accumulators[name]:
+                del self.accumulators[name]
+        self.fragments -= Counter(fragments)
+
+
 class Registers:
     """One array (threads,) a register. ``tell(kind, text)`` takes what is found.
 
-    ``in_flight``: registers that a wgmma under way will write or may still read. ``written_at``:
-    the step at which a register last changed, for wgmma.fence.
+    ``wgmma``: registers that products under way use. ``written_at``: the step at which a register
+    last changed, for wgmma.fence.
     """
 
     def __init__(self, program, ctaid, grid, shared, tell):
         self.threads = program.threads
         self.values = {}
         self.written_at, self.step = {}, 0
-        self.in_flight = {}
+        self.wgmma = InFlight()
         self.tell, self.text = tell, ""
         self._constants = {}
         self._symbols = shared
@@ -29,11 +69,15 @@ class Registers:
 
     def raw(self, register):
         """As it is, whatever its width."""
+        if self.wgmma and (use := self.wgmma.use(register.name)):
+            self.tell(f"reads a register that a wgmma under way {use}", self.text)
+        return self.for_wgmma(register)
+
+    def for_wgmma(self, register):
+        """As a wgmma reads it, which knows by itself what may be under way."""
         value = self.values.get(register.name)
         if value is None:
             raise Fault(f"register {register.name} is read before it was written: {self.text}")
-        if self.in_flight and register.name in self.in_flight:
-            self.tell("reads a register that a wgmma under way writes", self.text)
         return value
 
     def get(self, operand, bits):
@@ -77,8 +121,8 @@ class Registers:
         if value.ndim == 0:
             value = np.broadcast_to(value, (self.threads,))
         name = register.name
-        if self.in_flight and name in self.in_flight:
-            self.tell("writes a register that a wgmma under way uses", self.text)
+        if self.wgmma and (use := self.wgmma.use(name)):
+            self.tell(f"writes a register that a wgmma under way {use}", self.text)
         if mask is not None:
             old = self.values.get(name)
             value = np.where(mask, value, np.zeros((), kind) if old is None else old)

@@ -322,6 +322,45 @@ def test_what_wgmma_needs_is_seen(old, new, kind):
     assert any(kind in found for found in kinds(result)) if kind else not result.findings
 
 
+FIRST = "64n8 {%r10, %r11, %r12, %r13}, {%r20, %r21, %r22, %r23}"
+
+
+@pytest.mark.parametrize(
+    "second, kind",
+    [
+        (FIRST, None),
+        ("64n8 {%r14, %r15, %r16, %r17}, {%r20, %r21, %r22, %r23}", None),
+        ("64n8 {%r14, %r15, %r16, %r17}, {%r10, %r11, %r12, %r13}", "one under way writes"),
+        ("64n8 {%r20, %r21, %r22, %r23}, {%r14, %r15, %r16, %r17}", "another under way reads"),
+        (
+            "64n16 {%r10, %r11, %r12, %r13, %r14, %r15, %r16, %r17}, {%r20, %r21, %r22, %r23}",
+            "of another shape",
+        ),
+        ("mov.b32 %r24, %r20", "reads a register that a wgmma under way reads"),
+        ("mov.b32 %r20, %r1", "writes a register that a wgmma under way reads"),
+        ("mov.b32 %r10, %r1", "writes a register that a wgmma under way writes"),
+    ],
+)
+def test_registers_of_a_wgmma_under_way_are_its_own(second, kind):
+    """Of two products whose fragments of A lie in registers, the second before the first's wait."""
+
+    def edit(body):
+        before, after = body.split("wgmma.mma_async")
+        ready = "".join(f"mov.b32 %r{n}, 1065369472;\n" for n in range(14, 24))  # bfloat16 ones
+        text = before.replace("wgmma.fence", ready + "wgmma.fence")
+        for one in (FIRST, second):
+            shape, registers = one.split(" ", 1)
+            if shape.startswith("64n"):
+                one = f"wgmma.mma_async.sync.aligned.m{shape}k16.f32.bf16.bf16 {registers}"
+                one += ", %rd6, 1, 1, 1, 0"
+            text += f"{one};\n"
+        return text + after.split(";", 1)[1]
+
+    result, _, _ = wgmma(edit)
+    assert len(kinds(result)) == (kind is not None)
+    assert all(kind in found for found in kinds(result))
+
+
 def test_a_wrong_swizzle_gives_wrong_numbers():
     old, new = (str(swizzle << 62 | 16 << 32) for swizzle in (3, 2))
     _, found, want = wgmma(lambda body: body.replace(old, new))

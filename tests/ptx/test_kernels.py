@@ -202,23 +202,30 @@ RARELY_PLANTED = [
         ("sm_90", "wgmma_halved_block", ADDED, "sub", 0, "out["),
         ("sm_90", "wgmma_halved_block", BOUND, "setp.le.s64", -1, "outside of every tensor"),
         ("sm_90", "wgmma_gradients", BARRIER, "", -2, "race: read after write"),
-        ("sm_90", "wgmma_gradients", BARRIER, "", 1, "race: write after read"),
+        ("sm_90", "wgmma_gradients", BARRIER, "", (1, -3), "race: write after read"),
         ("sm_90", "wgmma_gradients", FENCE, "", -1, "without fence.proxy.async"),
         ("sm_90", "wgmma_gradients", UNMASKED_STORE, r"\1", 0, "outside of every tensor"),
-        ("sm_90", "wgmma_conv", BARRIER, "", -2, "race: write after read"),
+        ("sm_90", "wgmma_conv", BARRIER, "", (-2, -3), "race: write after read"),
         ("sm_90", "wgmma_conv", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
         *(pytest.param(*planted, marks=pytest.mark.slow) for planted in RARELY_PLANTED),
     ],
 )
 def test_planted_errors_are_found(worker, target, kernel, pattern, replacement, which, found):
-    planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=which)
+    """``which`` of the matches: of several the first that is found, since versions of Triton put
+    their barriers in other places (the first number is of 3.9, the second of 3.6 and 3.7)."""
     kind, case = "scores", TABLES["scores"][0]
     if "halved" in kernel:
         kind, case = "symmetric_scores", TABLES["symmetric_scores"][0]
     if kernel in WALKING:
         kind, case = "walks", SMALL
     in_registers = kernel.startswith("wgmma")
-    asked = dict(precision="bf16", target=target, planted=planted, in_registers=in_registers)
-    result = worker(kind, case=case, **asked)
-    said = [what for _, what, *_ in result["findings"]]
-    assert any(found in what for what in [*said, result["fault"] or "", result["wrong"] or ""])
+    asked = dict(precision="bf16", target=target, in_registers=in_registers)
+    said = []
+    for place in which if isinstance(which, tuple) else (which,):
+        planted = dict(kernel=kernel, pattern=pattern, replacement=replacement, which=place)
+        result = worker(kind, case=case, planted=planted, **asked)
+        said += [what for _, what, *_ in result["findings"]]
+        said += [result["fault"] or "", result["wrong"] or ""]
+        if any(found in what for what in said):
+            return
+    pytest.fail(f"only {said}")

@@ -22,7 +22,7 @@ SWIZZLES = {0: 0, 1: 128, 2: 64, 3: 32}  # bytes, by bits 62 and 63 of a descrip
 
 class UnderWay(NamedTuple):
     places: np.ndarray  # bytes of shared memory that it reads, each once
-    registers: tuple
+    registers: tuple  # shape, names of accumulators, names of fragments of A
 
 
 @lru_cache(4096)
@@ -71,10 +71,7 @@ def wgmma(cta, i, mask):
 def finish(cta, products):
     for one in products:
         cta.shared.finish_wgmma(one.places, range(cta.threads // LANES))
-        for register in one.registers:
-            cta.registers.in_flight[register] -= 1
-            if not cta.registers.in_flight[register]:
-                del cta.registers.in_flight[register]
+        cta.registers.wgmma.finish(*one.registers)
 
 
 def multiply(cta, i):
@@ -88,11 +85,15 @@ def multiply(cta, i):
     # 16-bit operands in shared memory may lie along m or n: a flag each
     across = [0] * (3 - in_registers - len(flags[2:]) - 1) + flags[2:]
     across_a, across_b = (0, across[-1]) if in_registers else across[-2:]
-    _check_registers(cta, (*d_registers, *(a_operand if in_registers else ())), i)
+    fragments = a_operand if in_registers else ()
+    used_registers = shape, *(tuple(r.name for r in part) for part in (d_registers, fragments))
+    _check_registers(cta, used_registers, i)
     m, n, k = shape
     groups = cta.threads // (GROUP * LANES)
     if in_registers:
-        a = fragment_a(elements(cta, a_operand, kind), k).reshape(groups, m, k)
+        values = np.stack([cta.registers.for_wgmma(r) for r in fragments])
+        values = values.reshape(len(fragments), -1, LANES)
+        a = fragment_a(elements(values, kind), k).reshape(groups, m, k)
         used = []
     else:
         a, used = _operand(cta, a_operand, m, k, size, across_a, kind, i)
@@ -103,22 +104,22 @@ def multiply(cta, i):
     for r, register in enumerate(d_registers):
         at = values[:, ROW + 8 * (r // 2 % 2), 8 * (r // 4) + COLUMN * 2 + r % 2]
         cta.registers.values[register.name] = np.ascontiguousarray(at).reshape(-1).view(np.uint32)
-    names = tuple(r.name for r in (*d_registers, *(a_operand if in_registers else ())))
-    for name in names:
-        cta.registers.in_flight[name] = cta.registers.in_flight.get(name, 0) + 1
     touched = np.zeros(len(cta.shared.data), bool)
     for places in (*used, *of_b):
         touched[places] = True
     places = np.flatnonzero(touched)
     cta.shared.start_wgmma(places)
-    cta.open_products.append(UnderWay(places, names))
+    cta.open_products.append(UnderWay(places, used_registers))
 
 
-def _check_registers(cta, registers, i):
-    """Registers that others wrote since the last wgmma.fence may come too late."""
+def _check_registers(cta, used, i):
+    """What threads wrote since the last wgmma.fence may come too late; what others under way use
+    may be theirs."""
     written = cta.registers.written_at
-    if any(written.get(r.name, -1) > cta.fence_step for r in registers):
+    if any(written.get(name, -1) > cta.fence_step for name in (*used[1], *used[2])):
         cta.tell("wgmma uses registers that changed since wgmma.fence", i.text)
+    if wrong := cta.registers.wgmma.start(*used):
+        cta.tell(wrong, i.text)
 
 
 def _accumulator(cta, registers, scale_d, groups, n):
@@ -133,7 +134,7 @@ def _accumulator(cta, registers, scale_d, groups, n):
             raise Fault("scale-d differs among the threads of a warp group")
     if added.any():
         for r, register in enumerate(registers):
-            value = cta.registers.values[register.name].view(np.float32)
+            value = cta.registers.for_wgmma(register).view(np.float32)
             at = (slice(None), ROW + 8 * (r // 2 % 2), 8 * (r // 4) + COLUMN * 2 + r % 2)
             c[at] = value.reshape(-1, LANES)
     return np.where(added[:, None, None], c.reshape(groups, 64, n), np.float32(0))
