@@ -6,6 +6,8 @@ import commands
 import python_pages
 from repository import CARDS, ROOT
 
+from tcnfast.base.verb import DEFAULT_MODEL
+
 MODELS = [f"models/{path.parent.name}.md" for path in sorted((ROOT / CARDS).glob("*/README.md"))]
 # of every section: the page that opens it, and the pages in it
 SECTIONS = {
@@ -54,7 +56,9 @@ SECTIONS = {
 
 def pages() -> dict[str, str]:
     """The pages that only the site has."""
-    rows = [f"- [{page[7:-3]}]({page[7:]})" for page in MODELS]
+    names = {page[7:-3]: page[7:] for page in MODELS}
+    default = {DEFAULT_MODEL: ", which every command takes that is given no model"}
+    rows = [f"- [{name}]({page}){default.get(name, '')}" for name, page in names.items()]
     words = "A card says what a model was trained on, how well it does, and what it cannot do."
     return {"models/index.md": "\n".join(["# Model cards", "", words, "", *rows, ""])}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import TcnfastError
+from .store import is_url, lacks_slash
 
 _kept: dict[tuple[int, int], BinaryIO] = {}  # what pipes held, by device and inode
 _runs = 0  # verbs that are running, one inside the other
@@ -61,8 +61,8 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def check_no_url(path: str | os.PathLike[str]) -> None:
-    """Raise TcnfastError where a URL stands for a file; a Path has one slash of the two."""
-    if re.match(r"(https?|ftp|s3|gs):/", str(path)):
+    """Raise TcnfastError where a URL stands for a file."""
+    if is_url(path) or lacks_slash(path):
         raise TcnfastError(f"{path}: is a URL; download it first")
 
 

@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from .errors import TcnfastError, did_you_mean
-from .store import is_url
+from .store import check_slashes, is_url
 
 T = TypeVar("T")
 
@@ -136,6 +136,8 @@ def _made(name: str, spec: Spec, value: Any) -> Any:
 
 
 def _converted(name: str, kind: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        check_slashes(value)
     try:
         made = kind(value)
     except TcnfastError:  # says itself what is wrong

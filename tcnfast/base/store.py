@@ -3,6 +3,7 @@ package fsspec opens them, and a package of each protocol that fsspec names wher
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,12 +16,28 @@ from .errors import TcnfastError
 from .extras import install
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 _UNFINISHED = ".tmp"  # end of the name of what is being put
 
 
 def is_url(place: object) -> bool:
     """Whether a path is one of another place than this machine's disks."""
     return isinstance(place, str) and _URL.match(place) is not None
+
+
+def lacks_slash(place: object) -> bool:
+    """Whether a path is a URL that lost a slash, as in ``Path("s3://bucket/run")``: pathlib takes
+    two slashes for one."""
+    return isinstance(place, (str, os.PathLike)) and bool(_ONE_SLASH.match(os.fsdecode(place)))
+
+
+def check_slashes(place: object) -> None:
+    """Raise TcnfastError for a URL that lost a slash: nobody means a local folder ``s3:``."""
+    if lacks_slash(place):
+        raise TcnfastError(
+            f"{place}: is neither a path nor a URL, which has two slashes, of which a Path keeps "
+            f"one; give a URL as a string, and a local folder of this name as ./{place}"
+        )
 
 
 def last_name(url: str) -> str:

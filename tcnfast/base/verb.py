@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from .input_files import kept_pipes
 from .options import Options, Run, Spec, option_fields, several
+from .store import check_slashes
 
 R = TypeVar("R")
 
@@ -154,6 +155,9 @@ def verb(
             bound = inspect.signature(function).bind(*args, options=options, run=run, **words)
             for name in many & {x for x, value in bound.arguments.items() if value is not None}:
                 bound.arguments[name] = several(bound.arguments[name])
+            for x in inputs:  # a Path of a URL is refused before anything is made of it
+                for value in _each(bound.arguments.get(x.name)):
+                    check_slashes(value)
             with kept_pipes():
                 return function(*bound.args, **bound.kwargs)
 
@@ -166,6 +170,10 @@ def verb(
         return call
 
     return declare
+
+
+def _each(value: object) -> Sequence[object]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def _signature(function: Callable, own: list, declared: Verb) -> inspect.Signature:

@@ -39,7 +39,7 @@ def info(model: File | None = None, *, options: NoOptions, run: Run) -> None:
 
 
 @verb(
-    "the bundled models: species, assembly, labels, size, grades",
+    "the bundled models: which one is the default, species, assembly, labels, size, grades",
     examples=(
         ("", "a table"),
         ("> models.tsv", "into a file"),

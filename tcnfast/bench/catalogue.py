@@ -6,9 +6,22 @@ import math
 
 from ..base.errors import TcnfastError
 from ..base.options import matching_labels, no_such_label
+from ..base.verb import DEFAULT_MODEL
 from ..model.model_folder import ModelFolder
 
-MODEL_COLUMNS = ("model", "species", "assembly", "labels", "MB", "A", "B", "C", "D", "folder")
+MODEL_COLUMNS = (
+    "model",
+    "default",
+    "species",
+    "assembly",
+    "labels",
+    "MB",
+    "A",
+    "B",
+    "C",
+    "D",
+    "folder",
+)
 LABEL_COLUMNS = ("label", "factor", "cell", "grade", "AP", "precision", "recall", "calls_per_mb")
 
 
@@ -21,7 +34,8 @@ def show_models() -> None:
         home, calls = folder.home, folder.calls
         place = (home.species, home.assembly) if home else (None, None)
         grades = calls.counts().values() if calls else [None] * 4
-        row = (name, *place, len(folder.labels), f"{size / 1e6:.1f}", *grades, folder.path)
+        default = "yes" if name == DEFAULT_MODEL else "no"
+        row = (name, default, *place, len(folder.labels), f"{size / 1e6:.1f}", *grades, folder.path)
         print(*("NA" if cell is None else cell for cell in row), sep="\t")
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ..base.extras import install
 from ..base.run_record import device_words, unused_gpu, versions
+from ..base.verb import DEFAULT_MODEL
 from ..engines import backend, cpu_engine
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
 from ..engines.grid import stack_grid
@@ -54,7 +55,8 @@ def _system() -> Iterator[tuple[str, ...]]:
         yield "extra", name, mend if missing else "here"
     for name in ModelFolder.bundled():
         folder = ModelFolder(name)
-        yield "model", name, f"{len(folder.labels)} labels, {folder.path}"
+        default = "the default, " if name == DEFAULT_MODEL else ""
+        yield "model", name, f"{default}{len(folder.labels)} labels, {folder.path}"
     for name, path in BUNDLED.items():
         yield "motifs", name, str(path)
 

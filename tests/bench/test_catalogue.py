@@ -5,6 +5,7 @@ from support.models import random_model
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.options import chosen_labels, labels_in_turn
+from tcnfast.base.verb import DEFAULT_MODEL
 
 LABELS = ["CTCF@K562", "CTCF@GM12878", "E2F1@K562", "E2F6@A549", "REST"]
 
@@ -18,6 +19,10 @@ def test_models(run):
     code, out, _ = run("models")
     rows = table(out)
     assert code == 0 and [row["model"] for row in rows] == ["encode-v1", "encode-v2"]
+    assert [row["model"] for row in rows if row["default"] == "yes"] == [DEFAULT_MODEL]
+    code, out, _ = run("info")
+    models = [line for line in out.splitlines() if line.startswith("model\t")]
+    assert [line.split("\t")[1] for line in models if "the default" in line] == [DEFAULT_MODEL]
     for row in rows:
         assert (row["species"], row["assembly"]) == ("human", "hg19")
         assert sum(int(row[grade]) for grade in "ABCD") == int(row["labels"]) == 112
