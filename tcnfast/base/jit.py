@@ -1,4 +1,4 @@
-"""How this package compiles with numba, and where the compiled code is kept.
+"""How this package compiles with numba, and where compiled code is kept.
 
 numba looks only at the file of the function that it compiles. A function that calls one of another
 file keeps the old code of that other one when it is edited. So the cache lies in a folder named by
@@ -8,11 +8,13 @@ edit, everything is compiled anew.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +23,11 @@ import llvmlite
 import numba
 import numpy
 
+from .lock_file import is_open_file
+
 F = TypeVar("F", bound=Callable)
 PACKAGE = Path(__file__).resolve().parents[1]
+_TRIES = 100  # to hold a folder that another process deletes
 
 
 def jit(function: F, **options) -> F:
@@ -41,8 +46,8 @@ def jit(function: F, **options) -> F:
 
 @cache
 def cache_folder() -> Path | None:
-    """Folder of this state of the sources; those of other states are deleted. None where there is
-    no folder to write to.
+    """Folder of this state of the sources; those of other states are deleted, but for those that a
+    process uses which began before an edit. None where there is no folder to write to.
 
     It lies in NUMBA_CACHE_DIR if that is set, else in the package's own ``__pycache__``, else in
     the user's cache folder.
@@ -54,16 +59,55 @@ def cache_folder() -> Path | None:
         roots = [Path(numba.config.CACHE_DIR) / ours]
     for root in roots:
         folder = root / sources_digest()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            others = [other for other in root.iterdir() if other != folder]
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            for other in others:
-                shutil.rmtree(other, ignore_errors=True)
-            return folder
+        with suppress(OSError):
+            _hold(folder)
+            if os.access(folder, os.W_OK):
+                for other in root.iterdir():
+                    _delete_unused(other)
+                return folder
     return None
+
+
+def place_torch_cache() -> None:
+    """Before an optimiser of PyTorch is made, which imports PyTorch's compiler: give the compiler a
+    folder of ours for its cache. If not told, it makes one in TMPDIR, which nobody deletes."""
+    folder = cache_folder()
+    if folder is not None:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
+
+
+def _hold(folder: Path) -> None:
+    """Make a folder, and keep others from deleting it until this process ends."""
+    for _ in range(_TRIES):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process, of other sources, deleted it just now
+            file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_SH)
+            if is_open_file(folder, file):
+                return
+            os.close(file)
+
+
+def _delete_unused(folder: Path) -> None:
+    """Delete a folder of compiled code, unless a process uses it."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if not _is_used(file):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(file)
+
+
+def _is_used(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    return False
 
 
 def sources_digest() -> str:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
+
+from .errors import TcnfastError
+from .options import setting
+
+LOCK = "lock"  # in a folder that a run writes to
 
 
 def not_through_links(path: str, flags: int) -> int:
@@ -34,9 +41,55 @@ def locked(file: TextIO) -> bool:
     return True
 
 
-def is_open_file(path: Path, file: TextIO) -> bool:
-    """Whether the path still leads to an open file."""
+def is_open_file(path: Path, file: int) -> bool:
+    """Whether the path still leads to the file of an open descriptor."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+        return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:
         return False
+
+
+def take_lock(path: Path, out: Path) -> TextIO:
+    """Lock a file, made where there is none, and write down who did. The system lets go of the lock
+    when its process ends, however it does. Raises TcnfastError where another run, into ``out``,
+    holds it, and OSError where the file cannot be made."""
+    while True:
+        file = open(path, "a+", opener=not_through_links)
+        if not locked(file):
+            refuse(file, out)
+        if is_open_file(path, file.fileno()):
+            break
+        file.close()  # another run ended, and took the file with it
+    with suppress(OSError):  # on a full disk nobody is told who writes
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    return file
+
+
+def refuse(lock: TextIO, out: Path) -> NoReturn:
+    """Raise TcnfastError: the run that holds ``lock`` writes to ``out``."""
+    with lock:
+        lock.seek(0)
+        writer = lock.read().strip() or "unknown"
+    raise TcnfastError(
+        f"{out}: another run is writing to it (process {writer}); wait for it, or choose another "
+        f"{setting('out')}"
+    )
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and be the only run that writes to it. Raises TcnfastError where another one
+    does, before anything is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(folder / LOCK, folder)
+    except OSError as error:
+        raise TcnfastError(f"{folder}: cannot be written to ({error.strerror})") from None
+    with lock:
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (folder / LOCK).unlink()

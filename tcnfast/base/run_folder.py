@@ -22,12 +22,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any
 
 from .disk import FULL, named, remove, write_text
 from .errors import Misfit, TcnfastError
 from .input_files import open_input
-from .lock_file import is_open_file, link_in, locked, not_through_links
+from .lock_file import LOCK, link_in, locked, refuse, take_lock
 from .options import Run, setting
 from .record import Record, refuse_other_shard
 from .store import is_url
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 RECORD = "run.json"  # in every finished output folder
 KEY = "key.json"  # in every unfinished one: what the result depends on
 PARTIAL = ".partial"  # name, or end of the name, of an unfinished one
-LOCK = "lock"
 _TRIES = 100  # to lock a folder that other runs make and delete
 
 
@@ -196,41 +195,22 @@ class RunFolder:
         raise refused
 
     def _take_lock(self) -> None:
-        """Lock the work. The system lets go of the lock when its process ends, however it does."""
-        path, tries = self.work / LOCK, 0
-        while True:
+        """Lock the work."""
+        for tried in range(1, _TRIES + 1):
             try:
                 self.work.mkdir(parents=True, exist_ok=True)
-                self._lock = open(path, "a+", opener=not_through_links)
+                self._lock = take_lock(self.work / LOCK, self.path)
+                return
             except OSError as error:
-                tries += 1
-                if isinstance(error, FileNotFoundError) and tries < _TRIES:
+                if isinstance(error, FileNotFoundError) and tried < _TRIES:
                     continue  # another run ended between the two lines
                 raise TcnfastError(f"{self.work}: cannot be made ({error.strerror})") from None
-            if not locked(self._lock):
-                self._refuse(self._lock)
-            if is_open_file(path, self._lock):
-                break
-            self._lock.close()  # another run ended, and took the file with it
-        with suppress(OSError):  # on a full disk nobody is told who writes
-            self._lock.truncate(0)
-            self._lock.write(f"{os.getpid()}\n")
-            self._lock.flush()
 
     def _check_nobody_writes(self, work: Path) -> None:
         """Raise TcnfastError where another run works in the other of the two places."""
         with suppress(FileNotFoundError, NotADirectoryError), open(work / LOCK) as lock:
             if not locked(lock):
-                self._refuse(lock)
-
-    def _refuse(self, lock: TextIO) -> NoReturn:
-        with lock:
-            lock.seek(0)
-            writer = lock.read().strip() or "unknown"
-        raise TcnfastError(
-            f"{self.path}: another run is writing to it (process {writer}); wait for it, or "
-            f"choose another {setting('out')}"
-        )
+                refuse(lock, self.path)
 
     def _let_go(self, clear: bool) -> None:
         """Unlock the work; with ``clear`` it is deleted before."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..base.errors import TcnfastError
 from ..base.finite import check_finite
+from ..base.jit import place_torch_cache
 from ..base.options import setting
 from ..base.progress import Progress
 from ..data.dataset import Dataset
@@ -77,6 +78,7 @@ def make_optimiser(
     model: nn.Module, config: TrainConfig, device: torch.device
 ) -> torch.optim.Optimizer:
     """AdamW as ``config`` has it."""
+    place_torch_cache()
     groups = decay_groups(model, config.weight_decay)
     fused = device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=fused)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..base.errors import TcnfastError
+from ..base.jit import place_torch_cache
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..pwm.learned_matrices import best_sums
@@ -134,6 +135,7 @@ def _trial(
         network.weight.copy_(torch.from_numpy(starts) / _GAIN)
         # half way between the sites of bound and of unbound windows, more or less
         network.bias.copy_(-network(codes[sample]).mean(0))
+    place_torch_cache()
     optimiser = torch.optim.Adam(network.parameters(), lr=_RATE)
     for _ in range(_STEPS):
         rows = rng.integers(0, len(train), _BATCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from ..base.lock_file import alone_in
 from ..base.options import Run, setting
 from ..base.tables import replace_file
 from . import StudyOptions
@@ -22,7 +23,12 @@ log = logging.getLogger(__name__)
 
 def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Run) -> StudyFolder:
     """Train what is missing, or with ``options.test`` score the test parts; returns the folder."""
-    folder = StudyRun(read_study(study, options.data), out, run).tuned()
+    asked = read_study(study, options.data)
+    with alone_in(Path(out)):
+        return _run_alone(StudyRun(asked, out, run).tuned(), options)
+
+
+def _run_alone(folder: StudyRun, options: StudyOptions) -> StudyFolder:
     if options.finished:
         folder, whole = folder.finished(), folder.study.cells
         words = "%d of %d trainings are finished; the others are missing from the tables"
@@ -34,7 +40,7 @@ def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Ru
     folder.train()
     write_validation(folder)
     words = "%d trainings are in %s; %s scores the test parts"
-    log.info(words, len(folder.study.cells), out, setting("test", True))
+    log.info(words, len(folder.study.cells), folder.folder, setting("test", True))
     return StudyFolder(folder.folder)
 
 

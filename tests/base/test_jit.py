@@ -1,6 +1,7 @@
 """Compiled code follows an edit of any source, and is kept where the user wants it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tcnfast
+from tcnfast.base import jit
 
 CALLEE = "from .jit import jit\n\n\n@jit\ndef rule(x):\n    return x + {}\n"
 CALLER = (
@@ -71,3 +73,86 @@ def test_without_any_folder_it_compiles_every_time(package, tmp_path):
     (package / "__pycache__" / "numba").write_text("in the way")
     (tmp_path / "home").write_text("no folder")
     assert ask(package, XDG_CACHE_HOME=str(tmp_path / "home")) == (2, False)
+
+
+RUNNING = """
+import sys
+import tcnfast.base.jit
+from tcnfast.base.caller import ask
+print("ready", flush=True)
+sys.stdin.readline()
+print(ask(1), tcnfast.base.jit.cache_folder().exists())
+"""
+
+
+def test_what_runs_while_sources_are_edited_keeps_its_folder(package):
+    """It compiles later than the edit, and a folder that goes away under numba is an error."""
+    kept = package / "__pycache__" / "numba"
+    running = subprocess.Popen(
+        [sys.executable, "-P", "-c", RUNNING],
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout.readline() == "ready\n"
+    (package / "base" / "callee.py").write_text(CALLEE.format(10))
+    assert ask(package) == (11, False) and len(os.listdir(kept)) == 2
+    out, _ = running.communicate("go on\n")
+    assert out == "2 True\n"
+    assert ask(package) == (11, True) and len(os.listdir(kept)) == 1
+
+
+def test_a_folder_deleted_between_its_making_and_its_lock_is_made_again(tmp_path, monkeypatch):
+    folder, opened = tmp_path / "cache", []
+
+    def late(path, flags):
+        if not opened:
+            path.rmdir()
+        opened.append(path)
+        return open_(path, flags)
+
+    open_ = os.open
+    monkeypatch.setattr(os, "open", late)
+    jit._hold(folder)
+    monkeypatch.undo()
+    assert len(opened) == 2 and folder.is_dir()
+    jit._delete_unused(folder)
+    assert folder.is_dir()
+    (tmp_path / "other").mkdir()
+    jit._delete_unused(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("place", ["", "mine"])
+def test_an_optimiser_leaves_nothing_in_tmpdir(tmp_path, place):
+    """PyTorch's compiler comes with it, and makes a folder for its cache, there if not told."""
+    code = "import os, sys, torch; from tcnfast.base.jit import place_torch_cache\n"
+    code += "place_torch_cache(); parameter = torch.nn.Parameter(torch.zeros(2)); "
+    code += "parameter.sum().backward(); torch.optim.AdamW([parameter], fused=True).step()\n"
+    code += "print('torch._inductor' in sys.modules, os.listdir(os.environ['TMPDIR']))"
+    (tmp_path / "tmp").mkdir()
+    environment = {"TMPDIR": str(tmp_path / "tmp"), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    if place:
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / place)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "True []\n", done.stderr
+    ours = list((tmp_path / "numba").glob("*/*/torchinductor"))
+    assert len(ours) == (not place) and (tmp_path / "mine").exists() == bool(place)
+
+
+def test_every_optimiser_is_made_after_that():
+    made = 0
+    for path in Path(tcnfast.__file__).parent.rglob("*.py"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if re.search(r"torch\.optim\.[A-Z]\w*\(", line):
+                made += 1
+                before = [text.strip() for text in lines[max(0, number - 4) : number]]
+                assert "place_torch_cache()" in before, f"{path}:{number + 1}"
+    assert made >= 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from support.cli import fails
 from support.study import planted_set
 
 from tcnfast.base.errors import TcnfastError
+from tcnfast.base.lock_file import LOCK
 from tcnfast.base.options import Run
 from tcnfast.base.run_folder import KEY, RECORD
 from tcnfast.windows import study as run_study
@@ -170,6 +172,35 @@ def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine):
     np.testing.assert_allclose(np.load(gone / "valid.npy"), before, rtol=1e-4, atol=1e-4)
     folder.train()
     assert made() == new
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_a_second_study_in_one_folder_is_refused(mine, sets, tmp_path, monkeypatch, test):
+    """Before it does anything; and the lock of one that was killed holds nobody up."""
+    out, _ = mine
+    study = write_study(tmp_path / "study.json")
+    (out / LOCK).write_text("1\n")
+    told, train = [], StudyRun.train
+
+    def and_another(self):
+        with pytest.raises(TcnfastError) as caught:
+            run_study(study, out, data=[sets], device="cpu", test=test)
+        told.append(str(caught.value))
+        train(self)
+
+    monkeypatch.setattr(StudyRun, "train", and_another)
+    run_study(study, out, data=[sets], device="cpu")
+    words = f"{out}: another run is writing to it (process {os.getpid()}); wait for it, or choose"
+    assert [text.startswith(words) for text in told] == [True]
+    assert not (out / LOCK).exists()
+
+
+def test_a_study_writes_through_no_link(mine, sets, tmp_path):
+    out, _ = mine
+    (out / LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TcnfastError, match="out: cannot be written to"):
+        run_study(write_study(tmp_path / "study.json"), out, data=[sets], device="cpu")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_time_is_told_in_a_file_of_its_own(mine):
