@@ -41,5 +41,8 @@ def test_a_ledger_goes_on(tmp_path, monkeypatch, capsys):
     held.fault("scan: differ")
     again = ledger.Ledger("kills")
     assert again.done == ["scan / no HOME"] and again.total("kills") == 6 and again.show() == 1
+    held.add("scan", kills=1)  # of another process, as again is
+    again.add("merge", kills=2)
+    assert again.rows["scan"]["kills"] == 7 and again.total("kills") == 9
     assert ledger.Ledger("kills", anew=True).total("kills") == 0
     assert "1 faults" in capsys.readouterr().out

@@ -164,8 +164,8 @@ def _write_peaks(home: Path, letters: str) -> None:
     parts = {"train": "1-700000", "valid": "700001-950000", "test": "950001-1200000"}
     split = {part: [f"chr1:{span}"] for part, span in parts.items()}
     (home / "split.json").write_text(json.dumps(split))
-    (home / "regions.bed").write_text("".join(f"chr1\t{x}\t{x + 1}\n" for x in starts[:60]))
-    (home / "few.bed").write_text("".join(f"chr1\t{x}\t{x + 1}\n" for x in starts[:40]))
+    (home / "regions.bed").write_text("".join(f"chr1\t{x}\t{x + 1}\n" for x in starts[:16]))
+    (home / "few.bed").write_text("".join(f"chr1\t{x}\t{x + 1}\n" for x in starts[:12]))
     alleles = [
         (f"{x + 1}", letters[x], "ACGT"["ACGT".index(letters[x]) - 1]) for x in sorted(set(starts))
     ]

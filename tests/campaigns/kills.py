@@ -34,9 +34,9 @@ class Victim:
         self.words, self.again = words_of(name)
         self.out = home / out_of(name, "killed")
         self.whole = home / out_of(name, "kills-undisturbed")
-        self.temporary = home / "tmp"
-        self.temporary.mkdir(exist_ok=True)
         self.mark = f"{os.getpid()}"
+        self.temporary = home / f"tmp-{self.mark}"
+        self.temporary.mkdir(exist_ok=True)
         self.length = 0.0
         remove(self.whole)
         for _ in range(2):  # the first may compile
@@ -132,6 +132,9 @@ def main() -> int:
             victims[name] = Victim(home, name, ledger)
         victims[name].kill(draws)
         print(name, ledger.rows[name], flush=True)
+    for victim in victims.values():
+        victim.temporary.rmdir()
+        break  # all have one
     return ledger.show()
 
 

@@ -1,11 +1,15 @@
-"""What a campaign has found so far, in a file: a campaign that was stopped goes on from there."""
+"""What a campaign has found so far, in a file: a campaign that was stopped goes on from there, and
+several processes of one, started with other words each, write to it together."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,36 +28,35 @@ class Ledger:
         self.faults: list[str] = []
         self.done: list[str] = []  # what is not tried again
         self.runs: list[dict[str, str]] = []  # when, on which commit and processor
-        if self.path.exists() and not anew:
-            held = json.loads(self.path.read_text())
-            self.rows, self.faults, self.runs = held["rows"], held["faults"], held["runs"]
-            self.done = held.get("done", [])
+        if anew:
+            self.path.unlink(missing_ok=True)
         about = where()
-        if not self.runs or self.runs[-1] != about:
-            self.runs.append(about)
+        with self._changed():
+            if about not in self.runs:
+                self.runs.append(about)
 
     def add(self, row: str, **numbers: float) -> None:
         """Add numbers to those of a row."""
-        held = self.rows.setdefault(row, {})
-        for name, n in numbers.items():
-            held[name] = held.get(name, 0) + n
-        self._save()
+        with self._changed():
+            held = self.rows.setdefault(row, {})
+            for name, n in numbers.items():
+                held[name] = held.get(name, 0) + n
 
     def put(self, row: str, **numbers: float) -> None:
         """Replace a row, as what was measured once."""
-        self.rows[row] = numbers
-        self._save()
+        with self._changed():
+            self.rows[row] = numbers
 
     def note(self, name: str) -> None:
         """Note that something was tried."""
-        self.done.append(name)
-        self._save()
+        with self._changed():
+            self.done.append(name)
 
     def fault(self, text: str) -> None:
         """Note, and print, what was wrong."""
         print(f"  {text[:2000]}", file=sys.stderr, flush=True)
-        self.faults.append(text[:4000])
-        self._save()
+        with self._changed():
+            self.faults.append(text[:4000])
 
     def total(self, column: str) -> float:
         """Of all rows."""
@@ -72,12 +75,21 @@ class Ledger:
         print(f"{len(self.faults)} faults, {self.path}")
         return int(bool(self.faults))
 
-    def _save(self) -> None:
+    @contextmanager
+    def _changed(self) -> Iterator[None]:
+        """What the file holds by now, to be changed; no other process does so meanwhile."""
         FOLDER.mkdir(parents=True, exist_ok=True)
-        held = {"rows": self.rows, "faults": self.faults, "runs": self.runs, "done": self.done}
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(held, indent=1))
-        temporary.replace(self.path)
+        with open(self.path.with_suffix(".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.path.exists():
+                held = json.loads(self.path.read_text())
+                self.rows, self.faults, self.runs = held["rows"], held["faults"], held["runs"]
+                self.done = held.get("done", [])
+            yield
+            held = {"rows": self.rows, "faults": self.faults, "runs": self.runs, "done": self.done}
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(held, indent=1))
+            temporary.replace(self.path)
 
 
 def where() -> dict[str, str]:
