@@ -123,6 +123,24 @@ def prepare(
     )
 
 
+class ChangedWindows(NamedTuple):
+    """Windows of the receptive field, in each of which one base changes.
+
+    Window i of the codes begins at ``starts[i]``, in ascending order; its base ``places[i]``
+    becomes ``bases[i]``. Windows may overlap.
+
+    ``counts``: of runs of windows with the one other base, each ``step`` bases, a power of two,
+    behind the one before; places count from the first window of a run. One window each by default.
+    """
+
+    codes: np.ndarray  # uint8 (T,)
+    starts: np.ndarray  # int64 (n,)
+    places: np.ndarray  # int64 (n,)
+    bases: np.ndarray  # uint8 (n,)
+    counts: np.ndarray | None = None  # int64 (n,)
+    step: int = 1
+
+
 class Substitutions:
     """A folded stack made ready for windows in which bases change; fp32, PyTorch's threads.
 
@@ -134,25 +152,14 @@ class Substitutions:
         self._stack = _C.Substitutions(isa=isa(), params=stack_parameters(weights, grid))
         self._labels, self._field = len(weights.head_bias), grid.receptive_field
 
-    def pairs(
-        self,
-        codes: np.ndarray,
-        starts: np.ndarray,
-        places: np.ndarray,
-        bases: np.ndarray,
-        counts: np.ndarray | None = None,
-        step: int = 1,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of windows as they are and with one other base, both float32 (n, labels).
+    def pairs(self, windows: ChangedWindows) -> tuple[Tensor, Tensor]:
+        """Logits of windows as they are and with their other base, both float32 (sum of counts,
+        labels): the bits of whole windows.
 
-        Window i of the uint8 codes (T,) begins at starts[i], int64 (n,) in ascending order; its
-        base places[i], int64, becomes bases[i], uint8. Windows that overlap share what they have in
-        common. The bits are those of whole windows.
-
-        ``counts``, int64 (n,): of such windows with the one other base, each ``step`` bases, a
-        power of two, behind the one before; places count from the first. Logits are (sum of counts,
-        labels), and what the base changes is computed once for all of them.
+        What windows that overlap have in common, and what a base changes in a run of them, is
+        computed once.
         """
+        codes, starts, places, bases, counts, step = windows
         counts = np.ones(len(starts), np.int64) if counts is None else counts
         before, after = (torch.empty(int(np.sum(counts)), self._labels) for _ in range(2))
         arrays = [(codes, np.uint8), *((x, np.int64) for x in (starts, counts, places))]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.cpu_engine import ChangedWindows
 from ..genome.genome import Genome
 from .engine_windows import EngineWindows
 from .records import Allele
@@ -37,9 +38,10 @@ class EngineSteps(EngineWindows):
             for begin in range(0, len(rows), self.at_once):
                 part = slice(begin, begin + self.at_once)
                 stretches, starts = self.stretches(genome, chrom, begins[part], ends[part])
-                places = positions[part] - begins[part]
-                pair = self.score(stretches, starts, places, codes[part], counts[part], self.stride)
-                for name, values in over_steps(*_by_allele(pair, counts[part])).items():
+                places, n = positions[part] - begins[part], counts[part]
+                run = ChangedWindows(stretches, starts, places, codes[part], n, self.stride)
+                pair = self.score(run)
+                for name, values in over_steps(*_by_allele(pair, n)).items():
                     columns[name][rows[part]] = values
         return columns
 

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ..engines import reference
-from ..engines.cpu_engine import Substitutions
+from ..engines.cpu_engine import ChangedWindows, Substitutions
 from ..engines.grid import StackGrid
 from ..genome.genome import Genome
 from .records import Allele
@@ -42,7 +42,7 @@ class EngineWindows:
                 ends = begins + self.receptive_field
                 stretches, starts = self.stretches(genome, chrom, begins, ends)
                 places = np.full(len(starts), self.half)
-                pair = self.score(stretches, starts, places, codes[part])
+                pair = self.score(ChangedWindows(stretches, starts, places, codes[part]))
                 for name, logits in zip(CENTRE, pair, strict=True):
                     columns[name][rows[part]] = logits
         return columns
@@ -50,8 +50,8 @@ class EngineWindows:
     def windows(self, codes: np.ndarray) -> Tensor:
         """Logits (n, 1, labels) of whole windows, uint8 (n, receptive_field)."""
         starts = self.receptive_field * np.arange(len(codes))
-        same = codes.reshape(-1), starts, np.zeros_like(starts), codes[:, 0]
-        return self.score(*same)[0][:, None]
+        same = ChangedWindows(codes.reshape(-1), starts, np.zeros_like(starts), codes[:, 0])
+        return self.score(same)[0][:, None]
 
     def stretches(
         self, genome: Genome, chrom: str, begins: np.ndarray, ends: np.ndarray
@@ -65,18 +65,10 @@ class EngineWindows:
         group = np.cumsum(apart) - 1
         return np.concatenate(parts), begins - firsts[group] + offsets[group]
 
-    def score(
-        self,
-        codes: np.ndarray,
-        starts: np.ndarray,
-        places: np.ndarray,
-        bases: np.ndarray,
-        counts: np.ndarray | None = None,
-        step: int = 1,
-    ) -> list[Tensor]:
-        """Logits of windows as they are, and with other bases; see :meth:`Substitutions.pairs`."""
+    def score(self, windows: ChangedWindows) -> list[Tensor]:
+        """Logits (windows, labels) of windows as they are, and with their other base."""
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
-        runs = once(lambda run: run.pairs(codes, starts, places, bases, counts, step), self.runs)
+        runs = once(lambda run: run.pairs(windows), self.runs)
         for pairs in runs:
             for side, logits in zip(sides, zip(*pairs, strict=True), strict=True):
                 side.append(sum(logits) / len(logits))

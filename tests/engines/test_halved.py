@@ -15,7 +15,7 @@ from support.substitution import some_windows, whole
 from truth import in_halved_form
 
 from tcnfast.engines import cpu_engine
-from tcnfast.engines.cpu_engine import ISA_VARIABLE
+from tcnfast.engines.cpu_engine import ISA_VARIABLE, ChangedWindows
 
 pytestmark = needs_engine
 
@@ -171,7 +171,7 @@ def test_windows_that_change_take_symmetric_weights(monkeypatch):
     shape = Shape(34, 3, 9, 3, 5, 8)
     weights, grid = weights_of(shape), shape.grid
     windows = some_windows(grid.receptive_field, 30)
-    before, after = cpu_engine.Substitutions(weights, grid).pairs(*windows)
+    before, after = cpu_engine.Substitutions(weights, grid).pairs(ChangedWindows(*windows))
     direct = replace(weights, symmetric=False)
     assert torch.equal(before, whole(direct, grid, *windows[:2]))
     assert torch.equal(after, whole(direct, grid, *windows))

@@ -7,7 +7,7 @@ from support.engine import ISAS, needs_engine
 from support.substitution import SHAPES, check, some_windows, weights_of, whole
 
 from tcnfast.engines import cpu_engine
-from tcnfast.engines.cpu_engine import ISA_VARIABLE
+from tcnfast.engines.cpu_engine import ISA_VARIABLE, ChangedWindows
 from tcnfast.engines.grid import stack_grid
 
 pytestmark = needs_engine
@@ -46,7 +46,7 @@ def test_runs_of_windows_have_the_bits_of_their_windows(shape, step):
     places[:3] = 0, widths[1] - 1, min(field, widths[2] - 1)
     bases = rng.integers(0, 5, len(starts)).astype(np.uint8)
     run = cpu_engine.Substitutions(weights, grid)
-    before, after = run.pairs(codes, starts, places, bases, counts, step)
+    before, after = run.pairs(ChangedWindows(codes, starts, places, bases, counts, step))
 
     of = np.repeat(np.arange(len(starts)), counts)
     moved = step * np.concatenate([np.arange(count) for count in counts])
@@ -66,7 +66,9 @@ def test_every_place_of_a_window():
     codes = some_windows(field, 10)[0][:field]
     starts, places = np.zeros(field, np.int64), np.arange(field)
     bases = ((codes + 1) % 5).astype(np.uint8)
-    _, after = cpu_engine.Substitutions(weights, grid).pairs(codes, starts, places, bases)
+    _, after = cpu_engine.Substitutions(weights, grid).pairs(
+        ChangedWindows(codes, starts, places, bases)
+    )
     assert torch.equal(after, whole(weights, grid, codes, starts, places, bases))
 
 
@@ -80,21 +82,23 @@ def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
     bases = rng.integers(0, 4, len(starts)).astype(np.uint8)
     run = cpu_engine.Substitutions(weights, grid).pairs
     threads(1)
-    want = run(codes, starts, places, bases)
+    want = run(ChangedWindows(codes, starts, places, bases))
     assert torch.equal(want[0][::50], whole(weights, grid, codes, starts[::50]))
     for n in (2, 3):
         threads(n)
-        got = run(codes, starts, places, bases)
+        got = run(ChangedWindows(codes, starts, places, bases))
         assert all(torch.equal(*pair) for pair in zip(got, want, strict=True))
     threads(1)
-    alone = run(codes, starts[700:701], places[700:701], bases[700:701])
+    alone = run(ChangedWindows(codes, starts[700:701], places[700:701], bases[700:701]))
     assert torch.equal(alone[1][0], want[1][700])
 
 
 def test_no_window():
     weights, grid = weights_of(SHAPE), SHAPE.grid
     codes, starts, places, bases = some_windows(grid.receptive_field, 10)
-    before, after = cpu_engine.Substitutions(weights, grid).pairs(codes, starts[:0], places, bases)
+    before, after = cpu_engine.Substitutions(weights, grid).pairs(
+        ChangedWindows(codes, starts[:0], places, bases)
+    )
     assert before.shape == after.shape == (0, SHAPE.labels)
 
 
@@ -106,7 +110,7 @@ def test_runs_that_are_not_there_are_refused(wrong):
     starts, places, bases = np.array([0]), np.array([field + 3]), np.zeros(1, np.uint8)
     counts, step = np.array([3]), 2
     run = cpu_engine.Substitutions(weights, grid).pairs
-    run(codes, starts, places, bases, counts, step)
+    run(ChangedWindows(codes, starts, places, bases, counts, step))
     if wrong == "count":
         counts[0] = 0
     elif wrong == "end":
@@ -116,7 +120,7 @@ def test_runs_that_are_not_there_are_refused(wrong):
     else:
         codes, step = np.tile(codes, 2), {"none": 0, "three": 3}[wrong]
     with pytest.raises(ValueError, match="no such window"):
-        run(codes, starts, places, bases, counts, step)
+        run(ChangedWindows(codes, starts, places, bases, counts, step))
 
 
 @pytest.mark.parametrize("wrong", ["order", "end", "begin", "place", "base", "code"])
@@ -136,7 +140,7 @@ def test_what_is_not_there_is_refused(wrong):
     else:
         codes[starts[5]] = 5
     with pytest.raises(ValueError, match="coded by more" if wrong == "code" else "no such window"):
-        cpu_engine.Substitutions(weights, grid).pairs(codes, starts, places, bases)
+        cpu_engine.Substitutions(weights, grid).pairs(ChangedWindows(codes, starts, places, bases))
 
 
 @pytest.mark.parametrize("stride", [16, 64])

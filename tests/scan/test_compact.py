@@ -141,12 +141,10 @@ def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, mon
 # hits that kernels find without logits
 
 
-def found_in(scorer, codes, wanted, batch_size=1, most_steps=None):
+def found_in(scorer, codes, wanted, batch_size=1):
     pipeline = Pipeline(
         scorer, Contigs(chr=codes), wanted, batch_size=batch_size, segment_bases=256
     )
-    if most_steps:
-        pipeline.device._most_steps = most_steps
     steps = -(-len(codes) // 8)
     works = pipeline.groups(Stretch(0, "chr", 0, steps, steps))
     found = [x for _, result in pipeline.scored(works) for x in result()]
@@ -154,6 +152,20 @@ def found_in(scorer, codes, wanted, batch_size=1, most_steps=None):
     tracks = np.concatenate([x.logits if x.levels is None else x.levels for x in found])
     kind = type(pipeline.device._scores)
     return kind, found, rows, np.concatenate([x.values for x in found]), tracks
+
+
+def finds_only(most, monkeypatch):
+    """Memory for ``most`` steps of a sequence; returns how many each piece had."""
+    asked, score = [], HitFinder.score
+
+    def limited(finder, codes, unknown):
+        asked.append(unknown.shape[1])
+        if asked[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return score(finder, codes, unknown)
+
+    monkeypatch.setattr(HitFinder, "score", limited)
+    return asked
 
 
 def features(stack, codes):
@@ -179,7 +191,10 @@ def test_hits_without_logits_are_those_of_logits(monkeypatch, strand, levels, ba
     assert kind is device_scores.Counts and sum(len(x.at) for x in found) > 30
     assert {x.at.dtype for x in found} == {np.dtype(np.int64)}
     assert len(found[2].at) == 0  # a gap
-    _, _, rows, values, _ = found_in(scorer, codes, wanted, batch_size, most_steps=20)
+    asked = finds_only(20, monkeypatch)
+    _, _, rows, values, _ = found_in(scorer, codes, wanted, batch_size)
+    # a batch of two fits in 16 steps, then its one sequence does; the last segment is 22
+    assert asked[:2] == [32, 16] and asked.count(32) == batch_size and set(asked) == {32, 16, 6}
     np.testing.assert_array_equal(rows, got[0])
     np.testing.assert_allclose(values, got[1], rtol=1e-5)  # numpy's products depend on tiles
     monkeypatch.setattr(HitFinder, "why_not", lambda plans: "not today")

@@ -7,6 +7,7 @@ import torch
 
 from support.engine import Shape, random_codes, random_weights
 from tcnfast.engines import cpu_engine
+from tcnfast.engines.cpu_engine import ChangedWindows
 
 # on the grids of one window: a stride of 2^blocks
 SHAPES = [
@@ -55,7 +56,7 @@ def check(shape, active=0.0, n=60):
     """The bits of pairs are those of whole windows."""
     weights, grid = weights_of(shape, active), shape.grid
     windows = some_windows(grid.receptive_field, n)
-    before, after = cpu_engine.Substitutions(weights, grid).pairs(*windows)
+    before, after = cpu_engine.Substitutions(weights, grid).pairs(ChangedWindows(*windows))
     assert before.isfinite().all() and before.std() > 1e-3
     assert torch.equal(before, whole(weights, grid, *windows[:2])), "windows as they are"
     assert torch.equal(after, whole(weights, grid, *windows)), "windows with another base"
