@@ -2,38 +2,43 @@
 
     python -m benchmarks.kernels.effects [--cases "ig of 1 label"] [--windows 2] [--wall]
     python -m benchmarks.kernels.effects --variants chr20.fa [--cases full] [--sample 192]
+    python -m benchmarks.kernels.effects --forms
 
-Attribution, one strand, on PyTorch's number of threads (--threads). Mutagenesis: every
-substitution of a window of RF bases, all labels. "tangermeme" is its saturation_mutagenesis, "...
-fast" the same with its own recomputation of cones forced on; "engine" scores every mutated window
-whole on the C++ engine. Integrated gradients: one label, or eight of the same windows; captum has
-the same steps and its best internal batch of those tried. Each side runs in processes of its own,
-as its users run it (how memory is kept decides much of the time of PyTorch here, and tcnfast
-attribute changes it), warm; the sides take turns. All must give the numbers that ours gives.
-Medians, of the processor's seconds (--wall: of the clock's): this machine is shared.
+Attribution: one strand, PyTorch's number of threads (--threads). Mutagenesis scores every
+substitution of a window of RF bases for all labels: "tangermeme" is its saturation_mutagenesis,
+"... fast" the same with its recomputation of cones forced on, "engine" scores every mutated window
+whole on the C++ engine. Integrated gradients: of one label or eight; captum has the same steps and
+the best internal batch of those tried. Each side runs in processes of its own, warm, because how
+memory is kept decides much of PyTorch's time; the sides take turns and must agree. Medians of the
+processor's seconds (--wall: the clock's).
 
-Variants, both strands, files of variants apart: random substitutions of known bases, ``--number``
-of them spread evenly over the largest contig, of which the first some thousand are scored.
-``centre``: PyTorch scores the two windows of each variant with the model in its pruned form,
-``model(x)``. ``full``: PyTorch computes every base's score over the 2 RF - 1 bases around the
-variant, ``model.dense(x)``, with either allele; tcnfast computes the steps that are wanted, which
-is what pruning is for, so its stride-1 form stands beside it. PyTorch's side is timed on a sample
-of the variants (batches of the best of a few sizes) and scaled to all of them, and is marked so; on
-the sample both sides must agree to 1e-4. Rounds alternate; medians.
+Variants, both strands: random substitutions of known bases, ``--number`` of them spread over the
+largest contig, of which the first some thousand are scored. ``centre``: PyTorch scores the two
+windows of each variant with the pruned model, ``model(x)``. ``full``: PyTorch computes every base's
+score over the 2 RF - 1 bases around the variant, ``model.dense(x)``, with either allele; tcnfast
+computes only the steps that are wanted. PyTorch is timed on a sample, in batches of the best of a
+few sizes, and scaled to all; on the sample both sides must agree to 1e-4. Medians.
 
-Rows go to results/attribute.csv and variants.csv, unless `--dry`.
+Forms (`--forms`): full mode in two ways on one thread, for variants close together and far apart:
+single bases as cones in PyTorch and as runs on the C++ engine; insertions from whole stretches and
+as the same runs, which are not faster and not used. The rows of 2026-11-30 in house.csv are these.
+
+Rows go to results/attribute.csv, variants.csv and variant_forms.csv, unless `--dry`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
+from unittest import mock
 
 import numpy as np
 import torch
@@ -46,10 +51,15 @@ from tcnfast.attribute.mutagenesis import Mutagenesis
 from tcnfast.attribute.networks import Networks, one_hot
 from tcnfast.bench.speed import Clock
 from tcnfast.engines import cpu_engine
+from tcnfast.engines.backend import VARIABLE
+from tcnfast.engines.cpu_engine import ChangedWindows
 from tcnfast.engines.plan import Plan
 from tcnfast.genome.codes import reverse_complement
 from tcnfast.variants.effects import EffectScorer
+from tcnfast.variants.engine_steps import EngineSteps
 from tcnfast.variants.records import CHUNK_ALLELES, Allele
+from tcnfast.variants.strategy import CENTRE
+from tcnfast.variants.whole_steps import WholeSteps
 
 MODULE = "benchmarks.kernels.effects"
 FIRST, APART = 500_000, 50_000
@@ -239,25 +249,21 @@ def compare(name: str, model, genome, alleles, sample, scorers: dict, args) -> N
         f"both strands, fp32; PyTorch on {len(sample)} in batches of {batch}"
     )
     for side, spent in medians.items():
-        ratio = medians[PEER] / spent
-        print(f"{case}: {side} {len(alleles) / spent:.0f} variants/s, {ratio:.1f} times")
+        rate = f"{len(alleles) / spent:.0f} variants/s"
+        print(f"{case}: {side} {rate}, {medians[PEER] / spent:.1f} times")
     if not args.dry:
         record("variants", case, medians, PEER)
 
 
 def check(scorer: EffectScorer, got: dict, want: list[np.ndarray], sample, half: int) -> None:
     """Both sides must tell the same, to 1e-4 of a logit."""
-    if scorer.mode == "centre":
-        pairs = zip(("ref_logit", "alt_logit"), want, strict=True)
-        worst = max(np.abs(got[name] - logits).max() for name, logits in pairs)
-    else:
-        # stretches give the scores of windows centred on pos - half to pos + half
+    if scorer.mode == "full":  # stretches give scores of windows centred on pos - half to + half
         centres = np.array([a.pos for a in sample])[:, None] + np.arange(-half, half + 1)
         steps = centres % scorer.stride == scorer.stride // 2
-        best = [np.where(steps[:, None], x, -np.inf).max(2) for x in want]
-        pairs = zip(("ref_logit", "alt_logit"), best, strict=True)
-        worst = max(np.abs(got[name] - logits).max() for name, logits in pairs)
-    if worst > 1e-4:
+        want = [np.where(steps[:, None], x, -np.inf).max(2) for x in want]
+    pairs = zip(("ref_logit", "alt_logit"), want, strict=True)
+    worst = max(np.abs(got[name] - logits).max() for name, logits in pairs)
+    if worst > TOLERANCE:
         raise SystemExit(f"variants: {scorer.mode}: sides differ by {worst:.2g}")
 
 
@@ -288,6 +294,53 @@ def variants(args: argparse.Namespace, cases: list[str]) -> None:
             compare(case, peer, genome, shown, sample, scorers, args)
 
 
+# how many, stride, and bases from one to the next on average
+OF_FORMS = {
+    "SNVs": [(600, 32, 60), (64, 32, 31_000), (64, 1, 60), (16, 1, 31_000)],
+    "insertions": [(75, 32, 60), (8, 32, 31_000), (8, 1, 60), (4, 1, 31_000)],
+}
+
+
+def by_runs(steps: EngineSteps) -> Callable[[np.ndarray], torch.Tensor]:
+    """Logits (N, scores, labels) of whole stretches (N, T), each a run of windows."""
+
+    def logits(codes: np.ndarray) -> torch.Tensor:
+        n, length = codes.shape
+        scores = (length - steps.receptive_field) // steps.stride + 1
+        starts, counts = length * np.arange(n), np.full(n, scores)
+        same = np.zeros_like(starts), codes[:, 0], counts, steps.stride
+        return steps.score(ChangedWindows(codes.ravel(), starts, *same))[0].view(n, scores, -1)
+
+    return logits
+
+
+def forms(args: argparse.Namespace, kinds: list[str]) -> None:
+    torch.set_num_threads(1)
+    model = tcnfast.load_model("encode-v1")
+    for kind, (number, stride, apart) in ((k, case) for k in kinds for case in OF_FORMS[k]):
+        ours = EffectScorer(model, "full", stride, device="cpu")
+        if kind == "insertions":
+            runs = WholeSteps(by_runs(ours.single), model.config.grid(stride))
+            sides = {"WholeSteps": ours.others, "runs": runs}
+        else:
+            with mock.patch.dict(os.environ, {VARIABLE: "reference"}):
+                cones = EffectScorer(model, "full", stride, device="cpu")
+            sides = {"ConeSteps": cones.single, "EngineSteps": ours.single}
+        with tcnfast.Genome(GENOME) as genome:
+            ((chrom, size),) = genome.sizes.items()
+            alleles = random_variants(genome, chrom, size // apart)[:number]
+            if kind == "insertions":
+                alleles = [allele._replace(alt=allele.ref + b"GAT") for allele in alleles]
+            called = {name: partial(side, genome, alleles) for name, side in sides.items()}
+            given, spent = harness.compare(called, args.rounds, PROCESSOR)
+        before, after = sides
+        worst = max(np.abs(given[before][c] - given[after][c]).max() for c in CENTRE)
+        if not worst <= TOLERANCE:
+            raise SystemExit(f"forms: {after} gives other numbers, by {worst:.2g}")
+        case = f"full, {number} {kind}, stride {stride}, one a {apart} bp, both strands, fp32"
+        harness.report("variant_forms", case, spent, before, args.dry)
+
+
 OF_ATTRIBUTION = {
     "substitutions": lambda model, codes: mutagenesis_sides(model, codes),
     "ig of 1 label": lambda model, codes: gradient_sides(model, codes, [5]),
@@ -313,9 +366,10 @@ def attribution(args: argparse.Namespace, cases: list[str]) -> None:
         medians = take_turns(case, list(OF_ATTRIBUTION[case](model, codes)), args)
         peers = [name for name in medians if name not in ("tcnfast", "engine")]
         baseline = min(peers, key=medians.get)
-        for name, seconds in medians.items():
-            per_window = 1e3 * seconds / args.windows
-            print(f"  {name}: {per_window:.1f} ms a window, {medians[baseline] / seconds:.2f}")
+        for name, s in medians.items():
+            print(
+                f"  {name}: {1e3 * s / args.windows:.1f} ms a window, {medians[baseline] / s:.2f}"
+            )
         if not args.dry:
             record("attribute", what, medians, baseline)
 
@@ -323,7 +377,7 @@ def attribution(args: argparse.Namespace, cases: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     share_flags(parser, rounds=3)
-    every = [*OF_ATTRIBUTION, *OF_VARIANTS]
+    every = [*OF_ATTRIBUTION, *OF_VARIANTS, *OF_FORMS]
     parser.add_argument("--cases", nargs="+", choices=every, help="default: all")
     parser.add_argument("--windows", type=int, default=2)
     parser.add_argument("--turns", type=int, default=2, help="processes of each side")
@@ -334,11 +388,13 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=1_000_000, help="of variants of the contig")
     parser.add_argument("--sample", type=int, default=192, help="variants that PyTorch scores")
     parser.add_argument("--device", default="cpu", help="of variants")
+    parser.add_argument("--forms", action="store_true", help="both forms of full mode")
     args = parser.parse_args()
     run, known = (variants, OF_VARIANTS) if args.variants else (attribution, OF_ATTRIBUTION)
+    run, known = (forms, OF_FORMS) if args.forms else (run, known)
     cases = args.cases or list(known)
     if wrong := [case for case in cases if case not in known]:
-        parser.error(f"{', '.join(wrong)}: --variants FASTA has {', '.join(OF_VARIANTS)}")
+        parser.error(f"{', '.join(wrong)}: not among {', '.join(known)}")
     run(args, cases)
 
 
