@@ -8,9 +8,8 @@ Attribution: one strand, PyTorch's number of threads (--threads). Mutagenesis sc
 substitution of a window of RF bases for all labels: "tangermeme" is its saturation_mutagenesis,
 "... fast" the same with its recomputation of cones forced on, "engine" scores every mutated window
 whole on the C++ engine. Integrated gradients: of one label or eight; captum has the same steps and
-the best internal batch of those tried. Each side runs in processes of its own, warm, because how
-memory is kept decides much of PyTorch's time; the sides take turns and must agree. Medians of the
-processor's seconds (--wall: the clock's).
+the best internal batch tried. Sides run warm in processes of their own (how memory is kept decides
+much of PyTorch's time), take turns and must agree. Processor's seconds (--wall: the clock's).
 
 Variants, both strands: random substitutions of known bases, ``--number`` of them spread over the
 largest contig, of which the first some thousand are scored. ``centre``: PyTorch scores the two
@@ -367,9 +366,8 @@ def attribution(args: argparse.Namespace, cases: list[str]) -> None:
         peers = [name for name in medians if name not in ("tcnfast", "engine")]
         baseline = min(peers, key=medians.get)
         for name, s in medians.items():
-            print(
-                f"  {name}: {1e3 * s / args.windows:.1f} ms a window, {medians[baseline] / s:.2f}"
-            )
+            ms = 1e3 * s / args.windows
+            print(f"  {name}: {ms:.1f} ms a window, {medians[baseline] / s:.2f}")
         if not args.dry:
             record("attribute", what, medians, baseline)
 
