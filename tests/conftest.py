@@ -1,6 +1,7 @@
 """What the tests share: seeds and random codes, and the fixtures that several rooms use."""
 
 import fcntl
+import gc
 import os
 import random
 import re
@@ -54,6 +55,18 @@ def pytest_ignore_collect(collection_path):
         if re.search(r"^pytestmark = \[?\s*pytest\.mark\.checkout\b", text, re.M):
             return True
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Tests and what they import stay until the end: Python need not look through them for garbage,
+    neither now, a third of the time that collection takes, nor in every test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item):
