@@ -159,7 +159,7 @@ WAIT = r"wgmma\.wait_group\.sync\.aligned 0"
 
 
 RARELY_PLANTED = [
-    ("sm_90", "wgmma_gradients", BARRIER, "", 0, "race: read after write"),
+    ("sm_90", "wgmma_gradients", BARRIER, "", (0, -4), "race: read after write"),
     ("sm_90", "wgmma_gradients", BARRIER, "", -1, "race: read after write"),
     ("sm_90", "wgmma_gradients", WAIT, NO_WAIT, -1, "a wgmma under way"),
     ("sm_90", "wgmma_gradients", UNMASKED_LOAD, r"\1", -1, "outside of every tensor"),
