@@ -250,13 +250,19 @@ class Network:
         return self._floor.floor(work) / seconds
 
     def _work(self, bases: int) -> Work:
-        """Of both strands and all members; codes are read and logits written once."""
+        """Of both strands and all members; codes are read and logits written once. A symmetric
+        member scores both strands in one pass, whose products have half the channels on either side
+        and are two (sums and differences): a quarter of two passes."""
         stride, labels = self.plan.stride, len(self.model.labels)
         parts = [
             Work.of_stack(m.config.grid(stride), m.config.channels, labels, bases // stride)
             for m in self.model.members
         ]
-        return Work(2 * sum(part.operations for part in parts), parts[0].bytes)
+        operations = sum(
+            part.operations * (0.5 if member.config.symmetric else 2)
+            for part, member in zip(parts, self.model.members, strict=True)
+        )
+        return Work(operations, parts[0].bytes)
 
     @property
     def per_base(self) -> float:
