@@ -67,8 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(args)
 
 
+BEFORE_COMMAND = ("-h", "--help", "--version")  # the only flags that may stand there
+
+
 def _check_command(argv: Sequence[str]) -> None:
     """End with a usage error, and what was meant, where the first words name no command."""
+    if argv and argv[0].startswith("-") and not any(x.startswith(argv[0]) for x in BEFORE_COMMAND):
+        near = did_you_mean(argv[0], BEFORE_COMMAND)
+        mend = near or f"flags stand behind the command, as in tcnfast scan hg38.fa {argv[0]}"
+        print("usage: tcnfast [--help] [--version] COMMAND ...", file=sys.stderr)
+        last_word(f"error: tcnfast has no {argv[0]!r}; {mend}")
+        sys.exit(2)
     words = argv[: next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))]
     known = [command.split() for command in verbs()]
     for place in range(len(words)):

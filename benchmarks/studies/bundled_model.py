@@ -1,6 +1,6 @@
-"""What encode-v1 learned to look for, and whether its calls are as often right as it says.
+"""What a bundled model learned to look for, and whether its calls are as often right as it says.
 
-    python -m benchmarks.studies.bundled_model motifs DATA OUT [LABEL ...]
+    python -m benchmarks.studies.bundled_model motifs DATA OUT [LABEL ...] [-m MODEL]
     python -m benchmarks.studies.bundled_model table OUT/all picture.svg > table.md
     python -m benchmarks.studies.bundled_model calls --part test -g hg19.fa --peaks peaks.bed.gz \\
       --split split.json -o encode-v1.calls.test.tsv
@@ -40,6 +40,7 @@ from tcnfast.base.logo import draw_logo, glyph_definitions
 from tcnfast.base.options import chosen_labels
 from tcnfast.base.run_record import versions
 from tcnfast.base.tables import write_rows
+from tcnfast.base.verb import DEFAULT_MODEL
 from tcnfast.data.dataset import Dataset
 from tcnfast.data.source import open_source
 from tcnfast.engines.plan import Plan
@@ -85,7 +86,7 @@ COLUMNS = ("cutoff", "label", "grade", "threshold", "expected", "calls", "found"
 
 def motifs(args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    networks = Networks(load_model("encode-v1"))
+    networks = Networks(load_model(args.model))
     dataset, split = load_dataset(args.data, ROOT / "examples" / "encode-v1.split.json")
     args.out.mkdir(parents=True, exist_ok=True)
     for label in args.labels or networks.labels:
@@ -317,13 +318,14 @@ def main() -> None:
     case.add_argument("data", type=Path)
     case.add_argument("out", type=Path)
     case.add_argument("labels", nargs="*")
+    case.add_argument("-m", "--model", default=DEFAULT_MODEL)
     case.set_defaults(run=motifs)
     case = cases.add_parser("table", help="of the motifs that were found")
     case.add_argument("found", type=Path, metavar="OUT/all")
     case.add_argument("picture", type=Path)
     case.set_defaults(run=table)
     case = cases.add_parser("calls", help="expected precision against what is found")
-    case.add_argument("-m", "--model", default="encode-v1")
+    case.add_argument("-m", "--model", default=DEFAULT_MODEL)
     case.add_argument("-g", "--genome", nargs="+", required=True)
     case.add_argument("--peaks", nargs="+", required=True)
     case.add_argument("--ambiguous", nargs="*", default=[])

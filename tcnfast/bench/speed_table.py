@@ -143,8 +143,11 @@ def _sides(model: TCN, group: Group, codes: Tensor) -> list[Side]:
             sides.append(Side(f"tcnfast {way.backend}", False, plan, expected))
             for stack in plan.sparsity:
                 listed = [f"{s.block}.{s.convolution} ({s.nonzero:.2f})" for s in stack if s.listed]
-                words = ", ".join(listed) or "none"
-                log.info("convolutions over the inputs that are not 0, and their share: %s", words)
+                if listed:
+                    words = (
+                        "%s %s leaves out inputs that are 0 in convolutions %s (share of others)"
+                    )
+                    log.info(words, way.backend, precision, ", ".join(listed))
     for layout in LAYOUTS:
         stack = FoldedStack(weights, grid, layout, backends.DTYPES[precision]).to(device)
         run = _in_segments(stack, model.receptive_field - stride, codes)

@@ -84,6 +84,8 @@ def test_no_help_imports_what_takes_long():
     "words, usage, complaint",
     [
         ("scna x.fa", "usage: tcnfast [--help] {scan,", "no 'scna'; did you mean scan?"),
+        ("--hlep", "usage: tcnfast [--help]", "no '--hlep'; did you mean --help?"),
+        ("-q scan x.fa", "usage: tcnfast [--help]", "'-q'; flags stand behind the command"),
         ("blargh", "usage: tcnfast [--help] {scan,", "no 'blargh'; it has scan, index,"),
         ("windows trian", "usage: tcnfast windows [--help] {prepare,", "did you mean train?"),
         ("scan x.fa --track-formt zarr", "usage: tcnfast scan FASTA", "did you mean --track-form"),
