@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.engine import (
     ENGINES,
+    ISAS,
     Shape,
     every_engine,
     needs_engine,
@@ -43,6 +44,14 @@ def prepare(monkeypatch):
         return cpu_engine.prepare(random_weights(shape), shape.grid, precision, chunk=chunk)
 
     return prepare
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa in cpu_engine.BF16_ISAS])
+@every_stack
+def test_sets_with_bf16_products_have_the_fp32_of_the_set_below(prepare, isa, shape):
+    """So that other tests in fp32 leave them out."""
+    codes = random_codes(2, 4000)
+    assert torch.equal(*(prepare(one, "fp32", shape)(codes) for one in (isa, "avx512")))
 
 
 @every_stack

@@ -114,6 +114,7 @@ torch.distributed.destroy_process_group()
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this PyTorch has no gloo",
 )
+@pytest.mark.slow
 def test_two_processes_train_on_the_mean_of_their_gradients(tmp_path):
     script = tmp_path / "ddp.py"
     script.write_text(DDP)

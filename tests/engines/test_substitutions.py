@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support.engine import ISAS, needs_engine
+from support.engine import ENGINES, needs_engine
 from support.substitution import SHAPES, check, some_windows, weights_of, whole
 
 from tcnfast.engines import cpu_engine
@@ -11,8 +11,7 @@ from tcnfast.engines.cpu_engine import ISA_VARIABLE, ChangedWindows
 from tcnfast.engines.grid import stack_grid
 
 pytestmark = needs_engine
-# sets with bf16 products have the fp32 of those below them
-every_isa = pytest.mark.parametrize("isa", [i for i in ISAS if i not in cpu_engine.BF16_ISAS])
+every_isa = pytest.mark.parametrize("isa", [isa for isa, kind in ENGINES if kind == "fp32"])
 SHAPE = SHAPES[5]
 
 

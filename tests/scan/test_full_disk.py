@@ -89,9 +89,9 @@ sys.exit(main(sys.argv[3:]))
 @pytest.mark.parametrize(
     "stage, room",
     [
-        ("scan", 782_000),
         ("assemble", 75_000),
         ("processes", 300_000),
+        pytest.param("scan", 782_000, marks=pytest.mark.slow),
         pytest.param("scan", 100_000, marks=pytest.mark.slow),
         pytest.param("assemble", 300_000, marks=pytest.mark.slow),
         pytest.param("assemble", 563_000, marks=pytest.mark.slow),

@@ -123,7 +123,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    "number, code",
+    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_no_process_outlives_the_first(model, tmp_path, out, number, code):
     """Nor is what was finished lost."""
     path = write_fasta(tmp_path / "x.fa", {"chr1": random_letters(8_000_000)}, 8_000_000)
@@ -191,6 +194,7 @@ def test_devices_that_cannot_work_together(device, given, words):
         chosen_devices(Run(device=device, devices=given))
 
 
+@pytest.mark.slow  # by default in test_work_pool.py, without processes
 def test_devices_that_would_score_differently_are_refused(
     fasta, model, out, cli, children, monkeypatch
 ):
