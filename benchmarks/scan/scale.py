@@ -142,11 +142,10 @@ class Watched(ray_engine.RayEngine):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
-        seen.update(
-            start_s=self.ready - self.began,
-            scan_s=self.last - self.ready,
-            worker_cpu_s=max(used + self._cpu(worker) for worker, used in self.used.items()),
-        )
+        if self.ready is not None:  # else Ray did not start, and says why
+            cpu = max(used + self._cpu(worker) for worker, used in self.used.items())
+            start, scan = self.ready - self.began, self.last - self.ready
+            seen.update(start_s=start, scan_s=scan, worker_cpu_s=cpu)
         super().close()
 
 
