@@ -22,8 +22,8 @@ _SCAN = "output of tcnfast scan: each label's own calls, best first"
 _STRAND = "explain the logit of the plus strand, or the mean of both strands' logits"
 _METHOD = "integrated gradients, in-silico mutagenesis or the gradient alone"
 _BASELINE = (
-    "where the paths of ig begin: no bases, the GC content of the window, or each of its "
-    "dinucleotide shuffles"
+    "where the paths of ig start: all zeros, the GC content of the window, or dinucleotide "
+    "shuffles of it"
 )
 
 

@@ -74,8 +74,9 @@ class Mutagenesis:
     def explain(self, codes: np.ndarray, labels: list[int]) -> list[Explained]:
         """Attributions of uint8 windows (n, RF), for each label.
 
-        Hypothetical: what a base gains over the mean of the four at its place, so that projected is
-        what is lost, on the average, by putting any base there. At N nothing is projected.
+        The hypothetical attribution of a base is its logit minus the mean logit of the four bases
+        at that place. The projected one is that of the base that is there: what replacing it by a
+        random base loses on average. It is 0 at N.
         """
         logits, effects = self.effects(codes, labels)
         hypothetical = effects - effects.mean(2, keepdims=True)

@@ -24,8 +24,8 @@ class TcnfastError(ValueError):
 
 
 class Misfit(TcnfastError):
-    """Inputs that turn out not to belong together, or to have changed, during a run: what was made
-    of them is of no use and is not kept, so that nobody goes on with it."""
+    """During a run, inputs turn out not to belong together, or to have changed. What the run made
+    so far is wrong and is deleted, so that ``--resume`` cannot build on it."""
 
 
 def one_line(text: str) -> str:

@@ -29,8 +29,8 @@ def file_names(labels: Sequence[str]) -> list[str]:
 
 
 def inert(text: str) -> str:
-    """A name as files of other programs may hold it: nothing in it is markup where a program shows
-    it in a page, ends a line or a cell, or cannot be written as UTF-8."""
+    """A name that is safe in the files of other programs: characters that could be markup in a
+    page, end a line or a cell of a table, or cannot be written as UTF-8 become ``_``."""
     return "".join(c if c.isprintable() and c not in "<>&\"'`\\" else "_" for c in text)
 
 

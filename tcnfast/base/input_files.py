@@ -1,4 +1,5 @@
-"""Files that a user names, opened in one place, so that what is hashed is what was read.
+"""Opens the files that a user names, in one place, so that the bytes that are hashed are the bytes
+that were read.
 
 A pipe, as of ``<(zcat a.bed.gz)`` or /dev/stdin, can be read once. :func:`open_input` writes it to
 a temporary file at the first opening and reads that from then on, for the length of a run.

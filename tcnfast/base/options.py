@@ -281,8 +281,8 @@ class Run(Options):
     batch_size: int = option(1, "number of segments scored at once", unit="N", least=1)
     cluster: str | None = option(
         None,
-        "ray: share the work among the workers of a Ray cluster, that of RAY_ADDRESS or one of "
-        "this machine; the output lies in a folder that all of its nodes see, or a store is named",
+        "ray: share the work among workers of a Ray cluster, that of RAY_ADDRESS or one on this "
+        "machine; all nodes must see the output folder, unless a store is named",
         choices=("ray",),
         group=CLUSTER,
     )
@@ -296,15 +296,15 @@ class Run(Options):
     )
     time_limit: float = option(
         600.0,
-        "longest time for a stretch of 16 Mb; then its worker counts as lost, and another does it",
+        "longest time for a stretch of 16 Mb; then its worker counts as lost and another does it",
         unit="SECONDS",
         least=1,
         group=CLUSTER,
     )
     store: str | None = option(
         None,
-        "where nodes share no disk: a folder as s3://bucket/run or gs://bucket/run, through which "
-        "workers give what is finished and get the genome; needs fsspec's package for it",
+        "for nodes that share no disk: a folder such as s3://bucket/run or gs://bucket/run, from "
+        "which workers get the genome and to which they write; needs fsspec's package for it",
         unit="URL",
         group=CLUSTER,
     )

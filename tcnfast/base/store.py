@@ -49,10 +49,10 @@ def last_name(url: str) -> str:
 class Store:
     """The folder ``url``; picklable. Its files have names as ``a.npy`` or ``one/a.npy``.
 
-    A file is put under a name of its own and moved to its place when it is whole, so that nobody
-    reads half of one. Nothing is opened before it is used. Everything raises TcnfastError, in one
-    line with the URL, where fsspec or the protocol's package is missing, and where the place cannot
-    be reached, read or written.
+    A file is written under a temporary name and renamed when it is complete, so that nobody reads
+    half of one. The URL is opened at first use. Every method raises TcnfastError, in one line with
+    the URL, if fsspec or the protocol's package is missing, or if the place cannot be reached, read
+    or written.
     """
 
     url: str

@@ -28,8 +28,8 @@ def wrapped(text: str, width: int) -> str:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """A message as ``stream`` is to show it: wrapped where it is a terminal, as wide as that is,
-    whatever stdout is."""
+    """A message for ``stream``: wrapped to its width if it is a terminal (whether or not stdout is
+    one), else as it is."""
     if "\n" in text or not stream.isatty():
         return text
     try:

@@ -54,7 +54,7 @@ class PairsOptions(DataOptions):
     )
     block: int = option(
         1000,
-        "length of the blocks that the nulls that keep GC shuffle; a multiple of the bin",
+        "length of the blocks that are shuffled by nulls that keep GC; a multiple of the bin",
         unit="BP",
         least=1,
     )

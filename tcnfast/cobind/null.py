@@ -1,15 +1,15 @@
 """How often labels would meet if each of them lay elsewhere: counts under a null, replicated.
 
-In a replicate every label moves by itself, and all pairs are counted at once. Three nulls keep more
-and more of what makes strangers meet:
+In a replicate every label moves by itself, and all pairs are counted at once. Of three nulls each
+keeps more of what makes unrelated labels meet than the one before:
 
 ``shift``   the bins of a label turn, as on a circle, around the covered bins of each contig: keeps
             how a label clusters with itself.
 ``local``   blocks of a label (1 kb) change places with blocks of the same GC and the same local
             density of binding: keeps what lies within a block, GC, and gene-rich surroundings.
-``active``  ... with blocks of the same GC in which equally many labels are bound: keeps the busy
-            places themselves, so that labels which meet only because both go wherever many go
-            (promoters, open chromatin) meet as often under the null.
+``active``  blocks of a label change places with blocks of the same GC in which equally many labels
+            are bound: keeps busy places (promoters, open chromatin), so that labels which meet only
+            because both bind where many do meet as often under the null.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ STRANDS = ("one", "both", "mean")
 TILES = "tiles"  # heading of the help
 
 _EDGE = (
-    "how a bound bin counts that its peak covers in part. hard: as bound; soft: the target is the "
-    "covered share; mask: left out where that share is under 3/4"
+    "target of a bound bin that a peak covers in part. hard: bound; soft: the covered share; "
+    "mask: bound, or left out where that share is under 3/4"
 )
 _STRANDS = (
     "one: a random strand of each tile; both: half as many tiles, each on both strands, with a "

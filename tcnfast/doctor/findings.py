@@ -17,8 +17,8 @@ def sizes_of(genome: Genome | None) -> dict[str, int] | None:
 
 @dataclass
 class Findings:
-    """Of the file ``path``: what it is, facts about it, what is odd and what is wrong. Only what is
-    wrong makes it unsound; what is odd works, or can be mended as its words say."""
+    """What the file ``path`` is, facts about it, what is odd and what is wrong. A file is sound if
+    nothing is wrong. One with oddities works, or can be mended as the oddity says."""
 
     path: str
     kind: str = "unknown"

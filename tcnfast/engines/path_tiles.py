@@ -135,9 +135,9 @@ def add_kept(typing_context, to, values, bits):
 
 @intrinsic
 def add(typing_context, to, values, moved, weights, stride):
-    """Add to what is at ``to`` the rows of ``weights``, ``stride`` bytes apart, whose bits are set
-    in ``moved``, times their ``values``. The sums stay in registers; two of them, because one would
-    wait for itself."""
+    """Add rows of ``weights``, ``stride`` bytes apart, times their ``values`` to the row at ``to``:
+    those whose bits are set in ``moved``. The sums stay in registers. There are two, because each
+    addition to a single one would wait for the one before."""
     return numba.types.void(ADDRESS, ADDRESS, BITS, ADDRESS, ADDRESS), _add_code
 
 

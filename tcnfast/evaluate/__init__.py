@@ -49,7 +49,7 @@ class EvaluateOptions(DataOptions):
     )
     motifs: str | None = option(
         None,
-        f"AP of the best single motif, and of CpG content, beside each label: a {MOTIF_FILE}",
+        f"also report each label's AP by its best single motif, and by CpG content: a {MOTIF_FILE}",
         unit="FILE|NAME",
     )
     resamples: int = option(

@@ -52,8 +52,8 @@ def interval(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def p_value(differences: np.ndarray) -> np.ndarray:
     """Two-sided p of no difference, from replicates of a difference on the last axis.
 
-    Twice the share of replicates on the rarer side of 0, each side counted with one more, so that
-    it is never 0: the level at which the percentile interval just touches 0.
+    It is twice the share of replicates on the rarer side of 0. One is added to the count of each
+    side, so that p is never 0. At the level p the percentile interval just touches 0.
     """
     known = ~np.isnan(differences)
     below = (known & (differences <= 0)).sum(-1)

@@ -71,8 +71,8 @@ def stretches_of(
     stride: int,
     within: Intervals | None = None,
 ) -> list[Stretch]:
-    """``logits`` of :func:`predict` (n, labels) by region. Steps in label bins of nothing but N may
-    not be called, nor those whose centre lies outside of ``within``."""
+    """``logits`` of :func:`predict` (n, labels) by region. A step is not called if its
+    label bin holds only N, or if its centre lies outside of ``within``."""
     found, first = [], 0
     for region in regions:
         centres = dataset.centres(region, receptive_field, stride)

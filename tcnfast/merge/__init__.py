@@ -29,7 +29,7 @@ def _say(result: object) -> None:
     "put shards together: the same bytes as of one process",
     Input(
         "shards",
-        "folders or URLs that --shard wrote, all of one run; s3://bucket/run/* is all below it",
+        "folders or URLs that --shard wrote, all of one run; s3://bucket/run/* names all in it",
         many=True,
         unit="DIR",
     ),

@@ -19,9 +19,9 @@ def fit_scaling(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np
     sigmoid(slope * logit + intercept) is the probability of a bound window.
 
     Training draws bound windows far more often than a genome has them, so raw logits are high.
-    ``logits`` (n, labels) float32, ``targets`` (n, labels) uint8. A label with fewer than
-    ``MIN_POSITIVES`` bound windows, or whose fitted slope is not positive, keeps slope 1 and is
-    only shifted, so that its mean probability is its rate.
+    ``logits`` (n, labels) float32, ``targets`` (n, labels) uint8. A label keeps slope 1
+    if it has fewer than ``MIN_POSITIVES`` bound windows or its fitted slope is not positive; then
+    the intercept alone is fitted, so that its mean probability is its share of bound windows.
     """
     from sklearn.linear_model import LogisticRegression
 

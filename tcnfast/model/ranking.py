@@ -94,9 +94,9 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 @jit
 def _walk(score, truth, cell, weights, fdrs, out):
-    """Fill ``out`` (metrics, weightings). Only cutoffs below a bound window can change a score, but
-    for the area under the ROC curve, whose trapezoids are counted at bound windows too: an unbound
-    one loses to every bound window above it, and a bound one wins over what is still to come."""
+    """Fill ``out`` (metrics, weightings). All sums are over bound windows: what lies between two
+    of them changes nothing. In the area under the ROC curve a bound window wins over every unbound
+    one below it, and by half over one of the same score."""
     cells, width = weights.shape
     bound_in, all_in = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
     for i in range(score.size):

@@ -174,9 +174,9 @@ class TCN(Labelled):
         return plain
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the configuration, the tensors, and what is known of calls: modules whose
-        weights are made of others (weight norm, symmetric networks) cannot be pickled. Hooks are
-        left out."""
+        """Pickle the configuration, the tensors, and what is known of calls, not the modules: those
+        with computed weights (weight norm, symmetric networks) cannot be pickled. Hooks are left
+        out."""
         about = self.thresholds, self.calls, self.home, self.engine, self.training
         frozen = [name for name, x in self.named_parameters() if not x.requires_grad]
         return _restored, (type(self), self.config, dict(self.state_dict()), about, frozen)

@@ -12,8 +12,8 @@ NORMS = ("batch", "weight")
 ALIGNMENTS = ("centred", "causal")
 SHAPE = "network"
 _SYMMETRIC = (
-    "a network whose scores are the same on both strands, so that one pass gives both; its "
-    "channels are pairs that the reverse complement exchanges"
+    "make a network that scores both strands alike, so that one pass gives both; the reverse "
+    "complement exchanges its channels in pairs"
 )
 FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTIONS = Input("attributions", "output folder of tcnfast attribute", unit="DIR")
 _MOTIFS = f"known motifs to compare with, a {MOTIF_FILE} (default: jaspar)"
-_REGIONS = "also tell where the motifs fit: in a BED file, or in each label's calls of a scan"
+_REGIONS = "also list where the motifs match, in a BED file or in each label's calls of a scan"
 
 
 @dataclass(frozen=True)

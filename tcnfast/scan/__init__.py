@@ -119,14 +119,14 @@ class ScanOptions(Options):
     no_page: bool = option(False, "leave out index.html, the page that shows the calls or hits")
     page_labels: tuple[str, ...] | None = option(
         None,
-        "labels that the page opens with, all of whose calls it holds (default: the best)",
+        "labels that the page shows first, with all of their calls (default: the best)",
         kind=names,
         unit="LABELS",
     )
     hub: str | None = option(
         None,
-        "also write hub.txt and bigBeds for the UCSC Genome Browser; its name of the genome, or "
-        "auto: by the sizes of the contigs",
+        "also write hub.txt and bigBeds for the UCSC Genome Browser; the genome's name there, or "
+        "auto: recognise it by the sizes of its contigs",
         kind=assembly_name,
         unit="hg38",
     )

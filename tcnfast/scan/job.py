@@ -82,8 +82,8 @@ class Job(ABC):
         """What the result depends on beside the genome."""
 
     def key(self) -> dict:
-        """What the bytes of the result depend on. Raises TcnfastError where it is not known
-        whether what was scanned is what was hashed."""
+        """What the bytes of the result depend on. Raises TcnfastError where a file may have
+        changed between its hash and the scan."""
         known, within = self.hashes.result(), self.options.within
         self.inputs.check()
         return {

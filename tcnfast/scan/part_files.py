@@ -32,8 +32,8 @@ from .work_pool import WorkPool
 
 
 class Part(NamedTuple):
-    """Number ``number`` of all; ``words`` is what a message calls it, ``what`` what its maker is
-    told, and ``size`` how much of the progress it is."""
+    """Part ``number`` of the work. ``words``: its name in messages; ``what``: given to the function
+    that makes it; ``size``: its share of the progress bar."""
 
     number: int
     words: str

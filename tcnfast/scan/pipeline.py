@@ -1,8 +1,8 @@
 """The streaming pipeline: the codes of stretches through a network, segment by segment.
 
-Three things go on at a time: threads read what comes next, what was read is scored, and another
-thread takes in the results of what was scored before; each in order, and never more than a few
-batches apart. So a few segments are in memory, whatever the genome.
+Three things happen at the same time: some threads read the next segments, the network scores those
+that were read, and one thread takes in the results of those that were scored. Each keeps the order,
+and they are at most a few batches apart, so that only a few segments are in memory.
 """
 
 from __future__ import annotations

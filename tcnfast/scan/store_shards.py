@@ -19,12 +19,12 @@ ALL = "/*"  # ends a URL that stands for all shards below it
 
 
 def shard_at(out: File, run: Run, make: Callable[[File], object]) -> object:
-    """What ``make`` writes to the folder that it is given: ``out``, or one of this machine that is
-    put to the URL ``out`` when it is finished, run.json last.
+    """Let ``make`` write into the folder ``out``. If ``out`` is a URL, it writes into a local
+    folder, whose files are then copied to the URL, run.json last.
 
-    What a run that was stopped had put there has key.json in it, and is replaced with ``resume``.
-    Raises TcnfastError where something else than a shard shall go to a URL, and where something is
-    there already and neither ``force`` nor ``resume`` was given.
+    Files of a run that was stopped while copying (key.json among them) are replaced with
+    ``resume``. Raises TcnfastError for a URL if the output is not a shard, or if files are there
+    and neither ``force`` nor ``resume`` was given.
     """
     if not is_url(out):
         return make(out)

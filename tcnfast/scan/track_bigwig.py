@@ -150,9 +150,9 @@ def most_bytes_of_bases(bases: int, stretches: int, sizes: Mapping[str, int]) ->
 
 
 def header_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Contigs and lengths in the order of a bigWig: as they are where its index is one block, else
-    by the bytes of their names. Of several blocks readers look into the one whose first name comes
-    before theirs (libBigWig keeps what order it is given)."""
+    """Contigs and lengths in the order of a bigWig: their own if its index is one block, else by
+    the bytes of their names. Of several blocks, readers search the last one whose first name is not
+    above the name they want, and libBigWig does not sort."""
     if len(sizes) <= INDEX_BLOCK:
         return dict(sizes)
     return {name: sizes[name] for name in sorted(sizes, key=str.encode)}

@@ -29,12 +29,12 @@ SAME = 0.9  # correlation of two filters, at their best offset, from which one i
 def set_motif_filters(model: TCN, motifs: list[Motif]) -> list[str]:
     """Overwrite filters of the first convolution with motifs named for the labels' factors.
 
-    Each factor gives its motifs on both strands, but not what resembles a filter that is there
-    already. A motif wider than the kernel gives its most informative stretch. Filters have the norm
-    that a random one has in the mean. The bias of every first filter is set so that it fires at
-    ``FIRES_AT``: what fires at half of all positions is noise by the time it is summed over a
-    window. In a symmetric network each motif takes a pair: filter c, and filter C-1-c as its
-    reverse complement. Returns the ids of the motifs used.
+    Each factor's motifs are used on both strands, unless they resemble a filter that is already
+    set. Of a motif wider than the kernel the most informative stretch is used. Filters get the mean
+    norm of random ones. Every first filter gets a bias with which it fires ``FIRES_AT`` above its
+    mean response: one that fires at half of all positions adds up to noise over a window. In a
+    symmetric network each motif takes a pair, filter c and its reverse complement C-1-c. Returns
+    the ids of the motifs used.
     """
     convolution = model.blocks[0].conv1
     n_filters, _, width = convolution.weight.shape

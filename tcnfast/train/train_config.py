@@ -21,7 +21,7 @@ _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
 _TEACHER = "models whose mean logits are learned beside the labels"
-_TEACHER_SHARE = "weight of the teachers where a label is known; elsewhere it is 1 (default 0.5)"
+_TEACHER_SHARE = "weight of the teachers' loss where a label is known; 1 elsewhere (default 0.5)"
 _TEMPERATURE = "divides the teachers' and the student's logits (default 1)"
 _UNLABELLED = "more sequence, FASTA or .2bit; validation and test regions in it are left out"
 
@@ -107,7 +107,7 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
     first_kernel: int = option(15, FIRST_KERNEL, unit="N", group=SHAPE)
     motifs: str | None = option(
         None,
-        f"motifs of the labels' factors become the first filters: a {MOTIF_FILE}",
+        f"start the first filters from motifs of the labels' factors: a {MOTIF_FILE}",
         unit="FILE|NAME",
         group=SHAPE,
     )

@@ -33,7 +33,9 @@ MOST_EXPLAINED = 200  # alleles of a page
 
 _VARIANTS = "VCF, or a table chrom pos ref alt [id]; plain or gzip"
 _MODE = "centre: score the window centred on the variant; full: every window that holds it"
-_CUTOFF = "what a call is: f1 (the best F1), best, precision=P, fdr=P, recall=P or a probability P"
+_CUTOFF = (
+    "where calls start: f1 (the best F1), best, precision=P, fdr=P, recall=P or a probability P"
+)
 _FORMAT = "tsv, parquet, or vcf: the input with INFO fields"
 _COLUMNS = (
     "of each label in a table: delta_logit, delta_prob, ref_prob, alt_prob; in mode full "

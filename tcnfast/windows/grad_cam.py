@@ -36,8 +36,9 @@ class GradCam:
 
     ``strand``: "both" averages both strands where the model does, each explained by itself; "+"
     takes the plus strand. A model made with ``faithful`` is explained as in the article: the output
-    for *unbound*, of pictures that are not standardised, every layer's map brought to 0 to 1, and
-    what is under the median of their mean cut off. Batch norms use their averages either way.
+    for *unbound* is explained, pictures are not standardised, every layer's map is scaled to 0 to
+    1, and values below the median of the mean map are cut off. Batch norms always use their running
+    averages.
     """
 
     why_slow, batch, together, one_pass = None, 32, None, False

@@ -53,8 +53,9 @@ def resnet(depth: int, width: int) -> nn.Module:
 
 
 def load_image_weights(network: nn.Module, path: str | Path) -> None:
-    """Fill a :func:`resnet` from torchvision's weights, whose classifier is left out: a .pth file,
-    of which no code is run, or .safetensors. Raises TcnfastError that names what does not fit."""
+    """Fill a :func:`resnet` with torchvision's weights, a .pth or .safetensors file, without their
+    classifier. Code in a .pth file is not run. Raises TcnfastError that names the tensors that do
+    not fit."""
     given = {name: x for name, x in read_weights(path).items() if not name.startswith("fc.")}
     names = {name: name for name in network.state_dict()}
     fill(network, names, given, path, "torchvision's ResNet of this depth")

@@ -140,9 +140,9 @@ def _judge(
 class Once:
     """A model that fits itself: one epoch, whose loss is not known.
 
-    Its ``fit(train, valid, config, work)`` finds ``config.precision`` settled, and returns None;
-    or the logits of ``valid`` (both strands averaged), so that they are not computed twice, and the
-    processor's seconds that earlier fits spent on what was found in ``work``.
+    ``fit(train, valid, config, work)`` is called with ``config.precision`` settled. It returns
+    None, or two things: the logits of ``valid`` (mean of both strands), which are then not computed
+    again, and the processor's seconds that earlier fits spent on what lies in ``work``.
     """
 
     epochs, step, logits, earlier_seconds = 1, 1, None, 0.0
