@@ -24,12 +24,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tcnfast.evaluate.plots import FLOOR, GREY, MODEL, OTHER
 from tcnfast.genome.genome import Genome
 from tcnfast.genome.labels import BOUND, UNBOUND
 from tcnfast.model.model_folder import ModelFolder
 from tcnfast.windows.architectures import build
-from tcnfast.windows.figures import bare, new_figure
+from tcnfast.windows.figures import COLOURS, bare, new_figure
 from tcnfast.windows.grad_cam import GradCam
 from tcnfast.windows.window_run import open_window_model
 from tcnfast.windows.window_set import WindowSet
@@ -115,11 +114,11 @@ def draw(all_found: list[Profiles], places: np.ndarray, path: Path) -> None:
             origin="lower",
             extent=(-half, half, -0.5, len(places) - 0.5),
         )
-        upper.plot(places, range(len(places)), "o", color=OTHER, ms=4, mfc="none")
+        upper.plot(places, range(len(places)), "o", color="white", ms=4, mfc="none")
         upper.set_yticks(range(len(places)), [f"{place:+d}" for place in places])
         upper.set_title(found.name, fontsize=9)
-        lower.plot(places, places, color=GREY, lw=1, ls=":")
-        for what, colour in (("middle", MODEL), ("peak", FLOOR)):
+        lower.plot(places, places, color="#7a7a7a", lw=1, ls=":")
+        for what, colour in zip(("middle", "peak"), COLOURS, strict=False):
             lower.plot(
                 places, np.nanmean(getattr(found, what), 1), "o-", color=colour, ms=3, label=what
             )

@@ -2,10 +2,14 @@
 functions stay short. KNOWN lists what does not hold yet; it may only shrink."""
 
 import ast
+import importlib
 import re
 from collections import Counter
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 import tcnfast
 
@@ -228,3 +232,17 @@ def test_what_reads_a_checkout_says_so():
     for path in TESTS.rglob("test_*.py"):
         text = path.read_text()
         assert "mark.checkout" in text or not reads.search(text), path.name
+
+
+@pytest.mark.checkout
+def test_examples_and_benchmarks_import_what_there_is():
+    root, wrong = PACKAGE.parent, []
+    for path in (*root.glob("examples/**/*.py"), *root.glob("benchmarks/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tcnfast"):
+                module = importlib.import_module(node.module)
+                for name in {alias.name for alias in node.names} - set(vars(module)):
+                    package = hasattr(module, "__path__")
+                    if not package or find_spec(f"{node.module}.{name}") is None:
+                        wrong.append(f"{path.relative_to(root)}: {node.module}.{name}")
+    assert not wrong
