@@ -156,13 +156,23 @@ def _termination_is_an_exception() -> Iterator[None]:
 
 
 def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _is_somewhere():
+        text = "the folder that you are in is not there any more; cd into another"
+    elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = str(error) or type(error).__name__
     if not isinstance(error, (TcnfastError, OSError)):
         text = f"{type(error).__name__}: {text} (a defect of tcnfast? -v shows where)"
     return " ".join(text.split())
+
+
+def _is_somewhere() -> bool:
+    """Whether there is a working folder."""
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -49,6 +49,20 @@ def test_bad_genomes(run, home, tmp_path, what):
     assert_nothing_written(tmp_path, path.name)
 
 
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_genome_without_a_name(run, home, tmp_path, name):
+    fails(run("scan", name, "-m", home / "model", "-o", "out"), "is a folder; name the FASTA")
+    assert_nothing_written(tmp_path)
+
+
+def test_a_working_folder_that_is_gone_is_named(run, home, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    words = "the folder that you are in is not there any more; cd into another"
+    fails(run("scan", home / "genome.fa", "-m", home / "model", "-o", "out", "-q"), words)
+
+
 def test_the_same_genome_twice(run, home, tmp_path):
     words = ["scan", home / "genome.fa", home / "genome.fa", "-m", home / "model", "-q"]
     fails(run(*words), "contig 'chr20' is in", "leave one out")

@@ -144,6 +144,22 @@ def test_a_contig_of_n_has_no_score(make_model):
     assert np.isnan(scores(scorer_of(make_model()), np.full(2000, 4, np.uint8))).all()
 
 
+def test_no_time_is_spent_on_nothing_but_n(make_model, monkeypatch):
+    given, call = [], Scorer.__call__
+
+    def counted(self, codes):
+        given.append(codes.copy())
+        return call(self, codes)
+
+    monkeypatch.setattr(Scorer, "__call__", counted)
+    scorer = scorer_of(make_model())
+    assert np.isnan(scores(scorer, np.full(50_000, 4, np.uint8), segment_bases=1024)).all()
+    assert not given
+    found = scores(scorer, contig(6000, gaps=[(1000, 5000)]), segment_bases=256)
+    assert 20 <= np.isfinite(found).all(1).sum() < 100
+    assert 0 < sum(len(rows) for rows in given) < 12  # of 24 segments
+
+
 def test_an_unknown_way_to_join_strands_raises(make_model):
     with pytest.raises(TcnfastError, match="strand 'sum': must be"):
         Scorer(make_model(), "sum", device="cpu")

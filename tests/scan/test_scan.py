@@ -322,6 +322,18 @@ def test_an_empty_contig_among_others(model, tmp_path, out):
         assert len(file.intervals("chr3")) == 1 and file.intervals("chr4") is None
 
 
+def test_names_of_contigs_of_any_length_and_with_commas(model, tmp_path, out):
+    names = ["c" + "n" * 5_000, "a,b", "chr1_hap1"]
+    path = write_fasta(tmp_path / "x.fa", {name: random_letters(9_000) for name in names})
+    result = tcnfast.scan(path, model, out, tracks="REST", track_floor=0, **FP32)
+    assert result.summary["chrom"][:4].tolist() == ["all", *names]
+    with pyBigWig.open(str(out / "tracks" / "REST.bw")) as file:
+        assert file.chroms() == dict.fromkeys(names, 9_000)
+        assert all(file.intervals(name) for name in names)
+    result = tcnfast.scan(path, model, tmp_path / "some", chroms="a,b,chr1_hap1", **FP32)
+    assert result.summary["chrom"][:3].tolist() == ["all", "a,b", "chr1_hap1"]
+
+
 # labels and tracks
 
 
