@@ -26,7 +26,6 @@ FEW = [
     ("training", 1, "bf16", "sm_80"),
     ("training", 11, "bf16", "sm_90"),
     ("symmetric_scores", 0, "bf16", "sm_90"),
-    ("symmetric_scores", 3, "bf16", "sm_80"),
     ("symmetric_training", 0, "bf16", "sm_90"),
     ("walks", 0, "bf16", "sm_90"),
 ]
@@ -82,7 +81,7 @@ HITS = [
 
 
 @pytest.mark.parametrize(
-    "case", HITS[:2] + [pytest.param(case, marks=pytest.mark.slow) for case in HITS[2:]], ids=str
+    "case", HITS[:1] + [pytest.param(case, marks=pytest.mark.slow) for case in HITS[1:]], ids=str
 )
 def test_hits_as_compiled_are_those_of_the_logits(worker, case):
     finds_hits(worker, case)
