@@ -176,6 +176,11 @@ def _is_somewhere() -> bool:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    return build_parsers()[0]
+
+
+def build_parsers() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]]:
+    """That of the whole command line, and those of its commands."""
     parser = argparse.ArgumentParser(
         prog="tcnfast",
         description="Transcription-factor binding from DNA, genome-wide.",
@@ -183,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tcnfast {__version__}")
     first = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    families = {}
+    families, commands = {}, []
     for words, declared in verbs().items():
         family, _, form = words.rpartition(" ")
         if family and family not in families:
@@ -191,8 +196,8 @@ def build_parser() -> argparse.ArgumentParser:
             families[family] = first.add_parser(
                 family, help=about, description=about
             ).add_subparsers(dest="form", required=True, metavar="FORM")
-        add_command(families.get(family, first), form, declared)
-    return parser
+        commands.append(add_command(families.get(family, first), form, declared))
+    return parser, commands
 
 
 def verbs() -> dict:
@@ -253,7 +258,7 @@ def completion(shell: str, *, options: NoOptions, run: Run) -> None:
 
     if shell not in SHELLS:
         raise TcnfastError(f"shell {shell!r}: must be one of {', '.join(SHELLS)}")
-    print(completion_script(build_parser(), shell))
+    print(completion_script(*build_parsers(), shell))
 
 
 def _set_threads(args: argparse.Namespace) -> None:

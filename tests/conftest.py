@@ -18,7 +18,7 @@ if not torch.cuda.is_available():  # before anything imports Triton: it looks on
 
 pytest.register_assert_rewrite("support", "numerics", "truth")
 # nothing here imports what a machine for benchmarks/gpu_check.py may lack: pyfaidx, pyBigWig, ...
-pytest_plugins = ["support.models", "support.cli"]
+pytest_plugins = ["support.models", "support.cli", "support.chrome"]
 
 # tests may lie alone beside an installed tcnfast: see campaigns/installed.py
 CHECKOUT = Path(__file__).resolve().parents[1].joinpath("setup.py").exists()

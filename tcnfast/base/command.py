@@ -33,8 +33,9 @@ EXIT_CODES = {
 }
 
 
-def add_command(commands: Any, name: str, verb: Verb) -> None:
-    """Add the parser of ``verb`` under ``name`` to what ``add_subparsers`` returned."""
+def add_command(commands: Any, name: str, verb: Verb) -> argparse.ArgumentParser:
+    """Add the parser of ``verb`` under ``name`` to what ``add_subparsers`` returned. Its defaults
+    ``verb``, ``parser`` and ``arguments`` are the verb, itself, and what it takes."""
     # what is not given is absent, so that defaults stay where they are declared
     parser = commands.add_parser(
         name,
@@ -47,15 +48,15 @@ def add_command(commands: Any, name: str, verb: Verb) -> None:
         argument_default=argparse.SUPPRESS,
     )
     groups: dict[str, Any] = {FILES: parser.add_argument_group(FILES)}
-    for argument in verb.inputs:
-        _add_input(groups[FILES], argument, verb.defaults)
+    arguments = [_add_input(groups[FILES], given, verb.defaults) for given in verb.inputs]
     for option, spec in verb.settings.items():
         title = group_of(verb, option)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        _add_option(groups[title], option, spec)
-    _add_talk(parser)
-    parser.set_defaults(verb=verb, parser=parser)
+        arguments.append(_add_option(groups[title], option, spec))
+    arguments += _add_talk(parser)
+    parser.set_defaults(verb=verb, parser=parser, arguments=arguments)
+    return parser
 
 
 def group_of(verb: Verb, option: str) -> str:
@@ -94,13 +95,13 @@ def refuse_unknown(args: argparse.Namespace, words: Sequence[str]) -> None:
     some of its ``words`` for nothing it knows."""
     if not words:
         return
-    flags = [flag for action in args.parser._actions for flag in action.option_strings]
+    flags = [flag for argument in args.arguments for flag in argument.option_strings]
     mend = did_you_mean(words[0].partition("=")[0], [x for x in flags if x.startswith("--")])
     mend = mend or f"tcnfast {args.verb.command} --help shows what it takes"
     args.parser.error(f"unrecognized arguments: {' '.join(words)}; {mend}")
 
 
-def _add_input(group, argument: Input, defaults: dict) -> None:
+def _add_input(group, argument: Input, defaults: dict) -> argparse.Action:
     words = argument.help
     if defaults.get(argument.name) not in (None, (), ""):
         where = " in the working folder" if argument.name == "out" else ""
@@ -108,24 +109,22 @@ def _add_input(group, argument: Input, defaults: dict) -> None:
     about = dict(metavar=argument.metavar, help=words.replace("%", "%%"))
     if argument.flags:
         nargs = "+" if argument.many else None
-        group.add_argument(*argument.flags, dest=argument.name, nargs=nargs, **about)
-    else:
-        nargs = "*" if argument.many else "?"  # whether one is needed is checked with the rest
-        group.add_argument(argument.name, nargs=nargs, **about)
+        return group.add_argument(*argument.flags, dest=argument.name, nargs=nargs, **about)
+    nargs = "*" if argument.many else "?"  # whether one is needed is checked with the rest
+    return group.add_argument(argument.name, nargs=nargs, **about)
 
 
-def _add_option(group, option: str, spec: Spec) -> None:
+def _add_option(group, option: str, spec: Spec) -> argparse.Action:
     flags = flags_of(option, spec)
     words = spec.help.replace("%", "%%")
     if spec.kind is bool:
-        group.add_argument(*flags, dest=option, action="store_true", help=words)
-        return
+        return group.add_argument(*flags, dest=option, action="store_true", help=words)
     default = spec.default
     if default not in (None, (), "") and "default" not in words:
         words += f" (default {default if not isinstance(default, float) else f'{default:g}'})"
     nargs = "+" if spec.many else None
     about = dict(metavar=metavar_of(option, spec), help=words)
-    group.add_argument(*flags, dest=option, nargs=nargs, **about)
+    return group.add_argument(*flags, dest=option, nargs=nargs, **about)
 
 
 def flags_of(option: str, spec: Spec) -> list[str]:
@@ -138,13 +137,13 @@ def metavar_of(option: str, spec: Spec) -> str:
     return spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
 
 
-def _add_talk(parser: argparse.ArgumentParser) -> None:
+def _add_talk(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     group = parser.add_argument_group("messages")
-    group.add_argument("-h", "--help", action="help", help="show this and exit")
+    yield group.add_argument("-h", "--help", action="help", help="show this and exit")
     for flags, unit, words in MESSAGES:
         kind = int if unit == "N" else str
         about = dict(metavar=unit, type=kind) if unit else dict(action="store_true")
-        group.add_argument(*flags, help=words, **about)
+        yield group.add_argument(*flags, help=words, **about)
 
 
 def with_config(args: argparse.Namespace) -> argparse.Namespace:

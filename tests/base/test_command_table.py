@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from support.cli import fixture_run  # noqa: F401
 
 from tcnfast import cli
 from tcnfast.base.command_table import command_table
@@ -70,7 +69,7 @@ def fixture_complete(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("shell")
     (folder / "genome.fa").touch()
-    (folder / "tcnfast.bash").write_text(completion_script(cli.build_parser(), "bash"))
+    (folder / "tcnfast.bash").write_text(completion_script(*cli.build_parsers(), "bash"))
 
     def complete(line):
         words = line.split(" ")

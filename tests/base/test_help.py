@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support.cli import fails, fixture_home, fixture_run, of_shell  # noqa: F401
+from support.cli import fails, of_shell
 
 from tcnfast.base.command import asked, group_of
 from tcnfast.base.errors import did_you_mean

@@ -11,7 +11,6 @@ import sys
 import termios
 
 import pytest
-from support.cli import fixture_run  # noqa: F401
 
 from tcnfast import cli
 from tcnfast.base import progress

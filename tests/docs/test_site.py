@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.chrome import complaints, fixture_chrome, open_page  # noqa: F401
+from support.chrome import complaints, open_page
 
 import tcnfast
 from tcnfast.cli import verbs

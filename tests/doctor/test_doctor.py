@@ -7,7 +7,6 @@ import random
 
 import numpy as np
 import pytest
-from support.cli import fixture_home, fixture_run  # noqa: F401
 from support.fuzz import MOTIFS, mutated, parsers, place
 
 import tcnfast

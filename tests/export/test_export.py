@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numerics import assert_close
-from support.cli import fixture_run  # noqa: F401
 from support.models import random_model
 
 import tcnfast

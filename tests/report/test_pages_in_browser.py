@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.chrome import SIZES, complaints, fixture_chrome, open_page, wait  # noqa: F401
+from support.chrome import SIZES, complaints, open_page, wait
 from support.cobind import random_pairs
 from support.models import random_model
 from support.motif import planted_windows, write_attributions

@@ -5,7 +5,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from support.cli import fixture_run  # noqa: F401
 from support.scan import random_letters, write_fasta
 from support.scan_page import element, facts_of, unpack
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyfaidx
 import pytest
-from support.chrome import complaints, fixture_chrome, open_page, wait  # noqa: F401
+from support.chrome import complaints, open_page, wait
 from support.page_server import served
 
 import tcnfast

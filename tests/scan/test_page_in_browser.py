@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.chrome import SIZES, complaints, fixture_chrome, open_page, wait  # noqa: F401
+from support.chrome import SIZES, complaints, open_page, wait
 from support.scan import random_letters, write_fasta
 
 import tcnfast

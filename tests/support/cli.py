@@ -1,6 +1,6 @@
 """What the tests of the command line share: a folder to scan, one to train on, and how to fail.
 
-A test file gets a fixture by importing fixture_<name>.
+tests/conftest.py makes its fixtures those of all tests.
 """
 
 import json
