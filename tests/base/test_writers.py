@@ -20,8 +20,8 @@ WRITERS |= {"save", "savez", "savez_compressed", "save_file", "ParquetWriter", "
 OWN_WORDS = {
     "base/disk.py": "it is what the others call",
     "base/input_files.py": "a temporary file of what a pipe held",
+    "base/lock_file.py": "the lock, which a full disk does not stop",
     "base/node_files.py": "a lock, which stays empty",
-    "base/run_folder.py": "the lock, which a full disk does not stop",
     "base/tables.py": "replace_file, which renames",
     "genome/fasta_index.py": "an index that cannot be written is kept in memory",
     "genome/twobit_write.py": "names the .2bit for its parts",
