@@ -51,9 +51,14 @@ COMMANDS = {
     "windows evaluate": "windows evaluate set -m window-model --device cpu --precision fp32 "
     "--force",
     "windows study": "windows study study.json --data . --device cpu",
+    "windows attribute": "windows attribute -g genome.fa -m wavelet -b regions.bed --device cpu "
+    "--threads 1 --resume",
 }
 if find_spec("onnx") is None:
     del COMMANDS["export"]
+if find_spec("monai") is None:
+    del COMMANDS["windows attribute"]
+WHOLE = "whole.2"  # there once all inputs are; of another name where they are others
 SUFFIX = {"index": ".2bit", "report": ".html", "export": ".onnx"}  # of those that write one file
 
 
@@ -96,7 +101,7 @@ def remove(*paths: Path) -> None:
 def make_inputs(anew: bool = False) -> Path:
     """The folder that the commands run in, made once."""
     home = FOLDER / "inputs"
-    if anew or not (home / "whole").exists():
+    if anew or not (home / WHOLE).exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         _make_files(home)
@@ -111,7 +116,7 @@ def make_inputs(anew: bool = False) -> Path:
             process = Process([*line.split(), "-q"], home)
             text = process.wait()
             assert process.returncode == 0, f"tcnfast {line}: {text}"
-        (home / "whole").touch()
+        (home / WHOLE).touch()
     return home
 
 
@@ -129,6 +134,8 @@ def _make_files(home: Path) -> None:
     calling_model().save(home / "model")
     torch.manual_seed(4)
     random_model().save(home / "other")
+    if find_spec("monai"):
+        _write_wavelet(home / "wavelet")
     (home / "m.meme").write_text(
         "MEME version 4\n\nMOTIF X\nletter-probability matrix: alength= 4 w= 8\n"
         + "0.9 0.1 0 0\n0 1 0 0\n0 0 1 0\n0 0 0.2 0.8\n" * 2
@@ -153,6 +160,16 @@ def _make_files(home: Path) -> None:
         "reference": "tcn",
     }
     (home / "study.json").write_text(json.dumps(study))
+
+
+def _write_wavelet(folder: Path) -> None:
+    from tcnfast.windows.wavelet_network import WaveletNetwork
+    from tcnfast.windows.window_run import save_window_model
+
+    shape = {"depth": 18, "width": 4, "size": 64}
+    network = WaveletNetwork(["CTCF@K562", "REST"], 200, **shape)
+    how = {"arch": "wavelet", "mapping": "one-hot", "length": 200, "shape": shape}
+    save_window_model(network, folder, how)
 
 
 def _write_peaks(home: Path, letters: str) -> None:
