@@ -59,14 +59,18 @@ WORDS_OF_FAMILIES = {
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     with speaking_of_flags(), _termination_is_an_exception():
-        parser = build_parser()
-        with said_once(argv):
-            _check_command(argv)
-            args, unknown = parser.parse_known_args(argv)
-            refuse_unknown(args, unknown)
-        return _run(args)
+        try:
+            parser = build_parser()
+            with said_once(argv):
+                _check_command(argv)
+                args, unknown = parser.parse_known_args(argv)
+                refuse_unknown(args, unknown)
+            return _run(args)
+        except KeyboardInterrupt as stop:
+            return _stopped(stop)
 
 
+AGAIN = 0.05  # seconds until a stop that Python dropped is sent again: the callback is over
 BEFORE_COMMAND = ("-h", "--help", "--version")  # the only flags that may stand there
 
 
@@ -108,8 +112,6 @@ def _run(args: argparse.Namespace) -> int:
         with said_once([args.verb.command]):
             wanted = asked(args)
         return call(args, *wanted)
-    except KeyboardInterrupt as stop:
-        return _stopped(stop)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -140,7 +142,11 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
 
 @contextmanager
 def _termination_is_an_exception() -> Iterator[None]:
-    """SIGTERM stops a command as Ctrl-C does: what is finished is kept, its processes end."""
+    """SIGTERM stops a command as Ctrl-C does: what is finished is kept, its processes end.
+
+    Where Python drops an exception (in a callback of a C library, or as an object is deleted), a
+    stop would be lost: it is sent again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
@@ -148,10 +154,20 @@ def _termination_is_an_exception() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise Terminated
 
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            return tell_dropped(what)
+        number = signal.SIGTERM if issubclass(what.exc_type, Terminated) else signal.SIGINT
+        later = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        later.daemon = True
+        later.start()
+
     before = signal.signal(signal.SIGTERM, stop)
+    tell_dropped, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
     finally:
+        sys.unraisablehook = tell_dropped
         signal.signal(signal.SIGTERM, before)
 
 

@@ -1,14 +1,17 @@
 """What is said on stderr: lines on a terminal and elsewhere, progress of a run that goes on."""
 
+import ctypes
 import fcntl
 import io
 import logging
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -131,3 +134,29 @@ def test_what_fails_over_a_stop_is_told_as_the_stop(run, monkeypatch, stop, word
 
     monkeypatch.setattr(cli, "call", fail)
     assert run("labels") == (code, "", f"tcnfast: {word}\n")
+
+
+def test_a_stop_before_the_command_is_known(run, monkeypatch):
+    monkeypatch.setattr(cli, "build_parser", lambda: signal.raise_signal(signal.SIGTERM))
+    assert run("labels") == (143, "", "tcnfast: terminated\n")
+
+
+@pytest.mark.parametrize(
+    "number, word, code",
+    [(signal.SIGTERM, "terminated", 143), (signal.SIGINT, "interrupted", 130)],
+)
+def test_a_stop_in_a_callback_of_a_c_library_is_not_lost(run, monkeypatch, number, word, code):
+    """As in llvmlite's, which compiles for seconds: Python prints what they raise, and goes on."""
+    callback = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))
+
+    def command(*_):
+        callback()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    monkeypatch.setattr(cli, "call", command)
+    of_pytest = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run("labels") == (code, "", f"tcnfast: {word}\n")
+    finally:
+        signal.signal(signal.SIGINT, of_pytest)
