@@ -22,7 +22,7 @@ from .base.completion import SHELLS
 from .base.errors import SaidElsewhere, TcnfastError, Terminated, did_you_mean
 from .base.options import Options, Run, option, speaking_of_flags
 from .base.talk import Talk, last_word
-from .base.verb import VERBS, Input, NoOptions, verb
+from .base.verb import VERBS, Input, NoOptions, Verb, verb
 from .base.version import __version__
 
 # commands in the order of the help, and the room that declares each
@@ -216,7 +216,7 @@ def build_parsers() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentPars
     return parser, commands
 
 
-def verbs() -> dict:
+def verbs() -> dict[str, Verb]:
     """Every verb by the words of its command, in the order of the help."""
     for room in dict.fromkeys(ROOMS.values()):
         import_module(f"tcnfast.{room}")
