@@ -29,7 +29,10 @@ from process import Process
 
 INSIDE = "TCNFAST_OWN_MOUNTS"
 LARGE = 2**30
-TOLD = re.compile(r"tcnfast: error: \S*/\S+: .*[Nn]o space left.*", re.DOTALL)
+# of --genomes the file stands behind the name of the genome
+TOLD = re.compile(
+    r"tcnfast: error: (.*genomes? failed.*\()?\S*/\S+: .*[Nn]o space left.*", re.DOTALL
+)
 
 
 class Disk:
