@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def save_array(path: str | Path, array: np.ndarray) -> None:
     import numpy as np
 
     with writing(path, array.nbytes + 128), open(path, "wb") as file:
-        np.save(file, array)
+        # to a file that it knows NumPy writes by itself, and forgets why a write failed
+        np.save(SimpleNamespace(write=file.write), array)
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:

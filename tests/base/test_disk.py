@@ -2,12 +2,13 @@
 
 import errno
 import os
+import resource
 
 import numpy as np
 import pytest
 from support.cli import data_words, fails
 
-from tcnfast.base.disk import hold, new_array
+from tcnfast.base.disk import hold, new_array, save_array
 from tcnfast.scan import track_bigwig
 
 
@@ -41,6 +42,20 @@ def test_no_room_tells_how_much_is_missing(tmp_path, monkeypatch):
     ) as e:
         hold(tmp_path / "a", 1_000_000)
     assert e.value.filename == str(tmp_path / "a")
+
+
+def test_an_array_that_may_not_grow_is_told_with_its_file(tmp_path):
+    array, path = np.arange(100_000), tmp_path / "a.npy"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"\(800,128 bytes are needed, ") as error:
+            save_array(path, array)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.filename == str(path)
+    save_array(path, array.reshape(100, -1).T)
+    np.testing.assert_array_equal(np.load(path), array.reshape(100, -1).T)
 
 
 def test_a_full_disk_under_the_track_of_attributions(run, home, tmp_path, monkeypatch):
