@@ -38,6 +38,7 @@ SECTIONS = {
         "study/binary/tables.md",
         "baselines.md",
         "baselines/tables.md",
+        "baselines/imagenet/tables.md",
         "scaling.md",
         "reliability.md",
     ],
