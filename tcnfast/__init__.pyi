@@ -138,6 +138,8 @@ def train(
     patience: int = 0,
     learning_rate: float = 0.003,
     weight_decay: float = 0.05,
+    optimiser: str = "adamw",
+    schedule: str = "cosine",
     ema: float = 0.0,
     accumulate: int = 1,
     loss: str = "bce",

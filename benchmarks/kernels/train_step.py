@@ -31,7 +31,7 @@ from tcnfast.engines import cpu_engine
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig
 from tcnfast.train.losses import masked_bce
-from tcnfast.train.training import decay_groups
+from tcnfast.train.optimisers import decay_groups
 
 STRIDE = 32
 MODULE = "benchmarks.kernels.train_step"

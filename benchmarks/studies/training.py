@@ -6,8 +6,9 @@
 
 An option is flags of `tcnfast train` on top of the first edition's (FIRST_EDITION below), so what
 is measured is what a user types. All train for the same number of steps, each with a whole cosine
-schedule, and are scored on the validation part after the last step: no epoch is chosen. The test
-part is not touched. One row of results/training_options.tsv is written as soon as it is there.
+schedule, and are scored on the validation part after the last step, every 32 bp: no epoch is
+chosen. An epoch is all steps unless the flags say otherwise, as ``--hard`` needs. The test part is
+not touched. One row of results/training_options.tsv is written as soon as it is there.
 
 `--cell` trains a model of one cell line beside the joint one: on the labels of that cell alone,
 with the settings of encode-v1 (`--steps N`), and saves the last weights, not calibrated. What they
@@ -23,6 +24,7 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,7 @@ from tcnfast.train.motif_init import set_motif_filters
 from tcnfast.train.train_config import TrainConfig, TrainOptions
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
+STRIDE = 32  # of what is scored
 MIN_PEAKS = 200  # training peaks a label needs
 TABLE = RESULTS / "training_options.tsv"
 FLOORS = RESULTS / "encode-v1.valid.tsv"  # has the best motif and CpG content of every label
@@ -102,7 +105,8 @@ class Study:
 
     def settings(self, flags: str, seed: int) -> TrainOptions:
         """What ``tcnfast train`` would make of the flags; the last of a kind wins."""
-        shared = f"--motifs {shlex.quote(str(self.motifs))} --steps {self.steps} --seed {seed}"
+        steps = f"--steps {self.steps} --epoch-steps {self.steps}"
+        shared = f"--motifs {shlex.quote(str(self.motifs))} {steps} --seed {seed}"
         return train_options(shlex.split(f"{FIRST_EDITION} {shared} {flags}"))
 
     def run(self, flags: str, seed: int) -> dict[str, object]:
@@ -112,13 +116,17 @@ class Study:
         model = TCN(options.shape(self.dataset.labels))
         if options.motifs:
             set_motif_filters(model, read_meme(options.motifs))
-        config = replace(options.narrowed(TrainConfig), epoch_steps=options.steps)
+        config = options.narrowed(TrainConfig)
         marks: list[float] = []
+        last: dict[str, torch.Tensor] = {}
 
         def make_plan(*given, **options) -> Plan:
             # before the first step, and before each validation
             marks.append(time.process_time())
-            return Plan(*given, **options)
+            return Plan(*given, **options | {"stride": STRIDE})
+
+        def keep_last(judged: TCN, *_) -> None:
+            last.update(deepcopy(judged.state_dict()))
 
         epoch = fit(
             model,
@@ -126,12 +134,15 @@ class Study:
             self.split["train"],
             self.split["valid"],
             config,
+            on_epoch=keep_last,
             progress=False,
             make_plan=make_plan,
         )[-1]
-        both = evaluate(
-            Plan(model, stride=config.stride, strand="both"), self.dataset, self.split["valid"]
-        )
+        model.load_state_dict(last)
+        both = epoch.scores  # of a symmetric network: its strands score the same
+        if not options.symmetric:
+            plan = Plan(model, stride=STRIDE, strand="both")
+            both = evaluate(plan, self.dataset, self.split["valid"])
         ctcf = np.array([label.startswith("CTCF@") for label in both.labels])
         counted = both.counted()
         return {
@@ -145,7 +156,7 @@ class Study:
             "ctcf_h1_both": f"{both.ap[both.labels.index('CTCF@H1-hESC')]:.4f}",
             "above_floors": f"{(both.ap > self.floors)[counted].sum()}/{counted.sum()}",
             "loss": f"{epoch.loss:.5f}",
-            "cpu_ms": f"{1e3 * (marks[1] - marks[0]) / config.steps:.1f}",
+            "cpu_ms": f"{1e3 * (marks[1] - marks[0]) / config.epoch_steps:.1f}",
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "commit": commit(),

@@ -12,12 +12,16 @@ from ..model.tcn_config import FIRST_KERNEL, SHAPE, TCNConfig, TCNShape
 from ..pwm import MOTIF_FILE
 
 LOSSES = ("bce", "focal", "asymmetric")
+OPTIMISERS = ("adamw", "muon")
+SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("auto", "fp32", "bf16")
 SCHEDULE, LOSS, TEACHERS = "schedule", "loss", "teachers"  # headings of the help
 
 _ACCUMULATE = "batches whose gradients make one step; batch norm sees each batch alone"
 _PATIENCE = "stop after this many epochs without a better one; 0: never"
 _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
+_OPTIMISER = "muon: for the kernels of all but the first convolution, AdamW for the rest"
+_SCHEDULE = "after the warm-up the rate falls to zero as a cosine, or stays"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
 _TEACHER = "models whose mean logits are learned beside the labels"
@@ -35,7 +39,7 @@ class TrainConfig(TileOptions):
     """Settings of :func:`tcnfast.train.fit.fit`. An epoch is ``epoch_steps`` optimiser steps.
 
     The defaults were chosen on validation (docs/training.md). ``warmup`` is the
-    share of the steps in which the learning rate rises; it then falls to zero as a cosine.
+    share of the steps in which the learning rate rises; ``schedule`` says what follows.
     ``clip``: largest norm of the gradient.
     """
 
@@ -43,7 +47,9 @@ class TrainConfig(TileOptions):
     epoch_steps: int = count(2_500, "steps of an epoch", SCHEDULE)
     patience: int = count(0, _PATIENCE, SCHEDULE, "EPOCHS", 0)
     learning_rate: float = option(3e-3, "highest learning rate", unit="R", group=SCHEDULE)
-    weight_decay: float = option(0.05, "weight decay of AdamW", unit="R", group=SCHEDULE)
+    weight_decay: float = option(0.05, "weight decay of kernels", unit="R", group=SCHEDULE)
+    optimiser: str = option("adamw", _OPTIMISER, choices=OPTIMISERS, group=SCHEDULE)
+    schedule: str = option("cosine", _SCHEDULE, choices=SCHEDULES, group=SCHEDULE)
     ema: float = option(0.0, _EMA, unit="DECAY", least=0, below=1, group=SCHEDULE)
     accumulate: int = count(1, _ACCUMULATE, SCHEDULE)
     warmup: float = 0.05

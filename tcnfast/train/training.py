@@ -12,11 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..base.errors import TcnfastError
 from ..base.finite import check_finite
-from ..base.jit import place_torch_cache
 from ..base.options import setting
 from ..base.progress import Progress
 from ..data.dataset import Dataset
@@ -33,6 +31,7 @@ from .ema import WeightAverage
 from .epochs import Epoch
 from .hard import find_hard
 from .losses import batch_loss
+from .optimisers import make_optimiser
 from .teachers import Teachers
 from .train_config import TrainConfig
 
@@ -44,10 +43,13 @@ log = logging.getLogger(__name__)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then cosine decay to zero, as a share of the peak rate."""
+    """Linear warm-up, then cosine decay to zero or, of a constant schedule, one, as a share of the
+    peak rate."""
     warmup = max(1, round(config.warmup * config.steps))
     if step < warmup:
         return (step + 1) / warmup
+    if config.schedule == "constant":
+        return 1.0
     return 0.5 * (1 + np.cos(np.pi * (step - warmup) / max(1, config.steps - warmup)))
 
 
@@ -60,28 +62,6 @@ def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
         bound = bound + (truth if cover is None else truth * cover).sum((0, 1))
         known = known + (targets != AMBIGUOUS).sum((0, 1))
     return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay for kernels and the head's matrix; none for biases and norms."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    # one number a channel is a bias or a gain, whatever its shape: weight norm's are (C, 1, 1)
-    decayed = [p for p in trained if p.numel() > len(p)]
-    free = [p for p in trained if p.numel() == len(p)]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-
-
-def make_optimiser(
-    model: nn.Module, config: TrainConfig, device: torch.device
-) -> torch.optim.Optimizer:
-    """AdamW as ``config`` has it."""
-    place_torch_cache()
-    groups = decay_groups(model, config.weight_decay)
-    fused = device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=fused)
 
 
 class Training:

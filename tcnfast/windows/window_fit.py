@@ -25,7 +25,8 @@ from ..model.metrics import MIN_POSITIVES, LabelScores, score_labels
 from ..train.ema import WeightAverage
 from ..train.epochs import Epoch
 from ..train.losses import batch_loss
-from ..train.training import learning_rate_at, make_optimiser
+from ..train.optimisers import make_optimiser
+from ..train.training import learning_rate_at
 from .architectures import training_precision, window_scorer
 from .kept_features import Work
 from .window_config import ARTICLE, WindowConfig

@@ -13,8 +13,9 @@ from truth import reverse_complement
 from tcnfast.engines.plan import Plan
 from tcnfast.model.load_model import load_model
 from tcnfast.train.fit import fit
+from tcnfast.train.optimisers import decay_groups
 from tcnfast.train.train_config import TrainConfig
-from tcnfast.train.training import Training, decay_groups
+from tcnfast.train.training import Training
 
 
 def alike(model, n=20):

@@ -17,8 +17,9 @@ from tcnfast.genome.genome import Region
 from tcnfast.genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from tcnfast.train.fit import fit
 from tcnfast.train.losses import masked_bce
+from tcnfast.train.optimisers import decay_groups
 from tcnfast.train.train_config import TrainConfig
-from tcnfast.train.training import decay_groups, label_rates, learning_rate_at
+from tcnfast.train.training import label_rates, learning_rate_at
 
 # loss
 
@@ -69,6 +70,13 @@ def test_learning_rate_rises_then_falls_to_zero(steps, warmup):
     if steps == 1000:
         assert rates[0] == pytest.approx(1 / 50) and rates[-1] < 1e-4
         assert rates[49 + (1000 - 50) // 2] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_constant_rate_stays_after_the_warm_up():
+    config = TrainConfig(steps=100, warmup=0.1, schedule="constant")
+    rates = [learning_rate_at(step, config) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert set(rates[9:]) == {1.0}
 
 
 @pytest.mark.parametrize(

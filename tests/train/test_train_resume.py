@@ -87,8 +87,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(dataset, tmp_path, precis
     [dict(norm="weight"), dict(symmetric=True), dict(symmetric=True, norm="weight")],
     ids=["weight-norm", "symmetric", "symmetric-weight-norm"],
 )
-def test_other_networks_resume_too(dataset, tmp_path, shape):
-    config = TrainConfig(**SHORT | dict(ema=0.9))
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_other_networks_resume_too(dataset, tmp_path, shape, optimiser):
+    config = TrainConfig(**SHORT | dict(ema=0.9, optimiser=optimiser, schedule="constant"))
     whole = trained(dataset, None, config, **shape)
     assert trained(dataset, tmp_path / "s", config, 4, **shape) is None
     same(whole, trained(dataset, tmp_path / "s", config, **shape))
