@@ -11,6 +11,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.windows import efficientnet
 from tcnfast.windows.architectures import build
 from tcnfast.windows.efficientnet import (
+    Depthwise,
     EfficientNetLite0,
     file_names,
     imagenet_file,
@@ -206,3 +207,28 @@ def test_what_is_frozen_stays(trainable):
         if name.startswith("trunk") and not torch.equal(x, before[name])
     }
     assert changed == ({"stem", *LAYERS} if trainable == "all" else {"layer4"})
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize("wanted", ["x", "weight", "both"])
+def test_gradients_in_bf16_are_those_of_double_precision(kernel, stride, wanted):
+    torch.manual_seed(kernel + stride)
+    conv = Depthwise(torch.nn.Conv2d(24, 24, kernel, stride, groups=24, bias=False))
+    conv.weight.data = conv.weight.bfloat16().float()  # so that only products round
+    x = torch.randn(3, 24, 11, 11).to(torch.bfloat16, memory_format=torch.channels_last)
+    x.requires_grad_(wanted != "weight")
+    conv.weight.requires_grad_(wanted != "x")
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x)
+    assert out.dtype == torch.bfloat16
+    grad = torch.randn_like(out)
+    inputs = [given for given in (x, conv.weight) if given.requires_grad]
+    found = torch.autograd.grad(out, inputs, grad)
+    exact = [given.detach().double().requires_grad_() for given in (x, conv.weight)]
+    want_out = torch.nn.functional.conv2d(*exact, stride=stride, groups=24)
+    places = [at for given, at in zip((x, conv.weight), exact, strict=True) if given.requires_grad]
+    want = torch.autograd.grad(want_out, places, grad.double())
+    for got, true in zip((out, *found), (want_out, *want), strict=True):
+        assert got.shape == true.shape
+        # one rounding to 8 bits of what is a sum in single precision
+        torch.testing.assert_close(got.double(), true, rtol=2**-8, atol=2e-5)
