@@ -148,6 +148,7 @@ def train(
     gamma_negative: float | None = None,
     margin: float | None = None,
     positive_weight: float = 1.0,
+    rate_power: float = 0.0,
     strand_loss: float = 0.0,
     teacher_share: float | None = None,
     temperature: float | None = None,

@@ -23,6 +23,7 @@ _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _OPTIMISER = "muon: for the kernels of all but the first convolution, AdamW for the rest"
 _SCHEDULE = "after the warm-up the rate falls to zero as a cosine, or stays"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
+_RATE_POWER = "weight of a label: its share of bound windows to the power of -P"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
 _TEACHER = "models whose mean logits are learned beside the labels"
 _TEACHER_SHARE = "weight of the teachers' loss where a label is known; 1 elsewhere (default 0.5)"
@@ -62,6 +63,7 @@ class TrainConfig(TileOptions):
     gamma_negative: float | None = _of_loss("exponent of asymmetric loss, unbound (default 4)")
     margin: float | None = _of_loss(_MARGIN, "P", below=1)
     positive_weight: float = option(1.0, "weight of bound labels", unit="W", group=LOSS)
+    rate_power: float = option(0.0, _RATE_POWER, unit="P", least=0, group=LOSS)
     strand_loss: float = option(0.0, _STRAND_LOSS, unit="W", least=0, group=LOSS)
     teacher_share: float | None = option(
         None, _TEACHER_SHARE, kind=float, unit="SHARE", least=0, group=TEACHERS

@@ -64,6 +64,14 @@ def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
     return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
 
 
+def label_weights(rates: torch.Tensor, power: float) -> torch.Tensor | None:
+    """``rates`` to the power of ``-power``, of mean one; None, all alike, for a power of 0."""
+    if power == 0:
+        return None
+    weights = rates**-power
+    return weights / weights.mean()
+
+
 class Training:
     """A training that can stop after any epoch: ``step``, ``epochs``, ``best_state`` and the state
     of ``model``, ``average`` (None without), ``optimiser`` and ``sampler`` are all it depends on.
@@ -97,7 +105,11 @@ class Training:
             of_probe = self.probe.backend, self.probe.device, self.probe.precision
             choose(TRAINING, *of_probe, shared=True)
         model.to(self.probe.device)
-        model.set_label_rates(label_rates(self.sampler))
+        rates = label_rates(self.sampler)
+        model.set_label_rates(rates)
+        self.label_weights = label_weights(rates, config.rate_power)
+        if self.label_weights is not None:
+            self.label_weights = self.label_weights.to(self.probe.device)
         if teachers:  # the last batches: of true sequence, with no base drawn anew
             last = range(max(0, batches - SCALING_BATCHES), batches)
             teachers.scale_to(self.sampler.batch(index) for index in last)
@@ -194,7 +206,7 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
             some = [next(batches) for _ in range(config.accumulate)]
-            given = self.optimiser, some, config, self.probe, self.ranks
+            given = self.optimiser, some, config, self.probe, self.ranks, self.label_weights
             loss = take_step(self._network, *given)
             if self.average is not None:
                 self.average.update(self.model)
@@ -242,6 +254,7 @@ def take_step(
     config: TrainConfig,
     probe: Plan,
     ranks: Ranks = ALONE,
+    label_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One optimiser step on the mean loss of the batches, which is returned, on the device."""
     network.train()
@@ -254,7 +267,7 @@ def take_step(
         )
         with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
             logits = network.dense(codes, config.stride)
-        lesson = targets, cover, config, taught[0] if taught else None, ranks
+        lesson = targets, cover, config, taught[0] if taught else None, ranks, label_weights
         loss = batch_loss(logits.float(), *lesson) / len(batches)
         loss.backward()
         total = total + loss.detach()
