@@ -16,6 +16,7 @@ import io
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<why>.+?) -->\s*)?^```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.S | re.M
 )
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*\.?\d*(?:e[-+]?\d+)?|(?<![\w.])-?\.\d+")
+PART = re.compile(rf"\.\.\.|{NUMBER.pattern}")
 NEAR = 0.05
 RUN = ("bash", "python")
 
@@ -96,37 +98,75 @@ class Runner:
 
 def mismatch(shown: str, printed: str) -> str | None:
     """What of the text that a page shows is not what was printed; None where it is."""
-    lines, want = printed.rstrip().splitlines(), shown.rstrip().splitlines()
-    at = 0
-    skipping = False
-    for line in want:
+    for line, found in paired(shown, printed, same_line):
+        if line is None:
+            return f"not shown: {found}"
+        if line.strip() != "..." and (found is None or not same_line(line, found)):
+            return f"shown:   {line}\nprinted: {found or '(no more lines)'}"
+    return None
+
+
+def refreshed(shown: str, printed: str) -> str | None:
+    """What a page should show where this is printed: its own lines with the numbers that are
+    printed, or all that is printed, if none of it was left out. None where words differ."""
+    if "..." not in shown:
+        return printed.rstrip() + "\n"
+    lines = []
+    for line, found in paired(shown, printed, lambda a, b: numbers_of(a, b) is not None):
+        if line is not None and line.strip() == "...":
+            lines.append(line)
+            continue
+        pairs = None if line is None or found is None else numbers_of(line, found)
+        if pairs is None:
+            return None
+        lines.append(with_numbers(line, [a if near(a, b) else b for a, b in pairs]))
+    return "\n".join(lines) + "\n"
+
+
+def paired(
+    shown: str, printed: str, alike: Callable[[str, str], bool]
+) -> Iterator[tuple[str | None, str | None]]:
+    """Each line that is shown, and that of what was printed which belongs to it: the next one or,
+    behind a line of ``...``, the next that is ``alike``. None where there is none."""
+    lines, at, skipping = printed.rstrip().splitlines(), 0, False
+    for line in shown.rstrip().splitlines():
         if line.strip() == "...":
             skipping = True
+            yield line, None
             continue
-        while skipping and at < len(lines) and not same_line(line, lines[at]):
+        while skipping and at < len(lines) and not alike(line, lines[at]):
             at += 1
-        if at >= len(lines) or not same_line(line, lines[at]):
-            got = lines[at] if at < len(lines) else "(no more lines)"
-            return f"shown:   {line}\nprinted: {got}"
+        yield line, lines[at] if at < len(lines) else None
         at, skipping = at + 1, False
     if at < len(lines) and not skipping:
-        return f"not shown: {lines[at]}"
-    return None
+        yield None, lines[at]
+
+
+def with_numbers(line: str, numbers: list[str]) -> str:
+    """The line with these in place of its own."""
+    left = iter(numbers)
+    return PART.sub(lambda part: part[0] if part[0] == "..." else next(left), line)
 
 
 def same_line(shown: str, printed: str) -> bool:
     """Whether a line is what the page shows, up to ``...`` and a little of its numbers."""
-    shown, groups, pattern, end = shown.rstrip(), [], "", 0
-    for found in re.finditer(rf"\.\.\.|{NUMBER.pattern}", shown):
+    pairs = numbers_of(shown, printed)
+    return pairs is not None and all(near(a, b) for a, b in pairs)
+
+
+def numbers_of(shown: str, printed: str) -> list[tuple[str, str]] | None:
+    """The numbers of a line as shown and as printed; None where its words differ."""
+    shown, numbers, pattern, end = shown.rstrip(), [], "", 0
+    for found in re.finditer(PART, shown):
         pattern += spaced(shown[end : found.start()])
         if found[0] == "...":
             pattern += ".*"
         else:
-            groups.append(found[0])
+            numbers.append(found[0])
             pattern += f"({NUMBER.pattern})"
         end = found.end()
     match = re.fullmatch(pattern + spaced(shown[end:]), printed.rstrip())
-    return bool(match) and all(map(near, groups, match.groups()))
+    return list(zip(numbers, match.groups(), strict=True)) if match else None
 
 
 def spaced(text: str) -> str:
