@@ -8,7 +8,7 @@
 #if (defined(__AMX_BF16__) || defined(TCNFAST_EMULATED_AMX)) && defined(__AVX512BF16__)
 #include "avx512_vectors.h"
 #include "conv_halved.h"
-#include "train_rows.h"
+#include "train_outer.h"
 
 #ifdef TCNFAST_EMULATED_AMX
 #include "emulated_amx.h"

@@ -4,7 +4,7 @@
 #include "conv.h"
 #include "conv_halved.h"
 #include "sparse.h"
-#include "train_rows.h"
+#include "train_outer.h"
 
 namespace tcnfast {
 namespace {

@@ -170,20 +170,8 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     time.lap(seconds.history);
     field += block.reach2() * grid;
     grid *= block.stride;
-    fill(2 * i + 1, grid, field, y, state.done2, [&](long first, long last) {
-      const long from = first * block.stride;
-      Conv c = call(block, block.second, h.at(from), block.stride, y.at(first), last - first);
-      if (i == 0) {
-        c.codes = codes + block.tap + from;
-        c.codes_row = block.stride;
-        c.code_rows = stack_.code_residual.floats();
-        convolve(block.second, c, stack_.conv_residual_codes, &SparseKernels::conv_residual_codes);
-      } else {
-        c.residual = x.at(block.tap + from);
-        c.residual_row = block.stride * row;
-        convolve(block.second, c, stack_.conv_residual, &SparseKernels::conv_residual);
-      }
-    });
+    fill(2 * i + 1, grid, field, y, state.done2,
+         [&](long first, long last) { end_block(i, codes, x, h, y, first, last); });
     time.lap(seconds.convolutions);
 
     count(2 * i + 2, y.at(state.done2), done2 - state.done2);
@@ -196,6 +184,24 @@ void Stream::advance(long end, const uint8_t* codes, float*& logits) {
     }
     std::swap(x_, y_);
     x = y;
+  }
+}
+
+// Rows [first, last) of what block i gives: its second convolution, and its residual.
+void Stream::end_block(size_t i, const uint8_t* codes, const Rows& x, const Rows& h, const Rows& y,
+                       long first, long last) {
+  const Block& block = stack_.blocks[i];
+  const long from = first * block.stride;
+  Conv c = call(block, block.second, h.at(from), block.stride, y.at(first), last - first);
+  if (i == 0) {
+    c.codes = codes + block.tap + from;
+    c.codes_row = block.stride;
+    c.code_rows = stack_.code_residual.floats();
+    convolve(block.second, c, stack_.conv_residual_codes, &SparseKernels::conv_residual_codes);
+  } else {
+    c.residual = x.at(block.tap + from);
+    c.residual_row = block.stride * x.bytes;
+    convolve(block.second, c, stack_.conv_residual, &SparseKernels::conv_residual);
   }
 }
 

@@ -51,6 +51,8 @@ class Stream {
   void advance(long end, const uint8_t* codes, float*& logits);
   template <class Compute>
   void fill(size_t convolution, long grid, long field, const Rows& out, long from, Compute compute);
+  void end_block(size_t block, const uint8_t* codes, const Rows& x, const Rows& h, const Rows& y,
+                 long first, long last);
   void keep(size_t block, const Rows& x, const Rows& h, long done2);
   void convolve(const Convolution& convolution, const Conv& c, void (*dense)(const Conv&),
                 void (*SparseKernels::*listed)(const SparseConv&));

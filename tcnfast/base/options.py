@@ -19,7 +19,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -104,6 +104,13 @@ def option_fields(options: type) -> dict[str, Spec]:
     return {x.name: x.metadata["option"] for x in fields(options) if "option" in x.metadata}
 
 
+def as_in(options: type, name: str, **changes: Any) -> Any:
+    """The field ``name`` of another dataclass again; ``changes``: what of its :class:`Spec` is
+    different."""
+    spec = replace(option_fields(options)[name], **changes)
+    return field(default=spec.default, metadata={"option": spec})
+
+
 @dataclass(frozen=True)
 class Options:
     """Base of every options class: makes and checks the values. Raises TcnfastError in one line.
@@ -169,15 +176,21 @@ def _checked(name: str, spec: Spec, value: Any) -> Any:
 STRANDS = ("+", "-", "both", "max")
 
 
-def strand_option() -> str:
+def strand_option(maximum: bool = True) -> str:
     """The option ``strand``: "+", "-", "both" (the mean of the two strands' logits) or "max"."""
-    words = "score +, -, or both strands: the mean (both) or maximum (max) of their logits"
-    return option("both", words, choices=STRANDS)
+    how = "mean (both) or maximum (max)" if maximum else "mean"
+    words = f"score +, -, or both strands: the {how} of their logits"
+    return option("both", words, choices=STRANDS if maximum else STRANDS[:3])
 
 
 def stride_option() -> int:
     """The option ``stride``."""
     return option(32, "spacing of scores, a power of two", unit="BP", least=1)
+
+
+def genome_option(help: str = "FASTA or .2bit files", group: str | None = None) -> tuple[str, ...]:
+    """The option ``genome`` of a verb that works without."""
+    return option((), help, kind=str, unit="FASTA", short="-g", many=True, group=group)
 
 
 def targets_option(help: str = "labels to look at (default: all)") -> tuple[str, ...] | None:

@@ -17,9 +17,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
-from ..base.options import Options, Run, names, option, seed_option, setting, targets_option
+from ..base.options import (
+    Options,
+    Run,
+    as_in,
+    genome_option,
+    names,
+    option,
+    seed_option,
+    setting,
+    targets_option,
+)
 from ..base.verb import DEFAULT_MODEL, GENOME, MODEL, OUT, File, Files, verb
 from ..data.data_options import DATA, DataOptions
+from ..data.fold_files import SPLIT_PARTS
 from ..pwm import MOTIF_FILE
 
 if TYPE_CHECKING:
@@ -47,7 +58,7 @@ class PairsOptions(DataOptions):
     part: str | None = option(
         None,
         "use only this part of the split (default: all contigs that have peaks)",
-        choices=("train", "valid", "test"),
+        choices=SPLIT_PARTS,
     )
     bin: int = option(
         200, "width of a bin; two labels meet where both bind the same bin", unit="BP", least=1
@@ -125,13 +136,8 @@ class CooperationOptions(Options):
     """Of ``tcnfast cobind motifs``."""
 
     motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME|DIR")
-    genome: tuple[str, ...] = option(
-        (),
-        "draw backgrounds from these FASTA or .2bit files (default: random sequence)",
-        kind=str,
-        unit="FASTA",
-        short="-g",
-        many=True,
+    genome: tuple[str, ...] = genome_option(
+        "draw backgrounds from these FASTA or .2bit files (default: random sequence)"
     )
     names: tuple[str, ...] | None = option(
         None, "all pairs of these motifs, by name or id", kind=names, unit="MOTIFS"
@@ -212,7 +218,7 @@ class InfluenceOptions(Options):
     targets: tuple[str, ...] | None = targets_option(
         "labels whose sites are looked at (default: all with enough)"
     )
-    motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME|DIR")
+    motifs: str | None = as_in(CooperationOptions, "motifs")
     names: tuple[str, ...] | None = option(
         None,
         "motifs, by name or id (default: the first named for each label's factor)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
-from ..base.options import Options, option, setting
+from ..base.options import Options, genome_option, option, setting
 from ..base.verb import Input
 
 DATA = Input(
@@ -45,9 +45,7 @@ class PeakTableOptions(Options):
 class DataOptions(PeakTableOptions):
     """Data as files, where no folder of ``tcnfast prepare`` is given."""
 
-    genome: tuple[str, ...] = option(
-        (), "FASTA or .2bit files", kind=str, unit="FASTA", short="-g", many=True, group=_DATA
-    )
+    genome: tuple[str, ...] = genome_option(group=_DATA)
 
     @property
     def given(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..base.options import Options, Run, option
+from ..base.options import Options, Run, genome_option, option
 from ..base.verb import Files, Input, verb
 
 if TYPE_CHECKING:
@@ -18,13 +18,8 @@ FILES = Input("files", "files, model folders and outputs of tcnfast", many=True,
 class DoctorOptions(Options):
     """Of ``tcnfast doctor``."""
 
-    genome: tuple[str, ...] = option(
-        (),
-        "FASTA or .2bit files that the contigs of the other files are compared with",
-        kind=str,
-        unit="FASTA",
-        short="-g",
-        many=True,
+    genome: tuple[str, ...] = genome_option(
+        "FASTA or .2bit files that the contigs of the other files are compared with"
     )
     json: bool = option(False, "what was found as JSON, for programs")
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
-from ..base.options import Run, names, option, seed_option, setting, stride_option
+from ..base.options import Run, names, option, seed_option, setting, strand_option, stride_option
 from ..base.verb import DEFAULT_MODEL, MODEL, OUT, File, verb
 from ..data.data_options import DATA, DataOptions
+from ..data.fold_files import SPLIT_PARTS
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE
 from ..scan import say_shard
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class EvaluateOptions(DataOptions):
     """Of ``tcnfast evaluate``."""
 
-    part: str = option("valid", "part of the split to score", choices=("train", "valid", "test"))
+    part: str = option("valid", "part of the split to score", choices=SPLIT_PARTS)
     cutoff: str = option(
         "best",
         "cutoff for precision and recall, a rule as in tcnfast scan",
@@ -56,9 +57,7 @@ class EvaluateOptions(DataOptions):
         1000, "resamples of 1-Mb blocks for the intervals; 0: no intervals", unit="N", least=0
     )
     seed: int = seed_option("the resamples")
-    strand: str = option(
-        "both", "score +, -, or both strands: the mean of their logits", choices=("+", "-", "both")
-    )
+    strand: str = strand_option(maximum=False)
     stride: int = stride_option()
 
     def check(self) -> None:

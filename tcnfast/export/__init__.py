@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.options import Options, Run, option, stride_option
+from ..base.options import Options, Run, strand_option, stride_option
 from ..base.verb import File, Input, verb
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ class ExportOptions(Options):
     """What the graph computes."""
 
     stride: int = stride_option()
-    strand: str = option(
-        "both",
-        "strand that is scored: +, -, or both (the mean of their logits)",
-        choices=("+", "-", "both"),
-    )
+    strand: str = strand_option(maximum=False)
 
 
 @verb(

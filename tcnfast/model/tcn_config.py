@@ -15,7 +15,7 @@ _SYMMETRIC = (
     "make a network that scores both strands alike, so that one pass gives both; the reverse "
     "complement exchanges its channels in pairs"
 )
-FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
+_FIRST_KERNEL = "taps of the first convolution, about the width of a motif"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TCNShape:
     blocks: int = option(
         8, "blocks; the dilation doubles from each to the next", unit="N", group=SHAPE
     )
-    first_kernel: int | None = option(None, FIRST_KERNEL, kind=int, unit="N", group=SHAPE)
+    first_kernel: int | None = option(None, _FIRST_KERNEL, kind=int, unit="N", group=SHAPE)
     norm: str = option("batch", "normalisation: batch or weight", unit="NAME", group=SHAPE)
     alignment: str = option(
         "centred",

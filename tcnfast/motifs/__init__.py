@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import TcnfastError
-from ..base.options import Options, Run, option, setting, targets_option
+from ..base.options import Options, Run, genome_option, option, setting, targets_option
 from ..base.verb import OUT, File, Files, Input, verb
 from ..pwm import MOTIF_FILE
 from .modisco_options import ModiscoOptions
@@ -28,9 +28,7 @@ class MotifOptions(ModiscoOptions):
     targets: tuple[str, ...] | None = targets_option("labels to search (default: all)")
     motifs: str | None = option(None, _MOTIFS, unit="FILE|NAME")
     regions: str | None = option(None, _REGIONS, unit="BED|DIR")
-    genome: tuple[str, ...] = option(
-        (), "FASTA or .2bit files, for the regions", kind=str, unit="FASTA", short="-g", many=True
-    )
+    genome: tuple[str, ...] = genome_option("FASTA or .2bit files, for the regions")
 
     def check(self) -> None:
         super().check()

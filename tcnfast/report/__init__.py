@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.options import Options, Run, option, targets_option
+from ..base.options import Options, Run, genome_option, option, targets_option
 from ..base.verb import File, Files, Input, verb
 
 FOLDERS = Input(
@@ -23,7 +23,7 @@ _GENOME = "FASTA or .2bit files: draw predicted tracks of the example loci (need
 class ReportOptions(Options):
     """What the page shows besides the folders."""
 
-    genome: tuple[str, ...] = option((), _GENOME, kind=str, unit="FASTA", short="-g", many=True)
+    genome: tuple[str, ...] = genome_option(_GENOME)
     peaks: str | None = option(
         None, "real peaks to draw: a table with labels, as tcnfast train takes", unit="BED"
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from ..base.errors import TcnfastError
-from ..base.options import option, setting
+from ..base.options import as_in, option, setting
 from ..data.data_options import DataOptions
 from ..data.tile_options import TILES, TileOptions, count
-from ..model.tcn_config import FIRST_KERNEL, SHAPE, TCNConfig, TCNShape
+from ..model.tcn_config import SHAPE, TCNConfig, TCNShape
 from ..pwm import MOTIF_FILE
 
 LOSSES = ("bce", "focal", "asymmetric")
@@ -112,7 +112,7 @@ class TrainConfig(TileOptions):
 class TrainOptions(DataOptions, TrainConfig, TCNShape):
     """Of ``tcnfast train``: data, shape and settings."""
 
-    first_kernel: int = option(15, FIRST_KERNEL, unit="N", group=SHAPE)
+    first_kernel: int = as_in(TCNShape, "first_kernel", default=15)
     motifs: str | None = option(
         None,
         f"start the first filters from motifs of the labels' factors: a {MOTIF_FILE}",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..attribute import SiteOptions
 from ..base.errors import TcnfastError
-from ..base.options import Options, Run, names, option, setting
+from ..base.options import Options, Run, as_in, names, option, setting
 from ..base.verb import GENOME, MODEL, OUT, File, Files, Input, verb
 from ..data.data_options import PeakOptions
+from ..evaluate import EvaluateOptions
 from .window_config import WindowTrainOptions
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _print_table(found: WindowScores) -> None:
 class WindowEvaluateOptions(Options):
     """Of ``windows evaluate``."""
 
-    part: str = option("valid", "part of the set to score", choices=("train", "valid", "test"))
+    part: str = as_in(EvaluateOptions, "part", help="part of the set to score")
 
 
 @verb(

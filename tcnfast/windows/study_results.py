@@ -24,7 +24,7 @@ from .runner import LEDGER, TUNING, TUNING_COLUMNS, StudyRun
 from .statistics import replicates, score_rows
 from .study_config import Cell
 from .window_metrics import cell_scores, counted_labels, f1_cutoffs
-from .window_set import WindowSet
+from .window_set import PARTS, WindowSet
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _cell_rows(folder: StudyRun, cell: Cell, valid: tuple, test: tuple) -> list[
 def _set_rows(set_name: str, windows: WindowSet) -> list[dict]:
     """How many windows a set has, and how many of them each label binds."""
     rows, head = [], {"set": set_name, "model": "", "seed": ""}
-    for part in ("train", "valid", "test"):
+    for part in PARTS:
         here = windows.select(part)
         counts = dict(zip(here.names, (here.labels == BOUND).sum(0).tolist(), strict=True))
         for label, count in {"": len(here.codes), **counts}.items():

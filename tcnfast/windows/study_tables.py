@@ -9,9 +9,9 @@ import pandas as pd
 
 from .statistics import holm
 from .study_results import RESULTS, STATISTICS, TIMES, read_rows
+from .window_set import PARTS
 
 WORDS = {"ap": "AP", "auroc": "AUROC", "f1": "F1"}
-PARTS = ("train", "valid", "test")
 
 
 class Results:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.errors import TcnfastError
-from ..base.options import Options, option, seed_option, setting
+from ..base.options import Options, as_in, option, seed_option, setting
 from ..base.tables import parse_json
-
-if TYPE_CHECKING:
-    from ..train.train_config import TrainConfig
+from ..train.train_config import TrainConfig, TrainOptions
 
 OURS, ARTICLE = "ours", "article"
-_EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _MUTATE = "share of a window's bases that are replaced at random, at first; falls to none"
 
 
@@ -32,12 +29,12 @@ class WindowConfig(Options):
 
     epochs: int = option(12, "passes over the training windows", unit="N", least=1)
     batch_size: int = option(128, "windows of a batch", unit="N", least=1)
-    learning_rate: float = option(3e-3, "highest learning rate", unit="R")
-    weight_decay: float = option(0.05, "weight decay of AdamW", unit="R")
+    learning_rate: float = as_in(TrainConfig, "learning_rate", group=None)
+    weight_decay: float = as_in(TrainConfig, "weight_decay", group=None)
     shift: int = option(20, "move windows by up to this many bases", unit="BP", least=0)
-    mutate: float = option(0.05, _MUTATE, unit="SHARE")
-    ema: float = option(0.0, _EMA, unit="DECAY")
-    patience: int = option(0, "stop after this many epochs with no better one; 0: never", unit="N")
+    mutate: float = as_in(TrainConfig, "mutate", help=_MUTATE, group=None)
+    ema: float = as_in(TrainConfig, "ema", group=None)
+    patience: int = as_in(TrainConfig, "patience", group=None)
     max_windows: int = option(
         0, "train on this many windows at most, drawn at random; 0: all", unit="N", least=0
     )
@@ -66,8 +63,6 @@ class WindowConfig(Options):
 
     def schedule(self, steps: int) -> TrainConfig:
         """The settings that the shared parts of training take: rates, loss, clipping."""
-        from ..train.train_config import TrainConfig
-
         shared = ("learning_rate", "weight_decay", "warmup", "clip", "seed", "precision", "mutate")
         shared += ("ema", "patience")
         values = {name: getattr(self, name) for name in shared}
@@ -103,8 +98,11 @@ def network_shape(value: str | dict) -> dict:
 class WindowTrainOptions(WindowConfig):
     """Of ``windows train``: which network, and its training."""
 
-    epochs: int | None = option(
-        None, "passes over the windows (default 12; 20 if faithful)", kind=int, unit="N", least=1
+    epochs: int | None = as_in(
+        WindowConfig,
+        "epochs",
+        default=None,
+        help=f"passes over the windows (default {WindowConfig.epochs}; 20 if faithful)",
     )
     arch: str = option(
         "tcn",
@@ -123,7 +121,7 @@ class WindowTrainOptions(WindowConfig):
         "with arch wavelet: train as the article did, flaws and all (docs/baselines.md)",
         group=_NETWORK,
     )
-    tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
+    tensorboard: str | None = as_in(TrainOptions, "tensorboard")
 
     def check(self) -> None:
         super().check()

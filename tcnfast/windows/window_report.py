@@ -98,7 +98,7 @@ def _lines(
     words = (f"{n:,} with {i}{'+' if i == 5 else ''}" for i, n in enumerate(share.tolist(), 1))
     lines += ["", f"windows by bound labels: {', '.join(words)}", ""]
     width = max(len(row["label"]) for row in labels) + 2
-    head = ("train", "valid", "test", "masked", "density", "GC", "GC rest")
+    head = (*PARTS, "masked", "density", "GC", "GC rest")
     lines.append(f"{'label':<{width}}" + "".join(f"{word:>9}" for word in head))
     for row in labels[:_SHOWN]:
         masked = sum(row[f"{part}_ambiguous"] for part in PARTS)

@@ -235,6 +235,17 @@ def test_what_reads_a_checkout_says_so():
 
 
 @pytest.mark.checkout
+def test_no_file_of_the_checkout_is_long():
+    """Of tests, benchmarks, examples and the C++ engine, as of the package."""
+    root, kinds = PACKAGE.parent, {".py", ".h", ".cpp"}
+    folders = ("tests", "benchmarks", "examples", "csrc", "docs/site")
+    paths = [path for name in folders for path in (root / name).rglob("*") if path.suffix in kinds]
+    assert len(paths) > 300
+    long = [x for x in paths if len(x.read_text().splitlines()) > LONGEST_FILE]
+    assert not long
+
+
+@pytest.mark.checkout
 def test_examples_and_benchmarks_import_what_there_is():
     root, wrong = PACKAGE.parent, []
     for path in (*root.glob("examples/**/*.py"), *root.glob("benchmarks/**/*.py")):

@@ -172,13 +172,10 @@ def test_a_null_is_the_same_for_any_number_of_threads_and_differs_by_seed():
     rng = np.random.default_rng(5)
     found = occupied(random_sets(rng, [100] * 11, 2_000), 2_000, block=5)
     shared = null.shared_bins(found)
-    try:
-        runs = []
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            runs.append(null.null_counts(found, "active", shared, 60, 0))
-    finally:
-        torch.set_num_threads(1)
+    runs = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        runs.append(null.null_counts(found, "active", shared, 60, 0))
     for name in ("mean", "sd", "above", "below"):
         np.testing.assert_array_equal(getattr(runs[0], name), getattr(runs[1], name))
     other = null.null_counts(found, "active", shared, 60, 1)

@@ -263,18 +263,7 @@ def test_a_failure_leaves_the_old_folder(run, lab):
         ("chr7\t5\t90\n", ["none of the 0 peaks"]),
         ("chrUn\t5\t90\n", ["none of the 1 peaks lies on a contig of the split: chr20, chrX"]),
     ],
-    ids=[
-        "beyond",
-        "naming",
-        "naming-of-some",
-        "empty",
-        "talk",
-        "letters",
-        "backwards",
-        "short",
-        "off",
-        "unused",
-    ],
+    ids="beyond naming naming-of-some empty talk letters backwards short off unused".split(),
 )
 def test_bad_peak_files(run, lab, text, words):
     (lab.folder / "x.bed").write_text(text)

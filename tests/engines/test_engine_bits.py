@@ -28,14 +28,6 @@ every_stack = pytest.mark.parametrize("shape", STACKS, ids=["dense", "pruned", "
 
 
 @pytest.fixture
-def threads():
-    """threads(n): PyTorch's number of threads, which is the engine's, until the test is over."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def prepare(monkeypatch):
     """prepare(isa, precision, shape, chunk): codes to logits on this instruction set."""
 
@@ -79,26 +71,26 @@ def test_bits_do_not_depend_on_whether_the_default_chunk_is_taken(prepare, isa, 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @every_stack
 @every_engine
-def test_bits_do_not_depend_on_the_threads(prepare, threads, isa, precision, shape, batch):
+def test_bits_do_not_depend_on_the_threads(prepare, isa, precision, shape, batch):
     run = prepare(isa, precision, shape, chunk=100)
     # a sequence is cut where every piece has a receptive field to itself, see csrc/cpu/stack.cpp
     length = 10 * max(shape.grid.receptive_field, shape.stride) + 77
     codes = random_codes(batch, length)
     assert shape.grid.n_scores(length) >= 8
-    threads(1)
+    torch.set_num_threads(1)
     want = run(codes)
     for n in (2, 3, 8):
-        threads(n)
+        torch.set_num_threads(n)
         assert torch.equal(run(codes), want), f"{n} threads"
 
 
-def test_bits_do_not_depend_on_the_threads_where_each_has_many_pieces(prepare, threads):
+def test_bits_do_not_depend_on_the_threads_where_each_has_many_pieces(prepare):
     shape = Shape(channels=4, kernel_size=2, first_kernel=2, blocks=3, stride=4)
     run = prepare(*ENGINES[0], shape)
     codes = random_codes(1, 64 * 2 * 9 * shape.grid.receptive_field)  # nine pieces for each of two
-    threads(1)
+    torch.set_num_threads(1)
     want = run(codes)
-    threads(2)
+    torch.set_num_threads(2)
     assert torch.equal(run(codes), want)
 
 

@@ -5,19 +5,10 @@ import random
 
 import pytest
 import torch
-from support.block import (
-    check,
-    compare,
-    random_block,
-    random_gradient,
-    random_input,
-    random_masks,
-    run_engine,
-    run_plain,
-    seams,
-)
+from support.block import check, compare, run_engine, run_plain
 from support.block_cases import LONG, SPAN, TABLE, Case, case_name
 from support.engine import every_engine, needs_engine
+from support.random_blocks import random_block, random_gradient, random_input, random_masks, seams
 
 from tcnfast.engines import cpu_engine, reference
 

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.block import (
-    code_residual,
-    parameters_of,
-    random_block,
-    random_input,
-    random_masks,
-    settings_of,
-)
+from support.block import code_residual, parameters_of, settings_of
 from support.block_cases import Case
 from support.engine import needs_engine
 from support.models import gradients, model_and_codes
+from support.random_blocks import random_block, random_input, random_masks
 from torch import nn
 
 from tcnfast.engines import cpu_engine, ops
@@ -224,17 +218,14 @@ LONG = {  # several groups of several spans, so that there is something to share
 @pytest.mark.parametrize("case", LONG.values(), ids=LONG)
 def test_bits_depend_neither_on_the_run_nor_on_threads(nan_filled_memory, case, precision):
     results = []
-    try:
-        for threads in (1, 1, 2, 3):
-            given = arguments(case, precision)
-            torch.set_num_threads(threads)
-            outputs = ops.block(*given)
-            dy = torch.linspace(-1, 1, outputs[0].numel()).reshape(outputs[0].shape)
-            outputs[0].backward(dy.to(outputs[0].dtype))
-            leaves = [a for a in given if isinstance(a, torch.Tensor) and a.requires_grad]
-            results.append([*outputs, *(leaf.grad for leaf in leaves)])
-    finally:
-        torch.set_num_threads(1)
+    for threads in (1, 1, 2, 3):
+        given = arguments(case, precision)
+        torch.set_num_threads(threads)
+        outputs = ops.block(*given)
+        dy = torch.linspace(-1, 1, outputs[0].numel()).reshape(outputs[0].shape)
+        outputs[0].backward(dy.to(outputs[0].dtype))
+        leaves = [a for a in given if isinstance(a, torch.Tensor) and a.requires_grad]
+        results.append([*outputs, *(leaf.grad for leaf in leaves)])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert torch.equal(a, b)

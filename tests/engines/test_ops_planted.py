@@ -2,17 +2,10 @@
 results, in both precisions, are found."""
 
 import pytest
-from support.block import (
-    compare,
-    random_block,
-    random_gradient,
-    random_input,
-    random_masks,
-    run_engine,
-    seams,
-)
+from support.block import compare, run_engine
 from support.block_cases import Case
 from support.engine import ENGINES, needs_engine
+from support.random_blocks import random_block, random_gradient, random_input, random_masks, seams
 
 from tcnfast.engines import cpu_engine
 

@@ -8,17 +8,13 @@ from support.block import (
     compare,
     from_engine,
     parameters_of,
-    random_block,
-    random_gradient,
-    random_input,
-    random_masks,
     run_engine,
-    seams,
     settings_of,
     to_engine,
 )
 from support.block_cases import Case, case_name
 from support.engine import ENGINES, every_engine, needs_engine, random_codes
+from support.random_blocks import random_block, random_gradient, random_input, random_masks, seams
 from torch.nn.utils import parametrize
 
 from tcnfast.base.errors import TcnfastError
@@ -160,7 +156,6 @@ def test_bits_depend_neither_on_the_run_nor_on_threads(nan_filled_memory, case, 
     for threads in (1, 1, 2, 3):
         torch.set_num_threads(threads)
         results.append(run_block(case, precision, True, *arguments))
-    torch.set_num_threads(1)
     for y, gradients in results[1:]:
         assert torch.equal(y, results[0][0])
         for name, gradient in gradients.items():

@@ -15,13 +15,6 @@ every_isa = pytest.mark.parametrize("isa", [isa for isa, kind in ENGINES if kind
 SHAPE = SHAPES[5]
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("active", [0.0, 3.0], ids=["sparse", "dense"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @every_isa
@@ -71,7 +64,7 @@ def test_every_place_of_a_window():
     assert torch.equal(after, whole(weights, grid, codes, starts, places, bases))
 
 
-def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
+def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut():
     """More windows, over more bases, than a thread takes at a time."""
     weights, grid = weights_of(SHAPE), SHAPE.grid
     field, rng = grid.receptive_field, np.random.default_rng(1)
@@ -80,14 +73,13 @@ def test_bits_depend_neither_on_the_threads_nor_on_where_work_is_cut(threads):
     places = rng.integers(0, field, len(starts))
     bases = rng.integers(0, 4, len(starts)).astype(np.uint8)
     run = cpu_engine.Substitutions(weights, grid).pairs
-    threads(1)
     want = run(ChangedWindows(codes, starts, places, bases))
     assert torch.equal(want[0][::50], whole(weights, grid, codes, starts[::50]))
     for n in (2, 3):
-        threads(n)
+        torch.set_num_threads(n)
         got = run(ChangedWindows(codes, starts, places, bases))
         assert all(torch.equal(*pair) for pair in zip(got, want, strict=True))
-    threads(1)
+    torch.set_num_threads(1)
     alone = run(ChangedWindows(codes, starts[700:701], places[700:701], bases[700:701]))
     assert torch.equal(alone[1][0], want[1][700])
 

@@ -113,10 +113,7 @@ def test_bytes_that_nobody_wrote_are_found(words):
 
 @pytest.mark.parametrize(
     "address, found",
-    [
-        ("%rd4", "two programs write one byte"),
-        ("%rd3", "reads what another program wrote"),
-    ],
+    [("%rd4", "two programs write one byte"), ("%rd3", "reads what another program wrote")],
 )
 def test_programs_that_meet_in_global_memory_are_found(words, address, found):
     body = EXCHANGE.replace("[%rd4]", f"[{address}]")

@@ -43,12 +43,11 @@ def scorer(make_model):
     return Scorer(make_model(), stride=8, **FP32)
 
 
-def hits_of(scorer, wanted, batch_size=1, segment_bases=1024):
-    pipeline = Pipeline(
-        scorer, Contigs(chr=CODES), wanted, batch_size=batch_size, segment_bases=segment_bases
-    )
+def hits_of(scorer, wanted, batch_size=1, segment_bases=1024, codes=CODES):
+    options = dict(batch_size=batch_size, segment_bases=segment_bases)
+    pipeline = Pipeline(scorer, Contigs(chr=codes), wanted, **options)
     assert isinstance(pipeline.device, CompactDevice)
-    steps = -(-len(CODES) // 8)
+    steps = -(-len(codes) // 8)
     works = pipeline.groups(Stretch(0, "chr", 0, steps, steps))
     return [hits for _, result in pipeline.scored(works) for hits in result()], pipeline
 
@@ -97,6 +96,12 @@ def device_of(scorer, **options):
     return CompactDevice(scorer, wanted_of(), Window(8, 61, 200), Stages(), **options)
 
 
+def batch_of(device, steps=100):
+    codes, unknown, slot = device.buffers(1, 61 + 8 * (steps - 1), steps)
+    codes[:], unknown[:] = 1, False
+    return Batch([0], codes, unknown, slot)
+
+
 def test_levels_are_exact_at_their_edges(scorer):
     """On the device they are found by a search, on the host in cells."""
     edges = BEGINS[:-1]
@@ -104,9 +109,7 @@ def test_levels_are_exact_at_their_edges(scorer):
     near = np.concatenate([*near, np.float32([-np.inf, np.inf, np.nan])])
     logits = torch.from_numpy(np.stack([near] * 3, 1))[None]
     device = device_of(Given(scorer.plan, logits))
-    codes, unknown, slot = device.buffers(1, 61 + 8 * (len(near) - 1), len(near))
-    codes[:], unknown[:] = 0, False
-    levels = device.submit(Batch([0], codes, unknown, slot)).result()[0].levels
+    levels = device.submit(batch_of(device, len(near))).result()[0].levels
     want = np.searchsorted(edges, near, side="right").astype(np.uint8)
     want[-1] = NOTHING
     np.testing.assert_array_equal(levels[:, 0], want)
@@ -119,53 +122,59 @@ def test_no_tracks_and_no_hits(scorer):
     assert all(x.levels is None and x.logits is None for x in found)
 
 
+@pytest.fixture
+def agree(fasta, model, tmp_path, monkeypatch):
+    """agree(**options): raises unless a scan writes the same bytes with all logits."""
+
+    def check(**options):
+        tcnfast.scan(fasta, model, tmp_path / "compact", **options, **FP32)
+        monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
+        tcnfast.scan(fasta, model, tmp_path / "dense", **options, **FP32)
+        assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+
+    return check
+
+
 @needs_engine
 @pytest.mark.parametrize("options", [{}, {"strand": "max"}, {"batch_size": 3}])
-def test_a_scan_writes_the_same_bytes(fasta, model, tmp_path, monkeypatch, options):
-    options = dict(tracks=TRACKS, **options, **FP32)
-    tcnfast.scan(fasta, model, tmp_path / "compact", **options)
-    monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
-    tcnfast.scan(fasta, model, tmp_path / "dense", **options)
-    assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+def test_a_scan_writes_the_same_bytes(agree, options):
+    agree(tracks=TRACKS, **options)
 
 
-def test_a_scan_within_regions_writes_the_same_bytes(fasta, model, tmp_path, monkeypatch):
+def test_a_scan_within_regions_writes_the_same_bytes(agree, tmp_path):
     bed = tmp_path / "x.bed"
     bed.write_text("".join(f"chr20\t{x}\t{x + 200 + x % 777}\n" for x in range(3, 90_000, 900)))
-    tcnfast.scan(fasta, model, tmp_path / "compact", within=bed, **FP32)
-    monkeypatch.setattr(pipeline, "compacts", lambda plan: False)
-    tcnfast.scan(fasta, model, tmp_path / "dense", within=bed, **FP32)
-    assert files_in(tmp_path / "compact") == files_in(tmp_path / "dense")
+    agree(within=bed)
 
 
 # hits that kernels find without logits
 
 
 def found_in(scorer, codes, wanted, batch_size=1):
-    pipeline = Pipeline(
-        scorer, Contigs(chr=codes), wanted, batch_size=batch_size, segment_bases=256
-    )
-    steps = -(-len(codes) // 8)
-    works = pipeline.groups(Stretch(0, "chr", 0, steps, steps))
-    found = [x for _, result in pipeline.scored(works) for x in result()]
+    found, whole = hits_of(scorer, wanted, batch_size, 256, codes)
     rows = np.concatenate([x.first_step * 3 + x.at for x in found])
     tracks = np.concatenate([x.logits if x.levels is None else x.levels for x in found])
-    kind = type(pipeline.device._scores)
-    return kind, found, rows, np.concatenate([x.values for x in found]), tracks
+    values = np.concatenate([x.values for x in found])
+    return type(whole.device._scores), found, rows, values, tracks
 
 
-def finds_only(most, monkeypatch):
-    """Memory for ``most`` steps of a sequence; returns how many each piece had."""
-    asked, score = [], HitFinder.score
+def short_of_memory(monkeypatch, most, owner=Scorer, name="scores", of=0):
+    """``owner.name`` has memory for ``most`` of what argument ``of`` holds along its second axis;
+    returns how much it was asked for each time."""
+    asked, healthy = [], getattr(owner, name)
 
-    def limited(finder, codes, unknown):
-        asked.append(unknown.shape[1])
+    def limited(self, *given):
+        asked.append(given[of].shape[1])
         if asked[-1] > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(finder, codes, unknown)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return healthy(self, *given)
 
-    monkeypatch.setattr(HitFinder, "score", limited)
+    monkeypatch.setattr(owner, name, limited)
     return asked
+
+
+def on_kernels(model, strand):
+    return Scorer(model, strand, stride=8, backend="triton", **FP32)
 
 
 def features(stack, codes):
@@ -183,15 +192,14 @@ def features(stack, codes):
 def test_hits_without_logits_are_those_of_logits(monkeypatch, strand, levels, batch_size):
     """On the Triton kernels, in their interpreter; a gap, and segments of nothing but it."""
     monkeypatch.setattr(triton_engine.Stack, "rows", features)
-    model = random_model(blocks=2, first_kernel=3)
-    scorer = Scorer(model, strand, stride=8, backend="triton", **FP32)
+    scorer = on_kernels(random_model(blocks=2, first_kernel=3), strand)
     codes = contig(1_450, gaps=[(200, 1_000), (1_440, 1_450)])
     wanted = wanted_of(levels=levels)
     kind, found, *got = found_in(scorer, codes, wanted, batch_size)
     assert kind is device_scores.Counts and sum(len(x.at) for x in found) > 30
     assert {x.at.dtype for x in found} == {np.dtype(np.int64)}
     assert len(found[2].at) == 0  # a gap
-    asked = finds_only(20, monkeypatch)
+    asked = short_of_memory(monkeypatch, 20, HitFinder, "score", of=1)
     _, _, rows, values, _ = found_in(scorer, codes, wanted, batch_size)
     # a batch of two fits in 16 steps, then its one sequence does; the last segment is 22
     assert asked[:2] == [32, 16] and asked.count(32) == batch_size and set(asked) == {32, 16, 6}
@@ -227,9 +235,7 @@ def test_scores_that_are_no_numbers_are_an_error_on_a_device_too():
 @pytest.mark.parametrize("strand", ["both", "max", "+"])
 def test_scores_that_are_no_numbers_are_seen_without_logits(monkeypatch, strand):
     monkeypatch.setattr(triton_engine.Stack, "rows", features)
-    scorer = Scorer(
-        overflowing(blocks=2, first_kernel=3), strand, stride=8, backend="triton", **FP32
-    )
+    scorer = on_kernels(overflowing(blocks=2, first_kernel=3), strand)
     codes = contig(1_450, gaps=[(200, 1_000), (1_440, 1_450)])
     with pytest.raises(TcnfastError, match="model on device cpu: .*scores are NaN or infinite"):
         found_in(scorer, codes, wanted_of())
@@ -239,9 +245,7 @@ def test_scores_that_are_no_numbers_are_seen_without_logits(monkeypatch, strand)
 @pytest.mark.parametrize("strand", ["both", "max"])
 def test_what_is_looked_at_are_the_first_logits(monkeypatch, strand):
     monkeypatch.setattr(triton_engine.Stack, "rows", features)
-    scorer = Scorer(
-        random_model(blocks=2, first_kernel=3), strand, stride=8, backend="triton", **FP32
-    )
+    scorer = on_kernels(random_model(blocks=2, first_kernel=3), strand)
     codes = torch.from_numpy(np.stack([contig(300), contig(300)[::-1].copy()]))
     want = scorer.scores(codes)[:, 0]
     unknown = torch.zeros(2, scorer.scores(codes).shape[1], dtype=torch.bool)
@@ -255,31 +259,11 @@ def test_what_is_looked_at_are_the_first_logits(monkeypatch, strand):
 
 def test_page_locked_memory_is_used_again_once_its_hits_are_there(scorer):
     device = device_of(scorer)
-
-    def batch():
-        codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
-        codes[:], unknown[:] = 1, False
-        return Batch([0], codes, unknown, slot)
-
-    first = batch()
+    first = batch_of(device)
     pending = device.submit(first)
-    assert not np.shares_memory(batch().codes, first.codes), "it is in use"
+    assert not np.shares_memory(batch_of(device).codes, first.codes), "it is in use"
     pending.result()
-    assert np.shares_memory(batch().codes, first.codes)
-
-
-def short_of_memory(monkeypatch, most):
-    """A scorer that holds ``most`` bases at once; returns the lengths it was asked for."""
-    asked, scores = [], Scorer.scores
-
-    def limited(scorer, codes):
-        asked.append(codes.shape[1])
-        if codes.shape[1] > most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
-        return scores(scorer, codes)
-
-    monkeypatch.setattr(Scorer, "scores", limited)
-    return asked
+    assert np.shares_memory(batch_of(device).codes, first.codes)
 
 
 @needs_engine
@@ -393,9 +377,7 @@ class Watched(Lane):
 def test_each_stream_waits_for_the_one_before(scorer):
     seen = []
     device = device_of(scorer, lane=lambda where: Watched(where, seen))
-    codes, unknown, slot = device.buffers(1, 61 + 8 * 99, 100)
-    codes[:], unknown[:] = 1, False
-    pending = device.submit(Batch([0], codes, unknown, slot))
+    pending = device.submit(batch_of(device))
     assert not any(name == "down" for name, act, _ in seen if act != "new")
     pending.result()
     marks = {name: [m for n, act, m in seen if (n, act) == (name, "mark")] for name, _, _ in seen}

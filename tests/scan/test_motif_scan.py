@@ -57,6 +57,11 @@ def lab(tmp_path_factory):
     return folder
 
 
+def scan(lab, out, **options):
+    words = dict(motifs=lab / "m.meme", p_value=P) | options
+    return tcnfast.scan(lab / "g.fa", out=out, **words)
+
+
 @pytest.fixture(autouse=True)
 def cuts(monkeypatch):
     """Stretches of 32,768 bases of two segments each; hits read and written a few at a time."""
@@ -81,28 +86,15 @@ def brute(lab, background, p=P, chroms=SCANNED):
                 n = max(0, codes.size - width + 1)
                 strands = []
                 for matrix in (padded, np.concatenate([units[::-1, ::-1], padded[:, 4:]], 1)):
-                    strands.append(
-                        sum(
-                            (matrix[j][codes[j : j + n]] for j in range(width)),
-                            np.zeros(n, np.int64),
-                        )
-                    )
+                    parts = (matrix[j][codes[j : j + n]] for j in range(width))
+                    strands.append(sum(parts, np.zeros(n, np.int64)))
                 for start in np.flatnonzero(np.maximum(*strands) >= cutoff).tolist():
                     for sums, strand in zip(strands, "+-", strict=True):
                         score = int(sums[start])
                         if score >= cutoff:
                             chance = float(tail.chances[tail.highest - score])
-                            rows.append(
-                                (
-                                    chrom,
-                                    start,
-                                    start + width,
-                                    motif.id,
-                                    score / UNITS_PER_BIT,
-                                    strand,
-                                    chance,
-                                )
-                            )
+                            place = chrom, start, start + width, motif.id
+                            rows.append((*place, score / UNITS_PER_BIT, strand, chance))
             found[motif.id] = rows
     return found
 
@@ -138,7 +130,7 @@ def expected(lab):
 
 
 def test_every_hit_there_is(lab, expected, tmp_path):
-    result = tcnfast.scan(lab / "g.fa", out=tmp_path / "s", motifs=lab / "m.meme", p_value=P)
+    result = scan(lab, tmp_path / "s")
     total = check(result.path, expected)
     assert total > 300 and not expected["M3"]
     # both strands of a palindrome
@@ -171,9 +163,7 @@ def test_every_hit_there_is(lab, expected, tmp_path):
 
 
 def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
-    plain = files_in(
-        tcnfast.scan(lab / "g.fa", out=tmp_path / "a", motifs=lab / "m.meme", p_value=P).path
-    )
+    plain = files_in(scan(lab, tmp_path / "a").path)
     for module, name, value in (
         (pieces, "STRETCH_BASES", 2**24),
         (motif_run, "SEGMENT_BASES", 999),
@@ -182,12 +172,8 @@ def test_neither_cuts_nor_threads_show(lab, tmp_path, monkeypatch):
         (seed_hits, "SEEDS", (9,)),
     ):
         monkeypatch.setattr(module, name, value)
-    threads = torch.get_num_threads()
     torch.set_num_threads(3)
-    try:
-        again = tcnfast.scan(lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P)
-    finally:
-        torch.set_num_threads(threads)
+    again = scan(lab, tmp_path / "b")
     assert files_in(again.path) == plain
 
 
@@ -226,11 +212,9 @@ def test_within_and_targets_and_background(lab, tmp_path):
     (tmp_path / "open.bed").write_text(
         "chr10\t500\t9000\nchr2\t16380\t16392\nchr2\t0\t11\nchr10\t8000\t12000\nchr10\t8100\t8200\n"
     )
-    result = tcnfast.scan(
-        lab / "g.fa",
-        out=tmp_path / "s",
-        motifs=lab / "m.meme",
-        p_value=P,
+    result = scan(
+        lab,
+        tmp_path / "s",
         targets=["site", "M9"],
         within=tmp_path / "open.bed",
         background=[0.4, 0.2, 0.2, 0.2],
@@ -251,9 +235,7 @@ def test_within_and_targets_and_background(lab, tmp_path):
 
 
 def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
-    whole = files_in(
-        tcnfast.scan(lab / "g.fa", out=tmp_path / "a", motifs=lab / "m.meme", p_value=P).path
-    )
+    whole = files_in(scan(lab, tmp_path / "a").path)
     seen = []
 
     def stopping(codes, starts, tables, scan=seed_hits.find_hits):
@@ -262,33 +244,22 @@ def test_a_killed_scan_goes_on(lab, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return scan(codes, starts, tables)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(seed_hits, "find_hits", stopping)
-            with pytest.raises(KeyboardInterrupt):
-                tcnfast.scan(lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P)
-    finally:
-        torch.set_num_threads(threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(seed_hits, "find_hits", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            scan(lab, tmp_path / "b")
     kept = sorted(path.name for path in (tmp_path / "b.partial").glob("*.npy"))
     assert kept == ["calls.0.0-32768.npy"] and not (tmp_path / "b").exists()
     with pytest.raises(TcnfastError, match="other inputs or settings"):
-        tcnfast.scan(
-            lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=1e-4, resume=True
-        )
+        scan(lab, tmp_path / "b", p_value=1e-4, resume=True)
     left = []
     monkeypatch.setattr(
         seed_hits, "find_hits", lambda *args: left.append(args[1]) or find_hits(*args)
     )
-    again = tcnfast.scan(
-        lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P, resume=True
-    )
+    again = scan(lab, tmp_path / "b", resume=True)
     assert files_in(again.path) == whole and sum(left) == sum(SIZES[c] for c in SCANNED) - 2**15
     # and once more: it is there already
-    seen_again = tcnfast.scan(
-        lab / "g.fa", out=tmp_path / "b", motifs=lab / "m.meme", p_value=P, resume=True
-    )
+    seen_again = scan(lab, tmp_path / "b", resume=True)
     assert seen_again.summary.equals(again.summary)
 
 
@@ -412,12 +383,12 @@ def test_the_product_of_a_device_finds_the_same_hits(lab, device, scores, monkey
 
 def test_a_scan_on_a_device_writes_the_same_bytes(lab, tmp_path, monkeypatch):
     """Here the processor stands in for it."""
-    tcnfast.scan(lab / "g.fa", out=tmp_path / "cpu", motifs=lab / "m.meme", p_value=P)
+    scan(lab, tmp_path / "cpu")
 
     def on_device(finder, bases, device, backend):
         return MotifProduct(finder.units, finder.cutoffs, device).find_hits, 2
 
     monkeypatch.setattr(HitFinder, "prepared", on_device)
-    tcnfast.scan(lab / "g.fa", out=tmp_path / "gpu", motifs=lab / "m.meme", p_value=P)
+    scan(lab, tmp_path / "gpu")
     a, b = (files_in(tmp_path / name / "hits") for name in ("cpu", "gpu"))
     assert a == b and len(a) > 5

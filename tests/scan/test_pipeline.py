@@ -92,12 +92,9 @@ def test_scores_depend_on_neither_segments_nor_batches(make_model, stride):
 
 def test_scores_do_not_depend_on_threads(make_model):
     scorer, codes = scorer_of(make_model()), contig(20_000)
-    want, threads = scores(scorer, codes), torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        assert_scores(scores(scorer, codes), want)
-    finally:
-        torch.set_num_threads(threads)
+    want = scores(scorer, codes)
+    torch.set_num_threads(2)
+    assert_scores(scores(scorer, codes), want)
 
 
 def test_scores_do_not_depend_on_what_else_is_wanted(make_model):

@@ -17,75 +17,17 @@ import torch
 from numerics import MatrixUnits, assert_close, flips
 from torch import nn
 
-from support.block_cases import SPAN
 from support.interpreter import on_matrix_units
+from support.random_blocks import random_block, random_gradient, random_input, random_masks
 from support.ranks import in_threads
 from tcnfast.engines import halved, ops, pairs, reference
 from tcnfast.engines.backend import VARIABLE
 from tcnfast.engines.cpu_engine import ISA_VARIABLE
 from tcnfast.engines.ranks import ALONE
-from tcnfast.model.tcn import Block
 
 CPU, GPU = torch.device("cpu"), torch.cuda.is_available()
 FEW = 64  # numbers
 DIRECT = reference.conv
-
-
-def seams(length):
-    """First positions of spans but the first."""
-    pieces = -(-length // SPAN)
-    return [length * piece // pieces for piece in range(1, pieces)]
-
-
-def random_block(case, seed=0):
-    """A block in training, no parameter left trivial."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        block = Block(4 if case.index == 0 else case.channels, case.index, case.config).train()
-    with torch.no_grad():
-        for name, parameter in block.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim == 1 and name.startswith("norm") and name.endswith("weight"):
-                parameter.copy_(1 + 0.3 * noise)
-            elif parameter.ndim == 1:
-                parameter.copy_(0.3 * noise)
-            elif case.norm == "batch" and parameter.shape[-1] > 1:  # smoothers at the start: He
-                parameter.copy_(noise * (2 / parameter[0].numel()) ** 0.5)
-        for norm in (block.norm1, block.norm2):
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.momentum = 1.0  # the running statistics are those of the last batch
-    return block
-
-
-def random_input(case, precision, seed=0):
-    """uint8 codes (N, L), or rows (N, L, C) as a ReLU leaves them, exact in ``precision``."""
-    generator = torch.Generator().manual_seed(seed + 1)
-    if case.index == 0:
-        codes = torch.randint(4, (case.sequences, case.length), generator=generator)
-        codes[torch.rand(codes.shape, generator=generator) < 0.05] = 4
-        return codes.to(torch.uint8)
-    rows = torch.randn(case.sequences, case.length, case.channels, generator=generator)
-    return rows.relu().to(ops.ROWS[precision])
-
-
-def random_gradient(case, precision, seed=0):
-    generator = torch.Generator().manual_seed(seed + 2)
-    dy = torch.randn(case.sequences, case.length2, case.channels, generator=generator)
-    for seam in seams(case.length2):
-        dy[:, seam - 1 : seam + 1] *= case.loud
-    return dy.to(ops.ROWS[precision])
-
-
-def random_masks(case, seed=0):
-    if not case.dropout:
-        return None, None
-    generator = torch.Generator().manual_seed(seed + 3)
-    keep = 1 - case.dropout
-    drawn = case.channels // 2 if case.symmetric else case.channels
-    draws = torch.rand(2, case.sequences, drawn, generator=generator) < keep
-    masks = draws.float() / keep
-    return tuple(pairs.whole(masks, 2) if case.symmetric else masks)
 
 
 def parameters_of(block):

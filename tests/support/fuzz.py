@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import random
 import shutil
 import warnings
@@ -117,26 +116,76 @@ def check(parser: Parser, seed: dict[str, bytes], data: bytes, folder: Path) -> 
 
 
 def parsers() -> dict[str, Parser]:
-    from tcnfast.attribute.attributions import Attributions
-    from tcnfast.base.arrays import read_array, read_arrays
-    from tcnfast.base.tables import read_frame, read_object
-    from tcnfast.data.encode_metadata import read_encode
-    from tcnfast.data.manifest import read_manifest
-    from tcnfast.data.splits import read_split
-    from tcnfast.genome.genome import parse_region
+    found = [*_of_sequence(), *_of_places(), *_of_motifs_and_variants(), *_of_tables_and_arrays()]
+    found += [*_model_parsers(), *(Parser(*found) for found in folders())]
+    return {parser.name: parser for parser in found}
+
+
+_BED = b"track x\nchr1\t10\t20\tname\t0\t+\nchr2\t0\t500\tb\t1\t-\nchr9\t5\t7\n"
+_PEAK = b"chr1\t10\t20\tp\t1000\t.\t5.1\t-1\t-1\t4\nchr2\t30\t40\tp\t9\t.\t5\t-1\t-1\t-1\n"
+_TABLE = b"#chrom\tstart\tend\ttf\tcell\tsummit\nchr1\t1\t9\tCTCF\tK562\t4\nchr2\t2\t5\tA\tB\t3\n"
+_MANIFEST = b"label\tpath\tambiguous_path\tcell\nCTCF\ta.bed\t.\tK562\nMAX\tb.bed\tc.bed\t\n"
+_SPLIT = b'{"train": ["chr1:1-500"], "valid": ["chr1:501-1,000"], "test": ["chr2"]}'
+
+
+def _of_sequence() -> list[Parser]:
+    from tcnfast.genome.genome import Genome
     from tcnfast.genome.index_fasta import compare_files
-    from tcnfast.genome.intervals import read_bed, read_labelled
-    from tcnfast.pwm.motif_formats import read_motifs
-    from tcnfast.windows.window_recipe import read_recipe
 
     fasta = b">chr1 words\nACGTNACGTA\nacgtnryswk\nAC\n>chr2\n\n>chr3\nGG GG\n"
     plain = fasta.replace(b"GG GG", b"GGGGG")
     fai = b"chr1\t22\t12\t10\t11\nchr2\t0\t43\t0\t0\nchr3\t5\t50\t5\t6\n"
-    bed = b"track x\nchr1\t10\t20\tname\t0\t+\nchr2\t0\t500\tb\t1\t-\nchr9\t5\t7\n"
-    peak = b"chr1\t10\t20\tp\t1000\t.\t5.1\t-1\t-1\t4\nchr2\t30\t40\tp\t9\t.\t5\t-1\t-1\t-1\n"
-    table = (
-        b"#chrom\tstart\tend\ttf\tcell\tsummit\nchr1\t1\t9\tCTCF\tK562\t4\nchr2\t2\t5\tA\tB\t3\n"
-    )
+    both = {"g.2bit": _twobit(plain), "g.fa": plain}
+
+    def genome(path: Path) -> None:
+        with Genome(path) as opened:
+            for name in opened.sizes:
+                opened.codes(name)
+
+    def same(path: Path) -> None:
+        compare_files(path.with_suffix(".fa"), path)
+
+    one = [{"g.fa": fasta}, {"g.fa": gzip.compress(fasta)}, {"g.fa": plain}]
+    index = {"g.fa.fai": fai, "g.fa": plain}
+    return [
+        Parser("fasta", one, genome),
+        Parser("fasta beside an index", [{"g.fa": plain, "g.fa.fai": fai}], genome),
+        Parser("fai", [index], lambda path: genome(path.with_name("g.fa"))),
+        Parser("2bit", [{"g.2bit": _twobit(plain)}], genome),
+        Parser("2bit beside a fasta", [both], same),
+    ]
+
+
+def _of_places() -> list[Parser]:
+    from tcnfast.data.encode_metadata import read_encode
+    from tcnfast.data.manifest import read_manifest
+    from tcnfast.data.splits import read_split
+    from tcnfast.genome.genome import parse_region
+    from tcnfast.genome.intervals import read_bed, read_labelled
+
+    def region(path: Path) -> None:
+        parse_region(path.read_bytes().decode(errors="replace"))
+
+    def both(path: Path) -> None:
+        read_bed(path, SIZES, allow_missing=True, summits=True)
+        read_bed(path)
+
+    gz, beds = gzip.compress, {name: _BED for name in ("a.bed", "b.bed", "c.bed")}
+    tables, splits = [{"x.bed": _TABLE}, {"x.bed": gz(_TABLE)}], [{"split.json": _SPLIT}]
+    return [
+        Parser("bed", [{"x.bed": _BED}, {"x.bed": _PEAK}, {"x.bed": gz(_PEAK)}], both),
+        Parser("peaks", tables, lambda path: read_labelled(path, SIZES)),
+        Parser("split", [*splits, {"fold.json": FOLD}], lambda path: read_split(path, SIZES)),
+        Parser("manifest", [{"m.tsv": _MANIFEST, **beds}], read_manifest),
+        Parser("encode metadata", [{"metadata.tsv": _encode(), "E1.bed": _PEAK}], read_encode),
+        Parser("region", [{"region": b"chr1:1-1,000"}, {"region": b"HLA-A*01:01"}], region),
+    ]
+
+
+def _of_motifs_and_variants() -> list[Parser]:
+    from tcnfast.pwm.motif_formats import read_motifs
+    from tcnfast.variants.records import VariantFile
+
     meme = (
         b"MEME version 4\n\nALPHABET= ACGT\n\nstrands: + -\n\nMOTIF M1 MAX::MYC\n"
         b"letter-probability matrix: alength= 4 w= 2 nsites= 5 E= 0\n"
@@ -144,68 +193,38 @@ def parsers() -> dict[str, Parser]:
     )
     dreme = b'# DREME\nMEME version 5\nALPHABET "DNA" DNA-LIKE\nA "A" 1 ~ T "T" 2\nC ~ G\nEND\n'
     dreme += meme[meme.index(b"MOTIF") :]
-    split = json.dumps({"train": ["chr1:1-500"], "valid": ["chr1:501-1,000"], "test": ["chr2"]})
-    manifest = b"label\tpath\tambiguous_path\tcell\nCTCF\ta.bed\t.\tK562\nMAX\tb.bed\tc.bed\t\n"
-    beds = {name: bed for name in ("a.bed", "b.bed", "c.bed")}
-    gz = gzip.compress
-
-    def genome(path: Path) -> None:
-        from tcnfast.genome.genome import Genome
-
-        with Genome(path) as opened:
-            for name in opened.sizes:
-                opened.codes(name)
-
-    def region(path: Path) -> None:
-        parse_region(path.read_bytes().decode(errors="replace"))
 
     def variants(path: Path) -> None:
-        from tcnfast.variants.records import VariantFile
-
         for chunk in VariantFile(path).chunks(3):
             for row in chunk.skipped:
                 row.as_line()
 
-    both = lambda path: (read_bed(path, SIZES, allow_missing=True, summits=True), read_bed(path))  # noqa: E731
-    labelled = lambda path: read_labelled(path, SIZES)  # noqa: E731
-    npz = lambda path: read_arrays(path, "attributions", "attribute")  # noqa: E731
-    sequence = {"g.fa": plain, "g.fa.fai": fai}
-    index = {"g.fa.fai": fai, "g.fa": plain}
-    found = [
-        Parser("fasta", [{"g.fa": fasta}, {"g.fa": gz(fasta)}, {"g.fa": plain}], genome),
-        Parser("fasta beside an index", [sequence], genome),
-        Parser("fai", [index], lambda path: genome(path.with_name("g.fa"))),
-        Parser("2bit", [{"g.2bit": _twobit(plain)}], genome),
-        Parser(
-            "2bit beside a fasta",
-            [{"g.2bit": _twobit(plain), "g.fa": plain}],
-            lambda path: compare_files(path.with_suffix(".fa"), path),
-        ),
-        Parser("bed", [{"x.bed": bed}, {"x.bed": peak}, {"x.bed": gz(peak)}], both),
-        Parser("peaks", [{"x.bed": table}, {"x.bed": gz(table)}], labelled),
+    gz = gzip.compress
+    return [
         Parser("meme", [{"x.meme": meme}, {"x.meme": dreme}, {"x.meme": gz(meme)}], read_motifs),
         Parser("motifs", [{"x.motif": text} for text in MOTIFS], read_motifs),
         Parser("vcf", [{"v.vcf": _VCF}, {"v.vcf": gz(_VCF)}, {"v.tsv": _VARIANTS}], variants),
-        Parser(
-            "split",
-            [{"split.json": split.encode()}, {"fold.json": FOLD}],
-            lambda path: read_split(path, SIZES),
-        ),
-        Parser("manifest", [{"m.tsv": manifest, **beds}], read_manifest),
-        Parser("encode metadata", [{"metadata.tsv": _encode(), "E1.bed": peak}], read_encode),
+    ]
+
+
+def _of_tables_and_arrays() -> list[Parser]:
+    from tcnfast.attribute.attributions import Attributions
+    from tcnfast.base.arrays import read_array, read_arrays
+    from tcnfast.base.tables import read_frame, read_object
+    from tcnfast.windows.window_recipe import read_recipe
+
+    def npz(path: Path) -> None:
+        read_arrays(path, "attributions", "attribute")
+
+    recipe = b'{"name": "x", "labels": ["CTCF"], "length": 200}'
+    return [
         Parser("npz", [{"x.npz": _npz(True)}, {"x.npz": _npz(False)}], npz),
         Parser("attributions", [{"x.npz": _attributions()}], Attributions.open),
         Parser("npy", [{"x.npy": _npy()}], read_array),
-        Parser("json", [{"x.json": split.encode()}], read_object),
-        Parser("table", [{"x.tsv": table}, {"x.tsv": manifest}], read_frame),
-        Parser(
-            "recipe", [{"r.json": b'{"name": "x", "labels": ["CTCF"], "length": 200}'}], read_recipe
-        ),
-        Parser("region", [{"region": b"chr1:1-1,000"}, {"region": b"HLA-A*01:01"}], region),
-        *_model_parsers(),
-        *(Parser(*found) for found in folders()),
+        Parser("json", [{"x.json": _SPLIT}], read_object),
+        Parser("table", [{"x.tsv": _TABLE}, {"x.tsv": _MANIFEST}], read_frame),
+        Parser("recipe", [{"r.json": recipe}], read_recipe),
     ]
-    return {parser.name: parser for parser in found}
 
 
 _VCF = (

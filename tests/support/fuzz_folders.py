@@ -24,7 +24,7 @@ def first(name: str, files: Files) -> Files:
 
 def folders() -> Found:
     """Names, files and readers of everything in this module."""
-    return [*_runs(), *_data(), *_settings(), *_examined()]
+    return [*_scans(), *_reasons(), *_evaluations(), *_data(), *_settings(), *_examined()]
 
 
 def _json(value: object) -> bytes:
@@ -37,11 +37,7 @@ def _npz(**arrays: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def _runs() -> Found:
-    from tcnfast.attribute.attribution_folder import AttributionFolder
-    from tcnfast.evaluate.evaluation_folder import Curves, EvaluationTables
-    from tcnfast.motifs.motif_folder import MotifFolder
-    from tcnfast.motifs.patterns import PatternSet
+def _scans() -> Found:
     from tcnfast.scan.call_columns import read_call_columns
     from tcnfast.scan.scan_folder import ScanFolder
 
@@ -61,6 +57,17 @@ def _runs() -> Found:
         assert found.labels is not None and found.summary is not None
         for label in found.called_labels:
             found.calls(label)
+
+    return [
+        *((f"scan's {name}", [first(name, scan)], scanned) for name in list(scan)[:4]),
+        ("calls", [{"x.narrowPeak": peaks}], read_call_columns),
+    ]
+
+
+def _reasons() -> Found:
+    from tcnfast.attribute.attribution_folder import AttributionFolder
+    from tcnfast.motifs.motif_folder import MotifFolder
+    from tcnfast.motifs.patterns import PatternSet
 
     rows = (
         b"label\tchrom\tstart\tend\tsummit\tlogit\tcompleteness_gap\nMAX\tchr1\t5\t6\t5\t0.1\tnan\n"
@@ -99,6 +106,16 @@ def _runs() -> Found:
         for one in PatternSet.open(path).patterns:
             assert one.consensus is not None and one.sites and len(one.distinct) >= 0
 
+    return [
+        *((f"attribution's {x}", [first(x, attributed)], attributions) for x in attributed),
+        *((f"motifs' {name}", [first(name, motifs)], found_motifs) for name in motifs),
+        ("patterns", [{"x.npz": _npz(**about, **stored)}], patterns),
+    ]
+
+
+def _evaluations() -> Found:
+    from tcnfast.evaluate.evaluation_folder import Curves, EvaluationTables
+
     curves = _npz(
         labels=np.array(LABELS),
         counted=np.array([True, False]),
@@ -109,11 +126,6 @@ def _runs() -> Found:
     )
     scores = b"label\tAP\tAUROC\tchance\nMAX\t0.5\t0.9\t0.1\nCTCF@K562\tnan\t0.8\t0.2\n"
     return [
-        *((f"scan's {name}", [first(name, scan)], scanned) for name in list(scan)[:4]),
-        ("calls", [{"x.narrowPeak": peaks}], read_call_columns),
-        *((f"attribution's {x}", [first(x, attributed)], attributions) for x in attributed),
-        *((f"motifs' {name}", [first(name, motifs)], found_motifs) for name in motifs),
-        ("patterns", [{"x.npz": _npz(**about, **stored)}], patterns),
         ("curves", [{"curves.npz": curves}], Curves.read),
         ("scores", [{"scores.tsv": scores}], lambda path: EvaluationTables(path.parent).scores),
     ]

@@ -7,6 +7,7 @@ from tcnfast.engines.plan import Plan
 from tcnfast.variants.records import Allele
 
 CONTIGS = {"chr1": 6_000, "chr2": 300}
+VCF_HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 
 def logits(model, windows, strand="both"):
@@ -46,3 +47,19 @@ def random_alleles(letters, number, seed=0):
         if "N" not in ref and ref != alt:
             alleles.append(Allele(0, chrom, pos, ".", ref.encode(), alt.encode()))
     return alleles
+
+
+def vcf(path, rows, head=VCF_HEAD):
+    """``rows``: chrom, 1-based pos, ref, alt; or whole lines."""
+    lines = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, str):
+            chrom, pos, ref, alt = row
+            row = f"{chrom}\t{pos}\tid{number}\t{ref}\t{alt}\t.\tPASS\tDP={number}"
+        lines.append(row)
+    path.write_text(head + "".join(line + "\n" for line in lines))
+    return path
+
+
+def rows_of(found):
+    return [(a.chrom, a.pos + 1, a.ref.decode(), a.alt.decode()) for a in found]

@@ -26,12 +26,9 @@ from tcnfast.windows.study_tables import Results
 SIZES = {"train": 256, "valid": 160, "test": 200}
 TINY = {
     "tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
-    "danq": {
-        "arch": "danq",
-        "shape": {"filters": 8, "hidden": 4, "hidden_layer": 8},
-        "learning_rate": 0.003,
-    },
+    "danq": {"arch": "danq", "learning_rate": 0.003},
 }
+TINY["danq"]["shape"] = {"filters": 8, "hidden": 4, "hidden_layer": 8}
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +114,8 @@ def test_a_study_gives_tables(sets, done, tmp_path):
     assert study.path == done / "out"
     assert {"ap", "parameters"} <= set(study.results()["metric"])
     assert {"tcn", "danq"} <= set(study.validation()["model"])
-    assert (
-        study.statistics()["p"].between(0, 1).any() and study.curves()["recall"].between(0, 1).all()
-    )
+    assert study.statistics()["p"].between(0, 1).any()
+    assert study.curves()["recall"].between(0, 1).all()
     assert len(study.tuning()) == 2 and (study.times()["value"] >= 0).all()
     with pytest.raises(TcnfastError, match="is no folder of tcnfast windows study"):
         StudyFolder(tmp_path)
@@ -128,10 +124,8 @@ def test_a_study_gives_tables(sets, done, tmp_path):
 def test_tuning_takes_the_best_on_validation(done):
     with open(done / "out" / "tuning.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [(r["model"], float(r["learning_rate"])) for r in rows] == [
-        ("tcn", 0.001),
-        ("tcn", 0.01),
-    ]
+    tried = [(r["model"], float(r["learning_rate"])) for r in rows]
+    assert tried == [("tcn", 0.001), ("tcn", 0.01)]
     best = max(rows, key=lambda r: float(r["valid_macro_ap"]))["learning_rate"]
     record = json.loads((done / "out" / "cells" / "one1" / "tcn" / "seed0" / RECORD).read_text())
     assert record["key"]["config"]["learning_rate"] == float(best)
@@ -142,12 +136,8 @@ def test_a_study_says_what_it_was(done):
     assert about["cells"][0] == "many/tcn/seed0" and len(about["cells"]) == 10
     assert about["models"]["tcn"]["learning_rate"] in (0.001, 0.01)
     assert {"python", "torch", "numpy"} <= set(about["versions"]) and about["threads"] >= 1
-    assert [row["set"] for row in about["tests"]] == ["many", "many"] + ["one0"] * 2 + [
-        "one1",
-        "one1",
-        "one2",
-        "one2",
-    ]
+    tested = [row["set"] for row in about["tests"]]
+    assert tested == sorted(["many", "one0", "one1", "one2"] * 2)
 
 
 def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine):
@@ -280,9 +270,8 @@ def test_what_is_finished_can_be_tested_before_the_rest(mine):
     whole = found.spread("one0", "tcn", "ONE@x", "ap", "danq")
     assert (pair["value"], pair["low"]) == (-whole["value"], -whole["high"])
     many = found.spread("many", "danq", "macro", "ap", "tcn")["value"]
-    assert many == pytest.approx(
-        found.seeds("many", "danq")[0] - found.seeds("many", "tcn")[0], abs=1e-5
-    )
+    one, other = (found.seeds("many", name)[0] for name in ("danq", "tcn"))
+    assert many == pytest.approx(one - other, abs=1e-5)
     text = "".join(pair_tables(found))
     auroc = found.spread("one0", "danq", "ONE@x", "auroc", "tcn")["value"]
     assert f"| one0 | danq | tcn | {auroc:+.3f} |" in text
@@ -294,9 +283,8 @@ def test_what_is_finished_can_be_tested_before_the_rest(mine):
 
 def test_finished_goes_with_test(sets, tmp_path):
     grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
-    study = write_study(
-        tmp_path / "study.json", grids=grids, models={"danq": TINY["danq"]}, reference="danq"
-    )
+    only = dict(models={"danq": TINY["danq"]}, reference="danq")
+    study = write_study(tmp_path / "study.json", grids=grids, **only)
     with pytest.raises(TcnfastError, match="finished=True goes with test=True"):
         run_study(study, tmp_path / "out", data=[sets], finished=True)
     with pytest.raises(TcnfastError, match="nothing of the study is trained yet"):
@@ -368,11 +356,8 @@ def test_a_study_that_cannot_be_read(sets, tmp_path, change, words):
 
 def test_seeds_come_first_so_that_a_study_that_stops_early_is_whole(sets, tmp_path):
     study = read_study(write_study(tmp_path / "study.json"), [sets])
-    assert study.cells[:3] == (
-        Cell("many", "tcn", 0),
-        Cell("many", "danq", 0),
-        Cell("many", "tcn", 1),
-    )
+    first = ("tcn", 0), ("danq", 0), ("tcn", 1)
+    assert study.cells[:3] == tuple(Cell("many", *x) for x in first)
 
 
 DAMAGE = {
