@@ -32,10 +32,11 @@ class Architecture(NamedTuple):
     """``build(labels, length, mapping, **shape)`` makes one; ``shape`` are its settings here.
 
     What it makes is a module of uint8 codes (N, length) -> logits (N, labels), with ``labels`` and
-    ``set_label_rates``. Trainers look for three more things: ``start(train, seed)`` prepares it
-    from the training windows; ``fit(train, valid, config, work)`` takes the place of gradient
-    training (see :class:`tcnfast.windows.window_fit.Once`); and ``both_strands`` False says that it
-    is not to be averaged over strands.
+    ``set_label_rates``. Trainers and scorers look for four more things: ``start(train, seed)``
+    prepares it from the training windows; ``fit(train, valid, config, work)`` takes the place of
+    gradient training (see :class:`tcnfast.windows.window_fit.Once`); ``both_strands`` False says
+    that it is not to be averaged over strands; and ``batch_statistics`` True that a score depends
+    on the windows beside it.
     """
 
     build: Callable[..., nn.Module]
@@ -113,17 +114,20 @@ def window_scorer(
     place = backends.choose_device(device)
     run = _runner(model.to(place), place, precision)
     both = getattr(model, "both_strands", True)
+    mixed = getattr(model, "batch_statistics", False)
 
     @torch.inference_mode()
     def score(codes: np.ndarray) -> np.ndarray:
         out = np.empty((len(codes), len(model.labels)), np.float32)
+        order = np.random.default_rng(0).permutation(len(codes)) if mixed else np.arange(len(codes))
         for start in range(0, len(codes), BATCH):
-            part = codes[start : start + BATCH]
+            rows = order[start : start + BATCH]
+            part = codes[rows]
             strands = [part, reverse_complement(part)] if both else [part]
             logits = [run(torch.from_numpy(np.ascontiguousarray(x)).to(place)) for x in strands]
             mean = sum(x.float() for x in logits) / len(logits)
             check_scores(mean, "the network")
-            out[start : start + BATCH] = mean.cpu().numpy()
+            out[rows] = mean.cpu().numpy()
         return out
 
     return score

@@ -168,6 +168,24 @@ def test_batch_norm_of_the_article_depends_on_the_batch():
     assert not ours.trunk.bn1.training and theirs.trunk.bn1.training
 
 
+class Centred(torch.nn.Module):
+    """Takes the mean of 32 windows from what they begin with, as batch statistics would."""
+
+    labels, both_strands, batch_statistics = [LABEL], False, True
+
+    def forward(self, codes):
+        return torch.cat([x - x.mean() for x in codes[:, :1].float().split(32)])
+
+
+def test_windows_that_lie_sorted_are_mixed_where_a_score_depends_on_its_batch():
+    codes = np.zeros((640, LENGTH), np.uint8)
+    codes[:320, 0] = 3
+    scores = window_scorer(Centred(), "cpu", "fp32")(codes)[:, 0]
+    assert scores[:320].min() > 0 > scores[320:].max()  # batches of one class would give 0
+    np.testing.assert_array_equal(scores, window_scorer(Centred(), "cpu", "fp32")(codes)[:, 0])
+    assert tiny(faithful=True).batch_statistics and not tiny().batch_statistics
+
+
 def test_the_article_scores_the_strand_given():
     codes = random_codes(5, LENGTH).numpy()
     ours, theirs = tiny(), tiny(faithful=True)
