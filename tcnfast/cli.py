@@ -58,7 +58,7 @@ WORDS_OF_FAMILIES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    with speaking_of_flags(), _termination_is_an_exception():
+    with speaking_of_flags(), _stops_are_exceptions() as stops:
         try:
             parser = build_parser()
             with said_once(argv):
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 refuse_unknown(args, unknown)
             return _run(args)
         except KeyboardInterrupt as stop:
+            stops.heard = True  # before any call, where Python would raise the next one
             return _stopped(stop)
 
 
@@ -119,7 +120,7 @@ def _run(args: argparse.Namespace) -> int:
         return 1
     except Exception as error:
         if stop := _stop_behind(error):
-            return _stopped(stop)
+            raise stop from None
         if getattr(args, "verbose", False):
             logging.exception("failed")
         last_word(f"error: {_in_words(error)}")
@@ -140,19 +141,28 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     return error
 
 
+@dataclass
+class Stops:
+    """``heard``: that a command was stopped is known, further signals change nothing."""
+
+    heard: bool = False
+
+
 @contextmanager
-def _termination_is_an_exception() -> Iterator[None]:
+def _stops_are_exceptions() -> Iterator[Stops]:
     """SIGTERM stops a command as Ctrl-C does: what is finished is kept, its processes end.
 
     Where Python drops an exception (in a callback of a C library, or as an object is deleted), a
     stop would be lost: it is sent again.
     """
+    stops = Stops()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield stops  # only the main thread may say what a signal does
         return
 
-    def stop(*_: object) -> None:
-        raise Terminated
+    def stop(number: int, _: object) -> None:
+        if not stops.heard:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def dropped(what: sys.UnraisableHookArgs) -> None:
         if not issubclass(what.exc_type, KeyboardInterrupt):
@@ -162,13 +172,16 @@ def _termination_is_an_exception() -> Iterator[None]:
         later.daemon = True
         later.start()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nobody else wants it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
     tell_dropped, sys.unraisablehook = sys.unraisablehook, dropped
     try:
-        yield
+        yield stops
     finally:
         sys.unraisablehook = tell_dropped
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _in_words(error: Exception) -> str:

@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,6 +65,15 @@ def check_no_url(path: str | os.PathLike[str]) -> None:
     """Raise TcnfastError where a URL stands for a file."""
     if is_url(path) or lacks_slash(path):
         raise TcnfastError(f"{path}: is a URL; download it first")
+
+
+def input_name(path: str | os.PathLike[str]) -> str:
+    """What a record calls an input: the name of the file. Of a pipe it is "pipe", as a shell gives
+    a pipe another path in every run."""
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            return "pipe"
+    return Path(path).name
 
 
 def read_input(path: str | os.PathLike[str]) -> bytes:

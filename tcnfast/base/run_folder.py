@@ -26,7 +26,7 @@ from typing import Any
 
 from .disk import FULL, named, remove, write_text
 from .errors import Misfit, TcnfastError
-from .input_files import open_input
+from .input_files import input_name, open_input
 from .lock_file import LOCK, link_in, locked, refuse, take_lock
 from .options import Run, setting
 from .record import Record, refuse_other_shard
@@ -368,6 +368,11 @@ def read_record(folder: str | Path, *commands: str) -> Record:
         other = f"it is one of tcnfast {key['command']}" if "command" in key else "no run.json"
         raise TcnfastError(f"{folder}: is no output of tcnfast {commands[0]} ({other})")
     return Record(record | {"key": Record(key, folder / RECORD)}, folder / RECORD)
+
+
+def named_hash(path: str | Path) -> tuple[str, str]:
+    """Name and SHA-256 of an input, for a key or a record."""
+    return input_name(path), file_hash(path)
 
 
 def file_hash(path: str | Path) -> str:

@@ -16,7 +16,7 @@ from ..base import run_record
 from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run, setting
-from ..base.run_folder import RECORD, RunFolder, file_hash
+from ..base.run_folder import RECORD, RunFolder, file_hash, named_hash
 from ..base.tables import write_frame
 from ..base.talk import count
 from ..data.dataset import Dataset, open_dataset
@@ -93,7 +93,7 @@ def _open(
             masked = read_bed(blacklist, opened.sizes, allow_missing=True) if blacklist else None
             dataset = Dataset(opened, None, [], None, masked)
         paths = [*genome, *peaks, *([blacklist] if blacklist else [])]
-        yield dataset, None, lambda: [(Path(path).name, file_hash(path)) for path in paths]
+        yield dataset, None, lambda: [named_hash(path) for path in paths]
 
 
 def _sources(dataset: Dataset, scan: ScanFolder | None, options: PairsOptions) -> dict:

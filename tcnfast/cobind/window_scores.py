@@ -12,7 +12,7 @@ import torch
 from ..base import run_record
 from ..base.finite import check_scores
 from ..base.options import Run
-from ..base.run_folder import file_hash
+from ..base.run_folder import named_hash
 from ..engines.backend import SCAN, choose, choose_device
 from ..engines.cpu_engine import Substitutions
 from ..engines.plan import Plan
@@ -92,7 +92,7 @@ class WindowScorer:
         """What scores depend on, and the ``files`` that were read, for an output's key; ``model``:
         folder or bundled name."""
         return {
-            "inputs": [(Path(path).name, file_hash(path)) for path in files],
+            "inputs": [named_hash(path) for path in files],
             "tcnfast": run_record.version(),
             "model": ModelFolder(model).hash,
             "device": self.plan.device.type,

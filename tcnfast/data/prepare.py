@@ -12,8 +12,9 @@ from pathlib import Path
 from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.file_names import check_labels
+from ..base.input_files import input_name
 from ..base.options import Run
-from ..base.run_folder import RunFolder, file_hash
+from ..base.run_folder import RunFolder, named_hash
 from ..base.tables import write_rows
 from ..base.talk import count
 from ..genome.genome import Genome, Region
@@ -50,7 +51,7 @@ def prepare_dataset(
         check_labels(peaks.labels)
         dataset = _dataset(opened, peaks, options.blacklist, chroms, rule)
         record = write_arrays(folder.result, dataset, regions, chroms) | key
-        record["split_source"] = split if split in SPLIT_NAMES else Path(split).name
+        record["split_source"] = split if split in SPLIT_NAMES else input_name(split)
         record["left_out"] = len(left_out)
         _write_left_out(folder.result, left_out)
         record["warnings"] = _judge(dataset, regions, options.min_peaks)
@@ -122,9 +123,8 @@ def _cut(peaks: PeakSets, chroms: list[str], rule: LabelRule, sizes: dict[str, i
 
 def input_hashes(files: list[tuple[str, str]]) -> list[dict]:
     """Role, name and SHA-256 of each file; warns of peak files that are copies of each other."""
-    hashes = [
-        {"role": role, "name": Path(path).name, "sha256": file_hash(path)} for role, path in files
-    ]
+    named = ((role, *named_hash(path)) for role, path in files)
+    hashes = [{"role": role, "name": name, "sha256": sha256} for role, name, sha256 in named]
     names = defaultdict(list)
     for entry in hashes:
         if entry["role"] == "peaks":

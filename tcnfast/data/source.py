@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from ..base.run_folder import file_hash
+from ..base.run_folder import named_hash
 from ..genome.genome import Genome, Region
 from .data_options import NEEDED, DataOptions
 from .dataset import Dataset, open_dataset
@@ -30,7 +30,7 @@ class Source:
     @cached_property
     def inputs(self) -> list[tuple[str, str]]:
         """(file name, SHA-256) of everything it was made from. Files are read when it is asked."""
-        return [*((Path(path).name, file_hash(path)) for path in self.paths), *self.made_from]
+        return [*(named_hash(path) for path in self.paths), *self.made_from]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 from ..base.errors import Misfit
-from ..base.run_folder import file_hash
+from ..base.run_folder import named_hash
 
 
 class InputFiles:
@@ -33,7 +33,7 @@ class InputFiles:
 
         def work() -> None:
             try:
-                hashes = [[path.name, file_hash(path)] for path in self.paths]
+                hashes = [list(named_hash(path)) for path in self.paths]
             except BaseException as error:
                 future.set_exception(error)
             else:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..base.errors import TcnfastError, did_you_mean
+from ..base.input_files import input_name
 from ..base.jit import jit
 from ..base.options import Run, setting
 from ..base.progress import Progress
@@ -213,7 +214,7 @@ def publish_hits(job: MotifJob, folder: RunFolder, stages: Stages) -> None:
         folder,
         stages,
         {
-            "motif_file": job.meme.name,
+            "motif_file": input_name(job.meme),
             "p_value": job.p_value,
             "background": job.background.tolist(),
             "background_from": "given" if job.options.background else "the scanned contigs",

@@ -15,7 +15,7 @@ import torch
 from ..base.errors import TcnfastError
 from ..base.file_names import check_labels
 from ..base.options import Run
-from ..base.run_folder import RunFolder, file_hash
+from ..base.run_folder import RunFolder, named_hash
 from ..base.talk import count
 from ..data.data_options import DataOptions
 from ..data.dataset import Dataset
@@ -133,7 +133,7 @@ class _Job:
         """File name and SHA-256 of all that the model is made from."""
         motifs = [motif_file(self.options.motifs)] if self.options.motifs else []
         files = [*motifs, *self.options.unlabelled]
-        return [*self.source.inputs, *((Path(path).name, file_hash(path)) for path in files)]
+        return [*self.source.inputs, *(named_hash(path) for path in files)]
 
     def key(self) -> dict:
         """What the model depends on."""

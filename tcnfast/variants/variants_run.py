@@ -17,10 +17,11 @@ import numpy as np
 from ..base import run_record
 from ..base.disk import write_bytes, writing
 from ..base.errors import TcnfastError, some
+from ..base.input_files import input_name
 from ..base.logits import logit
 from ..base.options import Run, chosen_labels, setting
 from ..base.progress import Progress
-from ..base.run_folder import RunFolder, file_hash
+from ..base.run_folder import RunFolder, named_hash
 from ..base.tables import replace_file
 from ..base.talk import count
 from ..genome.codes import encode
@@ -205,8 +206,8 @@ class VariantJob:
         return {
             "tcnfast": run_record.version(),
             "model": self.model_hash,
-            "variants": [self.file.path.name, file_hash(self.file.path)],
-            "genome": [[path.name, file_hash(path)] for path in self.genome.paths],
+            "variants": named_hash(self.file.path),
+            "genome": [named_hash(path) for path in self.genome.paths],
             "device": self.scorer.device.type,
             "backend": self.scorer.backend,
             **options,
@@ -231,7 +232,9 @@ class VariantJob:
                 self._count_off_genome(chunk)
                 if index == 0:
                     words = "%s: %s mode, float32; backend %s"
-                    log.info(words, self.file.path.name, self.options.mode, self.scorer.backend)
+                    log.info(
+                        words, input_name(self.file.path), self.options.mode, self.scorer.backend
+                    )
                     if self.scorer.symmetric:
                         log.info("symmetric network: both strands are the same, scored in one pass")
                 if _file(work, index, "json").exists():

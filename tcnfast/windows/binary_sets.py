@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError
-from ..base.run_folder import file_hash
+from ..base.run_folder import named_hash
 from ..genome.codes import encode, reverse_complement
 from ..genome.intervals import read_lines
 from ..genome.labels import BOUND, UNBOUND
@@ -170,4 +170,4 @@ def _rows(
 
 
 def _hashes(*paths: str | Path) -> list[dict]:
-    return [{"name": Path(path).name, "sha256": file_hash(path)} for path in paths]
+    return [{"name": name, "sha256": sha256} for name, sha256 in map(named_hash, paths)]

@@ -14,6 +14,9 @@ from tcnfast.base.input_files import kept_pipes, open_input
 from tcnfast.base.run_folder import file_hash
 
 BED = b"chr20\t50000\t60000\nchr20\t80000\t90000\n"
+MEME = b"MEME version 4\n\nMOTIF X\nletter-probability matrix: alength= 4 w= 8\n" + (
+    b"0.9 0.1 0 0\n0 1 0 0\n0 0 1 0\n0 0 0.2 0.8\n" * 2
+)
 OTHER = b"chr21\t10000\t12000\n"
 VCF = b"##fileformat=VCFv4.2\n##contig=<ID=chr20>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
@@ -100,18 +103,35 @@ def test_scan_within_a_pipe(run, home, pipe, tmp_path):
 
 
 def test_motifs_of_a_pipe(run, home, pipe, tmp_path):
-    meme = b"MEME version 4\n\nMOTIF X\nletter-probability matrix: alength= 4 w= 4\n" + (
-        b"0.9 0.1 0 0\n0 1 0 0\n0 0 1 0\n0 0 0.2 0.8\n" * 2
-    )
-    meme = meme.replace(b"w= 4", b"w= 8")
-    (tmp_path / "m.meme").write_bytes(meme)
+    (tmp_path / "m.meme").write_bytes(MEME)
     words = ["scan", home / "genome.fa", "-q", "-c", "chrM", "--motifs"]
     assert run(*words, "m.meme", "-o", "a")[0] == 0
-    assert run(*words, pipe(meme), "-o", "b")[0] == 0
+    assert run(*words, pipe(MEME), "-o", "b")[0] == 0
     assert [x for _, x in key_of(tmp_path / "b")["inputs"]] == [
         x for _, x in key_of(tmp_path / "a")["inputs"]
     ]
     assert files_in(tmp_path / "b") == files_in(tmp_path / "a")
+
+
+def test_a_pipe_of_the_same_words_has_the_same_name(run, home, lesson, pipe, tmp_path):
+    """A shell gives the same <(...) another number in every run: its path tells nothing."""
+    vcf, peaks = vcf_of(home), (lesson / "peaks.bed").read_bytes()
+    model = ["-g", home / "genome.fa", "-m", home / "model", "-q"]
+    train = ["train", "-g", lesson / "g.fa", "--split", lesson / "split.json", *QUICK, "-q"]
+    commands = {
+        "motifs": (["scan", home / "genome.fa", "-c", "chrM", "-q", "--motifs"], [], MEME),
+        "variants": (["variants"], model, vcf),
+        "train": ([*train, "--peaks"], [], peaks),
+    }
+    for name, (before, after, data) in commands.items():
+        for more in ([], ["--resume"]):
+            assert run(*before, pipe(data), *after, "-o", name, *more)[0] == 0
+    assert key_of(tmp_path / "motifs")["inputs"][-1] == ["pipe", digest(MEME)]
+    words = data_words(lesson, peaks=pipe(peaks), split=pipe((lesson / "split.json").read_bytes()))
+    assert run("prepare", *words, "-o", "prepared", "-q")[0] == 0
+    about = json.loads((tmp_path / "prepared" / "dataset.json").read_text())
+    names = {x["role"]: x["name"] for x in about["inputs"]}
+    assert names["peaks"] == names["split"] == about["split_source"] == "pipe"
 
 
 def test_variants_of_a_pipe(run, home, pipe, tmp_path):

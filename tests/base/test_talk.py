@@ -136,16 +136,46 @@ def test_what_fails_over_a_stop_is_told_as_the_stop(run, monkeypatch, stop, word
     assert run("labels") == (code, "", f"tcnfast: {word}\n")
 
 
+STOPS = pytest.mark.parametrize(
+    "number, word, code",
+    [(signal.SIGTERM, "terminated", 143), (signal.SIGINT, "interrupted", 130)],
+)
+
+
 def test_a_stop_before_the_command_is_known(run, monkeypatch):
     monkeypatch.setattr(cli, "build_parser", lambda: signal.raise_signal(signal.SIGTERM))
     assert run("labels") == (143, "", "tcnfast: terminated\n")
 
 
-@pytest.mark.parametrize(
-    "number, word, code",
-    [(signal.SIGTERM, "terminated", 143), (signal.SIGINT, "interrupted", 130)],
-)
-def test_a_stop_in_a_callback_of_a_c_library_is_not_lost(run, monkeypatch, number, word, code):
+@pytest.fixture(name="default_interrupt")
+def fixture_default_interrupt():
+    """SIGINT as a shell starts a command with it, not as pytest has it."""
+    of_pytest = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, of_pytest)
+
+
+@STOPS
+def test_a_second_stop_while_the_first_is_told(
+    run, monkeypatch, default_interrupt, number, word, code
+):
+    """As of a scheduler that asks twice: it was a traceback."""
+    told = cli.last_word
+
+    def interrupted(text):
+        signal.raise_signal(number)
+        told(text)
+
+    monkeypatch.setattr(cli, "last_word", interrupted)
+    monkeypatch.setattr(cli, "call", lambda *_: signal.raise_signal(number))
+    assert run("labels") == (code, "", f"tcnfast: {word}\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@STOPS
+def test_a_stop_in_a_callback_of_a_c_library_is_not_lost(
+    run, monkeypatch, default_interrupt, number, word, code
+):
     """As in llvmlite's, which compiles for seconds: Python prints what they raise, and goes on."""
     callback = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))
 
@@ -155,8 +185,4 @@ def test_a_stop_in_a_callback_of_a_c_library_is_not_lost(run, monkeypatch, numbe
             time.sleep(0.01)
 
     monkeypatch.setattr(cli, "call", command)
-    of_pytest = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert run("labels") == (code, "", f"tcnfast: {word}\n")
-    finally:
-        signal.signal(signal.SIGINT, of_pytest)
+    assert run("labels") == (code, "", f"tcnfast: {word}\n")
