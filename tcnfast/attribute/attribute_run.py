@@ -270,7 +270,7 @@ class AttributeJob:
         words = describe(sites, sizes, attributions.codes)
         if self.explainer.by_base and not files.why_no_seqlets():
             paths.seqlets.parent.mkdir(exist_ok=True)
-            words.append(f"{files.write_seqlets(paths.seqlets, attributions)} seqlets")
+            words.append(count(files.write_seqlets(paths.seqlets, attributions), "seqlet"))
         if np.isfinite(gap).any():
             size = np.abs(gap)
             words.append(

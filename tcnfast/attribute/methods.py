@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..base.options import Run
+from ..base.talk import count
 from ..model.load_model import load_model
 from ..model.model_folder import ModelFolder
 from . import AttributeOptions
@@ -40,7 +41,8 @@ class TCNExplainer:
             self.words = "gradient, simplex-corrected"
         else:
             self.explain = self.path_gradients
-            self.words = f"integrated gradients, {options.steps} steps from {options.baseline}"
+            steps = count(options.steps, "step")
+            self.words = f"integrated gradients, {steps} from {options.baseline}"
             if options.baseline == "shuffles":
                 self.words += f" x {options.shuffles} (seed {options.seed})"
 

@@ -8,8 +8,10 @@ edit, everything is compiled anew.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import sys
@@ -26,6 +28,7 @@ import numpy
 from .lock_file import is_open_file
 
 F = TypeVar("F", bound=Callable)
+log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).resolve().parents[1]
 _TRIES = 100  # to hold a folder that another process deletes
 
@@ -77,7 +80,8 @@ def place_torch_cache() -> None:
 
 
 def _hold(folder: Path) -> None:
-    """Make a folder, and keep others from deleting it until this process ends."""
+    """Make a folder, and keep others from deleting it until this process ends. Raises OSError where
+    it cannot be made, or is deleted again and again."""
     for _ in range(_TRIES):
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # another process, of other sources, deleted it just now
@@ -87,6 +91,8 @@ def _hold(folder: Path) -> None:
             if is_open_file(folder, file):
                 return
             os.close(file)
+    log.warning("WARNING: %s: other processes delete it; compiled code is kept elsewhere", folder)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(folder))
 
 
 def _delete_unused(folder: Path) -> None:

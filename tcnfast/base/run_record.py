@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from .finite import check_finite
+from .talk import count
 from .version import __version__
 
 
@@ -29,7 +30,7 @@ def device_words(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
-        return f"cpu ({cpu_name()}, {torch.get_num_threads()} threads)"
+        return f"cpu ({cpu_name()}, {count(torch.get_num_threads(), 'thread')})"
     return str(device)
 
 

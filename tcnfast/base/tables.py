@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .disk import named, write_text
 from .errors import TcnfastError
 from .input_files import read_input_text
+from .talk import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     rows = [line.split("\t") for line in lines[1:] if line]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise TcnfastError(f"{path}:{number}: {len(row)} columns, its header has {len(header)}")
+            columns = count(len(row), "column")
+            raise TcnfastError(f"{path}:{number}: {columns}, its header has {len(header)}")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

@@ -13,9 +13,14 @@ from typing import TextIO
 START = "tcnfast: "
 
 
-def count(n: int, what: str) -> str:
-    """``1 contig``, ``2 contigs``."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+def count(n: int, what: str, form: str = "") -> str:
+    """``1 contig``, ``2 contigs``; ``form``: how the number is written, as ``,``."""
+    return f"{n:{form}} {what}" if n == 1 else f"{n:{form}} {what}s"
+
+
+def spread(least: int, most: int, what: str) -> str:
+    """``10 bp``, ``8 to 10 bp``: of numbers that may be the same."""
+    return f"{least:,} {what}" if least == most else f"{least:,} to {most:,} {what}"
 
 
 def wrapped(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from ..base.extras import install
 from ..base.run_record import device_words, unused_gpu, versions
+from ..base.talk import count
 from ..base.verb import DEFAULT_MODEL
 from ..engines import backend, cpu_engine
 from ..engines.backend import SCAN, TASKS, Spec, auto_precision, choose, choose_device, why_not
@@ -38,7 +39,7 @@ def _system() -> Iterator[tuple[str, ...]]:
     if unused:
         yield "warning", unused
     yield from _gpus()
-    yield "threads", str(torch.get_num_threads()), f"of {os.cpu_count()} processors"
+    yield "threads", str(torch.get_num_threads()), f"of {count(os.cpu_count(), 'processor')}"
     yield from _engine()
     for way in SCAN.implementations:
         precision = auto_precision(way.backend, device)
@@ -56,7 +57,7 @@ def _system() -> Iterator[tuple[str, ...]]:
     for name in ModelFolder.bundled():
         folder = ModelFolder(name)
         default = "the default, " if name == DEFAULT_MODEL else ""
-        yield "model", name, f"{default}{len(folder.labels)} labels, {folder.path}"
+        yield "model", name, f"{default}{count(len(folder.labels), 'label')}, {folder.path}"
     for name, path in BUNDLED.items():
         yield "motifs", name, str(path)
 
@@ -81,7 +82,7 @@ def _engine() -> Iterator[tuple[str, ...]]:
 def show_model(name: str) -> None:
     """A model's shape on the first line, then its labels and thresholds as a TSV, on stdout."""
     model = load_model(name)
-    words = f"{len(model.labels)} labels, receptive field {model.receptive_field} bp"
+    words = f"{count(len(model.labels), 'label')}, receptive field {model.receptive_field} bp"
     if len(model.members) > 1:
         words += f", ensemble of {len(model.members)}"
     if all(member.config.symmetric for member in model.members):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..base.run_record import device_words
+from ..base.talk import count
 from ..engines import backend as backends
 from ..engines import reference
 from ..engines.grid import StackGrid
@@ -77,7 +78,7 @@ def measure(model: str, device: str, stride: int) -> SpeedTable:
     groups = [Group(*form, p) for form in forms.items() for p in _precisions(place)]
     # cuDNN's own search, and fp32 that is fp32
     torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
-    words = f"{network.config.channels} channels, {len(network.labels)} labels"
+    words = f"{network.config.channels} channels, {count(len(network.labels), 'label')}"
     title = f"{model}: {words}, one strand, pruned to every {stride} bases; {device_words(place)}"
     tables = {title: _sides}
     if why := _no_twin(network):

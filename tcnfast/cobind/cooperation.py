@@ -13,6 +13,7 @@ from scipy.stats import false_discovery_control
 from ..base.errors import TcnfastError
 from ..base.options import setting
 from ..base.progress import Progress
+from ..base.talk import count
 from .inserted_sites import Site
 from .interaction import (
     ARRANGEMENTS,
@@ -134,7 +135,8 @@ def measure_cooperation(
     Raises TcnfastError for fewer than 8 backgrounds, and for pairs that the window cannot hold.
     """
     if len(backgrounds) < 8:
-        raise TcnfastError(f"{len(backgrounds)} backgrounds: at least 8 are needed for an interval")
+        words = count(len(backgrounds), "background")
+        raise TcnfastError(f"{words}: at least 8 are needed for an interval")
     check_spans(pairs, max_gap, scorer.width)
     total = _count_windows(scorer, pairs, max_gap + 1) * len(backgrounds)
     singles = SingleResponses(scorer, backgrounds)

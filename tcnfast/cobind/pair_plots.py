@@ -12,6 +12,7 @@ from scipy.spatial.distance import squareform
 
 from ..base.chart import svg, text_at, text_width
 from ..base.heat_map import draw_heat_map
+from ..base.talk import count
 from .pair_table import PairTable
 from .pictures import scale_of
 
@@ -46,7 +47,7 @@ def draw_pairs(table: PairTable) -> Markup:
         fold = np.log2(table.square(f"{null}_fold"))
         fold[~(table.square(f"{null}_q") <= SURE)] = np.nan
     scale = scale_of(f"log2 of observed over expected ({NULL_WORDS[null]})")
-    words = f"Co-occurrence of {len(names)} labels"
+    words = f"Co-occurrence of {count(len(names), 'label')}"
     side = 12.0 if len(names) < 60 else 9.0
     return draw_heat_map(
         fold[np.ix_(order, order)], names, names, scale, words, cell=(side, side), size=side - 1
@@ -96,7 +97,7 @@ def _with_cells(parts, width: float, height: float, graph, labels, cells) -> Mar
         parts.append(f'<circle cx="{x + 5:.1f}" cy="{y - 4:.1f}" r="4.5" fill="{fill}"/>')
         parts.append(text_at(x + 14, y, name))
         x += 28 + text_width(name)
-    words = f"Network of {len(labels)} labels and their strongest partners"
+    words = f"Network of {count(len(labels), 'label')} and their strongest partners"
     return svg("chart", width, y + 10, words, "".join(parts), min(width, SCROLLED))
 
 

@@ -104,16 +104,16 @@ def site_windows(
             windows[label] = found
         elif targets is not None:
             raise TcnfastError(
-                f"label {label}: has {len(found)} sites, fewer than {options.min_sites}; leave it "
-                f"out or lower {setting('min_sites')}"
+                f"label {label}: has {count(len(found), 'site')}, fewer than "
+                f"{options.min_sites}; leave it out or lower {setting('min_sites')}"
             )
         else:
             few.append(f"{label} ({len(found)})")
     if few:
-        words = "WARNING: left out for fewer than %d sites: %s"
-        log.warning(words, options.min_sites, ", ".join(few))
+        words = "WARNING: left out for fewer than %s: %s"
+        log.warning(words, count(options.min_sites, "site"), ", ".join(few))
     if not windows:
-        raise TcnfastError(f"no label of the model has {options.min_sites} sites")
+        raise TcnfastError(f"no label of the model has {count(options.min_sites, 'site')}")
     return windows
 
 

@@ -13,6 +13,7 @@ import pandas
 from ..base.disk import write_text
 from ..base.jit import jit
 from ..base.tables import write_frame
+from ..base.talk import count
 from ..genome.genome import Region
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from .dataset import Dataset
@@ -148,7 +149,7 @@ def report_text(report: dict) -> str:
     """The report for a reader."""
     rows, kept = report["labels"], [row for row in report["labels"] if not row["dropped"]]
     size = sum(report["bytes"].values()) / 1e6
-    lines = [f"{len(rows)} labels, {len(kept)} to train on; {size:,.1f} MB on disk", ""]
+    lines = [f"{count(len(rows), 'label')}, {len(kept)} to train on; {size:,.1f} MB on disk", ""]
     lines.append(f"{'part':<8}{'regions':>8}{'Mb':>10}{'bins':>12}{'bound':>12}{'peaks':>12}")
     for part, x in report["parts"].items():
         lines.append(
@@ -180,7 +181,7 @@ def _spread_lines(rows: list[dict]) -> list[str]:
         ("CpG, bound bins", "cpg_bound", "{:.4f}"),
         ("CpG, unbound bins", "cpg_unbound", "{:.4f}"),
     )
-    head = f"of {len(rows)} labels"
+    head = f"of {count(len(rows), 'label')}"
     lines = [f"{head:<22}{'lowest':>10}{'median':>10}{'highest':>10}  label of the highest"]
     for words, key, form in shown:
         found = [row for row in rows if row[key] is not None]

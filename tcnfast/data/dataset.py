@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..base.errors import TcnfastError
+from ..base.talk import count
 from ..genome.genome import Genome, Region, match_chroms
 from ..genome.intervals import Intervals, concatenate, read_bed, read_labelled, touched
 from ..genome.labels import AMBIGUOUS, BOUND, PeakTable, label_matrix
@@ -47,7 +48,7 @@ class Dataset:
         counts = dict(zip(self.labels, self.count_peaks(regions).tolist(), strict=True))
         kept = [label for label, count in counts.items() if count >= min_peaks]
         if not kept:
-            raise TcnfastError(f"no label has {min_peaks} peaks in the training regions")
+            raise TcnfastError(f"no label has {count(min_peaks, 'peak')} in the training regions")
         return self.select(kept), [(x, count) for x, count in counts.items() if count < min_peaks]
 
     def table(self, chrom: str) -> PeakTable:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
+from ..base.talk import count
 from .manifest import PeakFile, check_not_twice, read_tsv
 from .splits import ASSEMBLIES
 
@@ -92,7 +93,8 @@ def read_encode(
         left_out += [LeftOut(row["File accession"], row.label, why) for row, _ in others]
     if not files:
         reasons = "; ".join(f"{row.accession}: {row.why}" for row in left_out[:3])
-        raise TcnfastError(f"{path}: none of its {len(rows)} rows can be used ({reasons}, ...)")
+        its = count(len(rows), "row")
+        raise TcnfastError(f"{path}: of its {its} none can be used ({reasons}, ...)")
     check_not_twice(files)
     return files, left_out
 
@@ -129,7 +131,7 @@ def _rows(path: Path) -> list[_Row]:
         # writers may drop empty fields at the end of a line, not those in front
         if len(fields) > len(names) or len(fields) <= max(names.index(x) for x in _NEEDED):
             raise TcnfastError(
-                f"{path}:{number}: {len(fields)} columns, the header names {len(names)}"
+                f"{path}:{number}: {count(len(fields), 'column')}, the header names {len(names)}"
             )
         fields = [field.strip() for field in fields]
         rows.append(_Row(number, dict(zip(names, fields, strict=False))))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.input_files import read_input_text
+from ..base.talk import count
 
 COLUMNS = ("label", "path", "ambiguous_path", "cell")
 
@@ -56,7 +57,7 @@ def _peak_file(path: Path, number: int, names: Sequence[str], fields: list[str])
     if len(fields) < 2:
         raise TcnfastError(f"{where}: 1 column; needs label and path, with a tab between them")
     if len(fields) > len(names):
-        raise TcnfastError(f"{where}: {len(fields)} columns, not {' '.join(names)}")
+        raise TcnfastError(f"{where}: {count(len(fields), 'column')}, not {' '.join(names)}")
     row = {name: field.strip() for name, field in zip(names, fields, strict=False)}
     values = {name: value if (value := row.get(name, "")) != "." else "" for name in COLUMNS}
     for name in ("label", "path"):

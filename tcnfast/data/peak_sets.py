@@ -12,6 +12,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
+from ..base.talk import count
 from ..genome.genome import match_chroms, renamed
 from ..genome.intervals import IntervalError, Intervals, concatenate, read_bed, read_labelled
 from .data_options import PeakOptions
@@ -56,8 +57,9 @@ class PeakSets:
         if without.size:
             label, summits = peaks.label[without[0]], setting("summits")
             raise TcnfastError(
-                f"{summits}: {without.size} of {len(peaks)} peaks have no summit, the first of "
-                f"label {label!r}; give narrowPeak files or a summit column, or leave {summits} out"
+                f"{summits}: {without.size} of {count(len(peaks), 'peak')} have no summit, the "
+                f"first of label {label!r}; give narrowPeak files or a summit column, or leave "
+                f"{summits} out"
             )
         limit = np.array([sizes[chrom] for chrom in peaks.chrom], np.int64)
         start = np.clip(peaks.summit - width // 2, 0, limit - 1)

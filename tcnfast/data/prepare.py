@@ -110,7 +110,7 @@ def _cut(peaks: PeakSets, chroms: list[str], rule: LabelRule, sizes: dict[str, i
     cut = peaks.on_contigs(chroms)
     if not len(cut.bound):
         raise TcnfastError(
-            f"none of the {len(peaks.bound)} peaks lies on a contig of the split: "
+            f"of {count(len(peaks.bound), 'peak')} none lies on a contig of the split: "
             f"{', '.join(chroms[:5])}"
         )
     if len(cut.bound) < len(peaks.bound):

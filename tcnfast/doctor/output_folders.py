@@ -135,7 +135,8 @@ def _attributions(path: Path, found: Findings) -> None:
     for label, windows in made.windows.items():
         rows = len(made.attributions(label))
         if rows != windows:
-            found.wrong.append(f"{path}: {label} has {rows} windows, and {windows} by {RECORD}")
+            its = count(rows, "window")
+            found.wrong.append(f"{path}: {label} has {its}, and {windows} by {RECORD}")
     windows = sum(made.windows.values())
     found.facts.append(
         f"{count(len(made.labels), 'label')}, {count(windows, 'window')}: {made.method}"

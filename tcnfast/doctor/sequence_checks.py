@@ -37,7 +37,7 @@ def fasta(path: Path, found: Findings, genome: Genome | None) -> None:
             counts += np.bincount(piece.letters, minlength=256)
     bases = sum(contigs.values())
     if not bases:
-        raise TcnfastError(f"{path}: no sequence under its {len(contigs)} headers")
+        raise TcnfastError(f"{path}: no sequence under its {count(len(contigs), 'header')}")
     _say_contigs(found, contigs, sizes_of(genome))
     found.facts.append(f"N {unknown / bases:.1%}, lower case {lower / bases:.1%}")
     others = other_letters(counts)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import TcnfastError, some
-from ..base.talk import count
+from ..base.talk import count, spread
 from ..data.encode_metadata import LeftOut, assemblies_of, read_encode
 from ..data.fold_files import read_fold
 from ..data.manifest import read_manifest
@@ -87,7 +87,7 @@ def _say_intervals(found: Findings, rows: Intervals) -> None:
     words = f"{count(len(rows), 'row')} on {count(len(rows.chroms), 'contig')}"
     found.facts.append(f"{words}: {some(rows.chroms)}")
     middle = int(np.median(widths))
-    found.facts.append(f"{widths.min():,} to {widths.max():,} bp, median {middle:,}")
+    found.facts.append(f"{spread(widths.min(), widths.max(), 'bp')}, median {middle:,}")
     if rows.label is not None:
         labels = Counter(rows.label.tolist())
         most, least = labels.most_common()[0], labels.most_common()[-1]
@@ -163,7 +163,8 @@ def motifs(path: Path, found: Findings, genome: Genome | None) -> None:
     read = read_motifs(path)
     widths = [len(motif.probabilities) for motif in read]
     names = [motif.name for motif in read]
-    words = f"{count(len(read), 'motif')} of {min(widths)} to {max(widths)} bp: {some(names)}"
+    wide = spread(min(widths), max(widths), "bp")
+    words = f"{count(len(read), 'motif')} of {wide}: {some(names)}"
     found.facts.append(words)
     flat = [motif.id for motif in read if np.ptp(motif.probabilities, axis=1).max() < 0.05]
     if flat:

@@ -306,7 +306,7 @@ def _floors(
     reach: int,
     options: EvaluateOptions,
 ) -> Floors:
-    log.info("%s on %d bins", count(len(motifs), "motif"), len(targets))
+    log.info("%s on %s", count(len(motifs), "motif"), count(len(targets), "bin"))
     bins = [
         (
             dataset.genome.codes(*region),

@@ -192,7 +192,7 @@ class Evaluation:
             f"{a.macro('ap_elsewhere'):.4f}",
         ]
         if summary["resamples"]:
-            drawn = f"{summary['resamples']} resamples of {a.n_blocks} blocks"
+            drawn = f"{count(summary['resamples'], 'resample')} of {count(a.n_blocks, 'block')}"
             lines.append(f"[95 % intervals: {drawn} of {BLOCK // 10**6} Mb]")
         elif a.n_blocks < MIN_BLOCKS:
             lines.append(f"no intervals: the windows lie in fewer than {MIN_BLOCKS} blocks of 1 Mb")

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..base.chart import TICK, Axis, Line, draw_chart, svg, text_at, text_width
+from ..base.talk import count
 from .evaluation_folder import EvaluationTables
 
 ROWS = 40  # labels in one plot of bars
@@ -32,7 +33,7 @@ def draw_precision_recall(tables: EvaluationTables) -> Markup:
         name = f"{curves.labels[row]} (AP {ap[row]:.3f})"
         lines.append(Line(curves.recall, curves.precision[row], style, name))
     if len(rows):
-        name = f"mean of {len(rows)} labels (macro-AP {np.nanmean(ap[rows]):.3f})"
+        name = f"mean of {count(len(rows), 'label')} (macro-AP {np.nanmean(ap[rows]):.3f})"
         lines.append(Line(curves.recall, curves.precision[rows].mean(0), "s0 heavy", name))
     axes = Axis("recall (share of bound windows called)", 0, 1), Axis("precision", 0, 1)
     return draw_chart(*axes, lines, "Precision against recall of every label")

@@ -17,6 +17,7 @@ from ..base.extras import install
 from ..base.options import Run
 from ..base.output_file import output_file
 from ..base.tables import replace_file
+from ..base.talk import count
 from ..base.verb import File
 from ..engines.grid import BlockGrid
 from ..engines.reference import N_CODES, BlockWeights
@@ -46,7 +47,7 @@ def write_onnx(model: TCN | Ensemble | File, out: File, options: ExportOptions, 
     graph = onnx_model(network, options.stride, options.strand)
     onnx.checker.check_model(graph, full_check=True)
     replace_file(path, graph.SerializeToString())
-    log.info("%s scores %d labels every %d bp", path, len(network.labels), options.stride)
+    log.info("%s scores %s every %d bp", path, count(len(network.labels), "label"), options.stride)
     return path
 
 

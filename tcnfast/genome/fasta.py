@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..base.jit import jit
+from ..base.talk import count
 from .codes import first_illegal, mark_into, settle
 from .fasta_index import Contig, load_index
 from .fasta_text import FastaText, illegal_letter, is_gzip, look_at, needs_decoding
@@ -49,7 +50,8 @@ class FastaFile(SequenceFile):
             self._check_first_letters()
         if not any(contig.size for contig in self.contigs.values()):
             self.close()
-            raise GenomeError(f"{self.path}: no sequence under its {len(self.contigs)} headers")
+            headers = count(len(self.contigs), "header")
+            raise GenomeError(f"{self.path}: no sequence under its {headers}")
 
     def read_into(self, name: str, start: int, codes: np.ndarray) -> None:
         """Fill ``codes``, uint8 (L,), with [start, start + L) of a contig; all of it must exist."""

@@ -154,7 +154,7 @@ def read_labelled(
     for number, line in _rows(lines):
         fields = _split(line)
         if len(fields) < width:
-            raise IntervalError(f"{path}:{number}: {len(fields)} columns, needs {width}")
+            raise IntervalError(f"{path}:{number}: {count(len(fields), 'column')}, needs {width}")
         row = table.interval(number, fields)
         if row is None:
             continue
@@ -167,8 +167,8 @@ def read_labelled(
         table.add(row, summit, names[key])
     if not lines[0].startswith(b"#") and len(names) == len(table.rows) > _FEW:
         raise IntervalError(
-            f"{path}: the fourth column names each of the {len(names)} rows otherwise, so it is no "
-            "label; name the columns in a first line, '#chrom start end label'"
+            f"{path}: the fourth column names each of the {count(len(names), 'row')} otherwise, so "
+            "it is no label; name the columns in a first line, '#chrom start end label'"
         )
     return table.intervals(allow_missing)
 
@@ -217,7 +217,7 @@ class _Table:
         """(chrom, start, end) of a line; None if the genome lacks the contig."""
         if len(fields) < 3:
             raise IntervalError(
-                f"{self.path}:{number}: {len(fields)} columns; needs chrom, start, end"
+                f"{self.path}:{number}: {count(len(fields), 'column')}; needs chrom, start, end"
             )
         name, start, end = fields[:3]
         if not (start.isdigit() and end.isdigit()) or max(len(start), len(end)) > _MOST_DIGITS:
@@ -271,9 +271,10 @@ class _Table:
             raise IntervalError(f"{self.path}:1: no intervals in the file")
         if self._missing:
             dropped = sum(rows for _, rows in self._missing.values())
-            words = "%s: dropped %d of %d rows, on %s that the genome lacks: %s"
+            words = "%s: dropped %d of %s, on %s that the genome lacks: %s"
             contigs = count(len(self._missing), "contig")
-            facts = dropped, dropped + len(self.rows), contigs, some(self._missing)
+            rows = count(dropped + len(self.rows), "row")
+            facts = dropped, rows, contigs, some(self._missing)
             log.warning(words, self.path, *facts)
         chrom, start, end = zip(*self.rows, strict=True)
         label = None if self.labels[0] is None else np.array(self.labels, object)
@@ -301,7 +302,8 @@ def is_narrowpeak(fields: list[bytes]) -> bool:
 def _offset_summit(path: str | os.PathLike[str], number: int, fields: list[bytes]) -> int:
     if len(fields) != _NARROWPEAK:
         raise IntervalError(
-            f"{path}:{number}: {len(fields)} columns, a row of a narrowPeak file has {_NARROWPEAK}"
+            f"{path}:{number}: {count(len(fields), 'column')}, a row of a narrowPeak file has "
+            f"{_NARROWPEAK}"
         )
     offset = _position(path, number, fields[_NARROWPEAK - 1])
     start, end = int(fields[1]), int(fields[2])

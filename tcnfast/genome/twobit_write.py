@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ..base.jit import jit
+from ..base.talk import count
 from .codes import N, other_letters
 from .fasta_text import FastaText, Piece, look_at
 from .sequence_files import GenomeError
@@ -87,7 +88,8 @@ def _pack(
         read = text.position
     packer.finish()
     if not any(record.size for record in packer.records):
-        raise GenomeError(f"{text.path}: no sequence under its {len(packer.records)} headers")
+        headers = count(len(packer.records), "header")
+        raise GenomeError(f"{text.path}: no sequence under its {headers}")
     return packer, other_letters(letters)
 
 

@@ -8,6 +8,7 @@ from ..attribute.attributions import Attributions
 from ..base.errors import TcnfastError
 from ..base.extras import install
 from ..base.options import setting
+from ..base.talk import count
 from ..genome.codes import N
 from .modisco_options import ModiscoOptions
 from .patterns import Pattern, PatternSet, core_of, first_of_each
@@ -97,9 +98,9 @@ def _count_words(label: str, one_hot, hypothetical, config: ModiscoOptions) -> s
         weak_threshold_for_counting_sign=config.weak_threshold_for_counting_sign,
     )
     return (
-        f"{label}: {len(seqlets)} seqlets in {len(one_hot)} windows, of both signs; TF-MoDISco "
-        f"needs more than {config.min_metacluster_size} of one sign (min_metacluster_size): give "
-        "more windows"
+        f"{label}: {count(len(seqlets), 'seqlet')} in {count(len(one_hot), 'window')}, of both "
+        f"signs; TF-MoDISco needs more than {config.min_metacluster_size} of one sign "
+        "(min_metacluster_size): give more windows"
     )
 
 

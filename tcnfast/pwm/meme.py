@@ -15,6 +15,7 @@ import numpy as np
 from ..base.disk import write_text
 from ..base.errors import TcnfastError, shown
 from ..base.input_files import read_input
+from ..base.talk import count
 
 DATABASE = Path(__file__).parent / "databases" / "jaspar2024_core_vertebrates.meme.gz"
 _ROUNDING = 0.0201  # of a row: four shares of two decimals each
@@ -165,7 +166,8 @@ def _read_matrix(path: str | Path, lines: list[str], number: int) -> np.ndarray:
     if not rows or keys.get("w", str(len(rows))) != str(len(rows)):
         width = keys.get("w", "0")
         width = shown(width) if width.strip("0") else "at least 1"
-        raise MotifError(f"{path}:{number}: {len(rows)} rows of numbers follow, needs {width}")
+        below = count(len(rows), "row")
+        raise MotifError(f"{path}:{number}: {below} of numbers below it, needs {width}")
     where = (f"{path}:{number + i}" for i in range(1, len(rows) + 1))
     matrix = np.array([probability_row(*row) for row in zip(where, rows, strict=False)])
     # files round to a few decimals

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from ..base.logo import draw_logo
 from ..base.svg import draw_histogram
+from ..base.talk import count
 from ..motifs.motif_folder import MotifFolder
 from ..motifs.patterns import Pattern
 from ..pwm.meme import Motif, information
@@ -107,8 +108,8 @@ def read_motifs(folder: MotifFolder, targets: Collection[str] | None = None) -> 
 def _card(pattern: Pattern, row: Any, matches: list[Any], known: dict[str, Motif]) -> MotifCard:
     logo, aligned = _draw(pattern, matches[0] if matches else None, known)
     words = (
-        f"Places of {len(pattern)} seqlets around the middle of their windows: median distance "
-        f"{row.distance_median:.0f} bp"
+        f"Places of {count(len(pattern), 'seqlet')} around the middle of their windows: median "
+        f"distance {row.distance_median:.0f} bp"
     )
     places = draw_histogram(pattern.distance, REACH, BIN, words)
     return MotifCard(pattern, row, matches, logo, aligned, places)

@@ -19,6 +19,7 @@ from ..base.options import (
     stride_option,
     targets_option,
 )
+from ..base.talk import count
 from ..base.verb import DEFAULT_MODEL, OUT, File, Files, Input, verb
 from ..model.thresholds import parse_cutoff
 from ..pwm import MOTIF_FILE, P_VALUE
@@ -199,7 +200,8 @@ def say_how_many(scan: ScanFolder | ShardFolder | GenomesFolder) -> None:
 
     if isinstance(scan, GenomesFolder):
         total = int(scan.summary["calls"].sum())
-        logging.info("%d genomes, %d calls or hits in %s", len(scan.summary), total, scan.path)
+        genomes = count(len(scan.summary), "genome")
+        logging.info("%s, %s or hits in %s", genomes, count(total, "call"), scan.path)
         return
 
     if isinstance(scan, ShardFolder):

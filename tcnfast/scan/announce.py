@@ -132,9 +132,10 @@ def last_words(scan) -> list[str]:
 
 def _announce_cutoffs(job) -> None:
     if job.uncalled:
-        words = "WARNING: no calls of %d of %d labels, which never reached %s on validation: %s"
+        words = "WARNING: no calls of %d of %s, which never reached %s on validation: %s"
         uncalled, cutoff = ", ".join(job.uncalled), job.options.cutoff
-        log.warning(words, len(job.uncalled), len(job.labels), cutoff, uncalled)
+        labels = count(len(job.labels), "label")
+        log.warning(words, len(job.uncalled), labels, cutoff, uncalled)
     elif job.expectation.changed and not job.expectation.foreign:
         words = "no expected precision: it was measured with the default %s"
         log.info(words, setting(job.expectation.changed))

@@ -143,7 +143,7 @@ def scan_genomes(model: object, out: str | Path, options: ScanOptions, run: Run)
     failed = [receipt for receipt in receipts.values() if receipt.state == FAILED]
     if failed:
         raise TcnfastError(
-            f"{len(failed)} of {len(rows)} genomes failed, the others are in {out}: "
+            f"{len(failed)} of {count(len(rows), 'genome')} failed, the others are in {out}: "
             f"{some((f'{x.name} ({x.problem})' for x in failed), 3)}; "
             f"{setting('resume', True)} does what is left"
         )
@@ -166,7 +166,7 @@ def _by_genome(
     def say(receipt: Receipt) -> None:
         tell(receipt)
         done = receipt.state == DONE
-        came = f"{receipt.calls:,} calls" if done else f"failed: {receipt.problem}"
+        came = f"{count(receipt.calls, 'call', ',')}" if done else f"failed: {receipt.problem}"
         log.info("genome %s: %s in %.0f s", receipt.name, came, receipt.seconds)
 
     return scan_by_genome(rows, model, out, options, run, say)

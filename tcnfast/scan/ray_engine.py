@@ -22,6 +22,7 @@ import torch
 from ..base.errors import TcnfastError
 from ..base.extras import install
 from ..base.options import Run, setting
+from ..base.talk import count
 from .work_pool import Event
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,9 @@ class RayEngine:
     def start(self) -> None:
         began = time.monotonic()
         workers, room = self.count(), self._room()
-        words = "Ray: %d workers of %d threads, room for %d; ready after %.1f s"
-        log.info(words, workers, self._told.threads, room, time.monotonic() - began)
+        words = "Ray: %s of %s, room for %d; ready after %.1f s"
+        threads = count(self._told.threads, "thread")
+        log.info(words, count(workers, "worker"), threads, room, time.monotonic() - began)
         self._put = self._ray.put(self._told)
         for number in range(1, workers + 1):
             self._begin(f"worker {number}")

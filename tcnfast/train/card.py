@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.run_record import versions
+from ..base.talk import count
 from ..data.dataset import Dataset
 from ..evaluate.assessment import Assessment
 from ..genome.genome import Region
@@ -158,9 +159,9 @@ def scores_table(model: TCN | Ensemble, valid: Assessment, test: Assessment) -> 
     for part, a in (("validation", valid), ("test", test)):
         lines.append(
             f"- {part}: macro-AP {_span(a, 'ap')}, macro-AUROC {_span(a, 'auroc')}, over the "
-            f"{a.counted.sum()} labels with at least {MIN_POSITIVES} bound windows; mean expected "
-            f"calibration error {a.macro('ece'):.5f}, predicted over observed bound windows "
-            f"{a.macro('predicted'):.2f}"
+            f"{count(a.counted.sum(), 'label')} with at least {MIN_POSITIVES} bound windows; mean "
+            f"expected calibration error {a.macro('ece'):.5f}, predicted over observed bound "
+            f"windows {a.macro('predicted'):.2f}"
         )
     for precision in PRECISIONS:
         rows = [model.thresholds[label].at_precision[precision] for label in model.labels]
@@ -168,7 +169,7 @@ def scores_table(model: TCN | Ensemble, valid: Assessment, test: Assessment) -> 
         mean = f", on test {np.mean(measured):.2f} on average" if measured else ""
         lines.append(
             f"- a precision of {precision:g} was reached on validation by "
-            f"{sum(row is not None for row in rows)} of {len(rows)} labels{mean}"
+            f"{sum(row is not None for row in rows)} of {count(len(rows), 'label')}{mean}"
         )
     head = _SCORES.format(valid=valid.n_blocks, test=test.n_blocks)
     return "\n".join(lines) + "\n" + head + "".join(_rows(model, valid, test))

@@ -12,6 +12,7 @@ import torch
 
 from ..base.errors import TcnfastError
 from ..base.finite import check_scores
+from ..base.talk import count
 from ..data.training_tiles import Batch
 from ..engines.plan import Plan
 from ..model.calibrate import fit_scaling
@@ -47,9 +48,9 @@ class Teachers:
                 raise TcnfastError(f"teacher {names[index]}: is given twice")
             missing = [label for label in labels if label not in folder.labels]
             if missing:
+                lacks = f"{len(missing)} of {count(len(labels), 'label')}"
                 raise TcnfastError(
-                    f"teacher {folder.path}: lacks {len(missing)} of {len(labels)} labels, "
-                    f"{missing[0]!r} among them"
+                    f"teacher {folder.path}: lacks {lacks}, {missing[0]!r} among them"
                 )
         self._plans: list[tuple[Plan, torch.Tensor, int]] = []
         for folder in self.folders:
@@ -57,7 +58,7 @@ class Teachers:
             plan = Plan(model, device, precision, stride, strand="both")
             columns = torch.tensor([folder.labels.index(label) for label in labels])
             self._plans.append((plan, columns.to(plan.device), len(model.members)))
-        self.networks = sum(count for _, _, count in self._plans)
+        self.networks = sum(n for _, _, n in self._plans)
         widest = max(plan.receptive_field for plan, _, _ in self._plans)
         self.reach = max(0, widest - receptive_field) // 2
         self._slope, self._intercept = torch.ones(len(labels)), torch.zeros(len(labels))
@@ -71,11 +72,11 @@ class Teachers:
         """Scaled logits float32 (tiles, steps, labels) of uint8 codes (tiles, bases), whose middle
         the steps lie around."""
         mean = 0.0
-        for plan, columns, count in self._plans:
+        for plan, columns, n in self._plans:
             length = plan.receptive_field + (steps - 1) * plan.stride
             trim = (codes.shape[1] - length) // 2
             logits = plan(codes[:, trim : trim + length].contiguous())
-            mean = mean + (count / self.networks) * logits.index_select(2, columns)
+            mean = mean + (n / self.networks) * logits.index_select(2, columns)
         return mean * self._slope.to(mean.device) + self._intercept.to(mean.device)
 
     def scale_to(self, batches: Iterable[Batch]) -> None:

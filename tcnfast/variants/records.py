@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..base.errors import TcnfastError, shown
 from ..base.input_files import open_input
+from ..base.talk import count
 
 CHUNK_ALLELES = 8192  # to a chunk, rounded up to whole records
 
@@ -148,7 +149,8 @@ class VariantFile:
         shown = b"\t".join(fields[:5])
         last = max(place for place in self._order if place is not None)
         if len(fields) <= last:
-            reason = f"{len(fields)} columns, a record has {last + 1}: are they tab-separated?"
+            columns = count(len(fields), "column")
+            reason = f"{columns}, a record has {last + 1}: are they tab-separated?"
             chunk.skipped.append(Skipped(number, shown, reason))
             chunk.broken += 1
             return

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.run_folder import named_hash
+from ..base.talk import count
 from ..genome.codes import encode, reverse_complement
 from ..genome.intervals import read_lines
 from ..genome.labels import BOUND, UNBOUND
@@ -162,7 +163,7 @@ def _rows(
     try:
         for fields in filter(None, reader):
             if len(fields) != len(header):
-                words = f"{len(fields)} columns, its header has {len(header)}"
+                words = f"{count(len(fields), 'column')}, its header has {len(header)}"
                 raise TcnfastError(f"{path}:{reader.line_num}: {words}")
             yield reader.line_num, dict(zip(header, fields, strict=True))
     except csv.Error as error:

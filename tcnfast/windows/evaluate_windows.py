@@ -15,6 +15,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
 from ..base.tables import read_frame, write_frame
+from ..base.talk import count
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..model.model_folder import ModelFolder
 from .architectures import window_scorer
@@ -57,7 +58,7 @@ def evaluate_windows(
         write_text(output.result / "scores.tsv", table)
         _write_predictions(output.result / "predictions.tsv", here, logits)
         output.publish()
-    log.info("%d windows of part %s; written to %s", len(here), part, output.path)
+    log.info("%s of part %s; written to %s", count(len(here), "window"), part, output.path)
     return WindowScores(table, output.path)
 
 

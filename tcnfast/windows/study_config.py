@@ -11,6 +11,7 @@ from ..base.errors import TcnfastError
 from ..base.options import setting
 from ..base.run_folder import file_hash
 from ..base.tables import read_object
+from ..base.talk import count
 from .architectures import ARCHITECTURES
 from .binary_sets import read_deepbind, read_gue
 from .mapping import MAPPINGS
@@ -160,10 +161,10 @@ def _source(name: str, value: dict, folders: list[Path]) -> SetSource:
     if len(kinds) != 1 or kinds[0] not in _SOURCES:
         known = ", ".join(_SOURCES)
         raise TcnfastError(f"set {name}: needs one of {known}, and may have training")
-    (kind,), (count, _) = kinds, _SOURCES[kinds[0]]
+    (kind,), (wanted, _) = kinds, _SOURCES[kinds[0]]
     paths = [value[kind]] if isinstance(value[kind], str) else value[kind]
-    if len(paths) != count:
-        raise TcnfastError(f"set {name}: {kind} takes {count} paths")
+    if len(paths) != wanted:
+        raise TcnfastError(f"set {name}: {kind} takes {count(wanted, 'path')}")
     return SetSource(kind, tuple(_find(name, path, folders) for path in paths))
 
 

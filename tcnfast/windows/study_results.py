@@ -16,6 +16,7 @@ import pandas as pd
 from ..base.arrays import read_array
 from ..base.errors import TcnfastError
 from ..base.tables import replace_file
+from ..base.talk import count
 from ..evaluate.assessment import RECALLS
 from ..genome.labels import AMBIGUOUS, BOUND
 from ..model.ranking import Ranking
@@ -82,7 +83,7 @@ def write_results(folder: StudyRun) -> None:
         statistics += _statistics(folder, cells)
         if len(windows.names) > 1:
             curves += _curves(folder, cells)
-        log.info("%s: %d cells scored", set_name, len(cells))
+        log.info("%s: %s scored", set_name, count(len(cells), "cell"))
     write_rows(folder.folder / RESULTS, COLUMNS[RESULTS], results)
     write_rows(folder.folder / STATISTICS, COLUMNS[STATISTICS], statistics)
     write_rows(folder.folder / CURVES, COLUMNS[CURVES], curves)
@@ -143,9 +144,9 @@ def _set_rows(set_name: str, windows: WindowSet) -> list[dict]:
     for part in PARTS:
         here = windows.select(part)
         counts = dict(zip(here.names, (here.labels == BOUND).sum(0).tolist(), strict=True))
-        for label, count in {"": len(here.codes), **counts}.items():
+        for label, n in {"": len(here.codes), **counts}.items():
             metric = f"{part}_{'bound' if label else 'windows'}"
-            rows.append(head | {"label": label, "metric": metric, "value": count})
+            rows.append(head | {"label": label, "metric": metric, "value": n})
     return rows
 
 

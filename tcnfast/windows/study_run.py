@@ -8,6 +8,7 @@ from pathlib import Path
 from ..base.lock_file import alone_in
 from ..base.options import Run, setting
 from ..base.tables import replace_file
+from ..base.talk import count
 from . import StudyOptions
 from .binary_tables import binary_tables
 from .figures import why_not, write_figures
@@ -31,16 +32,17 @@ def run_study(study: str | Path, out: str | Path, options: StudyOptions, run: Ru
 def _run_alone(folder: StudyRun, options: StudyOptions) -> StudyFolder:
     if options.finished:
         folder, whole = folder.finished(), folder.study.cells
-        words = "%d of %d trainings are finished; the others are missing from the tables"
-        log.info(words, len(folder.study.cells), len(whole))
+        words = "%d of %s finished; the others are missing from the tables"
+        log.info(words, len(folder.study.cells), count(len(whole), "training"))
     if options.test:
         folder.test()
         write_results(folder)
         return write_report(folder.folder)
     folder.train()
     write_validation(folder)
-    words = "%d trainings are in %s; %s scores the test parts"
-    log.info(words, len(folder.study.cells), folder.folder, setting("test", True))
+    words = "%s in %s; %s scores the test parts"
+    trainings = count(len(folder.study.cells), "training")
+    log.info(words, trainings, folder.folder, setting("test", True))
     return StudyFolder(folder.folder)
 
 

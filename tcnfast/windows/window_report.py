@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..base.disk import write_text
 from ..base.tables import write_frame
+from ..base.talk import count
 from ..data.data_report import LABELS, TOGETHER, overlapping_pairs, write_matrix
 from ..genome.codes import N
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
@@ -83,8 +84,9 @@ def _lines(
     known = windows.labels != AMBIGUOUS
     density = (windows.labels == BOUND).sum() / max(1, known.sum())
     lines = [
-        f"{windows.name}: {len(windows):,} windows of {windows.length} bp, {len(windows.names)} "
-        f"labels, {density:.3f} of the labels bound, {1 - known.mean():.3f} masked",
+        f"{windows.name}: {count(len(windows), 'window', ',')} of {windows.length} bp, "
+        f"{count(len(windows.names), 'label')}, {density:.3f} of the labels bound, "
+        f"{1 - known.mean():.3f} masked",
         "",
         f"{'part':<8}{'kind':<11}{'windows':>9}{'GC':>8}{'sd':>7}",
     ]

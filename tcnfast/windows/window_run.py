@@ -15,6 +15,7 @@ from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
+from ..base.talk import count
 from ..model.load_model import load_model
 from ..model.metrics import LabelScores
 from ..model.model_folder import CONFIG, WEIGHTS, ModelFolder, take_weights
@@ -55,8 +56,9 @@ def train_on_windows(
         model = build(labels=opened().names, **kind())
         folder.settle()
         part, size = settings.choosing_part, count_parameters(model)
-        words = "%s: %s parameters, %d labels, windows of %d bp"
-        log.info(words, options.arch, f"{size:,}", len(model.labels), opened().length)
+        words = "%s: %s parameters, %s, windows of %d bp"
+        labels = count(len(model.labels), "label")
+        log.info(words, options.arch, f"{size:,}", labels, opened().length)
         if options.faithful:
             log.warning(
                 "WARNING: faithful: the epoch is chosen on the test part, as in the article: the "

@@ -124,6 +124,23 @@ def test_a_folder_deleted_between_its_making_and_its_lock_is_made_again(tmp_path
     assert not (tmp_path / "other").exists()
 
 
+def test_a_folder_that_is_deleted_again_and_again_is_not_used(tmp_path, monkeypatch, caplog):
+    """It would go away under numba: the next place is taken, and a word said."""
+    root, home = tmp_path / "package" / "__pycache__" / "numba", tmp_path / "home"
+    is_open_file = jit.is_open_file
+    monkeypatch.setattr(jit, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(jit, "_TRIES", 3)
+    monkeypatch.setattr(
+        jit, "is_open_file", lambda path, file: root != path.parent and is_open_file(path, file)
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    monkeypatch.setattr(jit.numba.config, "CACHE_DIR", "")
+    folder = jit.cache_folder.__wrapped__()
+    assert folder.parent.parent == home and folder.is_dir()
+    assert [x.levelname for x in caplog.records] == ["WARNING"]
+    assert f"{root}" in caplog.text and "compiled code is kept elsewhere" in caplog.text
+
+
 @pytest.mark.parametrize("place", ["", "mine"])
 def test_an_optimiser_leaves_nothing_in_tmpdir(tmp_path, place):
     """PyTorch's compiler comes with it, and makes a folder for its cache, there if not told."""

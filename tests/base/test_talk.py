@@ -1,17 +1,20 @@
 """What is said on stderr: lines on a terminal and elsewhere, progress of a run that goes on."""
 
+import ast
 import ctypes
 import fcntl
 import io
 import logging
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +121,42 @@ def test_time_left_is_that_of_this_run(monkeypatch, caplog):
 @pytest.mark.parametrize("n, words", [(0, "0 calls"), (1, "1 call"), (2, "2 calls")])
 def test_numbers_have_their_plural(n, words):
     assert count(n, "call") == words
+
+
+THINGS = """backgrounds blocks cells columns genomes headers labels networks paths peaks processors
+    rows seqlets sites steps threads trainings windows workers""".split()
+NEVER_ONE = {  # what is said of more than one alone
+    "data/prepare.py": "labels",
+    "doctor/output_folders.py": "networks",
+    "model/load_model.py": "networks",
+    "report/report_model.py": "networks",
+    "scan/zarr_tracks.py": "labels columns",
+    "cobind/cooperation_run.py": "backgrounds",
+    "windows/window_build.py": "windows",  # of a kind: the number follows
+    "train/card.py": "networks",
+    "windows/frozen_network.py": "windows",
+    "windows/gkm_svm.py": "windows",
+    "evaluate/evaluation_report.py": "blocks",
+}
+
+
+def test_no_message_says_one_things():
+    """A number before a plural stands in :func:`count`, which knows the singular."""
+    root, found = Path(cli.__file__).parent, {}
+    for path in sorted(root.rglob("*.py")):
+        name = str(path.relative_to(root))
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ""
+            if isinstance(node, ast.JoinedStr):  # {} for each value
+                parts = (x.value if isinstance(x, ast.Constant) else "{}" for x in node.values)
+                text = "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            said = re.findall(rf"(?:{{}}|%d) ({'|'.join(THINGS)})\b(?!/)", text)
+            known = NEVER_ONE.get(name, "").split()
+            if said := [x for x in said if x not in known]:
+                found[name] = said
+    assert not found
 
 
 @pytest.mark.parametrize(

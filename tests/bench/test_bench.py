@@ -1,10 +1,12 @@
 """Measuring: times, needed work, and that what is wrong is never timed."""
 
+import logging
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -129,6 +131,28 @@ def test_tcnfast_bench_prints_each_form_against_pytorch(small, capsys):
         assert {line[2] for line in fp32} >= {"reference", *LAYOUTS}
         assert max(float(line[6]) for line in fp32 if line[1] == "PyTorch") == 1
         assert all(float(line[7]) < 1e-4 for line in fp32)
+
+
+LISTED = [
+    SimpleNamespace(block=2, convolution=1, nonzero=0.314, listed=True),
+    SimpleNamespace(block=3, convolution=0, nonzero=0.9, listed=False),
+    SimpleNamespace(block=4, convolution=1, nonzero=0.25, listed=True),
+]
+
+
+@pytest.mark.parametrize(
+    "stacks, said", [([], ""), ([LISTED[1:2]], ""), ([LISTED], "2.1 (0.31), 4.1 (0.25)")]
+)
+def test_bench_says_where_zeros_are_left_out_and_only_there(monkeypatch, caplog, stacks, said):
+    monkeypatch.setattr(speed_table, "Plan", lambda *_: SimpleNamespace(sparsity=stacks))
+    monkeypatch.setattr(speed_table, "LAYOUTS", ())
+    model, group = random_model(first_kernel=7, channels=6), speed_table.Group("pruned", 8, "fp32")
+    codes = torch.zeros(1, model.receptive_field + 2**9, dtype=torch.uint8)
+    with caplog.at_level(logging.INFO):
+        sides = speed_table._sides(model, group, codes)
+    words = f"fp32 leaves out inputs that are 0 in convolutions {said} (share of others)"
+    told = [f"{side.name.removeprefix('tcnfast ')} {words}" for side in sides]
+    assert sides and [x.getMessage() for x in caplog.records] == (told if said else [])
 
 
 @pytest.mark.parametrize("off", [1.0, float("nan")])

@@ -260,8 +260,8 @@ def test_a_failure_leaves_the_old_folder(run, lab):
         ("chr20\t5\t90\nchr20\tx\t90\n", [":2: start 'x' is no integer"]),
         ("chr20\t5\t90\nchr20\t90\t5\n", [":2: start 90 is not below end 5"]),
         ("chr20\t5\n", [":1: 2 columns"]),
-        ("chr7\t5\t90\n", ["none of the 0 peaks"]),
-        ("chrUn\t5\t90\n", ["none of the 1 peaks lies on a contig of the split: chr20, chrX"]),
+        ("chr7\t5\t90\n", ["of 0 peaks none"]),
+        ("chrUn\t5\t90\n", ["of 1 peak none lies on a contig of the split: chr20, chrX"]),
     ],
     ids="beyond naming naming-of-some empty talk letters backwards short off unused".split(),
 )

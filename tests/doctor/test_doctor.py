@@ -79,9 +79,9 @@ def bgzip(data):
         ("s.bed", b"chr1\t1\t9\tCTCF\n", "table of peaks, its fourth column the label", "1 label"),
         ("v.vcf", VCF, "VCF", "2 alleles to score: 1 snv, 1 insertion"),
         ("v.tsv", b"chrom\tpos\tref\talt\nchr1\t3\tG\tT\n", "table of variants", "1 allele"),
-        ("m.meme", MEME, "MEME motif file", "1 motif of 2 to 2 bp: MAX"),
-        ("m", MOTIFS[0], "JASPAR motif file", "1 motif of 3 to 3 bp: Arnt"),
-        ("m", MOTIFS[1], "JASPAR motif file", "1 motif of 3 to 3 bp: Arnt"),
+        ("m.meme", MEME, "MEME motif file", "1 motif of 2 bp: MAX"),
+        ("m", MOTIFS[0], "JASPAR motif file", "1 motif of 3 bp: Arnt"),
+        ("m", MOTIFS[1], "JASPAR motif file", "1 motif of 3 bp: Arnt"),
         ("m", MOTIFS[2], "TRANSFAC motif file", "MyoD"),
         ("m", MOTIFS[3], "HOMER motif file", "AP-1"),
         ("f.json", FOLD, "split", "train: 1 region: chr1:1-10"),
@@ -237,7 +237,7 @@ def test_tables_that_name_files(look):
     assert found.sound and "GRCh38: 1 peak file of 1 label: CTCF@K562" in found.facts
     assert any("1 file of GRCh38 to download" in line for line in found.odd)
     assert (
-        "none of its 2 rows can be used"
+        "of its 2 rows none can be used"
         in look("metadata.tsv", METADATA.replace("E1\t", "E9\t").encode()).wrong[0]
     )
     manifest = b"label\tpath\nCTCF\ta.bed\nMAX\tE1.bed\n"

@@ -137,7 +137,7 @@ def test_bad_labelled(write, data, word):
         (b"chr1\t3\t1e4", "end '1e4' is no integer"),
         (b"chr1\t3\t", "end '' is no integer"),
         (b"chr1\t3", "2 columns"),
-        (b"chr1:3-9", "1 columns"),
+        (b"chr1:3-9", "1 column;"),
         (b"chr1\t3\t" + b"9" * 5000, "end 99999999999999999... is beyond every contig"),
         (b"chr1\t" + b"9" * 19 + b"\t5", "start 9999999999999999999 is beyond"),
         (b"chr1\t3\t1001", "beyond chr1, which has 1000 bp"),

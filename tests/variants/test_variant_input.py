@@ -50,7 +50,7 @@ def test_nothing_is_lost(score, letters):
         8: "no alternative",
         9: "ALT is REF",
         10: "ALT 'p@q' is no DNA",
-        11: "1 columns",
+        11: "1 column,",
     }
     assert set(reasons) == {first + at for at in words}
     for at, word in words.items():
@@ -94,7 +94,7 @@ def test_another_assembly_is_refused_before_anything_is_scored(
 @pytest.mark.parametrize(
     "row, words",
     [
-        ("chr1 100 . A C", ":2: 1 columns, a record has 5: are they tab-separated?; no record"),
+        ("chr1 100 . A C", ":2: 1 column, a record has 5: are they tab-separated?; no record"),
         ("chr1\t1e3\t.\tA\tC", ":2: position '1e3' is no number from 1 on; no record"),
         ("chr1\t" + "9" * 5_000 + "\t.\tA\tC", ":2: position '99999999999999999...' is no number"),
     ],
