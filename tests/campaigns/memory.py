@@ -61,7 +61,7 @@ def many_contigs(contigs: int, bases: int) -> Callable[[Path], None]:
 
 
 CASES = {
-    "1,000 labels, all tracks (2 Mb)": Case(one_contig(2 * MB), "--tracks all", 1_500, 1000),
+    "1,000 labels, all tracks (3 Mb)": Case(one_contig(3 * MB), "--tracks all", 1_500, 1000),
     "all tracks of the bundled model (30 Mb)": Case(one_contig(30 * MB), "--tracks all", 2_000),
     "300,000 contigs of 300 bp": Case(many_contigs(300_000, 300), "", 1_000),
     "a contig of 600 Mb, one track": Case(one_contig(600 * MB), "--tracks REST", 2_000, 3),
