@@ -1,4 +1,4 @@
-"""A training that can stop after any epoch: dense supervision of tiles, AdamW."""
+"""A training that can stop after any epoch: dense supervision of tiles."""
 
 from __future__ import annotations
 

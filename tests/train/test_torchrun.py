@@ -83,11 +83,14 @@ def check_close(found, wanted, share):
             assert off <= share * tensor.abs().max().clamp_min(1e-6), f"{name}: {off}"
 
 
-@pytest.mark.parametrize("name", ["plain", "weight-norm"])
-def test_two_threads_train_as_one_process(dataset, name):
+@pytest.mark.parametrize(
+    "name, optimiser", [("plain", "adamw"), ("plain", "muon"), ("weight-norm", "adamw")]
+)
+def test_two_threads_train_as_one_process(dataset, name, optimiser):
     """What does not drop channels, for which each process needs a generator of its own."""
     options, shape = SHARED[name]
-    options = options | dict(strands="both", strand_loss=0.1, accumulate=2, mutate=0.05, hard=0.3)
+    options = options | dict(optimiser=optimiser, strands="both", strand_loss=0.1)
+    options = options | dict(accumulate=2, mutate=0.05, hard=0.3)
     models = [new_model(2, **shape) for _ in range(3)]
     config = shared_config(options)
 
