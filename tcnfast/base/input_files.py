@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,10 +70,15 @@ def check_no_url(path: str | os.PathLike[str]) -> None:
 def input_name(path: str | os.PathLike[str]) -> str:
     """What a record calls an input: the name of the file. Of a pipe it is "pipe", as a shell gives
     a pipe another path in every run."""
-    with suppress(OSError):
-        if stat.S_ISFIFO(os.stat(path).st_mode):
-            return "pipe"
-    return Path(path).name
+    return "pipe" if is_pipe(path) else Path(path).name
+
+
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether the path of a pipe."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):  # no such file, or no path
+        return False
 
 
 def read_input(path: str | os.PathLike[str]) -> bytes:

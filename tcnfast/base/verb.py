@@ -17,12 +17,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
 
-from .input_files import kept_pipes
-from .options import Options, Run, Spec, option_fields, several
+from .errors import TcnfastError
+from .input_files import is_pipe, kept_pipes
+from .options import Options, Run, Spec, option_fields, setting, several
 from .store import check_slashes
 
 R = TypeVar("R")
@@ -158,6 +159,8 @@ def verb(
             for x in inputs:  # a Path of a URL is refused before anything is made of it
                 for value in _each(bound.arguments.get(x.name)):
                     check_slashes(value)
+            if run.shard is not None or run.cluster is not None:
+                _check_no_pipes([*bound.arguments.values(), *vars(options).values()], run)
             with kept_pipes():
                 return function(*bound.args, **bound.kwargs)
 
@@ -170,6 +173,18 @@ def verb(
         return call
 
     return declare
+
+
+def _check_no_pipes(values: Iterable[object], run: Run) -> None:
+    """Raise TcnfastError for an input that other processes could not read again."""
+    for value in values:
+        for path in _each(value):
+            if isinstance(path, (str, os.PathLike)) and is_pipe(path):
+                name = "cluster" if run.shard is None else "shard"
+                raise TcnfastError(
+                    f"{path}: is a pipe, which is read once; with {setting(name)} it is needed "
+                    "again: give a file"
+                )
 
 
 def _each(value: object) -> Sequence[object]:

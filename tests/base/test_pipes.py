@@ -165,3 +165,16 @@ def test_a_manifest_that_names_a_pipe(run, lesson, tmp_path, pipe):
 
 def test_a_genome_must_be_a_file(run, home, pipe, tmp_path):
     fails(run("scan", pipe(b">chr1\nACGT\n"), "-m", home / "model"), "save the sequence to disk")
+
+
+@pytest.mark.parametrize("what", ["--motifs", "--within", "-b"])
+def test_a_shard_of_a_pipe_is_refused(run, home, pipe, tmp_path, what):
+    """tcnfast merge would have found nothing to read: the pipe was gone."""
+    words = ["scan", home / "genome.fa", "-q", "-c", "chrM"]
+    if what == "-b":
+        words = ["attribute", "-g", home / "genome.fa", "-q"]
+    if what != "--motifs":
+        words += ["-m", home / "model"]
+    path = pipe(MEME if what == "--motifs" else BED)
+    said = fails(run(*words, what, path, "--shard", "1/2", "-o", "out"), "with --shard it is")
+    assert f"{path}: is a pipe" in said and not (tmp_path / "out").exists()
