@@ -28,16 +28,11 @@ TEACHER_SHARE, TEMPERATURE = 0.5, 1.0
 
 
 def masked_bce(
-    logits: Tensor,
-    targets: Tensor,
-    cover: Tensor | None = None,
-    positive_weight: float = 1.0,
-    label_weights: Tensor | None = None,
+    logits: Tensor, targets: Tensor, cover: Tensor | None = None, positive_weight: float = 1.0
 ) -> Tensor:
     """Mean binary cross-entropy of logits (N, labels, P) over the labels (N, P, labels), uint8,
-    that are not ambiguous. ``cover`` (N, P, labels) float: targets of bound labels, 1 if None.
-    ``label_weights`` (labels,) float: of each in the mean."""
-    truth, known = _truth(targets, cover, logits.dtype, label_weights)
+    that are not ambiguous. ``cover`` (N, P, labels) float: targets of bound labels, 1 if None."""
+    truth, known = _truth(targets, cover, logits.dtype)
     more = None if positive_weight == 1 else logits.new_tensor(positive_weight)
     loss = F.binary_cross_entropy_with_logits(
         logits, truth, weight=known, reduction="sum", pos_weight=more
@@ -53,11 +48,10 @@ def masked_asymmetric(
     gamma_positive: float = GAMMA_POSITIVE,
     gamma_negative: float = GAMMA_NEGATIVE,
     margin: float = MARGIN,
-    label_weights: Tensor | None = None,
 ) -> Tensor:
     """Mean asymmetric loss; shapes as in :func:`masked_bce`. Focal loss is that of two equal
     exponents and no margin."""
-    truth, known = _truth(targets, cover, logits.dtype, label_weights)
+    truth, known = _truth(targets, cover, logits.dtype)
     log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
     bound = -truth * log_p
     unbound = truth - 1
@@ -83,25 +77,23 @@ def batch_loss(
     config: TrainConfig,
     taught: Tensor | None = None,
     ranks: Ranks = ALONE,
-    weights: Tensor | None = None,
 ) -> Tensor:
     """Loss of a batch's logits (N, labels, P), float32, as ``config`` has it.
 
     Unless ``config.strands`` is "one", row N/2 + i is the other strand of row i: its score of a
     base is at the mirrored position. All windows take part in ``strand_loss``, ambiguous ones too:
-    that strands agree needs no label. ``taught``: logits of teachers, float32 (N, P, labels).
-    ``weights``: of labels, float32 (labels,), in what is learned of targets. Where processes share
-    the batch, the share of this one's rows in the loss, which is the sum of all.
+    that strands agree needs no label. ``taught``: logits of teachers, float32 (N, P, labels). Where
+    processes share the batch, the share of this one's rows in the loss, which is the sum of all.
     """
     if config.strands == "one":
-        return _lesson_loss(logits, targets, cover, taught, config, ranks, weights)
+        return _lesson_loss(logits, targets, cover, taught, config, ranks)
     half = len(logits) // 2
     plus, minus = logits[:half], logits[half:].flip(-1)
     if config.strands == "mean":
         lesson = (None if x is None else x[:half] for x in (targets, cover, taught))
-        loss = _lesson_loss((plus + minus) / 2, *lesson, config, ranks, weights)
+        loss = _lesson_loss((plus + minus) / 2, *lesson, config, ranks)
     else:
-        loss = _lesson_loss(logits, targets, cover, taught, config, ranks, weights)
+        loss = _lesson_loss(logits, targets, cover, taught, config, ranks)
     if config.strand_loss:
         apart = (plus - minus).square().mean()
         loss = loss + config.strand_loss / ranks.count * apart
@@ -115,7 +107,6 @@ def _lesson_loss(
     taught: Tensor | None,
     config: TrainConfig,
     ranks: Ranks,
-    weights: Tensor | None,
 ) -> Tensor:
     """Loss of labels and of teachers, the mean over all labels of all windows. Where a label is
     known, the teachers have ``teacher_share`` of the weight; where it is ambiguous, all of it.
@@ -124,8 +115,8 @@ def _lesson_loss(
     keeps gradients alike (Hinton, Vinyals and Dean 2015).
     """
     if taught is None:
-        loss = _label_loss(logits, targets, cover, config, weights)
-        return loss if ranks.count == 1 else loss * _share_of_known(targets, ranks, weights)
+        loss = _label_loss(logits, targets, cover, config)
+        return loss if ranks.count == 1 else loss * _share_of_known(targets, ranks)
     share = _given(config.teacher_share, TEACHER_SHARE)
     temperature = _given(config.temperature, TEMPERATURE)
     known = (targets != AMBIGUOUS).transpose(1, 2).to(logits.dtype)
@@ -133,46 +124,40 @@ def _lesson_loss(
     learned = F.binary_cross_entropy_with_logits(
         logits / temperature, soft, weight=1 - (1 - share) * known, reduction="sum"
     )
-    labelled = _label_loss(logits, targets, cover, config, weights) * known.sum()
+    labelled = _label_loss(logits, targets, cover, config) * known.sum()
     return ((1 - share) * labelled + temperature**2 * learned) / (known.numel() * ranks.count)
 
 
-def _share_of_known(targets: Tensor, ranks: Ranks, weights: Tensor | None) -> Tensor:
-    """Of the weight of all labels that are known, the share that this process has."""
-    known = targets != AMBIGUOUS
-    known = (known if weights is None else known * weights).sum()
+def _share_of_known(targets: Tensor, ranks: Ranks) -> Tensor:
+    """Of all labels that are known, the share that this process has."""
+    known = (targets != AMBIGUOUS).sum()
     return known / ranks.total(known).clamp_min(1)
 
 
 def _label_loss(
-    logits: Tensor,
-    targets: Tensor,
-    cover: Tensor | None,
-    config: TrainConfig,
-    weights: Tensor | None,
+    logits: Tensor, targets: Tensor, cover: Tensor | None, config: TrainConfig
 ) -> Tensor:
-    given = logits, targets, cover, config.positive_weight
+    weight = config.positive_weight
     if config.loss == "bce":
-        return masked_bce(*given, weights)
+        return masked_bce(logits, targets, cover, weight)
     if config.loss == "focal":
         gamma = _given(config.gamma, GAMMA)
-        return masked_asymmetric(*given, gamma, gamma, 0.0, weights)
+        return masked_asymmetric(logits, targets, cover, weight, gamma, gamma, 0.0)
     return masked_asymmetric(
-        *given,
+        logits,
+        targets,
+        cover,
+        weight,
         _given(config.gamma_positive, GAMMA_POSITIVE),
         _given(config.gamma_negative, GAMMA_NEGATIVE),
         _given(config.margin, MARGIN),
-        weights,
     )
 
 
-def _truth(
-    targets: Tensor, cover: Tensor | None, dtype: torch.dtype, weights: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Targets within 0 and 1, and the weight of those that are known, both (N, labels, P)."""
+def _truth(targets: Tensor, cover: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Targets within 0 and 1, and 1 where they are known, both (N, labels, P)."""
     targets = targets.transpose(1, 2)
     known = (targets != AMBIGUOUS).to(dtype)
-    known = known if weights is None else known * weights[:, None]
     truth = (targets == BOUND).to(dtype)
     return truth if cover is None else truth * cover.transpose(1, 2).to(dtype), known
 

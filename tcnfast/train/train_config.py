@@ -13,7 +13,6 @@ from ..pwm import MOTIF_FILE
 
 LOSSES = ("bce", "focal", "asymmetric")
 OPTIMISERS = ("adamw", "muon")
-SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("auto", "fp32", "bf16")
 SCHEDULE, LOSS, TEACHERS = "schedule", "loss", "teachers"  # headings of the help
 
@@ -21,9 +20,7 @@ _ACCUMULATE = "batches whose gradients make one step; batch norm sees each batch
 _PATIENCE = "stop after this many epochs without a better one; 0: never"
 _EMA = "validate and keep a moving average of the weights, as 0.999; 0: none"
 _OPTIMISER = "muon: for the kernels of all but the first convolution, AdamW for the rest"
-_SCHEDULE = "after the warm-up the rate falls to zero as a cosine, or stays"
 _MARGIN = "probability below which asymmetric loss ignores unbound labels (default 0.05)"
-_RATE_POWER = "weight of a label: its share of bound windows to the power of -P"
 _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits"
 _TEACHER = "models whose mean logits are learned beside the labels"
 _TEACHER_SHARE = "weight of the teachers' loss where a label is known; 1 elsewhere (default 0.5)"
@@ -40,7 +37,7 @@ class TrainConfig(TileOptions):
     """Settings of :func:`tcnfast.train.fit.fit`. An epoch is ``epoch_steps`` optimiser steps.
 
     The defaults were chosen on validation (docs/training.md). ``warmup`` is the
-    share of the steps in which the learning rate rises; ``schedule`` says what follows.
+    share of the steps in which the learning rate rises; it then falls to zero as a cosine.
     ``clip``: largest norm of the gradient.
     """
 
@@ -50,7 +47,6 @@ class TrainConfig(TileOptions):
     learning_rate: float = option(3e-3, "highest learning rate", unit="R", group=SCHEDULE)
     weight_decay: float = option(0.05, "weight decay of kernels", unit="R", group=SCHEDULE)
     optimiser: str = option("adamw", _OPTIMISER, choices=OPTIMISERS, group=SCHEDULE)
-    schedule: str = option("cosine", _SCHEDULE, choices=SCHEDULES, group=SCHEDULE)
     ema: float = option(0.0, _EMA, unit="DECAY", least=0, below=1, group=SCHEDULE)
     accumulate: int = count(1, _ACCUMULATE, SCHEDULE)
     warmup: float = 0.05
@@ -63,7 +59,6 @@ class TrainConfig(TileOptions):
     gamma_negative: float | None = _of_loss("exponent of asymmetric loss, unbound (default 4)")
     margin: float | None = _of_loss(_MARGIN, "P", below=1)
     positive_weight: float = option(1.0, "weight of bound labels", unit="W", group=LOSS)
-    rate_power: float = option(0.0, _RATE_POWER, unit="P", least=0, group=LOSS)
     strand_loss: float = option(0.0, _STRAND_LOSS, unit="W", least=0, group=LOSS)
     teacher_share: float | None = option(
         None, _TEACHER_SHARE, kind=float, unit="SHARE", least=0, group=TEACHERS

@@ -43,13 +43,10 @@ log = logging.getLogger(__name__)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then cosine decay to zero or, of a constant schedule, one, as a share of the
-    peak rate."""
+    """Linear warm-up, then cosine decay to zero, as a share of the peak rate."""
     warmup = max(1, round(config.warmup * config.steps))
     if step < warmup:
         return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
     return 0.5 * (1 + np.cos(np.pi * (step - warmup) / max(1, config.steps - warmup)))
 
 
@@ -62,14 +59,6 @@ def label_rates(sampler: TileSampler, batches: int = 16) -> torch.Tensor:
         bound = bound + (truth if cover is None else truth * cover).sum((0, 1))
         known = known + (targets != AMBIGUOUS).sum((0, 1))
     return torch.from_numpy((bound + 0.5) / (known + 1.0)).float()
-
-
-def label_weights(rates: torch.Tensor, power: float) -> torch.Tensor | None:
-    """``rates`` to the power of ``-power``, of mean one; None, all alike, for a power of 0."""
-    if power == 0:
-        return None
-    weights = rates**-power
-    return weights / weights.mean()
 
 
 class Training:
@@ -105,11 +94,7 @@ class Training:
             of_probe = self.probe.backend, self.probe.device, self.probe.precision
             choose(TRAINING, *of_probe, shared=True)
         model.to(self.probe.device)
-        rates = label_rates(self.sampler)
-        model.set_label_rates(rates)
-        self.label_weights = label_weights(rates, config.rate_power)
-        if self.label_weights is not None:
-            self.label_weights = self.label_weights.to(self.probe.device)
+        model.set_label_rates(label_rates(self.sampler))
         if teachers:  # the last batches: of true sequence, with no base drawn anew
             last = range(max(0, batches - SCALING_BATCHES), batches)
             teachers.scale_to(self.sampler.batch(index) for index in last)
@@ -206,7 +191,7 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_at(self.step, config)
             some = [next(batches) for _ in range(config.accumulate)]
-            given = self.optimiser, some, config, self.probe, self.ranks, self.label_weights
+            given = self.optimiser, some, config, self.probe, self.ranks
             loss = take_step(self._network, *given)
             if self.average is not None:
                 self.average.update(self.model)
@@ -254,7 +239,6 @@ def take_step(
     config: TrainConfig,
     probe: Plan,
     ranks: Ranks = ALONE,
-    label_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One optimiser step on the mean loss of the batches, which is returned, on the device."""
     network.train()
@@ -267,7 +251,7 @@ def take_step(
         )
         with torch.autocast(probe.device.type, torch.bfloat16, enabled=amp):
             logits = network.dense(codes, config.stride)
-        lesson = targets, cover, config, taught[0] if taught else None, ranks, label_weights
+        lesson = targets, cover, config, taught[0] if taught else None, ranks
         loss = batch_loss(logits.float(), *lesson) / len(batches)
         loss.backward()
         total = total + loss.detach()

@@ -72,13 +72,6 @@ def test_learning_rate_rises_then_falls_to_zero(steps, warmup):
         assert rates[49 + (1000 - 50) // 2] == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_constant_rate_stays_after_the_warm_up():
-    config = TrainConfig(steps=100, warmup=0.1, schedule="constant")
-    rates = [learning_rate_at(step, config) for step in range(100)]
-    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert set(rates[9:]) == {1.0}
-
-
 @pytest.mark.parametrize(
     "change, word",
     [

@@ -200,20 +200,6 @@ def test_a_step_draws_its_own_batches(dataset):
         torch.testing.assert_close(whole.state_dict()[name], weight, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("loss", ["bce", "focal", "asymmetric"])
-def test_weights_of_labels_weigh_their_losses(loss):
-    torch.manual_seed(4)
-    logits, targets = torch.randn(3, 2, 7), torch.randint(2, (3, 7, 2)).to(torch.uint8)
-    targets[0, :, 0] = AMBIGUOUS
-    config = TrainConfig(loss=loss)
-    weights = train.label_weights(torch.tensor([0.16, 0.01]), 0.5)
-    torch.testing.assert_close(weights, torch.tensor([0.4, 1.6]))
-    each = [batch_loss(logits[:, i : i + 1], targets[..., i : i + 1], None, config) for i in (0, 1)]
-    want = (14 * 0.4 * each[0] + 21 * 1.6 * each[1]) / (14 * 0.4 + 21 * 1.6)
-    torch.testing.assert_close(batch_loss(logits, targets, None, config, weights=weights), want)
-    assert train.label_weights(torch.tensor([0.16, 0.01]), 0.0) is None
-
-
 # averaged weights
 
 

@@ -89,7 +89,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(dataset, tmp_path, precis
 )
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_other_networks_resume_too(dataset, tmp_path, shape, optimiser):
-    config = TrainConfig(**SHORT | dict(ema=0.9, optimiser=optimiser, schedule="constant"))
+    config = TrainConfig(**SHORT | dict(ema=0.9, optimiser=optimiser))
     whole = trained(dataset, None, config, **shape)
     assert trained(dataset, tmp_path / "s", config, 4, **shape) is None
     same(whole, trained(dataset, tmp_path / "s", config, **shape))
