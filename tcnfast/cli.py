@@ -57,8 +57,8 @@ WORDS_OF_FAMILIES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    argv = list(sys.argv[1:] if argv is None else argv)
-    with speaking_of_flags(), _stops_are_exceptions() as stops:
+    alone, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
+    with speaking_of_flags(), _stops_are_exceptions(alone) as stops:
         try:
             parser = build_parser()
             with said_once(argv):
@@ -149,11 +149,12 @@ class Stops:
 
 
 @contextmanager
-def _stops_are_exceptions() -> Iterator[Stops]:
+def _stops_are_exceptions(alone: bool) -> Iterator[Stops]:
     """SIGTERM stops a command as Ctrl-C does: what is finished is kept, its processes end.
 
     Where Python drops an exception (in a callback of a C library, or as an object is deleted), a
-    stop would be lost: it is sent again.
+    stop would be lost: it is sent again. ``alone``: the process ends with the command; Ctrl-C while
+    it does, after a stop, is no traceback.
     """
     stops = Stops()
     if threading.current_thread() is not threading.main_thread():
@@ -180,6 +181,8 @@ def _stops_are_exceptions() -> Iterator[Stops]:
         yield stops
     finally:
         sys.unraisablehook = tell_dropped
+        if alone and stops.heard and signal.SIGINT in before:
+            before[signal.SIGINT] = signal.SIG_DFL
         for number, handler in before.items():
             signal.signal(number, handler)
 

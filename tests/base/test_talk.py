@@ -211,6 +211,22 @@ def test_a_second_stop_while_the_first_is_told(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+TWICE = """
+import signal, sys
+from tcnfast import cli
+
+cli.call = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.argv = ["tcnfast", "labels"]
+code = cli.main()
+signal.raise_signal(signal.SIGINT)  # while threads are joined and modules taken down
+"""
+
+
+def test_a_second_ctrl_c_while_the_process_ends():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "tcnfast: interrupted\n")
+
+
 @STOPS
 def test_a_stop_in_a_callback_of_a_c_library_is_not_lost(
     run, monkeypatch, default_interrupt, number, word, code
