@@ -62,18 +62,22 @@ def hidden_kernels(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for groups with ``muon``, AdamW for the others. ``symmetric``: kernels are halves."""
+    """AdamW whose groups with ``muon`` are stepped by Muon. ``symmetric``: kernels are halves."""
+
+    def __init__(self, groups: list[dict], **settings) -> None:
+        super().__init__(groups, **settings)
+        # not a step of its own around AdamW's: hooks on steps would be called twice
+        self.register_step_pre_hook(lambda *_: self._step_kernels())
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
-        """Take one step on the gradients that are there."""
+    def _step_kernels(self) -> None:
+        """Step the kernels by their gradients and leave none for AdamW, which passes over them."""
         for group in self.param_groups:
             if group.get("muon"):
                 given = [p for p in group["params"] if p.grad is not None]
                 given.sort(key=lambda p: tuple(p.shape))
                 for _, alike in groupby(given, key=lambda p: p.shape):
                     self._step_of(list(alike), group)
-        super().step(closure)  # passes over parameters without a gradient
 
     def _step_of(self, kernels: list[nn.Parameter], group: dict) -> None:
         """A step of kernels of one shape."""
@@ -82,6 +86,7 @@ class Muon(torch.optim.AdamW):
             state = self.state[kernel]
             if not state:
                 state["momentum"] = torch.zeros_like(kernel)
+                state["step"] = torch.zeros(())  # which AdamW looks for in what it loads
             state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
             direction = kernel.grad.lerp(state["momentum"], MOMENTUM)
             directions.append(pairs.whole(direction) if group["symmetric"] else direction)

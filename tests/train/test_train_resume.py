@@ -92,6 +92,7 @@ def test_other_networks_resume_too(dataset, tmp_path, shape, optimiser):
     config = TrainConfig(**SHORT | dict(ema=0.9, optimiser=optimiser))
     whole = trained(dataset, None, config, **shape)
     assert trained(dataset, tmp_path / "s", config, 4, **shape) is None
+    assert (tmp_path / "s").exists()
     same(whole, trained(dataset, tmp_path / "s", config, **shape))
 
 
