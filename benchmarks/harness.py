@@ -94,12 +94,7 @@ def share_flags(flags: argparse.ArgumentParser, rounds: int) -> None:
 def report(name: str, case: str, medians: dict[str, float], baseline: str, dry: bool) -> None:
     """Print the median of each side and, unless ``dry``, :func:`record` it."""
     print(f"# {case}")
-    show(
-        [
-            {"side": side, "median_s": f"{s:.4g}", "ratio": f"{medians[baseline] / s:.2f}"}
-            for side, s in medians.items()
-        ]
-    )
+    show(_ratios(medians, baseline))
     if not dry:
         record(name, case, medians, baseline)
 
@@ -119,18 +114,14 @@ def record(name: str, case: str, medians: dict[str, float], baseline: str) -> No
     ``medians`` maps sides to median seconds; a side's ratio is how many times faster than the side
     ``baseline`` it is.
     """
-    append(
-        name,
-        case,
-        [
-            {
-                "side": side,
-                "median_s": f"{seconds:.4g}",
-                "ratio": f"{medians[baseline] / seconds:.2f}",
-            }
-            for side, seconds in medians.items()
-        ],
-    )
+    append(name, case, _ratios(medians, baseline))
+
+
+def _ratios(medians: dict[str, float], baseline: str) -> list[dict]:
+    return [
+        {"side": side, "median_s": f"{s:.4g}", "ratio": f"{medians[baseline] / s:.2f}"}
+        for side, s in medians.items()
+    ]
 
 
 def append(

@@ -26,7 +26,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.harness import PROCESSOR, RESTED, append, compare, report
-from benchmarks.kernels.training_cases import conv1d_dense
+from benchmarks.kernels.cases import OURS
+from benchmarks.kernels.training_cases import forward
 from tcnfast.engines import cpu_engine
 from tcnfast.genome.labels import BOUND
 from tcnfast.model.tcn import TCN, TCNConfig
@@ -52,23 +53,10 @@ TOLERANCE = {"pruned fp32": 1e-4, "pruned bf16": 3e-2, "dense fp32": 1e-2, "dens
 
 def make_forward(side: str, model: TCN):
     """side: "pruned engine bf16", "dense Conv1d fp32", "pruned channels-last compiled bf16", ..."""
-    form, *layout, precision = side.split()
+    form, *how, precision = side.split()
+    run = f"torch.compile {how[0]} default" if how[-1] == "compiled" else f"eager {how[0]}"
     stride = STRIDE if form == "pruned" else 1
-    if layout[0] == "engine":
-        run = model.dense
-    elif layout[0] == "Conv1d":
-        run = lambda codes, stride: conv1d_dense(model, codes, stride, STRIDE)  # noqa: E731
-    else:
-        plain = model.unfused()
-        run = lambda codes, stride: plain.dense(codes, stride)[..., :: STRIDE // stride]  # noqa: E731
-    if layout[-1] == "compiled":
-        run = torch.compile(run)
-
-    def forward(codes):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return run(codes, stride).float()
-
-    return forward
+    return forward(OURS if how[0] == "engine" else run, model, stride, STRIDE, precision)
 
 
 SIDES = [

@@ -17,6 +17,15 @@ channel's number, to see whether labels should share what they have in common.
 with the settings of encode-v1 (`--steps N`), and saves the last weights, not calibrated. What they
 are worth on validation, label by label and paired over blocks, is for `tcnfast evaluate -m OUT
 --against encode-v1 --cutoff 0.5 --part valid` to say.
+
+    python -m benchmarks.studies.training --data ../shared/data --teachers encode-v1 runs/s64 \\
+      --others runs/lone --students runs/student --out build/distilled.tsv
+
+`--students`, `--teachers` and `--others` score networks that are there on the same windows and both
+strands (a symmetric network in one pass). "teachers" is the mean of the teachers' logits, whatever
+their contexts. A row has macro-AP and macro-AUROC with 95 % intervals over 1-Mb blocks, the mean AP
+of CTCF, and how many labels are above their best JASPAR motif and CpG content; rows of students
+follow, minus each other network, paired over the same blocks.
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ import argparse
 import csv
 import json
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from copy import deepcopy
@@ -37,6 +47,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+import tcnfast
 from benchmarks.harness import RESULTS, ROOT, commit
 from tcnfast.base.options import option_fields
 from tcnfast.cli import build_parser
@@ -44,7 +55,8 @@ from tcnfast.data.dataset import Dataset, open_dataset
 from tcnfast.data.splits import read_split
 from tcnfast.engines import pairs
 from tcnfast.engines.plan import Plan
-from tcnfast.evaluate.predict import evaluate
+from tcnfast.evaluate.assessment import Assessment, assess, compare
+from tcnfast.evaluate.predict import describe_windows, evaluate, predict
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.model.tcn import TCN
 from tcnfast.pwm.meme import read_meme
@@ -56,6 +68,10 @@ SPLIT = ROOT / "examples/encode-v1.split.json"
 STRIDE = 32  # of what is scored
 MIN_PEAKS = 200  # training peaks a label needs
 TABLE = RESULTS / "training_options.tsv"
+MEAN = "teachers"
+METRICS = "ap", "auroc"
+ENDS = [f"{metric}_{end}" for metric in METRICS for end in ("", "low", "high", "p")]
+COLUMNS = ["network", "minus", *(name.rstrip("_") for name in ENDS), "ctcf", "above", "commit"]
 FLOORS = RESULTS / "encode-v1.valid.tsv"  # has the best motif and CpG content of every label
 MOTIFS = "motifs/jaspar2024_core_vertebrates.meme.gz"
 
@@ -247,6 +263,74 @@ def one_cell(data: Path, cell: str, steps: int, out: Path) -> None:
     model.save(out)
 
 
+class Validation:
+    """The windows of encode-v1's validation regions that every network can see whole."""
+
+    def __init__(self, data: Path, reach: int, stride: int) -> None:
+        dataset, split = load_dataset(data, SPLIT)
+        self.dataset, self.regions = dataset, split["valid"]
+        self.reach, self.stride, self.labels = reach, stride, list(dataset.labels)
+        self.floors, self.windows = read_floors(self.labels), None
+
+    def logits(self, model: tcnfast.TCN | tcnfast.Ensemble) -> np.ndarray:
+        """Of both strands, float32 (windows, labels)."""
+        plan = Plan(model, stride=self.stride, strand="both")
+        logits, targets = predict(plan, self.dataset, self.regions, self.reach)
+        if self.windows is None:
+            about = targets, self.reach, self.stride
+            self.windows = describe_windows(self.dataset, self.regions, *about)
+        return logits[:, [plan.labels.index(label) for label in self.labels]]
+
+    def assess(self, logits: np.ndarray) -> Assessment:
+        return assess(self.windows, logits, np.full(len(self.labels), np.nan))
+
+
+def score_row(name: str, one: Assessment, floors: np.ndarray) -> dict[str, object]:
+    """A network by itself."""
+    row: dict[str, object] = {"network": name}
+    for metric in METRICS:
+        low, high = one.macro_interval(metric)
+        row |= {metric: one.macro(metric), f"{metric}_low": low, f"{metric}_high": high}
+    ctcf = [label.startswith("CTCF@") for label in one.labels]
+    row["ctcf"] = np.nanmean(one.values["ap"][ctcf])
+    above = one.values["ap"] > floors
+    return row | {"above": f"{above[one.counted].sum()}/{one.counted.sum()}"}
+
+
+def difference_row(name: str, one: Assessment, rival: str, other: Assessment) -> dict[str, object]:
+    """A student minus another network."""
+    row: dict[str, object] = {"network": name, "minus": rival}
+    for metric in METRICS:
+        less = compare(one, other, metric)
+        ends = less.macro, less.macro_low, less.macro_high, less.macro_p
+        names = metric, f"{metric}_low", f"{metric}_high", f"{metric}_p"
+        row |= dict(zip(names, ends, strict=True))
+    return row
+
+
+def compare_networks(args: argparse.Namespace) -> None:
+    names = list(dict.fromkeys([*args.teachers, *args.others, *args.students]))
+    models = {name: tcnfast.load_model(name) for name in names}
+    reach = max(model.receptive_field for model in models.values())
+    validation = Validation(args.data, reach, STRIDE)
+    logits = {name: validation.logits(model) for name, model in models.items()}
+    if args.teachers:
+        weights = {name: len(models[name].members) for name in args.teachers}
+        total = sum(weights.values())
+        logits[MEAN] = sum(n / total * logits[name] for name, n in weights.items())
+    scored = {name: validation.assess(some) for name, some in logits.items()}
+    rows = [score_row(name, one, validation.floors) for name, one in scored.items()]
+    for student in args.students:
+        rivals = [name for name in scored if name != student]
+        rows += [difference_row(student, scored[student], x, scored[x]) for x in rivals]
+    with args.out.open("w", newline="") if args.out else sys.stdout as file:
+        writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n", restval="")
+        writer.writeheader()
+        for row in rows:
+            words = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
+            writer.writerow(words | {"commit": commit()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
@@ -255,8 +339,13 @@ def main() -> None:
     parser.add_argument("--flags", action="append", help="an option (default: all of the page)")
     parser.add_argument("--head-rank", type=int, help="of a head over factors and cell lines")
     parser.add_argument("--cell", help="train a model of this cell line instead")
-    parser.add_argument("--out", type=Path, help="where to save it")
+    parser.add_argument("--teachers", nargs="+", default=[], help="models whose mean is scored")
+    parser.add_argument("--students", nargs="+", default=[], help="models compared with all others")
+    parser.add_argument("--others", nargs="+", default=[], help="further models")
+    parser.add_argument("--out", type=Path, help="the model of a cell, or the table of networks")
     args = parser.parse_args()
+    if args.teachers or args.students or args.others:
+        return compare_networks(args)
     if args.cell:
         if not args.out:
             parser.error("--cell needs --out")
