@@ -6,7 +6,7 @@ The maths, and the picture of a tile, are in README.md.
 import triton
 import triton.language as tl
 
-from .tiles import convolve, first_output, load_rows, load_taps, relu, store_rows
+from .tiles import convolve, first_output, load_rows, load_taps, relu, rows_of_program, store_rows
 
 
 @triton.jit
@@ -38,9 +38,7 @@ def block(
     instead of kept in registers. ``rows`` of a sequence with ``steps`` outputs each.
     """
     dtype: tl.constexpr = y.dtype.element_ty
-    tiles = tl.cdiv(rows, M)
-    row = tl.program_id(0) % tiles * M + tl.arange(0, M)
-    n = (tl.program_id(0) // tiles).to(tl.int64)
+    row, n = rows_of_program(rows, M)
     x += n * length * C
     y += n * outputs * C
     inside = row < rows

@@ -9,14 +9,14 @@ import triton
 import triton.language as tl
 
 from .letters import (
-    BITS,
+    code_of_age,
+    first_window,
     lying_as_products,
-    one_hot_fragments,
+    next_letters,
     ones_where_equal,
     read_codes,
-    shifted,
 )
-from .tiles import convolve, load_taps, relu, store_rows, tiles_of
+from .tiles import convolve, load_taps, relu, rows_of_program, store_rows, tiles_of
 
 
 @triton.jit
@@ -62,9 +62,7 @@ def first_block(
     """
     dtype: tl.constexpr = y.dtype.element_ty
     INTEGER: tl.constexpr = tl.int16 if dtype.primitive_bitwidth == 16 else tl.int32
-    tiles = tl.cdiv(rows, M)
-    row = tl.program_id(0) % tiles * M + tl.arange(0, M)
-    n = (tl.program_id(0) // tiles).to(tl.int64)
+    row, n = rows_of_program(rows, M)
     codes += n * length
     y += n * outputs * C
     inside = row < rows
@@ -76,6 +74,7 @@ def first_block(
     WINDOW: tl.constexpr = max(K1, AGE + 1)
     REACH: tl.constexpr = K1 + K - 2  # bases from the first input of an output to the last
     WARM: tl.constexpr = (K - 1) // S  # steps whose outputs lack inputs, and are not stored
+    BEFORE: tl.constexpr = REACH + 1 - S - WARM * S  # bases that are read before the first step
     hs = ()  # as integers: what a loop carries in a product's own type goes to shared memory
     for _i in tl.static_range(K - S):
         hs = hs + (tl.zeros((M, C), INTEGER),)
@@ -83,26 +82,18 @@ def first_block(
     of_codes = lying_as_products(M, 16, dtype)
     of_rows = tl.sum(of_codes, 1)
     out = row.to(tl.int64) * steps
-    at = out * S
-    window = tl.zeros((M,), tl.int64)
-    for _base in tl.static_range(REACH + 1 - S - WARM * S):
-        window = shifted(window, read_codes(codes, at, length, inside, 1) | of_rows, WINDOW)
-        at += 1
+    window, at = first_window(codes, out * S, length, inside, of_rows, BEFORE, WINDOW)
     out -= WARM
     ahead = read_codes(codes, at, length, inside, S)  # a step before they are needed
     for t in range(-WARM, steps):
-        now = ahead | of_rows
-        at += S
+        now, at = ahead | of_rows, at + S
         ahead = read_codes(codes, at, length, inside, S)
         for s in tl.static_range(S):
-            window = shifted(window, (now >> (8 * s)) & 7, WINDOW)
-            letter = one_hot_fragments(
-                window >> (BITS * (WINDOW - K1)), of_letters, LETTERS, dtype, PACKED
-            )
+            window, letter = next_letters(window, now, s, of_letters, K1, WINDOW, dtype, PACKED)
             h = convolve((letter,), letters, bias1, 1, INPUTS).to(dtype)
             hs = hs + (h.to(INTEGER, bitcast=True),)
         z = convolve(tiles_of(hs[-K:], K, dtype), taps2, bias2, K, INPUTS)
-        code = ((window >> (BITS * (WINDOW - 1 - AGE))) & 7).to(tl.int32)
+        code = code_of_age(window, AGE, WINDOW)
         z += residual_of(code, of_codes, added, INPUTS, PACKED)
         store_rows(y, out, outputs, inside & (t >= 0), relu(z), C)
         hs = hs[S:]

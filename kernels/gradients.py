@@ -124,23 +124,8 @@ def input_gradient(
     pointers = (n * length + u)[:, None] * CX + x_columns[None, :]
     if ACTIVATED:
         rows = tl.load(before + pointers, mask=inside[:, None], other=0.0)
-        acc = back_through(
-            acc,
-            rows,
-            n,
-            inside,
-            scale,
-            shift,
-            mean,
-            inverse,
-            masks,
-            statistics,
-            columns,
-            channels,
-            C,
-            HALVES,
-            DROPOUT,
-        )
+        norm = scale, shift, mean, inverse, masks, statistics
+        acc = back_through(acc, rows, n, inside, norm, columns, channels, C, HALVES, DROPOUT)
     tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
 
 

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from .halved import halved_convolve, load_halved_taps, load_pairs, store_pairs
-from .tiles import first_output, relu
+from .tiles import first_output, relu, rows_of_program
 
 
 @triton.jit
@@ -37,9 +37,7 @@ def halved_block(
     or registers overflow.
     """
     dtype: tl.constexpr = y.dtype.element_ty
-    tiles = tl.cdiv(rows, M)
-    row = tl.program_id(0) % tiles * M + tl.arange(0, M)
-    n = (tl.program_id(0) // tiles).to(tl.int64)
+    row, n = rows_of_program(rows, M)
     x += n * length * (2 * H)
     y += n * outputs * (2 * H)
     inside = row < rows

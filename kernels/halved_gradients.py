@@ -103,23 +103,8 @@ def halved_input_gradient(
         pointers = (n * length + u)[:, None] * (2 * H) + mine[None, :]
         if ACTIVATED:
             rows = tl.load(before + pointers, mask=inside[:, None], other=0.0)
-            acc = back_through(
-                acc,
-                rows,
-                n,
-                inside,
-                scale,
-                shift,
-                mean,
-                inverse,
-                masks,
-                statistics,
-                mine,
-                channels,
-                2 * H,
-                2,
-                DROPOUT,
-            )
+            norm = scale, shift, mean, inverse, masks, statistics
+            acc = back_through(acc, rows, n, inside, norm, mine, channels, 2 * H, 2, DROPOUT)
         tl.store(dx + pointers, acc.to(dx.dtype.element_ty), mask=inside[:, None])
 
 
@@ -132,9 +117,7 @@ def store_matrix(partial, i, matrix, H: tl.constexpr):
 @triton.jit
 def activated_sums(
     x,
-    scales,
-    shifts,
-    kept,
+    norm,
     steps,
     known,
     H: tl.constexpr,
@@ -142,7 +125,8 @@ def activated_sums(
     DROPOUT: tl.constexpr,
 ):
     """u + v and u - v, float32 (M, H), of rows of pairs at ``x + steps``, which NORMALISE activates
-    first; ``kept`` (H,): what dropout multiplies them by."""
+    first; ``norm``: scales and shifts (H,), and what dropout multiplies them by."""
+    scales, shifts, kept = norm
     u = tl.load(x + steps, mask=known, other=0.0).to(tl.float32)
     v = tl.load(x + steps + H, mask=known, other=0.0).to(tl.float32)
     if NORMALISE:
@@ -203,40 +187,22 @@ def halved_weight_gradient(
     for piece in range(begin, end):
         n, first, size = piece_of(piece, cuts, chunk, outputs)
         if DROPOUT:
-            known = columns < channels // 2
-            kept = tl.load(masks + n * channels + columns, mask=known, other=0.0)
+            mine = columns < channels // 2
+            kept = tl.load(masks + n * channels + columns, mask=mine, other=0.0)
         for start in range(0, size, M):
             inside = start + tile < size
             base = (n * outputs + first + start) * 2 * H
             ds, dd = gradient_sums(dn + base, a + base, p, q, r, tile, inside, H, BATCH_NORM)
             ds, dd = ds.to(dtype), dd.to(dtype)
             at = n * length + (first + start) * stride
-            near_s, near_d = activated_sums(
-                x + (at + near) * 2 * H,
-                scales,
-                shifts,
-                kept,
-                steps,
-                inside[:, None],
-                H,
-                NORMALISE,
-                DROPOUT,
-            )
+            norm, known, rows = (scales, shifts, kept), inside[:, None], x + (at + near) * 2 * H
+            near_s, near_d = activated_sums(rows, norm, steps, known, H, NORMALISE, DROPOUT)
             if MIDDLE:
                 own_s = tl.dot(tl.trans(near_s.to(dtype)), ds, own_s, input_precision=INPUTS)
                 own_d = tl.dot(tl.trans(near_d.to(dtype)), dd, own_d, input_precision=INPUTS)
             else:
-                far_s, far_d = activated_sums(
-                    x + (at + far) * 2 * H,
-                    scales,
-                    shifts,
-                    kept,
-                    steps,
-                    inside[:, None],
-                    H,
-                    NORMALISE,
-                    DROPOUT,
-                )
+                rows = x + (at + far) * 2 * H
+                far_s, far_d = activated_sums(rows, norm, steps, known, H, NORMALISE, DROPOUT)
                 terms = tl.trans((near_s + far_s).to(dtype))
                 own_s = tl.dot(terms, ds, own_s, input_precision=INPUTS)
                 terms = tl.trans((far_d - near_d).to(dtype))

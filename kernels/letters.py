@@ -33,6 +33,17 @@ def shifted(window, code, WINDOW: tl.constexpr):
 
 
 @triton.jit
+def first_window(codes, at, length, inside, of_rows, BASES: tl.constexpr, WINDOW: tl.constexpr):
+    """A window of WINDOW codes whose last BASES are those from ``at`` on, and where the next is;
+    ``of_rows`` (M,): zeros that lie as the window shall."""
+    window = tl.zeros_like(at)
+    for _base in tl.static_range(BASES):
+        window = shifted(window, read_codes(codes, at, length, inside, 1) | of_rows, WINDOW)
+        at += 1
+    return window, at
+
+
+@triton.jit
 def lying_as_products(M: tl.constexpr, N: tl.constexpr, dtype: tl.constexpr):
     """Zeros int32 (M, N) that lie in registers as the result of a product does.
 
@@ -92,6 +103,29 @@ def one_hot_fragments(
     shift = tl.minimum(column // 16 * (4 * BITS), 60)
     code = (own >> shift[None, :]).to(tl.int32) & 7
     return ones_where_equal(code, base[None, :], dtype, PACKED)
+
+
+@triton.jit
+def next_letters(
+    window,
+    read,
+    s: tl.constexpr,
+    zeros,
+    K: tl.constexpr,
+    WINDOW: tl.constexpr,
+    dtype: tl.constexpr,
+    PACKED: tl.constexpr,
+):
+    """The window with code ``s`` of ``read_codes`` shifted in, and its last K codes one-hot."""
+    window = shifted(window, (read >> (8 * s)) & 7, WINDOW)
+    codes = window >> (BITS * (WINDOW - K))
+    return window, one_hot_fragments(codes, zeros, zeros.shape[1], dtype, PACKED)
+
+
+@triton.jit
+def code_of_age(window, AGE: tl.constexpr, WINDOW: tl.constexpr):
+    """The code that was shifted in AGE codes before the last one, int32."""
+    return ((window >> (BITS * (WINDOW - 1 - AGE))) & 7).to(tl.int32)
 
 
 @triton.jit

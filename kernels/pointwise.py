@@ -69,12 +69,7 @@ def back_through(
     a,
     n,
     inside,
-    scale,
-    shift,
-    mean,
-    inverse,
-    masks,
-    statistics,
+    norm,
     columns,
     channels,
     C: tl.constexpr,
@@ -82,8 +77,10 @@ def back_through(
     DROPOUT: tl.constexpr,
 ):
     """``dn``, the gradient of an activation, back through dropout and ReLU to its normalised
-    argument; the sums that batch norm needs go to ``statistics``. ``a``: the rows before. Both are
+    argument. ``norm``: scale, shift, mean and inverse deviation of each channel, dropout's masks,
+    and the statistics that get the sums batch norm needs. ``a``: the rows before. Both are
     ``columns`` of C."""
+    scale, shift, mean, inverse, masks, statistics = norm
     a = a.to(tl.float32)
     argument = a * tl.load(scale + columns)[None, :] + tl.load(shift + columns)[None, :]
     if DROPOUT:

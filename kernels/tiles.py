@@ -10,6 +10,14 @@ import triton.language as tl
 
 
 @triton.jit
+def rows_of_program(rows, M: tl.constexpr):
+    """Numbers (M,) of the rows that a program makes, of ``rows`` a sequence, and its sequence."""
+    tiles = tl.cdiv(rows, M)
+    row = tl.program_id(0) % tiles * M + tl.arange(0, M)
+    return row, (tl.program_id(0) // tiles).to(tl.int64)
+
+
+@triton.jit
 def relu(x):
     """``x`` cut at zero; NaN stays NaN, which ``tl.maximum`` alone would make zero."""
     return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)

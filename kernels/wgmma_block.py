@@ -16,6 +16,7 @@ from .wgmma_tiles import (
     first_output,
     load_rows,
     relu,
+    rows_of_program,
     runs_layout,
     share_bias,
     share_taps,
@@ -46,9 +47,7 @@ def wgmma_block(
     the columns of ``w2`` and ``b2`` are in the order of columns (wgmma_tiles.py)."""
     gl.static_assert(M == 64)
     dtype: gl.constexpr = y.dtype.element_ty
-    tiles = (rows + M - 1) // M
-    row = gl.program_id(0) % tiles * M + gl.arange(0, M, layout=gl.SliceLayout(1, runs_layout(C)))
-    n = (gl.program_id(0) // tiles).to(gl.int64)
+    row, n = rows_of_program(rows, M, runs_layout(C))
     x += n * length * C
     y += n * outputs * C
     inside = row < rows

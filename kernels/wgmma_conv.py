@@ -17,6 +17,7 @@ from .wgmma_tiles import (
     pointers_to,
     products,
     relu,
+    rows_of_program,
     runs_layout,
     share_taps,
 )
@@ -138,9 +139,7 @@ def wgmma_conv(
     LAYOUT: gl.constexpr = runs_layout(C)
     VECTOR: gl.constexpr = gl.SliceLayout(0, LAYOUT)
     dtype: gl.constexpr = y.dtype.element_ty
-    tiles = (rows + M - 1) // M
-    row = gl.program_id(0) % tiles * M + gl.arange(0, M, layout=gl.SliceLayout(1, LAYOUT))
-    n = (gl.program_id(0) // tiles).to(gl.int64)
+    row, n = rows_of_program(rows, M, LAYOUT)
     x += n * length * C
     y += n * outputs * C
     inside = row < rows

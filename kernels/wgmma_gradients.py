@@ -23,6 +23,7 @@ from .wgmma_tiles import (
     load_rows,
     pointers_to,
     result_layout,
+    rows_of_program,
     runs_layout,
     share_taps,
 )
@@ -185,9 +186,7 @@ def wgmma_gradients(
     LAYOUT: gl.constexpr = runs_layout(C, M, GROUPS)
     VECTOR: gl.constexpr = gl.SliceLayout(0, LAYOUT)
     dtype: gl.constexpr = dx.dtype.element_ty
-    tiles = (rows + M - 1) // M
-    row = gl.program_id(0) % tiles * M + gl.arange(0, M, layout=gl.SliceLayout(1, LAYOUT))
-    n = (gl.program_id(0) // tiles).to(gl.int64)
+    row, n = rows_of_program(rows, M, LAYOUT)
     inside = row < rows
     dn += n * outputs * C
     a += n * outputs * C

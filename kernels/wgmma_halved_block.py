@@ -16,6 +16,7 @@ from .wgmma_tiles import (
     pointers_to,
     relu,
     result_layout,
+    rows_of_program,
     runs_layout,
     share_bias,
     share_taps,
@@ -103,9 +104,7 @@ def wgmma_halved_block(
     ``w1`` and the columns of ``w2`` and ``b2`` are in the order of columns (wgmma_tiles.py)."""
     gl.static_assert(M == 64)
     dtype: gl.constexpr = y.dtype.element_ty
-    tiles = (rows + M - 1) // M
-    row = gl.program_id(0) % tiles * M + gl.arange(0, M, layout=gl.SliceLayout(1, runs_layout(H)))
-    n = (gl.program_id(0) // tiles).to(gl.int64)
+    row, n = rows_of_program(rows, M, runs_layout(H))
     x += n * length * (2 * H)
     y += n * outputs * (2 * H)
     inside = row < rows

@@ -60,6 +60,14 @@ def operand_layout(channels):
 
 
 @gluon.jit
+def rows_of_program(rows, M: gl.constexpr, LAYOUT: gl.constexpr):
+    """``tiles.rows_of_program``, for a tile of LAYOUT."""
+    programs = (rows + M - 1) // M
+    row = gl.program_id(0) % programs * M + gl.arange(0, M, layout=gl.SliceLayout(1, LAYOUT))
+    return row, (gl.program_id(0) // programs).to(gl.int64)
+
+
+@gluon.jit
 def as_columns(tile):
     """The channels of a tile, in ``runs_layout``, counted as columns. No number moves."""
     C: gl.constexpr = tile.shape[1]
