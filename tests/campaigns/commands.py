@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,12 @@ def make_inputs(anew: bool = False) -> Path:
     if anew or not (home / WHOLE).exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        _make_files(home)
+        # in a process of its own: commands are forked from this one, and OpenMP's threads, once
+        # started, would be waited for there without end
+        maker = get_context("fork").Process(target=_make_files, args=(home,))
+        maker.start()
+        maker.join()
+        assert maker.exitcode == 0
         for line in (
             f"scan genome.fa {MODEL} --tracks REST -o scanned",
             f"scan genome.fa {MODEL} --shard 1/2 -o shard1",
