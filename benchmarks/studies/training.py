@@ -10,9 +10,6 @@ schedule, and are scored on the validation part after the last step, every 32 bp
 chosen. An epoch is all steps unless the flags say otherwise, as ``--hard`` needs. The test part is
 not touched. One row of results/training_options.tsv is written as soon as it is there.
 
-`--head-rank R` makes the head's matrix a sum of R products of a factor's, a cell line's and a
-channel's number, to see whether labels should share what they have in common.
-
 `--cell` trains a model of one cell line beside the joint one: on the labels of that cell alone,
 with the settings of encode-v1 (`--steps N`), and saves the last weights, not calibrated. What they
 are worth on validation, label by label and paired over blocks, is for `tcnfast evaluate -m OUT
@@ -44,8 +41,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils import parametrize
 
 import tcnfast
 from benchmarks.harness import RESULTS, ROOT, commit
@@ -53,7 +48,6 @@ from tcnfast.base.options import option_fields
 from tcnfast.cli import build_parser
 from tcnfast.data.dataset import Dataset, open_dataset
 from tcnfast.data.splits import read_split
-from tcnfast.engines import pairs
 from tcnfast.engines.plan import Plan
 from tcnfast.evaluate.assessment import Assessment, assess, compare
 from tcnfast.evaluate.predict import describe_windows, evaluate, predict
@@ -117,47 +111,10 @@ def load_dataset(data: Path, split_path: Path) -> tuple[Dataset, dict[str, list[
     return dataset.drop_rare(split["train"], MIN_PEAKS)[0], split
 
 
-class FactorCell(nn.Module):
-    """A parametrization: the head's matrix as the sum over ``rank`` of products of a factor's, a
-    cell line's and a channel's number."""
-
-    def __init__(self, labels: list[str], rank: int, symmetric: bool) -> None:
-        super().__init__()
-        self.symmetric = symmetric
-        names = zip(*(label.split("@") for label in labels), strict=True)
-        for name, column in zip(("factor", "cell"), names, strict=True):
-            number = {x: index for index, x in enumerate(dict.fromkeys(column))}
-            self.register_buffer(f"{name}_of", torch.tensor([number[x] for x in column]))
-            start = torch.randn(len(number), rank)
-            self.register_parameter(
-                name, nn.Parameter(start if name == "factor" else 1 + start / 4)
-            )
-
-    def forward(self, channels: torch.Tensor) -> torch.Tensor:
-        """(rank, channels, or half of a symmetric network's) -> (labels, channels)."""
-        channels = pairs.whole(channels, 1) if self.symmetric else channels
-        return (self.factor[self.factor_of] * self.cell[self.cell_of]) @ channels
-
-    def right_inverse(self, matrix: torch.Tensor) -> torch.Tensor:
-        """What training starts from, whatever the matrix was."""
-        rank, channels = self.factor.shape[1], matrix.shape[1] // (2 if self.symmetric else 1)
-        return 0.01 / rank**0.5 * torch.randn(rank, channels)
-
-
-def factor_head(model: TCN, rank: int) -> None:
-    """Give the model a head of FactorCell."""
-    head, symmetric = model.head, model.config.symmetric
-    if symmetric:
-        parametrize.remove_parametrizations(head, "weight")
-    made = FactorCell(model.labels, rank, symmetric)
-    parametrize.register_parametrization(head, "weight", made)
-
-
 class Study:
     """The data and the schedule that all options share."""
 
-    def __init__(self, data: Path, steps: int, head_rank: int | None = None) -> None:
-        self.head_rank = head_rank
+    def __init__(self, data: Path, steps: int) -> None:
         self.dataset, self.split = load_dataset(data, SPLIT)
         self.motifs, self.steps = data / MOTIFS, steps
         self.floors = read_floors(self.dataset.labels)
@@ -175,8 +132,6 @@ class Study:
         model = TCN(options.shape(self.dataset.labels))
         if options.motifs:
             set_motif_filters(model, read_meme(options.motifs))
-        if self.head_rank:
-            factor_head(model, self.head_rank)
         config = options.narrowed(TrainConfig)
         marks: list[float] = []
         last: dict[str, torch.Tensor] = {}
@@ -206,9 +161,8 @@ class Study:
             both = evaluate(plan, self.dataset, self.split["valid"])
         ctcf = np.array([label.startswith("CTCF@") for label in both.labels])
         counted = both.counted()
-        head = f" (head of rank {self.head_rank})" if self.head_rank else ""
         return {
-            "flags": f"{flags or '(first edition)'}{head}",
+            "flags": flags or "(first edition)",
             "seed": seed,
             "steps": config.steps,
             "ap": f"{epoch.scores.macro('ap'):.4f}",
@@ -337,7 +291,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="3000; of a cell 10000")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--flags", action="append", help="an option (default: all of the page)")
-    parser.add_argument("--head-rank", type=int, help="of a head over factors and cell lines")
     parser.add_argument("--cell", help="train a model of this cell line instead")
     parser.add_argument("--teachers", nargs="+", default=[], help="models whose mean is scored")
     parser.add_argument("--students", nargs="+", default=[], help="models compared with all others")
@@ -350,7 +303,7 @@ def main() -> None:
         if not args.out:
             parser.error("--cell needs --out")
         return one_cell(args.data, args.cell, args.steps or 10_000, args.out)
-    study = Study(args.data, args.steps or 3000, args.head_rank)
+    study = Study(args.data, args.steps or 3000)
     for flags in args.flags or OPTIONS:
         for seed in args.seeds:
             row = study.run(flags, seed)
