@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+from dataclasses import fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,12 +58,19 @@ def unused_gpu(device: torch.device) -> str | None:
     return None
 
 
+def _plain(value: Any) -> object:
+    """An array or a dataclass as JSON has it, to the last digit of every number."""
+    if is_dataclass(value):
+        return [type(value).__name__, {x.name: getattr(value, x.name) for x in fields(value)}]
+    return value.tolist()
+
+
 def state_hash(model: torch.nn.Module) -> str:
     """SHA-256 of a model's configuration, thresholds, calls, genome and weights in memory. Raises
     TcnfastError where these are not finite."""
     check_finite(model.state_dict(), "the model", "it can score nothing")
     about = model.config, model.thresholds, model.calls, model.home
-    digest = hashlib.sha256(repr(about).encode())
+    digest = hashlib.sha256(json.dumps(about, default=_plain).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -192,6 +192,17 @@ def test_hashes_see_every_member(ensemble, saved, tmp_path):
     assert (len(folders), len(states)) == (2, 4)
 
 
+def test_hashes_see_every_digit_of_what_calls_are_worth():
+    """NumPy's text of an array has eight digits, and of a long one its ends alone."""
+    model, hashes = load_model("encode-v1"), []
+    ladder = next(iter(model.calls.ladders.values()))
+    for change in (0, 1e-12):
+        arrays = [x for x in vars(ladder).values() if isinstance(x, np.ndarray) and x.size > 2]
+        arrays[0].flat[1] += change
+        hashes.append(state_hash(model))
+    assert len(set(hashes)) == 2
+
+
 def change_config(change):
     def apply(folder):
         config = json.loads((folder / "config.json").read_text())
