@@ -57,6 +57,7 @@ WORDS_OF_FAMILIES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    _open_what_is_closed()
     alone, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
     with speaking_of_flags(), _stops_are_exceptions(alone) as stops:
         try:
@@ -69,6 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as stop:
             stops.heard = True  # before any call, where Python would raise the next one
             return _stopped(stop)
+
+
+def _open_what_is_closed() -> None:
+    """Standard streams that were closed before the start lead to nowhere: Python has None for them,
+    and files that a run opens would take their numbers, with what libraries print there."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+        sys.stdin = sys.stdin or open(os.devnull)
+        sys.stdout = sys.stdout or open(os.devnull, "w")
+        sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 AGAIN = 0.05  # seconds until a stop that Python dropped is sent again: the callback is over

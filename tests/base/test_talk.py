@@ -211,6 +211,26 @@ def test_a_second_stop_while_the_first_is_told(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+CLOSED = """
+import sys
+from tcnfast import cli
+
+codes = [cli.main(["labels", "-m", "no-such-model"])]
+cli.call = lambda *_: sys.stdout.write("a report") * 0
+codes.append(cli.main(["labels"]))
+with open(sys.argv[1], "w") as file:
+    print(*codes, file.fileno() > 2, file=file)
+"""
+
+
+def test_streams_that_are_closed_at_the_start(tmp_path):
+    """As by some schedulers: what writes a report, or an error, there met None."""
+    out = tmp_path / "codes"
+    command = [sys.executable, "-c", CLOSED, str(out)]
+    subprocess.run(command, preexec_fn=lambda: [os.close(number) for number in (0, 1, 2)])
+    assert out.read_text() == "1 0 True\n"
+
+
 TWICE = """
 import signal, sys
 from tcnfast import cli
