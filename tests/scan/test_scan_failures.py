@@ -88,13 +88,13 @@ def test_what_was_hashed_late_of_a_changed_genome_is_not_kept(
     own, model, out, cli, interrupt, monkeypatch
 ):
     """Stretches were finished, but which bytes they are of is not known."""
-    file_hash = inputs.file_hash
+    named_hash = inputs.named_hash
 
     def late(path):
         time.sleep(0.5)
-        return file_hash(path)
+        return named_hash(path)
 
-    monkeypatch.setattr(inputs, "file_hash", late)
+    monkeypatch.setattr(inputs, "named_hash", late)
     interrupt(4, OSError("a failure"))
     settle = RunFolder.settle
 
@@ -109,19 +109,19 @@ def test_what_was_hashed_late_of_a_changed_genome_is_not_kept(
 
 
 def test_a_genome_is_hashed_while_it_is_scanned(own, model, out, monkeypatch, scored):
-    file_hash, scored_before = inputs.file_hash, []
+    named_hash, scored_before = inputs.named_hash, []
 
     def slow(path):
         deadline = time.monotonic() + 20
         while len(scored) < 7 and time.monotonic() < deadline:
             time.sleep(0.01)
         scored_before.append(len(scored))
-        return file_hash(path)
+        return named_hash(path)
 
-    monkeypatch.setattr(inputs, "file_hash", slow)
+    monkeypatch.setattr(inputs, "named_hash", slow)
     tcnfast.scan(own, model, out, **FP32)
     assert scored_before == [7]
-    assert run_record_of(out)["key"]["genome"] == [["own.fa", file_hash(own)]]
+    assert run_record_of(out)["key"]["genome"] == [list(named_hash(own))]
 
 
 def test_input_files_see_what_happens_to_them(tmp_path):
