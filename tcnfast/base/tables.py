@@ -41,8 +41,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     rows = [line.split("\t") for line in lines[1:] if line]
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            columns = count(len(row), "column")
-            raise TcnfastError(f"{path}:{number}: {columns}, its header has {len(header)}")
+            found = count(len(row), "column")
+            raise TcnfastError(f"{path}:{number}: {found}, its header has {len(header)}")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

@@ -83,8 +83,9 @@ class EfficientNetLite0(nn.Module):
 class Depthwise(nn.Conv2d):
     """The convolution ``like``, without bias and padding, of each channel by itself.
 
-    PyTorch 2.13 takes three to ten times as long for its gradients in bf16 as in single precision
-    on a processor with AVX512-BF16, so there they are computed in single precision.
+    PyTorch 2.13 takes longer for most of its gradients in bf16 than in single precision on a
+    processor with AVX512-BF16, so there they are computed in single precision: a training step is
+    1.3 to 1.4 times as fast (``benchmarks/kernels/depthwise.py``).
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
