@@ -85,7 +85,7 @@ class Depthwise(nn.Conv2d):
 
     PyTorch 2.13 takes longer for most of its gradients in bf16 than in single precision on a
     processor with AVX512-BF16, so there they are computed in single precision: a training step is
-    1.3 to 1.4 times as fast (``benchmarks/kernels/depthwise.py``).
+    1.5 times as fast (``benchmarks/kernels/depthwise.py``).
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
