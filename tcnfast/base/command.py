@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SaidElsewhere, TcnfastError, did_you_mean
+from .help_page import ShowHelp, usage
 from .options import Options, Run, Spec, option_fields
 from .tables import parse_json
 from .verb import Input, Verb
@@ -38,23 +39,15 @@ def add_command(commands: Any, name: str, verb: Verb) -> argparse.ArgumentParser
     ``verb``, ``parser`` and ``arguments`` are the verb, itself, and what it takes."""
     # what is not given is absent, so that defaults stay where they are declared
     parser = commands.add_parser(
-        name,
-        help=verb.help,
-        usage=f"tcnfast {verb.synopsis} [options]",
-        description=verb.sentence,
-        epilog=_examples(verb),
-        formatter_class=_Help,
-        add_help=False,
-        argument_default=argparse.SUPPRESS,
+        name, help=verb.help, usage=usage(verb), add_help=False, argument_default=argparse.SUPPRESS
     )
-    groups: dict[str, Any] = {FILES: parser.add_argument_group(FILES)}
-    arguments = [_add_input(groups[FILES], given, verb.defaults) for given in verb.inputs]
+    groups: dict[str, list[argparse.Action]] = {FILES: []}
+    for given in verb.inputs:
+        groups[FILES].append(_add_input(parser, given, verb.defaults))
     for option, spec in verb.settings.items():
-        title = group_of(verb, option)
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        arguments.append(_add_option(groups[title], option, spec))
-    arguments += _add_talk(parser)
+        groups.setdefault(group_of(verb, option), []).append(_add_option(parser, option, spec))
+    groups["messages"] = list(_add_talk(parser, verb, groups))
+    arguments = [argument for group in groups.values() for argument in group]
     parser.set_defaults(verb=verb, parser=parser, arguments=arguments)
     return parser
 
@@ -65,29 +58,6 @@ def group_of(verb: Verb, option: str) -> str:
 
 
 FILES = "input and output"  # heading of a help
-
-
-class _Help(argparse.HelpFormatter):
-    """Wraps what is said, and leaves the lines of examples as they are."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if "\n" in text:
-            return "".join(indent + line for line in text.splitlines(keepends=True))
-        return super()._fill_text(text, width, indent)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        """``-t, --targets LABELS``, as Python 3.13 has it, on every Python."""
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        value = self._format_args(action, self._get_default_metavar_for_optional(action))
-        return f"{', '.join(action.option_strings)} {value}"
-
-
-def _examples(verb: Verb) -> str | None:
-    lines = ["examples:"]
-    for words, does in verb.examples:
-        lines += [f"  {does}:", f"    tcnfast {verb.command} {words}".rstrip()]
-    return "\n".join(lines).replace("%", "%%") if verb.examples else None
 
 
 def refuse_unknown(args: argparse.Namespace, words: Sequence[str]) -> None:
@@ -101,7 +71,7 @@ def refuse_unknown(args: argparse.Namespace, words: Sequence[str]) -> None:
     args.parser.error(f"unrecognized arguments: {' '.join(words)}; {mend}")
 
 
-def _add_input(group, argument: Input, defaults: dict) -> argparse.Action:
+def _add_input(parser, argument: Input, defaults: dict) -> argparse.Action:
     words = argument.help
     if defaults.get(argument.name) not in (None, (), ""):
         where = " in the working folder" if argument.name == "out" else ""
@@ -109,22 +79,22 @@ def _add_input(group, argument: Input, defaults: dict) -> argparse.Action:
     about = dict(metavar=argument.metavar, help=words.replace("%", "%%"))
     if argument.flags:
         nargs = "+" if argument.many else None
-        return group.add_argument(*argument.flags, dest=argument.name, nargs=nargs, **about)
+        return parser.add_argument(*argument.flags, dest=argument.name, nargs=nargs, **about)
     nargs = "*" if argument.many else "?"  # whether one is needed is checked with the rest
-    return group.add_argument(argument.name, nargs=nargs, **about)
+    return parser.add_argument(argument.name, nargs=nargs, **about)
 
 
-def _add_option(group, option: str, spec: Spec) -> argparse.Action:
+def _add_option(parser, option: str, spec: Spec) -> argparse.Action:
     flags = flags_of(option, spec)
     words = spec.help.replace("%", "%%")
     if spec.kind is bool:
-        return group.add_argument(*flags, dest=option, action="store_true", help=words)
+        return parser.add_argument(*flags, dest=option, action="store_true", help=words)
     default = spec.default
     if default not in (None, (), "") and "default" not in words:
         words += f" (default {default if not isinstance(default, float) else f'{default:g}'})"
     nargs = "+" if spec.many else None
     about = dict(metavar=metavar_of(option, spec), help=words)
-    return group.add_argument(*flags, dest=option, nargs=nargs, **about)
+    return parser.add_argument(*flags, dest=option, nargs=nargs, **about)
 
 
 def flags_of(option: str, spec: Spec) -> list[str]:
@@ -137,13 +107,15 @@ def metavar_of(option: str, spec: Spec) -> str:
     return spec.unit or ("|".join(spec.choices) if spec.choices else option.upper())
 
 
-def _add_talk(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    group = parser.add_argument_group("messages")
-    yield group.add_argument("-h", "--help", action="help", help="show this and exit")
+def _add_talk(
+    parser: argparse.ArgumentParser, verb: Verb, groups: dict
+) -> Iterator[argparse.Action]:
+    page = dict(action=ShowHelp, verb=verb, groups=groups)
+    yield parser.add_argument("-h", "--help", help="show this and exit", **page)
     for flags, unit, words in MESSAGES:
         kind = int if unit == "N" else str
         about = dict(metavar=unit, type=kind) if unit else dict(action="store_true")
-        yield group.add_argument(*flags, help=words, **about)
+        yield parser.add_argument(*flags, help=words, **about)
 
 
 def with_config(args: argparse.Namespace) -> argparse.Namespace:
