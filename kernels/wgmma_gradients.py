@@ -57,20 +57,19 @@ def taken(held, layout: gl.constexpr, SHARED: gl.constexpr):
 def output_gradient(
     rows,
     before,
-    p,
-    q,
-    r,
+    of_outputs,
     at,
     outputs,
     inside,
     SHARED: gl.constexpr,
-    BATCH_NORM: gl.constexpr,
 ):
     """Rows ``at`` of the gradient of what the convolution gave, (M, C) of their dtype: as
-    ``gradients.full_gradient``; ``p``, ``q``, ``r`` are ``held``."""
-    if BATCH_NORM:
+    ``gradients.full_gradient``; ``of_outputs``: its p, q and r, ``held``, or None."""
+    if of_outputs is not None:
         vector: gl.constexpr = gl.SliceLayout(0, rows.type.layout)
-        p, q, r = taken(p, vector, SHARED), taken(q, vector, SHARED), taken(r, vector, SHARED)
+        p = taken(of_outputs[0], vector, SHARED)
+        q = taken(of_outputs[1], vector, SHARED)
+        r = taken(of_outputs[2], vector, SHARED)
         inside = (inside & (at >= 0) & (at < outputs))[:, None]
         full = rows.to(gl.float32) * p[None, :]
         full += before.to(gl.float32) * q[None, :] + r[None, :]
@@ -79,10 +78,110 @@ def output_gradient(
 
 
 @gluon.jit
+def of_channels(p, q, r, C: gl.constexpr, SHARED: gl.constexpr, layout: gl.constexpr):
+    """p, q and r of ``output_gradient``, ``held``."""
+    columns = gl.arange(0, C, layout=layout)
+    p, q, r = gl.load(p + columns), gl.load(q + columns), gl.load(r + columns)
+    return held(p, C, SHARED), held(q, C, SHARED), held(r, C, SHARED)
+
+
+@gluon.jit
+def of_activation(
+    scale,
+    shift,
+    mean,
+    masks,
+    n,
+    channels,
+    C: gl.constexpr,
+    HALVES: gl.constexpr,
+    DROPOUT: gl.constexpr,
+    SHARED: gl.constexpr,
+    layout: gl.constexpr,
+):
+    """What was done to the inputs of sequence ``n``, ``held``: scale, shift, mean, and dropout or
+    None."""
+    columns = gl.arange(0, C, layout=layout)
+    scales, shifts = activation_of(scale, shift, masks, n, channels, C, HALVES, DROPOUT, layout)
+    scales, shifts = held(scales, C, SHARED), held(shifts, C, SHARED)
+    means, kept = held(gl.load(mean + columns), C, SHARED), None
+    if DROPOUT:
+        kept = held(dropout_of(masks, n, channels, C, HALVES, layout), C, SHARED)
+    return scales, shifts, means, kept
+
+
+@gluon.jit
+def rows_at(dn, a, x, v, outputs, length, inside, S: gl.constexpr, C: gl.constexpr):
+    """What the step at ``v`` reads: ``dn``, ``a``, and ``x`` of each phase, (M, C) each."""
+    read = (load_rows(dn, v, outputs, inside, C, GROUPS),)
+    read = read + (load_rows(a, v, outputs, inside, C, GROUPS),)
+    for phase in gl.static_range(S):
+        read = read + (load_rows(x, v * S + phase, length, inside, C, GROUPS),)
+    return read
+
+
+@gluon.jit
+def share_earlier(das, dn, a, of_outputs, v, dilation, outputs, inside, SHARED: gl.constexpr):
+    """Puts the gradients of the outputs that the first step at ``v`` needs of earlier ones where
+    its products find them."""
+    KEPT: gl.constexpr = das.shape[0]
+    C: gl.constexpr = das.shape[2]
+    for j in gl.static_range(1, KEPT - 1):
+        at = v - j * dilation
+        rows = load_rows(dn, at, outputs, inside, C, GROUPS)
+        before = load_rows(a, at, outputs, inside, C, GROUPS)
+        da = output_gradient(rows, before, of_outputs, at, outputs, inside, SHARED)
+        das.index(KEPT - j).store(da)
+
+
+@gluon.jit
+def share_inputs(inputs, read, of_inputs, t, SHARED: gl.constexpr):
+    """Puts the rows ``read`` of each phase where the products of step ``t`` find them, as the
+    convolution read them: what ``of_activation`` says, or None, was done to them."""
+    S: gl.constexpr = inputs.shape[0] // 2
+    vector: gl.constexpr = gl.SliceLayout(0, read[0].type.layout)
+    for phase in gl.static_range(S):
+        tile = read[phase]
+        if of_inputs is not None:
+            by, to = taken(of_inputs[0], vector, SHARED), taken(of_inputs[1], vector, SHARED)
+            tile = activated(tile, by, to, True)
+        inputs.index(t % 2 * S + phase).store(tile)
+
+
+@gluon.jit
+def through_relu(back, rows, of_inputs, there, SHARED: gl.constexpr):
+    """The gradient ``back`` (M, C) of what a convolution read becomes that of the argument of the
+    ReLU before it, which made it of ``rows``. Also those less their mean."""
+    vector: gl.constexpr = gl.SliceLayout(0, rows.type.layout)
+    argument = rows.to(gl.float32)
+    off = argument - taken(of_inputs[2], vector, SHARED)[None, :]
+    by, to = taken(of_inputs[0], vector, SHARED), taken(of_inputs[1], vector, SHARED)
+    argument = argument * by[None, :] + to[None, :]
+    if of_inputs[3] is not None:
+        back *= taken(of_inputs[3], vector, SHARED)[None, :]
+    return gl.where((argument > 0) & there[:, None], back, 0.0), off
+
+
+@gluon.jit
 def residual_at(u, tap, outputs, inside, STRIDE: gl.constexpr):
     """The outputs j for which input u is ``tap + STRIDE j``, and where there is one."""
     at = (u - tap) // STRIDE
     return at, inside & (u >= tap) & (at < outputs) & ((u - tap) % STRIDE == 0)
+
+
+@gluon.jit
+def residual_rows(
+    dy, y, v, tap, outputs, inside, S: gl.constexpr, C: gl.constexpr, STRIDE: gl.constexpr
+):
+    """``dy`` and ``y`` of the outputs that the inputs of each phase at ``v`` were added to; nothing
+    where there is no ``dy``."""
+    given = ()
+    if dy is not None:
+        for phase in gl.static_range(S):
+            at, known = residual_at(v * S + phase, tap, outputs, inside, STRIDE)
+            of_y = load_rows(y, at, outputs, known, C, GROUPS)
+            given = given + (load_rows(dy, at, outputs, known, C, GROUPS), of_y)
+    return given
 
 
 @gluon.jit
@@ -106,6 +205,50 @@ def multiplied(das, inputs, taps, dws, t, K: gl.constexpr, S: gl.constexpr):
         da = das.index((t + KEPT - m // S) % KEPT)
         of_taps = of_taps + (warpgroup_mma(read, da, dws[m], is_async=True),)
     return warpgroup_mma_wait(0, deps=totals + of_taps)
+
+
+@gluon.jit
+def no_gradients(K: gl.constexpr, C: gl.constexpr):
+    """Zeros (C in, C out) for each of K taps."""
+    dws = ()
+    for _m in gl.static_range(K):
+        dws = dws + (gl.zeros((C, C), gl.float32, layout=result_layout(C, C, GROUPS)),)
+    return dws
+
+
+@gluon.jit
+def store_gradients(
+    dx,
+    totals,
+    now,
+    given,
+    of_inputs,
+    sums,
+    products,
+    v,
+    length,
+    inside,
+    SHARED: gl.constexpr,
+):
+    """Stores the gradients of the inputs of each phase at ``v``: ``totals`` came through the
+    convolution, ``given`` (``residual_rows``) past it. ``sums`` and ``products`` with
+    their share added."""
+    S: gl.constexpr = len(now)
+    C: gl.constexpr = sums.shape[2]
+    dtype: gl.constexpr = dx.dtype.element_ty
+    for phase in gl.static_range(S):
+        u = v * S + phase
+        there = inside & (u < length)
+        back = as_channels(totals[phase], GROUPS)
+        if of_inputs is not None:
+            back, off = through_relu(back, now[phase], of_inputs, there, SHARED)
+            sums += sums_of_threads(back)
+            products += sums_of_threads(back * off)
+        if len(given) > 0:
+            positive = given[2 * phase + 1].to(gl.float32) > 0
+            back += gl.where(positive, given[2 * phase].to(gl.float32), 0.0)
+        gl.store(pointers_to(dx, u, C, C, GROUPS), back.to(dtype), mask=there[:, None])
+    return sums, products
 
 
 @gluon.jit
@@ -188,96 +331,44 @@ def wgmma_gradients(
     dtype: gl.constexpr = dx.dtype.element_ty
     row, n = rows_of_program(rows, M, LAYOUT)
     inside = row < rows
-    dn += n * outputs * C
-    a += n * outputs * C
-    x += n * length * C
-    dx += n * length * C
+    dn, a = dn + n * outputs * C, a + n * outputs * C
+    x, dx = x + n * length * C, dx + n * length * C
     if RESIDUAL:
-        dy += n * residual_outputs * C
-        y += n * residual_outputs * C
+        dy, y = dy + n * residual_outputs * C, y + n * residual_outputs * C
 
     taps = share_taps(w, J * S, C, 4 * GROUPS, OUT=True)
     shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([M, C], dtype)
     das = gl.allocate_shared_memory(dtype, [KEPT, M, C], shared)
     inputs = gl.allocate_shared_memory(dtype, [2 * S, M, C], shared)
-    columns = gl.arange(0, C, layout=VECTOR)
-    ps, qs, rs = 0.0, 0.0, 0.0
+    of_outputs, of_inputs = None, None
     if BATCH_NORM:
-        ps, qs, rs = gl.load(p + columns), gl.load(q + columns), gl.load(r + columns)
-        ps, qs, rs = held(ps, C, SHARED), held(qs, C, SHARED), held(rs, C, SHARED)
-    scales, shifts = 0.0, 0.0
+        of_outputs = of_channels(p, q, r, C, SHARED, VECTOR)
     if NORMALISE:
-        scales, shifts = activation_of(scale, shift, masks, n, channels, C, HALVES, DROPOUT, VECTOR)
-        scales, shifts = held(scales, C, SHARED), held(shifts, C, SHARED)
-        means = held(gl.load(mean + columns), C, SHARED)
-        if DROPOUT:
-            kept = held(dropout_of(masks, n, channels, C, HALVES, VECTOR), C, SHARED)
-
+        of_inputs = of_activation(
+            scale, shift, mean, masks, n, channels, C, HALVES, DROPOUT, SHARED, VECTOR
+        )
     v = first_output(row, dilation, steps)
-    for j in gl.static_range(1, J):
-        at = v - j * dilation
-        rows_of = load_rows(dn, at, outputs, inside, C, GROUPS)
-        before = load_rows(a, at, outputs, inside, C, GROUPS)
-        da = output_gradient(rows_of, before, ps, qs, rs, at, outputs, inside, SHARED, BATCH_NORM)
-        das.index(KEPT - j).store(da)
-    dws = ()
-    for _m in gl.static_range(K):
-        dws = dws + (gl.zeros((C, C), gl.float32, layout=result_layout(C, C, GROUPS)),)
+    share_earlier(das, dn, a, of_outputs, v, dilation, outputs, inside, SHARED)
+    dws = no_gradients(K, C)
     sums = sums_of_threads(gl.zeros((M, C), gl.float32, layout=LAYOUT))
     products = sums
-    rows_of = load_rows(dn, v, outputs, inside, C, GROUPS)
-    before = load_rows(a, v, outputs, inside, C, GROUPS)
-    read = ()
-    for phase in gl.static_range(S):
-        read = read + (load_rows(x, v * S + phase, length, inside, C, GROUPS),)
+    read = rows_at(dn, a, x, v, outputs, length, inside, S, C)
     for t in range(0, steps):
-        da = output_gradient(rows_of, before, ps, qs, rs, v, outputs, inside, SHARED, BATCH_NORM)
+        da = output_gradient(read[0], read[1], of_outputs, v, outputs, inside, SHARED)
         das.index(t % KEPT).store(da)
-        for phase in gl.static_range(S):
-            tile = read[phase]
-            if NORMALISE:
-                by, to = taken(scales, VECTOR, SHARED), taken(shifts, VECTOR, SHARED)
-                tile = activated(tile, by, to, NORMALISE)
-            inputs.index(t % 2 * S + phase).store(tile)
-        now, read = read, ()
+        now = read[2:]
+        share_inputs(inputs, now, of_inputs, t, SHARED)
         more = inside & (t < steps - 1)
-        ahead = v + dilation
-        rows_of = load_rows(dn, ahead, outputs, more, C, GROUPS)
-        before = load_rows(a, ahead, outputs, more, C, GROUPS)
-        for phase in gl.static_range(S):
-            read = read + (load_rows(x, ahead * S + phase, length, more, C, GROUPS),)
-        given = ()
-        if RESIDUAL:
-            for phase in gl.static_range(S):
-                at, known = residual_at(
-                    v * S + phase, tap, residual_outputs, inside, RESIDUAL_STRIDE
-                )
-                of_y = load_rows(y, at, residual_outputs, known, C, GROUPS)
-                given = given + (load_rows(dy, at, residual_outputs, known, C, GROUPS), of_y)
+        read = rows_at(dn, a, x, v + dilation, outputs, length, more, S, C)
+        given = residual_rows(dy, y, v, tap, residual_outputs, inside, S, C, RESIDUAL_STRIDE)
         fence_async_shared()
         barrier()
         done = multiplied(das, inputs, taps, dws, t, K, S)
         dws = done[S:]
-        for phase in gl.static_range(S):
-            u = v * S + phase
-            there = inside & (u < length)
-            back = as_channels(done[phase], GROUPS)
-            if NORMALISE:
-                argument = now[phase].to(gl.float32)
-                off = argument - taken(means, VECTOR, SHARED)[None, :]
-                by, to = taken(scales, VECTOR, SHARED), taken(shifts, VECTOR, SHARED)
-                argument = argument * by[None, :] + to[None, :]
-                if DROPOUT:
-                    back *= taken(kept, VECTOR, SHARED)[None, :]
-                back = gl.where((argument > 0) & there[:, None], back, 0.0)
-                sums += sums_of_threads(back)
-                products += sums_of_threads(back * off)
-            if RESIDUAL:
-                positive = given[2 * phase + 1].to(gl.float32) > 0
-                back += gl.where(positive, given[2 * phase].to(gl.float32), 0.0)
-            pointers = pointers_to(dx, u, C, C, GROUPS)
-            gl.store(pointers, back.to(dtype), mask=there[:, None])
-        v = ahead
+        sums, products = store_gradients(
+            dx, done, now, given, of_inputs, sums, products, v, length, inside, SHARED
+        )
+        v += dilation
     if NORMALISE:
         store_sums(statistics, sums, products, inverse, VECTOR)
     store_parts(partial, dws, K)

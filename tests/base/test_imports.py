@@ -45,10 +45,7 @@ ROOMS = {
 EVERYWHERE = set(ROOMS)
 ROOMS |= {"windows": EVERYWHERE, "cli": EVERYWHERE | {"windows"}, "": EVERYWHERE | {"windows"}}
 
-KNOWN = {
-    # a loop of 50 lines whose every register matters; to be cut on a GPU that times it
-    "long function kernels.wgmma_gradients",
-}
+KNOWN: set[str] = set()
 
 
 @cache
