@@ -10,7 +10,7 @@ from torch import nn
 from ..base.errors import TcnfastError
 from . import efficientnet, resnet
 
-RANDOM, IMAGENET = "random", "imagenet"
+RANDOM, PYTORCH, IMAGENET = "random", "pytorch", "imagenet"
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ImageNetwork:
     installed: Callable | None = None
 
     def chosen(self, weights: str | None) -> str:
-        """What ``weights`` stands for: RANDOM, IMAGENET or a file. Raises TcnfastError for IMAGENET
-        where no package has them."""
+        """What ``weights`` stands for: RANDOM, PYTORCH, IMAGENET or a file. Raises TcnfastError for
+        IMAGENET where no package has them."""
         if weights is None:
             return RANDOM if self.installed is None else IMAGENET
         if weights == IMAGENET and self.installed is None:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import update_bn
 from ..base.errors import TcnfastError
 from ..genome.codes import N
 from .baseline_network import set_rates
-from .image_networks import RANDOM, image_network
+from .image_networks import PYTORCH, RANDOM, image_network
 from .mapping import NUMBERS, base_values
 from .resnet import LAYERS
 from .scalogram import colour_levels, own_ranges, pictures, standardised
@@ -43,8 +43,11 @@ class WaveletNetwork(nn.Module):
     ``trainable``: "layer4", which leaves the layers before the last as they start, "all", or
     "head", the classifier alone (:class:`tcnfast.windows.frozen_network.FrozenWaveletNetwork`).
     ``weights``, read at the start of training: a file, "imagenet", those of the installed package
-    (of efficientnet-lite0), or "random"; if not said, "imagenet" of efficientnet-lite0 and "random"
-    of a ResNet.
+    (of efficientnet-lite0), "random": drawn as those who train the network draw them (He et al.
+    2015), batch norms with the averages of training windows, so that each layer passes on numbers
+    of variance 1; or "pytorch": as PyTorch draws convolutions, batch norms with averages 0 and
+    variances 1, so that numbers get smaller from layer to layer. If not said, "imagenet" of
+    efficientnet-lite0 and "random" of a ResNet.
 
     By default a signal has mean 0 and variance 1 over ACGT, N is 0, and the colours span a range
     learned from training windows, so that amplitude is kept. ``faithful`` does as the article did,
@@ -101,7 +104,7 @@ class WaveletNetwork(nn.Module):
 
     @torch.no_grad()
     def start(self, train: WindowSet, seed: int) -> None:
-        """Read ``weights``; learn the range of colours; where weights are random, the averages of
+        """Read ``weights``; learn the range of colours; of "random" weights the averages of
         batch norms too, so that what frozen ones pass on is normalised."""
         rng = np.random.default_rng([seed, 4])
         rows = np.sort(rng.permutation(len(train))[:_START_WINDOWS])
@@ -110,14 +113,18 @@ class WaveletNetwork(nn.Module):
             found = self.moduli(codes).flatten().cpu().numpy()
             high = max(float(np.quantile(found, _RANGE_SHARE)), 1e-6)
             self.colour_range.copy_(torch.tensor([0.0, high]))
-        if self.weights != RANDOM:
+        if self.weights not in (RANDOM, PYTORCH):
             self.backbone.load(self.trunk, self.weights)
             log.info("wavelet: starts at the weights of %s", self.weights)
             return
         frozen = "; layers before the last stay random unless trainable is all"
         words = "wavelet: starts at random weights%s"
         log.warning(words, frozen if self.frozen else "")
-        if not self.batch_statistics:
+        if self.weights == PYTORCH:
+            for part in self.trunk.modules():
+                if isinstance(part, nn.Conv2d):
+                    part.reset_parameters()
+        elif not self.batch_statistics:
             update_bn((self.images(part) for part in codes.split(AT_ONCE)), self.trunk)
             self.train(self.training)  # frozen layers again as they were
 

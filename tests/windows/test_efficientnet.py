@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from support.wavelet import LABEL, LENGTH, random_codes, repeats, window_set
+from torch import nn
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.windows import efficientnet
@@ -143,6 +144,23 @@ def test_weights_are_those_of_the_package_unless_said_otherwise(caplog):
     model.start(windows, 0)
     got = model.trunk.state_dict()
     assert all(torch.equal(got[k], wanted[v]) for k, v in file_names(model.trunk).items())
+
+
+def test_weights_as_pytorch_draws_them(caplog):
+    """Their features are much smaller than those of random weights, whose layers are normalised;
+    batch norms stay as they are made."""
+    windows = window_set(repeats(40, 1)[0], np.ones((40, 1)))
+    codes, spread = torch.from_numpy(windows.codes), {}
+    for weights in ("random", "pytorch"):
+        torch.manual_seed(1)
+        model = build("wavelet", [LABEL], LENGTH, "eiip", SHAPE | {"weights": weights}).eval()
+        model.start(windows, 0)
+        spread[weights] = model.features(model.images(codes)).std()
+    assert caplog.text.count("starts at random weights") == 2
+    assert spread["pytorch"] < 1e-2 * spread["random"]
+    norms = [x for x in model.trunk.modules() if isinstance(x, nn.BatchNorm2d)]
+    assert norms and all((x.running_mean == 0).all() for x in norms)
+    assert all((x.running_var == 1).all() for x in norms)
 
 
 def test_weights_that_are_not_installed_are_asked_for_in_one_line(monkeypatch):
