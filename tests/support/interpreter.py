@@ -2,8 +2,10 @@
 and quick.
 
 Of bf16 the interpreter keeps the bits in integers, and multiplies, adds and converts these. Here
-bf16 is widened to float32 before it is computed with, and rounded to the nearest even after. With
-``matrix_units`` products are those of support/rounding.py: inputs and sums cut off.
+bf16 is widened to float32 before it is computed with, and rounded to the nearest even after.
+Products are summed in double precision: numpy's of single precision hang on the processor and on
+how wide a tile is. With ``matrix_units`` they are those of support/rounding.py: inputs and sums cut
+off.
 """
 
 import dataclasses
@@ -177,9 +179,8 @@ def _binary_op(original, a, b, operation):
 def _create_dot(matrix_units, original, a, b, accumulator, precision, most):
     x, y = (widen(t.data) if _is_bf16(t.dtype) else t.data for t in (a, b))
     if not matrix_units:
-        if not _is_bf16(a.dtype):
-            return original(a, b, accumulator, precision, most)
-        return _handle(np.matmul(x, y) + accumulator.data, accumulator.dtype)
+        product = np.matmul(x, y, dtype=np.float64).astype(accumulator.data.dtype)
+        return _handle(product + accumulator.data, accumulator.dtype)
     total = np.broadcast_to(accumulator.data, (len(x), y.shape[1])).astype(np.float32)
     kind = str(precision).rpartition(".")[2].lower()  # of an enumeration of the compiler's
     if not a.dtype.scalar.is_fp32():
