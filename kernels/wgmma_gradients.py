@@ -99,15 +99,16 @@ def of_activation(
     SHARED: gl.constexpr,
     layout: gl.constexpr,
 ):
-    """What was done to the inputs of sequence ``n``, ``held``: scale, shift, mean, and dropout or
-    None."""
+    """What was done to the inputs of sequence ``n``, ``held``: scale, shift, mean and, DROPOUT,
+    what dropout multiplied by."""
     columns = gl.arange(0, C, layout=layout)
     scales, shifts = activation_of(scale, shift, masks, n, channels, C, HALVES, DROPOUT, layout)
     scales, shifts = held(scales, C, SHARED), held(shifts, C, SHARED)
-    means, kept = held(gl.load(mean + columns), C, SHARED), None
+    numbers = (scales, shifts, held(gl.load(mean + columns), C, SHARED))
     if DROPOUT:
-        kept = held(dropout_of(masks, n, channels, C, HALVES, layout), C, SHARED)
-    return scales, shifts, means, kept
+        kept = dropout_of(masks, n, channels, C, HALVES, layout)
+        numbers = numbers + (held(kept, C, SHARED),)
+    return numbers
 
 
 @gluon.jit
@@ -157,7 +158,7 @@ def through_relu(back, rows, of_inputs, there, SHARED: gl.constexpr):
     off = argument - taken(of_inputs[2], vector, SHARED)[None, :]
     by, to = taken(of_inputs[0], vector, SHARED), taken(of_inputs[1], vector, SHARED)
     argument = argument * by[None, :] + to[None, :]
-    if of_inputs[3] is not None:
+    if len(of_inputs) > 3:
         back *= taken(of_inputs[3], vector, SHARED)[None, :]
     return gl.where((argument > 0) & there[:, None], back, 0.0), off
 
