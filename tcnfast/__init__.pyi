@@ -150,6 +150,7 @@ def train(
     strand_loss: float = 0.0,
     teacher_share: float | None = None,
     temperature: float | None = None,
+    teacher_floor: float | None = None,
     peaks: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     ambiguous: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     blacklist: str | PathLike[str] | None = None,

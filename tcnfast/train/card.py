@@ -74,11 +74,14 @@ _TAUGHT = """\
 
 It learned from the labels and from the mean logits, both strands, of the networks below, on the \
 same sequence: where a label is known, the teachers have {share:g} of the loss; where it is \
-ambiguous, all of it. What they were trained on, their own cards say.
+ambiguous, all of it. {floor}What they were trained on, their own cards say.
 
 {listed}
 
 {unlabelled}"""
+_FLOOR = """\
+On each label only those count whose average precision on validation is at least {share:g} of the \
+best one's. """
 _UNLABELLED = (
     "A share of the tiles came from {files}, without labels. Contigs of the names above lack the "
     "validation and test regions; sequence like theirs elsewhere in these files is not known.\n\n"
@@ -104,9 +107,11 @@ def taught_words(
 ) -> str:
     """What the card says of teachers, names and SHA-256, and of sequence without labels."""
     share = TEACHER_SHARE if config.teacher_share is None else config.teacher_share
+    floor = _FLOOR.format(share=config.teacher_floor) if config.teacher_floor else ""
     files = [Path(path).name for path in unlabelled]
     rest = _UNLABELLED.format(files=", ".join(files)) if files else ""
-    return _TAUGHT.format(share=share, listed=_files(teachers), unlabelled=rest)
+    listed = _files(teachers)
+    return _TAUGHT.format(share=share, floor=floor, listed=listed, unlabelled=rest)
 
 
 def trained_card(

@@ -25,12 +25,15 @@ log = logging.getLogger(__name__)
 class Teachers:
     """The mean logits, both strands, of the networks in model folders, for ``labels``.
 
-    Every network counts alike, those of an ensemble too. A teacher may know more labels, have them
-    in another order, and look further than the student: ``reach`` is how many bases more on either
-    side tiles need for that. Training draws bound windows far more often than a genome has them, so
-    :meth:`scale_to` fits the mean logits of each label to training tiles (Platt scaling).
+    Every network counts alike, those of an ensemble too, or, with a ``floor``, on each label those
+    whose average precision, in the validation scores of their own folder, is at least that share of
+    the best teacher's. A teacher may know more labels, have them in another order, and look further
+    than the student: ``reach`` is how many bases more on either side tiles need for that. Training
+    draws bound windows far more often than a genome has them, so :meth:`scale_to` fits the mean
+    logits of each label to training tiles (Platt scaling).
 
-    Raises TcnfastError for a teacher that lacks a label, or that is named twice.
+    Raises TcnfastError for a teacher that lacks a label, or scores where there is a ``floor``, or
+    that is named twice.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Teachers:
         stride: int,
         device: str = "auto",
         precision: str = "auto",
+        floor: float = 0.0,
     ) -> None:
         self.folders = [ModelFolder(name) for name in names]
         for index, folder in enumerate(self.folders):
@@ -52,14 +56,17 @@ class Teachers:
                 raise TcnfastError(
                     f"teacher {folder.path}: lacks {lacks}, {missing[0]!r} among them"
                 )
-        self._plans: list[tuple[Plan, torch.Tensor, int]] = []
+        self._plans: list[tuple[Plan, torch.Tensor]] = []
+        counts = []
         for folder in self.folders:
             model = load_model(folder)
             plan = Plan(model, device, precision, stride, strand="both")
             columns = torch.tensor([folder.labels.index(label) for label in labels])
-            self._plans.append((plan, columns.to(plan.device), len(model.members)))
-        self.networks = sum(n for _, _, n in self._plans)
-        widest = max(plan.receptive_field for plan, _, _ in self._plans)
+            self._plans.append((plan, columns.to(plan.device)))
+            counts.append(len(model.members))
+        self.networks, self._labels = sum(counts), list(labels)
+        self._weights = _weights(self.folders, counts, labels, floor)
+        widest = max(plan.receptive_field for plan, _ in self._plans)
         self.reach = max(0, widest - receptive_field) // 2
         self._slope, self._intercept = torch.ones(len(labels)), torch.zeros(len(labels))
 
@@ -72,11 +79,11 @@ class Teachers:
         """Scaled logits float32 (tiles, steps, labels) of uint8 codes (tiles, bases), whose middle
         the steps lie around."""
         mean = 0.0
-        for plan, columns, n in self._plans:
+        for (plan, columns), weights in zip(self._plans, self._weights, strict=True):
             length = plan.receptive_field + (steps - 1) * plan.stride
             trim = (codes.shape[1] - length) // 2
             logits = plan(codes[:, trim : trim + length].contiguous())
-            mean = mean + (n / self.networks) * logits.index_select(2, columns)
+            mean = mean + weights.to(logits.device) * logits.index_select(2, columns)
         return mean * self._slope.to(mean.device) + self._intercept.to(mean.device)
 
     def scale_to(self, batches: Iterable[Batch]) -> None:
@@ -93,11 +100,32 @@ class Teachers:
         self.scaling = tuple(torch.from_numpy(x).float() for x in fit_scaling(*rows))
 
     @property
+    def silent(self) -> list[tuple[str, list[str]]]:
+        """Name of each teacher, and the labels on which it is below the floor."""
+        pairs = zip(self.folders, self._weights.tolist(), strict=True)
+        return [
+            (folder.name, [label for label, x in zip(self._labels, row, strict=True) if not x])
+            for folder, row in pairs
+        ]
+
+    @property
     def scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slope and intercept of each label, float32 (labels,): with the weights of the networks,
-        all that :meth:`logits` depend on."""
+        """Slope and intercept of each label, float32 (labels,): with the weights of the networks
+        and who is silent, all that :meth:`logits` depend on."""
         return self._slope, self._intercept
 
     @scaling.setter
     def scaling(self, scaling: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._slope, self._intercept = scaling
+
+
+def _weights(
+    folders: Sequence[ModelFolder], networks: Sequence[int], labels: Sequence[str], floor: float
+) -> torch.Tensor:
+    """What each teacher has of the mean of a label: float32 (teachers, labels), of sum 1."""
+    weights = np.repeat(np.array(networks, float)[:, None], len(labels), axis=1)
+    if floor:
+        tables = [folder.scores("valid").set_index("label")["AP"] for folder in folders]
+        ap = np.stack([table.reindex(labels).fillna(0).to_numpy(float) for table in tables])
+        weights[ap < floor * ap.max(0)] = 0
+    return torch.from_numpy(weights / weights.sum(0)).float()

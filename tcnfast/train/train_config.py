@@ -25,6 +25,10 @@ _STRAND_LOSS = "weight of the mean squared difference of the two strands' logits
 _TEACHER = "models whose mean logits are learned beside the labels"
 _TEACHER_SHARE = "weight of the teachers' loss where a label is known; 1 elsewhere (default 0.5)"
 _TEMPERATURE = "divides the teachers' and the student's logits (default 1)"
+_TEACHER_FLOOR = (
+    "on a label, only those teachers speak whose validation AP is at least this share of the best "
+    "teacher's (default 0: all)"
+)
 _UNLABELLED = "more sequence, FASTA or .2bit; validation and test regions in it are left out"
 
 
@@ -64,6 +68,9 @@ class TrainConfig(TileOptions):
         None, _TEACHER_SHARE, kind=float, unit="SHARE", least=0, group=TEACHERS
     )
     temperature: float | None = option(None, _TEMPERATURE, kind=float, unit="T", group=TEACHERS)
+    teacher_floor: float | None = option(
+        None, _TEACHER_FLOOR, kind=float, unit="SHARE", least=0, group=TEACHERS
+    )
 
     def check(self) -> None:
         TileOptions.check(self)
@@ -96,8 +103,9 @@ class TrainConfig(TileOptions):
                 return f"{named(name)}: belongs to loss {owner}, not {self.loss}"
         if self.strands == "one" and self.strand_loss:
             return f"{named('strand_loss')}: needs {setting('strands')} both or mean"
-        if self.teacher_share is not None and self.teacher_share > 1:
-            return f"{named('teacher_share')}: must be within 0 and 1"
+        for name in ("teacher_share", "teacher_floor"):
+            if getattr(self, name) is not None and getattr(self, name) > 1:
+                return f"{named(name)}: must be within 0 and 1"
         if self.temperature is not None and not self.temperature > 0:
             return f"{named('temperature')}: must be above 0"
         return None
@@ -138,6 +146,7 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
         given = dict(
             teacher_share=self.teacher_share is not None,
             temperature=self.temperature is not None,
+            teacher_floor=self.teacher_floor is not None,
             unlabelled=bool(self.unlabelled),
         )
         for name in [name for name in given if given[name] and not self.teacher]:

@@ -113,7 +113,7 @@ class _Job:
         if not self.options.teacher:
             return None
         model, config = self.model, self.config
-        about = config.stride, self._device, config.precision
+        about = config.stride, self._device, config.precision, config.teacher_floor or 0.0
         return Teachers(self.options.teacher, model.labels, model.receptive_field, *about)
 
     @cached_property
@@ -144,6 +144,7 @@ class _Job:
             "shape": shape,
             "config": asdict(self.config),
             "teachers": self.teachers.inputs if self.teachers else [],
+            "silent": self.teachers.silent if self.teachers else [],
         }
 
     def train(self, folder: RunFolder | None, run: Run) -> None:
@@ -159,9 +160,12 @@ class _Job:
         if model.config.symmetric:
             log.info("symmetric network: both strands score the same, one pass gives both")
         if self.teachers:
-            log.info(
-                "learning from the labels and from %s", count(self.teachers.networks, "network")
-            )
+            networks = count(self.teachers.networks, "network")
+            log.info("learning from the labels and from %s", networks)
+            for name, labels in self.teachers.silent:
+                if labels:
+                    few = count(len(labels), "label"), ", ".join(labels)
+                    log.info("%s has no word on %s: %s", name, *few)
         given = model, dataset, split["train"], split["valid"], config, run.device
         more = dict(teachers=self.teachers, unlabelled=self.unlabelled, ranks=self.ranks)
         if folder is None:

@@ -108,6 +108,35 @@ def test_logits_are_the_mean_over_networks_of_both_strands(tmp_path):
     torch.testing.assert_close(teachers.logits(codes, STEPS), want, rtol=1e-5, atol=1e-6)
 
 
+def scored(folder, **ap):
+    """The folder with a table of validation scores as ``tcnfast train`` leaves it."""
+    rows = "".join(f"{label}\t{value}\n" for label, value in ap.items())
+    (folder / "scores.valid.tsv").write_text("label\tAP\n" + rows.replace("_", "@"))
+    return folder
+
+
+def test_below_the_floor_a_teacher_is_silent_on_that_label(tmp_path):
+    """The mean of a label is over the networks that know it, each of an ensemble counting alike;
+    where no teacher has a score all speak."""
+    models = [new_model(seed).eval() for seed in (1, 2, 3)]
+    one = scored(saved(tmp_path, models[0], name="one"), TWO_x=0.10, ONE_x="nan")
+    pair = scored(saved(tmp_path, *models[1:], name="pair"), ONE_x="nan", TWO_x=0.21)
+    teachers = Teachers([one, pair], list(MOTIFS), 137, 32, "cpu", "fp32", floor=0.5)
+    codes = torch.randint(0, 5, (6, 137 + 32 * (STEPS - 1)), dtype=torch.uint8)
+    said = torch.stack([Plan(model, "cpu", "fp32", 32, strand="both")(codes) for model in models])
+    first, second = (list(MOTIFS).index(label) for label in ("ONE@x", "TWO@x"))
+    found = teachers.logits(codes, STEPS)
+    close = dict(rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found[..., first], said.mean(0)[..., first], **close)
+    torch.testing.assert_close(found[..., second], said[1:].mean(0)[..., second], **close)
+    assert teachers.silent == [("one", ["TWO@x"]), ("pair", [])]
+    low = Teachers([one, pair], list(MOTIFS), 137, 32, "cpu", "fp32", floor=0.4)
+    torch.testing.assert_close(low.logits(codes, STEPS), said.mean(0), **close)
+    (pair / "scores.valid.tsv").unlink()
+    with pytest.raises(TcnfastError, match=r"pair.scores\.valid\.tsv"):
+        Teachers([one, pair], list(MOTIFS), 137, 32, "cpu", "fp32", floor=0.5)
+
+
 def test_a_teacher_of_other_labels_and_one_twice_are_refused(tmp_path):
     folder = saved(tmp_path, new_model(labels=["ONE@x", "other"]))
     with pytest.raises(TcnfastError, match=r"teacher .*: lacks 1 of 2 labels, 'TWO@x' among them"):
@@ -198,11 +227,13 @@ def test_two_teachers_one_student_and_the_card_says_so(run, lesson, two, tmp_pat
     more = tmp_path / "more.fa"
     more.write_text(">new\n" + "ACGGTCATTG" * 400 + "\n")
     words = ["train", *data_words(lesson), *QUICK, "--symmetric", "--teacher", *two]
-    code, _, err = run(*words, "--teacher-share", 0.7, "--unlabelled", more, "-o", "m")
+    words += ["--teacher-share", 0.7, "--teacher-floor", 0.4]
+    code, _, err = run(*words, "--unlabelled", more, "-o", "m")
     assert code == 0, err
     assert "learning from the labels and from 2 networks" in err
     card = (tmp_path / "m" / "README.md").read_text()
     assert "## Teachers" in card and "have 0.7 of the loss" in card and "more.fa" in card
+    assert "validation is at least 0.4 of the best one's" in card
     for name in ("- `a` (SHA-256", "- `b` (SHA-256"):
         assert name in card
     record = json.loads((tmp_path / "m" / "run.json").read_text())
@@ -269,9 +300,11 @@ def test_options_that_do_not_go_together(run, lesson, two, tmp_path):
     words = ["train", *data_words(lesson), *QUICK, "-o", "m"]
     refused(run(*words, "--temperature", 2), "--temperature: needs --teacher")
     refused(run(*words, "--teacher-share", 0.5), "--teacher-share: needs --teacher")
+    refused(run(*words, "--teacher-floor", 0.5), "--teacher-floor: needs --teacher")
     refused(run(*words, "--unlabelled", "x.fa"), "--unlabelled: needs --teacher")
     teacher = ["--teacher", two[0]]
     refused(run(*words, *teacher, "--teacher-share", 1.5), "must be within 0 and 1")
+    refused(run(*words, *teacher, "--teacher-floor", 1.5), "must be within 0 and 1")
     refused(run(*words, *teacher, "--temperature", 0), "must be above 0")
     both = ["--unlabelled", "x.fa", "--strands", "both"]
     refused(run(*words, *teacher, *both), "--unlabelled: needs --strands one")
