@@ -27,7 +27,9 @@ class OwnFlip(nn.Module):
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
         """What is kept of a tensor that is assigned: the first half."""
-        return pairs.first_half(tensor, self.axes[0] if self.axes else 0).clone()
+        half = pairs.first_half(tensor, self.axes[0] if self.axes else 0)
+        # to keep the order of strides, PyTorch imports its compiler where there is a shape alone
+        return half.clone(memory_format=torch.contiguous_format)
 
 
 def tie(module: nn.Module, name: str, *axes: int) -> None:

@@ -36,9 +36,7 @@ def read_scan(scan: ScanFolder | None, targets: Collection[str] | None) -> ScanP
     if scan is None:
         return ScanPart()
     called = set(scan.called_labels)  # TcnfastError for a scan for motifs
-    rows = scan.summary
-    rows = rows[rows["chrom"] == "all"].astype(object).to_dict("records")
-    rows = [row for row in rows if targets is None or row["label"] in targets]
+    rows = [row for row in scan.totals if targets is None or row["label"] in targets]
     labels = [label_facts(row, 0) for row in best_first(rows)]
     listed = [label for label in labels if label["name"] in called][:LISTED]
     best = [(label, _best(scan, label["name"], index)) for index, label in enumerate(listed)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 import numpy as np
@@ -103,19 +104,21 @@ def _announce_genome(job) -> None:
 
 def last_words(scan) -> list[str]:
     """What a reader should know of the calls, or hits, of a :class:`ScanFolder`."""
-    whole = scan.summary[scan.summary["chrom"] == "all"]
     if scan.of_motifs:
-        return [f"{count(int(whole['hits'].sum()), 'hit')} in {scan.path}"]
-    total = int(whole["calls"].sum())
+        return [f"{count(sum(row['hits'] for row in scan.totals), 'hit')} in {scan.path}"]
+    total = sum(row["calls"] for row in scan.totals)
     lines = [f"{count(total, 'call')} in {scan.path}"]
     left_out, warnings = scan.record.get("left_out_labels", []), scan.record.get("warnings", [])
-    called = whole[whole["calls"] > 0]
-    known = called[called["expected_precision"].notna()]
-    if len(known):
-        right = (known["calls"] * known["expected_precision"]).sum()
+    expected = [
+        (row["calls"], row["calls"] * row["expected_precision"])
+        for row in scan.totals
+        if row["calls"] and not math.isnan(row["expected_precision"])
+    ]
+    if expected:
+        known, right = map(sum, zip(*expected, strict=True))
         of = scan.record["expected_precision_of"]
-        share = right / known["calls"].sum()
-        some = "" if len(known) == len(called) else f" {known['calls'].sum()} of these calls,"
+        share = right / known
+        some = "" if known == total else f" {known} of these calls,"
         lines.append(f"about {right:.0f} ({share:.0%}) are expected to be right:{some} {of}")
         within = "" if scan.record["key"]["within"] else f"{setting('within')} open chromatin, "
         lines.append(f"what raises that: {within}{setting('cutoff', 'precision=0.7')} or higher")

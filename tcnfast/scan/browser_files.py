@@ -51,9 +51,7 @@ def relative_paths(genome: Sequence[Path], out: Path) -> list[Path]:
 
 def labels_to_show(scan: ScanFolder) -> list[str]:
     """Labels with tracks, then, of those with a call, the ones that can be trusted most."""
-    summary = scan.summary
-    rows = summary[(summary["chrom"] == "all") & (summary["calls"] > 0)]
-    ranked = [row["label"] for row in best_first(rows.astype(object).to_dict("records"))]
+    ranked = [row["label"] for row in best_first(scan.totals) if row["calls"]]
     tracked = [label for label in ranked if label in scan.tracks]
     tracked += [label for label in scan.tracks if label not in tracked]
     others = [label for label in ranked if label not in tracked]
@@ -176,8 +174,6 @@ def _at(path: str) -> dict:
 
 def multiqc_table(scan: ScanFolder) -> bytes:
     """A table for MultiQC: calls of each label and what is expected of them."""
-    summary = scan.summary
-    rows = summary[summary["chrom"] == "all"]
     head = [
         "# id: 'tcnfast_calls'",
         "# section_name: 'tcnfast calls'",
@@ -188,10 +184,8 @@ def multiqc_table(scan: ScanFolder) -> bytes:
         "#     title: 'tcnfast: calls'",
         "\t".join(("Label", "Calls", "Bases", "Threshold", "Expected precision")),
     ]
-    columns = (
-        rows[name] for name in ("label", "calls", "bases", "threshold", "expected_precision")
-    )
-    lines = ["\t".join(map(_cell, row)) for row in zip(*columns, strict=True)]
+    columns = ("label", "calls", "bases", "threshold", "expected_precision")
+    lines = ["\t".join(_cell(row[name]) for name in columns) for row in scan.totals]
     return ("\n".join([*head, *lines]) + "\n").encode()
 
 

@@ -189,8 +189,7 @@ def scan_row(row: GenomeRow, model: object, out: Path, options: ScanOptions, run
     own = replace(options, genomes=None, within=row.bed or options.within)
     try:
         done = scan(row.paths, row.model or model, out / row.name, options=own, run=run)
-        whole = done.summary[done.summary["chrom"] == "all"]
-        n = int(whole["hits" if done.of_motifs else "calls"].sum())
+        n = sum(row["hits" if done.of_motifs else "calls"] for row in done.totals)
         seconds = round(time.monotonic() - began, 1)
         return Receipt(row.name, DONE, done.record["scanned_bases"], n, seconds)
     except Exception as error:

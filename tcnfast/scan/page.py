@@ -50,11 +50,9 @@ def write_page(
 ) -> Path:
     """Write the page of a scan with a model into its folder. ``sizes``: of the scanned contigs.
     ``labels``: whose calls come first where not all have room, best labels if None."""
-    rows = scan.summary
-    rows = rows[rows["chrom"] == "all"].astype(object).to_dict("records")
-    ranked = best_first(rows)
-    wanted = list(labels or [])
-    ranked.sort(key=lambda row: wanted.index(row["label"]) if row["label"] in wanted else len(rows))
+    ranked = best_first(scan.totals)
+    last, wanted = len(ranked), list(labels or [])
+    ranked.sort(key=lambda row: wanted.index(row["label"]) if row["label"] in wanted else last)
     shown = Shown.of(sizes)
     calls = PageCalls(shown, int(scan.record["key"]["stride"]), CALL_BYTES)
     for row in ranked:

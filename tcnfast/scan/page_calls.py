@@ -112,7 +112,6 @@ def best_first(rows: Sequence[dict]) -> list[dict]:
     def rank(row: dict) -> tuple:
         precision = row["expected_precision"]
         known = precision == precision
-        grade = grade if isinstance(grade := row.get("grade"), str) else "Z"
-        return (grade, not known, -precision if known else 0, row["label"])
+        return (row.get("grade") or "Z", not known, -precision if known else 0, row["label"])
 
     return sorted(rows, key=rank)

@@ -25,7 +25,7 @@ def label_facts(row: dict, bases: int) -> dict:
         "name": row["label"],
         "factor": factor,
         "cell": cell,
-        "grade": grade if isinstance(grade := row.get("grade"), str) else None,
+        "grade": row.get("grade"),
         "threshold": _number(row["threshold"]),
         "calls": int(row["calls"]),
         "per_mb": round(1e6 * row["calls"] / max(bases, 1), 2),

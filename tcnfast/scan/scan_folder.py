@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ..base.file_names import file_names
 from ..base.options import setting
 from ..base.record import Record
 from ..base.run_folder import read_record
-from ..base.tables import read_frame
+from ..base.tables import read_frame, read_rows
 from ..genome.intervals import Intervals, read_bed
 from ..model.ladder import percentile
 
@@ -102,6 +102,13 @@ class ScanFolder:
     def summary(self) -> pd.DataFrame:
         """summary.tsv: calls (or hits) of each label in all (chrom "all") and on each contig."""
         return read_frame(self.path / SUMMARY, ("label", "motif", "name"))
+
+    @cached_property
+    def totals(self) -> list[dict[str, Any]]:
+        """The rows of ``summary`` over all contigs, without pandas."""
+        text = ("label", "motif", "name", "chrom", "grade")
+        rows = read_rows(self.path / SUMMARY, ("chrom",), text)
+        return [row for row in rows if row["chrom"] == "all"]
 
     def calls(self, label: str) -> pd.DataFrame:
         """Calls of a label, by contig and start.

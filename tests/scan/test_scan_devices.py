@@ -89,7 +89,11 @@ def test_two_devices_write_the_same_bytes(scanned, fasta, model, out, children, 
 def test_a_killed_process_is_named_and_what_is_finished_is_gone_on_with(
     scanned, fasta, model, out, cli, children, on_finish
 ):
-    on_finish(3, lambda: children[1].kill())
+    def kill():
+        children[1].kill()
+        children[1].wait()  # else the other may finish the rest before it is dead
+
+    on_finish(3, kill)
     words = (fasta, "-m", model, "-o", out, "--tracks", ",".join(TRACKS))
     code, lines = cli(*words, "--devices", "cpu,cpu")
     assert code == 1 and len(lines) == 2, lines

@@ -1,8 +1,12 @@
 """What a scan wrote, read back."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pyBigWig
 import pytest
 from support.scan import FP32, LABELS, TRACKS, calling_model, calls_of, read_rows
@@ -29,6 +33,36 @@ def test_a_scan_is_its_folder(scanned):
     assert again.record == json.loads((scanned.path / "run.json").read_text())
     assert again.model_hash == again.record["key"]["model"]
     assert again.summary.equals(scanned.summary)
+
+
+def test_totals_are_rows_of_the_summary(scanned, without_calls):
+    for scan in scanned, without_calls:
+        whole = scan.summary[scan.summary["chrom"] == "all"]
+        totals = pd.DataFrame(scan.totals).astype(
+            {name: kind for name, kind in whole.dtypes.items()}
+        )
+        pd.testing.assert_frame_equal(totals, whole.reset_index(drop=True))
+    assert all(type(row["calls"]) is int for row in scan.totals)
+
+
+def test_what_is_no_number_in_a_summary_is_said(scanned, tmp_path):
+    shutil.copytree(scanned.path, tmp_path / "scan")
+    summary = tmp_path / "scan" / "summary.tsv"
+    lines = summary.read_text().splitlines()
+    cells = lines[2].split("\t")
+    cells[lines[0].split("\t").index("calls")] = "many"
+    summary.write_text("\n".join([*lines[:2], "\t".join(cells), *lines[3:]]) + "\n")
+    with pytest.raises(TcnfastError, match=r"summary\.tsv:3: calls 'many' is no number"):
+        ScanFolder(tmp_path / "scan").totals  # noqa: B018
+
+
+def test_a_scan_does_without_pandas(fasta, model, tmp_path):
+    """Its import takes half a second."""
+    code = "import sys; from tcnfast.cli import main; main(sys.argv[1:]); "
+    code += "print('pandas' in sys.modules)"
+    words = ("scan", fasta, "-m", model, "-o", tmp_path / "scan", "--device", "cpu", "-q")
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.parametrize("label", LABELS)
