@@ -113,8 +113,9 @@ def evaluate(
     ``split`` name files. With ``out`` a folder is written: scores.tsv, summary.json, curves.npz,
     plots, run.json and index.html, a page about them. ``grade`` measures the model's calls and
     writes calls.tsv, grades.tsv and genome.json into the model folder, from which a scan knows what
-    to expect of its calls; with ``within``, also calls.within.tsv. ``cluster`` and ``shard`` share
-    the scoring, a segment at a time; :func:`tcnfast.merge` measures what its shards scored.
+    to expect of its calls; with ``within``, also calls.within.tsv; and what the model's card says
+    of calls. ``cluster`` and ``shard`` share the scoring, a segment at a time;
+    :func:`tcnfast.merge` measures what its shards scored.
 
     Returns:
         Evaluation: scores with 95 % intervals; its ``frame()`` is a pandas table, a label a row.

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..base.options import chosen_labels
+from ..base.tables import replace_file
 from ..base.talk import count
 from ..data.source import Source
 from ..genome.intervals import Intervals
-from ..model.grades import Calls, write_calls
+from ..model.grades import Calls, calls_words, renewed_card, write_calls
 from ..model.home_genome import HomeGenome, write_home
-from ..model.model_folder import ModelFolder
+from ..model.model_folder import CARD, ModelFolder
 from ..model.thresholds import Cutoff
 from . import EvaluateOptions
 from .call_ladder import FoundCalls, count_calls, graded, measure_ladders, stretches_of
@@ -92,7 +93,8 @@ def grade_model(
     ap: np.ndarray,
     motif_ap: np.ndarray | None,
 ) -> Calls:
-    """Measure ladders and grades on the validation regions and write them into the model folder.
+    """Measure ladders and grades on the validation regions and write them into the model folder,
+    and into its card, if it has one.
 
     With ``within``, ladders of calls in there too, of the labels of ``within_targets``.
     """
@@ -105,9 +107,13 @@ def grade_model(
         stretches = stretches_of(dataset, regions, logits, reach, stride, within)
         ladders, _ = measure_ladders(dataset, stretches, stride, train)
         calls = replace(calls, within={label: ladders[label] for label in wanted})
-    genome = dataset.genome
+    genome, card = dataset.genome, folder.path / CARD
+    home = HomeGenome.of(genome.sizes, genome.codes, train, regions)
     write_calls(folder.path, calls)
-    write_home(folder.path, HomeGenome.of(genome.sizes, genome.codes, train, regions))
+    write_home(folder.path, home)
+    if card.exists():
+        words = calls_words(calls, home.measured_on)
+        replace_file(card, renewed_card(card.read_bytes(), words))
     counts = ", ".join(f"{n} {grade}" for grade, n in calls.counts().items())
     labels = count(len(calls.grades), "label")
     log.info("grades of %s written into %s: %s", labels, folder.path, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ CALLS, WITHIN, GRADED = "calls.tsv", "calls.within.tsv", "grades.tsv"
 _READ = ("label", "grade", "peaks", "AP", "motif_AP")
 _SHOWN = ("threshold", "precision", "precision_low", "precision_high", "recall", "calls_per_mb")
 
+_HEADING = "## Calls"
+_SECTION = re.compile(rb"^%s\n.*?(?=^## |\Z)" % _HEADING.encode(), re.DOTALL | re.MULTILINE)
 _RULE = """\
 Calls were compared with peaks on {measured_on}, called as a scan calls them (both strands, \
 joined over 64 bp, at least 64 bp long), at 32 cutoffs a label: `calls.tsv`. A call is right if \
@@ -88,7 +91,16 @@ def calls_words(calls: Calls, measured_on: str) -> str:
     for letter in GRADES:
         names = [label for label, row in calls.grades.items() if row.grade == letter]
         lines.append(f"- {letter} ({len(names)}): {', '.join(names) or '-'}")
-    return f"## Calls\n\n{rule}\n" + "\n".join(lines) + "\n\n"
+    return f"{_HEADING}\n\n{rule}\n" + "\n".join(lines) + "\n\n"
+
+
+def renewed_card(card: bytes, words: str) -> bytes:
+    """A card with ``words`` of :func:`calls_words` in place of what it says of calls; at its end
+    where it says nothing."""
+    found = _SECTION.search(card)
+    if found is None:
+        return card.rstrip(b"\n") + b"\n\n" + words.encode()
+    return card[: found.start()] + words.encode() + card[found.end() :]
 
 
 def write_calls(folder: Path, calls: Calls | None) -> None:

@@ -24,6 +24,7 @@ from tcnfast.evaluate.floors import Floors
 from tcnfast.evaluate.predict import predict
 from tcnfast.genome.genome import Genome, Region
 from tcnfast.model.calibrate import make_thresholds
+from tcnfast.model.grades import calls_words, renewed_card
 from tcnfast.model.load_model import load_model
 from tcnfast.model.thresholds import Threshold
 
@@ -355,11 +356,16 @@ def test_grade_writes_what_a_scan_expects_into_the_model_folder(run, lesson, mod
     assert load_model(tmp_path / "mine").calls is None
     (tmp_path / "open.bed").write_text("chr1\t60000\t80000\n")
     label = load_model(tmp_path / "mine").labels[0]
+    card = tmp_path / "mine/README.md"
+    card.write_bytes(b"# mine\n\n## Calls\n\nold\n\n- A\n\n## Scores\n\n\xff\n")
     code, out, err = run(*words, "--within", "open.bed", "--within-targets", label)
     assert code == 0 and "grades of 3 labels written into" in err, err
     model = load_model(tmp_path / "mine")
     assert list(model.calls.ladders) == model.labels and list(model.calls.within) == [label]
     assert model.home.contigs and model.home.validated
+    said = calls_words(model.calls, model.home.measured_on)
+    assert card.read_bytes() == b"# mine\n\n" + said.encode() + b"## Scores\n\n\xff\n"
+    assert renewed_card(b"# mine\n", said) == b"# mine\n\n" + said.encode()
     for row in table_of(out).values():
         assert int(row["calls"]) >= 0 and int(row["peaks"]) > 0
     bad = "--grade: grades are measured on validation regions, not on test"
