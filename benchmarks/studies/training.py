@@ -20,9 +20,10 @@ are worth on validation, label by label and paired over blocks, is for `tcnfast 
 
 `--students`, `--teachers` and `--others` score networks that are there on the same windows and both
 strands (a symmetric network in one pass). "teachers" is the mean of the teachers' logits, whatever
-their contexts. A row has macro-AP and macro-AUROC with 95 % intervals over 1-Mb blocks, the mean AP
-of CTCF, and how many labels are above their best JASPAR motif and CpG content; rows of students
-follow, minus each other network, paired over the same blocks.
+their contexts; further means with `--floors`, as `--teacher-floor` has them. A row has macro-AP and
+macro-AUROC with 95 % intervals over 1-Mb blocks, the mean AP of CTCF, and how many labels are above
+their best JASPAR motif and CpG content; rows of students follow, minus each other network, paired
+over the same blocks.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ from tcnfast.model.tcn import TCN
 from tcnfast.pwm.meme import read_meme
 from tcnfast.train.fit import fit
 from tcnfast.train.motif_init import set_motif_filters
+from tcnfast.train.teachers import shares
 from tcnfast.train.train_config import TrainConfig, TrainOptions
 
 SPLIT = ROOT / "examples/encode-v1.split.json"
@@ -268,11 +270,13 @@ def compare_networks(args: argparse.Namespace) -> None:
     reach = max(model.receptive_field for model in models.values())
     validation = Validation(args.data, reach, STRIDE)
     logits = {name: validation.logits(model) for name, model in models.items()}
-    if args.teachers:
-        weights = {name: len(models[name].members) for name in args.teachers}
-        total = sum(weights.values())
-        logits[MEAN] = sum(n / total * logits[name] for name, n in weights.items())
     scored = {name: validation.assess(some) for name, some in logits.items()}
+    networks = [len(models[name].members) for name in args.teachers]
+    for floor in dict.fromkeys([0.0, *args.floors]) if networks else ():
+        ap = np.stack([scored[name].values["ap"] for name in args.teachers])
+        weights = shares(networks, ap, floor).astype(np.float32)
+        mean = sum(w * logits[name] for w, name in zip(weights, args.teachers, strict=True))
+        scored[MEAN + (f", floor {floor:g}" if floor else "")] = validation.assess(mean)
     rows = [score_row(name, one, validation.floors) for name, one in scored.items()]
     for student in args.students:
         rivals = [name for name in scored if name != student]
@@ -293,6 +297,9 @@ def main() -> None:
     parser.add_argument("--flags", action="append", help="an option (default: all of the page)")
     parser.add_argument("--cell", help="train a model of this cell line instead")
     parser.add_argument("--teachers", nargs="+", default=[], help="models whose mean is scored")
+    parser.add_argument(
+        "--floors", type=float, nargs="+", default=[], help="--teacher-floor of further means"
+    )
     parser.add_argument("--students", nargs="+", default=[], help="models compared with all others")
     parser.add_argument("--others", nargs="+", default=[], help="further models")
     parser.add_argument("--out", type=Path, help="the model of a cell, or the table of networks")

@@ -122,10 +122,18 @@ class Teachers:
 def _weights(
     folders: Sequence[ModelFolder], networks: Sequence[int], labels: Sequence[str], floor: float
 ) -> torch.Tensor:
-    """What each teacher has of the mean of a label: float32 (teachers, labels), of sum 1."""
-    weights = np.repeat(np.array(networks, float)[:, None], len(labels), axis=1)
+    """What each teacher has of the mean of a label: float32 (teachers, labels)."""
+    ap = np.zeros((len(folders), len(labels)))
     if floor:
         tables = [folder.scores("valid").set_index("label")["AP"] for folder in folders]
         ap = np.stack([table.reindex(labels).fillna(0).to_numpy(float) for table in tables])
-        weights[ap < floor * ap.max(0)] = 0
-    return torch.from_numpy(weights / weights.sum(0)).float()
+    return torch.from_numpy(shares(networks, ap, floor)).float()
+
+
+def shares(networks: Sequence[int], ap: np.ndarray, floor: float) -> np.ndarray:
+    """What each of some teachers has of the mean of a label, float64 (teachers, labels), of sum 1:
+    alike for each of its ``networks``, none where its ``ap`` (teachers, labels) is less than
+    ``floor`` of the best one's."""
+    counted = ap >= floor * ap.max(0)
+    weights = counted * np.asarray(networks, float)[:, None]
+    return weights / weights.sum(0)
