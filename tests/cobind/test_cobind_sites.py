@@ -122,9 +122,9 @@ def test_on_real_calls_a_sites_own_motif_matters_more_than_random_pieces(tmp_pat
     """encode-v1 on 2 Mb of chr20 from its test regions, with JASPAR's motifs, both bundled."""
     targets = ["CTCF@GM12878", "CEBPB@HepG2", "SPI1@GM12878", "MAX@K562"]
     asked = dict(targets=targets, cutoff="f1")  # more calls than by default
-    scan = tcnfast.scan(DEMO, out=tmp_path / "scan", **asked, **FP32).path
+    scan = tcnfast.scan(DEMO, "encode-v1", out=tmp_path / "scan", **asked, **FP32).path
     settings = dict(scan=scan, targets=targets, max_sites=100, draws=3, min_sites=8)
-    found = tcnfast.cobind.sites(DEMO, out=tmp_path / "out", **settings, **FP32)
+    found = tcnfast.cobind.sites(DEMO, "encode-v1", out=tmp_path / "out", **settings, **FP32)
     own = {row.label: row for row in found.rows if row.own}
     assert list(own) == targets
     for row in own.values():
