@@ -31,10 +31,15 @@ def read_bytes(path: Path) -> bytes:
         raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a tab-separated table with a header that holds at least ``columns``."""
+def read_table(
+    path: Path, columns: tuple[str, ...], data: bytes | None = None
+) -> list[dict[str, str]]:
+    """Rows of a tab-separated table with a header that holds at least ``columns``. ``data``: what
+    is in the file, where it was read before."""
     try:
-        lines = read_bytes(path).decode().splitlines()
+        lines = (path.read_bytes() if data is None else data).decode().splitlines()
+    except OSError as error:
+        raise TcnfastError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise TcnfastError(f"{path}: not a text table") from None
     header = lines[0].split("\t") if lines else []
@@ -55,7 +60,7 @@ def read_rows(
     """The rows of :func:`read_table`, numbers as int or float but in the columns ``text``; what
     :func:`read_frame` takes for no value is NaN, in text None. For small tables where the import of
     pandas, half a second, would be felt."""
-    rows = read_table(path, columns)
+    rows: list[dict[str, Any]] = list(read_table(path, columns))
     for number, row in enumerate(rows, 2):
         for name, value in row.items():
             try:

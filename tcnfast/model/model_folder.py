@@ -113,7 +113,7 @@ class ModelFolder:
     def labels(self) -> list[str]:
         """The labels in the order of the model's outputs."""
         path = self.path / LABELS
-        labels = [row["label"] for row in read_table(path, ("label",))]
+        labels = [row["label"] for row in read_table(path, ("label",), read_bytes(path))]
         if not labels:
             raise TcnfastError(f"{path}: holds no label")
         for number, label in enumerate(labels, 2):

@@ -117,6 +117,11 @@ def test_tables_that_cannot_be_read(table, model, out, text, words):
     assert not out.exists()
 
 
+def test_a_table_that_is_not_there_is_named(tmp_path, model, out):
+    with pytest.raises(TcnfastError, match=r"none\.tsv: cannot be read \(No such file"):
+        tcnfast.scan(genomes=tmp_path / "none.tsv", model=model, out=out)
+
+
 def test_what_does_not_go_together(table, model, out, fasta):
     with pytest.raises(TcnfastError, match="genomes: give it or one genome"):
         tcnfast.scan(fasta, model, out, genomes=table)

@@ -38,9 +38,7 @@ def test_a_scan_is_its_folder(scanned):
 def test_totals_are_rows_of_the_summary(scanned, without_calls):
     for scan in scanned, without_calls:
         whole = scan.summary[scan.summary["chrom"] == "all"]
-        totals = pd.DataFrame(scan.totals).astype(
-            {name: kind for name, kind in whole.dtypes.items()}
-        )
+        totals = pd.DataFrame(scan.totals).astype(dict(whole.dtypes))
         pd.testing.assert_frame_equal(totals, whole.reset_index(drop=True))
     assert all(type(row["calls"]) is int for row in scan.totals)
 
@@ -53,6 +51,9 @@ def test_what_is_no_number_in_a_summary_is_said(scanned, tmp_path):
     cells[lines[0].split("\t").index("calls")] = "many"
     summary.write_text("\n".join([*lines[:2], "\t".join(cells), *lines[3:]]) + "\n")
     with pytest.raises(TcnfastError, match=r"summary\.tsv:3: calls 'many' is no number"):
+        ScanFolder(tmp_path / "scan").totals  # noqa: B018
+    summary.unlink()
+    with pytest.raises(TcnfastError, match=r"summary\.tsv: cannot be read \(No such file"):
         ScanFolder(tmp_path / "scan").totals  # noqa: B018
 
 
