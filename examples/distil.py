@@ -5,9 +5,9 @@ trained once; the same command goes on where it stopped.
 
 A recipe is JSON: "train", settings of every network; "teachers" and "students", by name, settings
 of one network as tcnfast train has them, without dashes. A student learns from all teachers of the
-recipe and, before them, from those its own "teacher" lists: folders or bundled models. "hours" is
-what a training took where it was measured. Further options are data, for tcnfast train and tcnfast
-average alike.
+recipe and, before them, from those its own "teacher" lists: folders or bundled models. The test
+part is scored of the result alone. "hours" is what a training took where it was measured. Further
+options are data, for tcnfast train and tcnfast average alike.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pathlib import Path
 from tcnfast import cli
 
 log = logging.getLogger("tcnfast")
+
+UNSCORED = {"no-test": True}
 
 
 def words(settings: dict) -> list[str]:
@@ -71,7 +73,11 @@ def main(argv: list[str] | None = None) -> Path:
         recipe["train"]["motifs"] = args.motifs
     common, teachers, students = recipe["train"], recipe["teachers"], recipe["students"]
     say_hours(teachers | students, args.output)
-    taught = [train(args.output, name, common | one, data, []) for name, one in teachers.items()]
+    taught = [
+        train(args.output, name, common | UNSCORED | one, data, [])
+        for name, one in teachers.items()
+    ]
+    common |= UNSCORED if len(students) > 1 else {}
     made = [train(args.output, name, common | one, data, taught) for name, one in students.items()]
     if len(made) == 1:
         return made[0]

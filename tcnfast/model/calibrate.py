@@ -106,14 +106,15 @@ def rounded_down(probability: float) -> float:
 def make_thresholds(
     labels: list[str],
     valid: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, Threshold]:
     """Thresholds chosen on ``valid``, their precision and recall measured on ``test``: that of the
     best F1, and those that reach each of PRECISIONS.
 
-    Both are (logits, targets) of calibrated logits. A label without a bound validation window gets
-    the threshold 0.5.
+    Both are (logits, targets) of calibrated logits; without ``test``, precision and recall are NaN.
+    A label without a bound validation window gets the threshold 0.5.
     """
+    test = test or tuple(x[:0] for x in valid)
     thresholds = {}
     for index, label in enumerate(labels):
         columns = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..base.options import Run, option, stride_option
 from ..base.verb import OUT, File, Files, Input, verb
 from ..data.data_options import DATA, DataOptions
-from .train_config import TrainOptions
+from .train_config import NO_TEST, TrainOptions
 
 if TYPE_CHECKING:
     from ..model.model_folder import ModelFolder
@@ -41,9 +41,9 @@ def train(
 
     ``data`` is a folder of ``tcnfast prepare``; leave it out where ``genome``, ``peaks`` and
     ``split`` name files. The epoch with the best macro-AP on the validation regions is kept. Test
-    regions are scored once, at the end. Labels with too few peaks are dropped, and named in the
-    model's card. ``resume`` goes on after the last whole epoch of a training that was stopped, and
-    gives the same bytes as a training without a stop.
+    regions are scored once, at the end, or left alone (``no_test``). Labels with too few peaks are
+    dropped, and named in the model's card. ``resume`` goes on after the last whole epoch of a
+    training that was stopped, and gives the same bytes as a training without a stop.
 
     Returns:
         ModelFolder: the folder; its ``epochs()`` and ``scores()`` are pandas tables.
@@ -62,6 +62,7 @@ class AverageOptions(DataOptions):
 
     how: str = option("logits", _HOW, choices=("logits", "weights"))
     stride: int = stride_option()
+    no_test: bool = option(False, NO_TEST)
 
 
 @verb(
@@ -88,7 +89,7 @@ def average(
 
     A model that is an ensemble already counts as its members. The thresholds of the members do not
     hold for their average: with ``data``, or with ``genome``, ``peaks`` and ``split``, the average
-    is calibrated on the validation regions and scored on test, as a trained model is. An average of
+    is calibrated on the validation regions and, but for ``no_test``, scored on test. An average of
     weights also gets running statistics of its own from the data. Without data the model has no
     thresholds.
 

@@ -24,7 +24,7 @@ from ..model.model_folder import CARD, ModelFolder
 from ..model.tcn import TCN
 from . import AverageOptions
 from .card import averaged_card, calibration_words
-from .publish import publish
+from .publish import publish, scores_record
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def average_models(
         model = _average(networks, options.how)
         hashes = [(one.name, one.hash) for one in folders]
         key |= {"how": options.how, "models": hashes, "stride": options.stride}
+        key |= {"no_test": True} if options.no_test else {}
         card = averaged_card(folder.path.name, options.how, hashes, len(networks))
         if data is None and not options.given:
             _write_uncalibrated(model, folder, card)
@@ -60,7 +61,7 @@ def average_models(
             about = dict(labels=model.labels, label_bin=config.label_bin)
             with open_source(data, **vars(options.narrowed(DataOptions)), **about) as source:
                 key["inputs"] = source.inputs
-                _write_calibrated(model, folder, card, source, options.stride, run)
+                _write_calibrated(model, folder, card, source, options, run)
     return ModelFolder(folder.path)
 
 
@@ -94,13 +95,19 @@ def _write_uncalibrated(model: TCN | Ensemble, folder: RunFolder, card: str) -> 
 
 
 def _write_calibrated(
-    model: TCN | Ensemble, folder: RunFolder, card: str, source: Source, stride: int, run: Run
+    model: TCN | Ensemble,
+    folder: RunFolder,
+    card: str,
+    source: Source,
+    options: AverageOptions,
+    run: Run,
 ) -> None:
     if isinstance(model, TCN):
-        refresh_statistics(model, source, stride)
-    card += calibration_words(source.inputs)
-    scores = publish(model, source.dataset, source.split, folder.result, card, stride, run)
-    folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
+        refresh_statistics(model, source, options.stride)
+    card += calibration_words(source.inputs, not options.no_test)
+    given = model, source.dataset, source.split, folder.result, card
+    scores = publish(*given, options.stride, run, options.no_test)
+    folder.publish(scores_record(scores))
     log.info("validation macro-AP %.4f; model in %s", scores["valid"].macro("ap"), folder.path)
 
 

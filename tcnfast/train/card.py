@@ -16,6 +16,7 @@ from ..evaluate.assessment import Assessment
 from ..genome.genome import Region
 from ..model.ensemble import Ensemble
 from ..model.metrics import MIN_POSITIVES
+from ..model.model_folder import scores_file
 from ..model.tcn import TCN
 from ..model.thresholds import PRECISIONS
 from .losses import TEACHER_SHARE
@@ -51,24 +52,28 @@ Again: `tcnfast train` with these settings (the bundled model: `make model`)
 Probabilities are calibrated per label on the validation regions (Platt scaling, inside the head). \
 Thresholds give the best F1 there; thresholds.tsv also has those at which half, and nine in ten, \
 of the windows called there are bound (FDR 50 % and 10 %; NA where no threshold is, with at least \
-{fewest} bound windows above it). The precision and recall beside them were measured on the test \
-regions, which chose nothing. They count windows every {stride} bp, {strands}.
+{fewest} bound windows above it). {measured} Windows are counted every {stride} bp, {strands}.
 
 """
+_MEASURED = (
+    "The precision and recall beside them were measured on the test regions, which chose nothing."
+)
+_LEFT_ALONE = (
+    "The test regions were left alone (`--no-test`): the precision and recall beside them are not "
+    "known."
+)
 _SYMMETRIC = (
     "It is symmetric: the channels are pairs that the reverse complement exchanges, so that both "
     "strands of a sequence score the same, in one pass. "
 )
 _SCORES = """
-In brackets: 95 % bootstrap intervals over {valid} and {test} blocks of a megabase; those of every \
-label are in scores.valid.tsv and scores.test.tsv.
+In brackets: 95 % bootstrap intervals over {blocks} blocks of a megabase; those of every label are \
+in {files}.
 
 `pos` are bound windows, `chance` their share, which is the AP of random scores.
 
-| label | valid pos | chance | AP | AUROC | test pos | chance | AP | AUROC \
-| threshold | precision | recall |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 """
+_PARTS = {"valid": "validation", "test": "test"}
 _TAUGHT = """\
 ## Teachers
 
@@ -94,8 +99,8 @@ _CALIBRATED = """\
 ## Calibration
 
 Probabilities are calibrated per label on the validation regions (Platt scaling, inside the head), \
-and thresholds chosen there; what to expect of them was measured on the test regions. Its members \
-may have been trained on other data: their own cards say.
+and thresholds chosen there. {measured} Its members may have been trained on other data: their own \
+cards say.
 
 {inputs}
 
@@ -122,8 +127,10 @@ def trained_card(
     split: dict[str, list[Region]],
     config: TrainConfig,
     inputs: list[tuple[str, str]],
+    tested: bool,
 ) -> str:
-    """Card of a trained model but for its scores. ``inputs``: names and SHA-256."""
+    """Card of a trained model but for its scores. ``inputs``: names and SHA-256; ``tested``: its
+    test part is scored."""
     shape = {k: v for k, v in asdict(model.config).items() if k != "labels"}
     settings = {"model": shape, "training": asdict(config), "versions": versions()}
     symmetric = model.config.symmetric
@@ -143,6 +150,7 @@ def trained_card(
         dropped=f"Left out for want of training peaks: {rare}.\n\n" if dropped else "",
         settings=json.dumps(settings, indent=1),
         fewest=MIN_POSITIVES,
+        measured=_MEASURED if tested else _LEFT_ALONE,
         stride=config.stride,
     )
 
@@ -153,19 +161,19 @@ def averaged_card(name: str, how: str, members: list[tuple[str, str]], networks:
     return f"# {name}\n\n{_AVERAGES[how].format(networks)}\n\n## Made of\n\n{listed}\n\n"
 
 
-def calibration_words(inputs: list[tuple[str, str]]) -> str:
+def calibration_words(inputs: list[tuple[str, str]], tested: bool) -> str:
     """What the card of an average says of the data that it was calibrated on."""
-    return _CALIBRATED.format(inputs=_files(inputs))
+    return _CALIBRATED.format(measured=_MEASURED if tested else _LEFT_ALONE, inputs=_files(inputs))
 
 
-def scores_table(model: TCN | Ensemble, valid: Assessment, test: Assessment) -> str:
-    """The lower half of a card: scores of every label on validation and test, in Markdown."""
+def scores_table(model: TCN | Ensemble, scores: dict[str, Assessment]) -> str:
+    """The lower half of a card: ``scores`` of every label on each part, in Markdown."""
     lines = ["## Scores", ""]
-    for part, a in (("validation", valid), ("test", test)):
+    for part, a in scores.items():
         lines.append(
-            f"- {part}: macro-AP {_span(a, 'ap')}, macro-AUROC {_span(a, 'auroc')}, over the "
-            f"{count(a.counted.sum(), 'label')} with at least {MIN_POSITIVES} bound windows; mean "
-            f"expected calibration error {a.macro('ece'):.5f}, predicted over observed bound "
+            f"- {_PARTS[part]}: macro-AP {_span(a, 'ap')}, macro-AUROC {_span(a, 'auroc')}, over "
+            f"the {count(a.counted.sum(), 'label')} with at least {MIN_POSITIVES} bound windows; "
+            f"mean expected calibration error {a.macro('ece'):.5f}, predicted over observed bound "
             f"windows {a.macro('predicted'):.2f}"
         )
     for precision in PRECISIONS:
@@ -176,18 +184,24 @@ def scores_table(model: TCN | Ensemble, valid: Assessment, test: Assessment) -> 
             f"- a precision of {precision:g} was reached on validation by "
             f"{sum(row is not None for row in rows)} of {count(len(rows), 'label')}{mean}"
         )
-    head = _SCORES.format(valid=valid.n_blocks, test=test.n_blocks)
-    return "\n".join(lines) + "\n" + head + "".join(_rows(model, valid, test))
+    blocks = " and ".join(str(a.n_blocks) for a in scores.values())
+    files = " and ".join(map(scores_file, scores))
+    head = _SCORES.format(blocks=blocks, files=files)
+    return "\n".join(lines) + "\n" + head + "".join(_rows(model, scores))
 
 
-def _rows(model: TCN | Ensemble, *parts: Assessment) -> Iterable[str]:
+def _rows(model: TCN | Ensemble, scores: dict[str, Assessment]) -> Iterable[str]:
+    measured = ("precision", "recall") if "test" in scores else ()
+    names = [name for part in scores for name in (f"{part} pos", "chance", "AP", "AUROC")]
+    header = ["label", *names, "threshold", *measured]
+    yield f"| {' | '.join(header)} |\n|---|{'---:|' * (len(header) - 1)}\n"
     for index, label in enumerate(model.labels):
         cells = [label]
-        for s in (part.scores for part in parts):
+        for s in (part.scores for part in scores.values()):
             values = s.chance[index], s.ap[index], s.auroc[index]
             cells += [str(s.positives[index]), "{:.4f} | {:.3f} | {:.3f}".format(*values)]
         row = model.thresholds[label]
-        cells += [f"{x:.3f}" for x in (row.threshold, row.precision, row.recall)]
+        cells += [f"{getattr(row, name):.3f}" for name in ("threshold", *measured)]
         yield f"| {' | '.join(cells)} |\n"
 
 

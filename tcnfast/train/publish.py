@@ -35,42 +35,49 @@ def publish(
     card: str,
     stride: int,
     run: Run,
+    no_test: bool,
 ) -> dict[str, Assessment]:
-    """Calibrate ``model`` on validation, choose thresholds and measure calls there, score test
-    once, and write the model folder. ``card`` goes on top of its README.md; every score of both
-    parts, with intervals, goes to scores.valid.tsv and scores.test.tsv, so that nobody need look
-    at test again.
+    """Calibrate ``model`` on validation, choose thresholds and measure calls there, and write the
+    model folder. The test part, which chooses nothing, is scored once, or not at all (``no_test``).
+    ``card`` goes on top of the folder's README.md; every score of a part, with intervals, goes to
+    scores.valid.tsv and scores.test.tsv, so that nobody need look at test again.
 
     All scores are the mean of both strands' logits, as a scan reports them. Returns those of
-    ``valid``, and those of ``test``, which chose nothing.
+    ``valid`` and ``test``.
     """
     options = dict(device=run.device, precision=run.precision, stride=stride, strand="both")
     raw, targets = predict(Plan(model, **options), dataset, split["valid"])
     scaling = fit_scaling(raw, targets)
     scale_head(model, *scaling)
-    valid = (raw * scaling[0] + scaling[1]).astype(np.float32), targets
-    test = predict(Plan(model, **options), dataset, split["test"])
-    model.thresholds = make_thresholds(model.labels, valid, test)
+    found = {"valid": ((raw * scaling[0] + scaling[1]).astype(np.float32), targets)}
+    if not no_test:
+        found["test"] = predict(Plan(model, **options), dataset, split["test"])
+    model.thresholds = make_thresholds(model.labels, found["valid"], found.get("test"))
     reach, genome = model.receptive_field, dataset.genome
     stretches = {
         part: stretches_of(dataset, split[part], logits, reach, stride)
-        for part, (logits, _) in (("valid", valid), ("test", test))
+        for part, (logits, _) in found.items()
     }
     ladders, peaks = measure_ladders(dataset, stretches["valid"], stride, split["train"])
     best = [ladders[label].best() for label in model.labels]
     cutoffs = logit(np.array([cutoff.threshold for cutoff in best]))
     expected = np.array([cutoff.precision for cutoff in best])
-    parts, tables = {}, {}
-    for part, (logits, targets) in (("valid", valid), ("test", test)):
+    scores, tables = {}, {}
+    for part, (logits, targets) in found.items():
         where = describe_windows(dataset, split[part], targets, reach, stride)
-        parts[part] = assess(where, logits, cutoffs)
-        found = CallReport(count_calls(dataset, stretches[part], stride, cutoffs), expected)
-        tables[part] = Evaluation(folder.name, part, "best", parts[part], calls=found).table()
-    model.calls = graded(ladders, peaks, parts["valid"].values["ap"])
+        scores[part] = assess(where, logits, cutoffs)
+        calls = CallReport(count_calls(dataset, stretches[part], stride, cutoffs), expected)
+        tables[part] = Evaluation(folder.name, part, "best", scores[part], calls=calls).table()
+    model.calls = graded(ladders, peaks, scores["valid"].values["ap"])
     model.home = HomeGenome.of(genome.sizes, genome.codes, split["train"], split["valid"])
     model.save(folder)
     for part, table in tables.items():
         write_text(folder / scores_file(part), table)
     words = calls_words(model.calls, model.home.measured_on)
-    write_text(folder / CARD, card + words + scores_table(model, **parts))
-    return parts
+    write_text(folder / CARD, card + words + scores_table(model, scores))
+    return scores
+
+
+def scores_record(scores: dict[str, Assessment]) -> dict[str, float]:
+    """What run.json keeps of the scores of each part."""
+    return {f"{part}_macro_ap": round(a.macro("ap"), 4) for part, a in scores.items()}

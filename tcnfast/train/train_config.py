@@ -29,6 +29,7 @@ _TEACHER_FLOOR = (
     "on a label, only those teachers speak whose validation AP is at least this share of the best "
     "teacher's (default 0: all)"
 )
+NO_TEST = "leave the test part alone, for a network that is not to be published: a trial, a teacher"
 _UNLABELLED = "more sequence, FASTA or .2bit; validation and test regions in it are left out"
 
 
@@ -129,6 +130,7 @@ class TrainOptions(DataOptions, TrainConfig, TCNShape):
     unlabelled: tuple[str, ...] = option(
         (), _UNLABELLED, kind=str, unit="FASTA", many=True, group=TEACHERS
     )
+    no_test: bool = option(False, NO_TEST)
     tensorboard: str | None = option(None, "write TensorBoard events there", unit="DIR")
 
     def check(self) -> None:

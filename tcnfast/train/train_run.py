@@ -30,7 +30,7 @@ from .card import taught_words, trained_card
 from .epochs import Epoch, EpochLog
 from .fit import fit
 from .motif_init import set_motif_filters
-from .publish import publish
+from .publish import publish, scores_record
 from .teachers import Teachers
 from .torchrun import joined
 from .train_config import TrainConfig, TrainOptions
@@ -145,6 +145,7 @@ class _Job:
             "config": asdict(self.config),
             "teachers": self.teachers.inputs if self.teachers else [],
             "silent": self.teachers.silent if self.teachers else [],
+            **({"no_test": True} if self.options.no_test else {}),
         }
 
     def train(self, folder: RunFolder | None, run: Run) -> None:
@@ -180,11 +181,13 @@ class _Job:
 
         saved = dict(saved=folder.work / CHECKPOINT, on_resume=epochs.resume)
         fit(*given, on_epoch, run.progress, **saved, **more)
-        card = trained_card(folder.path.name, model, dataset, dropped, split, config, self.inputs)
+        no_test = self.options.no_test
+        about = folder.path.name, model, dataset, dropped, split, config, self.inputs
+        card = trained_card(*about, not no_test)
         if self.teachers:
             card += taught_words(config, self.teachers.inputs, self.options.unlabelled)
-        scores = publish(model, dataset, split, folder.result, card, config.stride, run)
-        folder.publish({"test_macro_ap": round(scores["test"].macro("ap"), 4)})
+        scores = publish(model, dataset, split, folder.result, card, config.stride, run, no_test)
+        folder.publish(scores_record(scores))
         log.info("model in %s; to call with it: tcnfast scan FASTA -m %s", *[folder.path] * 2)
 
 

@@ -183,6 +183,17 @@ def test_thresholds_at_a_precision_are_chosen_on_validation_and_measured_on_test
     assert row.at_precision[0.9].threshold > row.at_precision[0.5].threshold
 
 
+def test_without_test_thresholds_are_the_same_and_nothing_is_known_of_them():
+    logits = column(np.linspace(-1, 1, 200).astype(np.float32))
+    both = logits, column((np.arange(200) > 120).astype(np.uint8))
+    row, blind = (make_thresholds(["a"], both, test)["a"] for test in (both, None))
+    assert blind.threshold == row.threshold and blind.positives == 0
+    assert np.isnan([blind.precision, blind.recall]).all()
+    for precision, cutoff in row.at_precision.items():
+        assert blind.at_precision[precision].threshold == cutoff.threshold
+        assert np.isnan(blind.at_precision[precision].recall)
+
+
 def test_a_precision_out_of_reach_has_no_threshold():
     logits = column(np.linspace(-1, 1, 200).astype(np.float32))
     targets = column((np.arange(200) % 4 == 0).astype(np.uint8))  # the logits say nothing

@@ -58,6 +58,8 @@ def test_the_chain_and_again(chain, capsys):
     members = load_model(mean).members
     assert len(members) == 2 and all(one.config.symmetric for one in members)
     assert set(load_model(mean).thresholds) == set(load_model(mean).labels)
+    scored = {one.name for one in runs.iterdir() if (one / "scores.test.tsv").exists()}
+    assert scored == {"mean"}, "test was scored of what is no result"
     for name in "ab":
         card = ModelFolder(runs / name).path.joinpath("README.md").read_text()
         assert "- `one` (SHA-256" in card and "- `two` (SHA-256" in card
