@@ -78,6 +78,16 @@ def _parsed(value: str, as_text: bool) -> str | float | None:
     return int(value) if value.isdecimal() else float(value)
 
 
+def as_number(cell: str) -> float:
+    """The number in a cell, NaN for NA. Raises ValueError for anything else."""
+    return math.nan if cell == "NA" else float(cell)
+
+
+def as_cell(value: float, form: str) -> str:
+    """What :func:`as_number` reads: ``value`` in a form as ".4f", NA for NaN."""
+    return "NA" if math.isnan(value) else format(value, form)
+
+
 def parse_json(text: str | bytes) -> object:
     """The value of a JSON text. Raises ValueError where it is none, or nested beyond reason."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import torch
 
 from ..base.extras import install
 from ..base.run_record import device_words, unused_gpu, versions
+from ..base.tables import as_cell
 from ..base.talk import count
 from ..base.verb import DEFAULT_MODEL
 from ..engines import backend, cpu_engine
@@ -96,5 +98,6 @@ def show_model(name: str) -> None:
     for label in model.labels:
         cells = []
         for cutoffs in chosen:
-            cells += astuple(cutoffs[label])[:3] if cutoffs[label] else ["NA"] * len(names)
+            cutoff = astuple(cutoffs[label])[:3] if cutoffs[label] else (math.nan,) * len(names)
+            cells += [as_cell(x, "") for x in cutoff]
         print(label, *cells, sep="\t")

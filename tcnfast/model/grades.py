@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import TcnfastError
-from ..base.tables import read_table, write_rows
+from ..base.tables import as_cell, as_number, read_table, write_rows
 from .ladder import HALF, Ladder, read_ladders, write_ladders
 from .metrics import MIN_POSITIVES
 
@@ -116,7 +116,7 @@ def write_calls(folder: Path, calls: Calls | None) -> None:
     for label, row in calls.grades.items():
         best = calls.ladders[label].best()
         shown = (best.threshold, best.precision, best.low, best.high, best.recall, best.per_mb)
-        numbers = [None if math.isnan(x) else f"{x:.4f}" for x in (row.ap, row.motif_ap)]
+        numbers = as_cell(row.ap, ".4f"), as_cell(row.motif_ap, ".4f")
         rows.append((label, row.grade, row.peaks, *numbers, *(f"{x:.4g}" for x in shown)))
     write_rows(folder / GRADED, (*_READ, *_SHOWN), rows)
 
@@ -132,7 +132,7 @@ def read_calls(folder: Path, labels: list[str]) -> Calls | None:
     path, grades = folder / GRADED, {}
     for number, row in enumerate(read_table(path, _READ), 2):
         try:
-            ap, motif = (math.nan if row[x] == "NA" else float(row[x]) for x in _READ[3:])
+            ap, motif = (as_number(row[x]) for x in _READ[3:])
             if row["grade"] not in GRADES:
                 raise ValueError(f"grade {row['grade']!r} is none of {', '.join(GRADES)}")
             made = Grade(row["label"], row["grade"], int(row["peaks"]), ap, motif)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..base.errors import TcnfastError
 from ..base.logits import logit
-from ..base.tables import read_table, replace_file
+from ..base.tables import as_cell, as_number, read_table, replace_file
 from .thresholds import Cutoff
 
 MIN_CALLS = 20  # calls of a rung from which its interval says that a precision was reached
@@ -122,7 +122,7 @@ def write_ladders(path: Path, ladders: dict[str, Ladder]) -> None:
     for label, ladder in ladders.items():
         columns = [getattr(ladder, name) for name in NUMBERS]
         for first, *rest in zip(*columns, strict=True):
-            cells = [f"{first:.6g}", *("NA" if np.isnan(x) else f"{x:.4g}" for x in rest)]
+            cells = [f"{first:.6g}", *(as_cell(x, ".4g") for x in rest)]
             rows.append("\t".join((label, *cells)))
     replace_file(path, ("\n".join(rows) + "\n").encode())
 
@@ -133,7 +133,7 @@ def read_ladders(path: Path, labels: list[str], every: bool = True) -> dict[str,
     rows: dict[str, list[list[float]]] = {}
     for number, row in enumerate(read_table(path, ("label", *NUMBERS)), 2):
         try:
-            values = [np.nan if row[name] == "NA" else float(row[name]) for name in NUMBERS]
+            values = [as_number(row[name]) for name in NUMBERS]
             before = rows.setdefault(row["label"], [])
             if not 0 < values[0] < 1 or (before and values[0] <= before[-1][0]):
                 raise ValueError(f"threshold {row['threshold']} is no probability, or out of order")

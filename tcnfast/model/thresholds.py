@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..base.errors import TcnfastError
 from ..base.options import setting
-from ..base.tables import read_table, replace_file
+from ..base.tables import as_cell, as_number, read_table, replace_file
 
 PRECISIONS = (0.5, 0.9)  # FDR 50 % and 10 %: those that a published model has cutoffs for
 COLUMNS = ("label", "threshold", "precision", "recall", "positives")
@@ -90,7 +90,7 @@ def held_cutoffs(thresholds: dict[str, Threshold]) -> list[str]:
 
 
 def write_thresholds(path: Path, labels: list[str], thresholds: dict[str, Threshold]) -> None:
-    """Write the table, a row a label; cutoffs out of reach are NA."""
+    """Write the table, a row a label; NA: out of reach, or not measured."""
     precisions = sorted({p for label in labels for p in thresholds[label].at_precision})
     header = [*COLUMNS, *(name for p in precisions for name in _columns_at(p))]
     rows = ["\t".join(header)]
@@ -147,13 +147,14 @@ def _precision_of(column: str, path: Path) -> float:
 def _cells(cutoff: Cutoff | None) -> list[str]:
     if cutoff is None:
         return ["NA"] * 3
-    return [f"{cutoff.threshold:.6g}", f"{cutoff.precision:.4f}", f"{cutoff.recall:.4f}"]
+    measured = (as_cell(x, ".4f") for x in (cutoff.precision, cutoff.recall))
+    return [f"{cutoff.threshold:.6g}", *measured]
 
 
 def _cutoff(cells: list[str]) -> Cutoff | None:
     if cells[0] == "NA":
         return None
-    cutoff = Cutoff(*map(float, cells))
+    cutoff = Cutoff(*map(as_number, cells))
     if not 0 < cutoff.threshold < 1:
         raise ValueError(f"threshold {cutoff.threshold} is no probability")
     return cutoff

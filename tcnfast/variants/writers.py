@@ -14,6 +14,7 @@ from ..base.errors import TcnfastError
 from ..base.extras import install
 from ..base.jit import jit
 from ..base.options import setting
+from ..base.tables import as_number
 from ..scan.narrowpeak import put_number
 from .effect_rows import Rows
 from .records import Chunk
@@ -108,8 +109,7 @@ class ParquetWriter:
         table["pos"] = np.array(table["pos"], np.int64)
         table["ref_match"] = rows.matches
         for name in ("top_delta_logit", "top_delta_prob"):
-            values = [float("nan") if x == "NA" else float(x) for x in table[name]]
-            table[name] = np.array(values, np.float32)
+            table[name] = np.array([as_number(x) for x in table[name]], np.float32)
         for name in self.columns:
             for index, label in enumerate(rows.labels):
                 table[f"{name}:{label}"] = rows.columns[name][:, index]

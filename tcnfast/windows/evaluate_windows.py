@@ -14,7 +14,7 @@ from ..base.disk import write_text
 from ..base.errors import TcnfastError
 from ..base.options import Run
 from ..base.run_folder import RunFolder, file_hash
-from ..base.tables import read_frame, write_frame
+from ..base.tables import as_cell, read_frame, write_frame
 from ..base.talk import count
 from ..genome.labels import AMBIGUOUS, BOUND, UNBOUND
 from ..model.model_folder import ModelFolder
@@ -106,12 +106,8 @@ def _scores(names: list[str], valid: tuple, part: tuple) -> str:
             truth = part[1][:, names.index(label)]
             counts = [str((truth != AMBIGUOUS).sum()), str((truth == BOUND).sum())]
         values = [rows[label].get(metric, np.nan) for metric in LABEL_METRICS]
-        lines.append("\t".join([label, *counts, *(_number(value) for value in values)]))
+        lines.append("\t".join([label, *counts, *(as_cell(x, ".4f") for x in values)]))
     return "\n".join(lines) + "\n"
-
-
-def _number(value: float) -> str:
-    return "NA" if np.isnan(value) else f"{value:.4f}"
 
 
 def _write_predictions(path: Path, windows: WindowSet, logits: np.ndarray) -> None:

@@ -60,6 +60,8 @@ def test_its_card_says_so(run, lesson, tmp_path):
     rows = [line for line in card.splitlines() if line.startswith("| CTCF@here ")]
     assert [line.count("|") for line in rows] == [header.count("|")]
     assert "scores.valid.tsv" in card and "scores.test.tsv" not in card
+    out = run("info", "-m", "trial")[1]
+    assert "CTCF@here\t0." in out and "\tNA\tNA" in out and "nan" not in out
     code, _, err = run("evaluate", *data_words(lesson), "-m", "trial", "--part", "test", "-q")
     assert code == 0, err
 
@@ -79,6 +81,7 @@ def test_an_average_of_trials(run, lesson, looked_at):
     assert run("average", "a", "b", *words, *exact, "-o", "trial", "--no-test")[0] == 0
     assert len(set(looked_at)) == 1
     assert "left alone" in files_in("trial")["README.md"].decode()
+    assert "nan" not in files_in("trial")["thresholds.tsv"].decode()
     assert run("average", "a", "b", *words, *exact, "-o", "whole")[0] == 0
     assert "measured on the test regions" in files_in("whole")["README.md"].decode()
     assert files_in("whole").keys() - files_in("trial").keys() == {"scores.test.tsv"}
