@@ -59,6 +59,7 @@ class RunFolder:
     ``resume`` was given, where ``force`` would delete something that is no output of the command,
     where the key differs, and where another process is writing to it. On any exception inside the
     ``with`` block the work is kept, and a warning says so, or removed; of a Misfit it is removed.
+    A ``part`` of something larger says nothing: what becomes of the whole, the whole tells.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class RunFolder:
         key: dict | Callable[[], dict],
         resumable: bool = False,
         worth_keeping: Callable[[], bool] | None = None,
+        part: bool = False,
     ) -> None:
         self.started = time.monotonic()
         if is_url(out):
@@ -78,7 +80,7 @@ class RunFolder:
         self.command, self.resumable = command, resumable
         self._run, self._know = run, key if callable(key) else lambda: key
         self._worth_keeping = worth_keeping or (lambda: self.settled)
-        self._published, self._lock = False, None
+        self._published, self._lock, self._part = False, None, part
         if run.resume and not resumable:
             raise TcnfastError(f"{setting('resume')}: tcnfast {command} cannot be resumed")
         inside = _is_vacant(self.path) or os.path.ismount(self.path)
@@ -299,7 +301,7 @@ class RunFolder:
             return
         explained = self._explained(error)
         kept = self._keep_or_discard(error)
-        if not kept and isinstance(error, KeyboardInterrupt):
+        if not kept and not self._part and isinstance(error, KeyboardInterrupt):
             words = "%s: stopped before anything was finished: nothing is left of it"
             log.warning(words, self.command)
         if explained is not error:
@@ -313,7 +315,7 @@ class RunFolder:
                 self.settle()
             except Exception:  # it is not known what the work was made of
                 kept = False
-        if kept:
+        if kept and not self._part:
             words = "%s: what is finished is kept in %s; go on with %s"
             log.warning(words, self.command, self.work, setting("resume", True))
         self._let_go(clear=not kept)

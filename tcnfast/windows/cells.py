@@ -70,7 +70,7 @@ class Job:
         """Train, score validation, and make both the folder; returns its record."""
         from safetensors.torch import save
 
-        how = {"resumable": True, "worth_keeping": lambda: work.is_begun()}
+        how = {"resumable": True, "worth_keeping": lambda: work.is_begun(), "part": True}
         with RunFolder(self.folder, COMMAND, self._how_to_begin(), key=self.key(), **how) as folder:
             work = Work(folder.work / FEATURES, self.run.progress)
             train, valid = parts_to_fit(windows, self.config)

@@ -18,7 +18,7 @@ from ..base.errors import TcnfastError
 from ..base.options import Run, setting
 from ..base.record import Record
 from ..base.tables import replace_file
-from .cells import Job
+from .cells import COMMAND, Job
 from .study_config import Cell, Study, Tuning
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,14 @@ class StudyRun:
         return StudyRun(replace(self.study, cells=cells), self.folder, self.run)
 
     def _finish(self, job: Job, cell: Cell) -> Record:
-        return job.record() or job.train(self.open_set(cell.set_name))
+        try:
+            return job.record() or job.train(self.open_set(cell.set_name))
+        except KeyboardInterrupt:
+            words = (
+                "stopped in %s; trainings before it are kept in %s, and the same command goes on"
+            )
+            log.warning("%s: " + words, COMMAND, cell.path, self.folder)
+            raise
 
     def test(self) -> None:
         """Score the test part of every set with every cell, once. Raises TcnfastError where a cell

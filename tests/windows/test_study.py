@@ -14,6 +14,7 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.lock_file import LOCK
 from tcnfast.base.options import Run
 from tcnfast.base.run_folder import KEY, RECORD
+from tcnfast.windows import cells
 from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
 from tcnfast.windows.pair_tables import pair_tables
@@ -162,6 +163,26 @@ def test_a_finished_cell_costs_nothing_and_a_killed_one_begins_again(mine):
     np.testing.assert_allclose(np.load(gone / "valid.npy"), before, rtol=1e-4, atol=1e-4)
     folder.train()
     assert made() == new
+
+
+def test_a_study_that_is_stopped_says_that_it_goes_on(mine, monkeypatch, caplog):
+    """Its training once said that nothing was left of the study."""
+    out, make = mine
+    folder = make().tuned()
+    shutil.rmtree(out / "cells" / "one2" / "danq" / "seed0")
+
+    def stopped(*args, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells, "fit_windows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        folder.train()
+    said = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
+    assert said == [
+        f"windows study: stopped in one2/danq/seed0; trainings before it are kept in {out}, and "
+        "the same command goes on"
+    ]
+    assert not (out / "cells" / "one2" / "danq" / "seed0.partial").exists()
 
 
 @pytest.mark.parametrize("test", [False, True])
