@@ -94,10 +94,8 @@ class StudyRun:
         try:
             return job.record() or job.train(self.open_set(cell.set_name))
         except KeyboardInterrupt:
-            words = (
-                "stopped in %s; trainings before it are kept in %s, and the same command goes on"
-            )
-            log.warning("%s: " + words, COMMAND, cell.path, self.folder)
+            words = "%s: stopped in %s; what was finished before is kept; the same command goes on"
+            log.warning(words, COMMAND, cell.path)
             raise
 
     def test(self) -> None:
