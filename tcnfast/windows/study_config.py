@@ -26,7 +26,8 @@ _KEYS = ("sets", "models", "grids", "training", "tuning", "reference", "pairs")
 @dataclass(frozen=True)
 class Model:
     """A network by name: ``shape`` its settings, ``learning_rate`` None where tuning decides,
-    ``training`` fields of WindowConfig that are its own."""
+    ``training`` fields of WindowConfig that are its own. ``random`` false: every seed would give
+    the same network, so it has one, which is held against all seeds of another."""
 
     name: str
     arch: str
@@ -34,6 +35,7 @@ class Model:
     mapping: str = "one-hot"
     learning_rate: float | None = None
     training: dict = field(default_factory=dict)
+    random: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def read_study(path: str | Path, data: Sequence[str | Path] = ()) -> Study:
                           "training": {"shift": 5}}},
          "models": {"tcn": {"arch": "tcn", "learning_rate": 0.003},
                     "danq": {"arch": "danq", "training": {"epochs": 20}},
-                    "deepbind": {"arch": "deepbind"}},
+                    "deepbind": {"arch": "deepbind"},
+                    "gkm-svm": {"arch": "gkm-svm", "learning_rate": 1, "random": false}},
          "grids": [{"sets": ["e2f"], "models": ["tcn", "danq", "deepbind"], "seeds": [0, 1]}],
          "training": {"epochs": 10}, "reference": "tcn", "pairs": [["danq", "deepbind"]],
          "tuning": {"set": "e2f", "learning_rates": [0.001, 0.003]}}
@@ -139,6 +142,7 @@ def _study(raw: dict, folders: list[Path]) -> Study:
     cells = tuple(dict.fromkeys(cell for grid in raw["grids"] for cell in _cells(grid)))
     _check_names("set", [cell.set_name for cell in cells], sets)
     _check_names("model", [cell.model for cell in cells], models)
+    _check_single(cells, models)
     _check_names("reference", [raw["reference"]], models)
     tuning = _tuning(raw.get("tuning"), sets)
     pairs = tuple((first, second) for first, second in raw.get("pairs", ()))
@@ -187,9 +191,22 @@ def _cells(grid: dict) -> list[Cell]:
     ]
 
 
+def _check_single(cells: Sequence[Cell], models: dict[str, Model]) -> None:
+    seen = set()
+    for cell in cells:
+        place = cell.set_name, cell.model
+        if place in seen and not models[cell.model].random:
+            raise TcnfastError(
+                f"model {cell.model}: is not random, so one seed on {cell.set_name} is enough"
+            )
+        seen.add(place)
+
+
 def _model(name: str, value: dict) -> Model:
     model = Model(name, **value)
     _training(model.training)
+    if not isinstance(model.random, bool):
+        raise TcnfastError(f"model {name}: random {model.random!r} must be true or false")
     for word, value, known in (
         ("arch", model.arch, ARCHITECTURES),
         ("mapping", model.mapping, MAPPINGS),

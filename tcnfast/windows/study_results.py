@@ -164,10 +164,15 @@ def _statistics(folder: StudyRun, cells: list[Cell]) -> list[dict]:
     rows = [row for model, r in found.items() for row in score_rows(set_name, model, test.names, r)]
     others = [(reference, model) for model in models if model != reference]
     for first, second in (*others, *folder.study.pairs):
-        if first not in found or second not in found or not seeds[first] & seeds[second]:
+        if first not in found or second not in found:
             continue
-        # where one ran fewer seeds, both are held against each other on those seeds
+        # where one ran fewer seeds, both are held against each other on those seeds; what is not
+        # random has run all
         shared, sides = seeds[first] & seeds[second], []
+        if not all(folder.study.models[name].random for name in (first, second)):
+            shared = seeds[first] | seeds[second]
+        if not shared:
+            continue
         for name in (first, second):
             own = [cell for cell in models[name] if cell.seed in shared]
             same = len(own) == len(models[name])

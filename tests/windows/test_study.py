@@ -302,6 +302,25 @@ def test_what_is_finished_can_be_tested_before_the_rest(mine):
     assert not pair_tables(Results(out))
 
 
+def test_what_is_not_random_is_held_against_all_seeds(mine):
+    _, make = mine
+    grids = [
+        {"sets": ["many"], "models": ["tcn"], "seeds": [0, 1]},
+        {"sets": ["many"], "models": ["danq"], "seeds": [1]},
+    ]
+    for random in (True, False):
+        models = {**TINY, "danq": {**TINY["danq"], "random": random}}
+        folder = make(grids=grids, models=models, pairs=[["danq", "tcn"]]).tuned()
+        write_results(folder)
+        found = Results(folder.folder)
+        ours, theirs = found.seeds("many", "danq"), found.seeds("many", "tcn")
+        other = theirs[1] if random else np.mean(theirs)
+        for first, second, sign in (("danq", "tcn", 1), ("tcn", "danq", -1)):
+            got = found.spread("many", first, "macro", "ap", second)["value"]
+            assert got == pytest.approx(sign * (ours[0] - other), abs=1e-5)
+        assert theirs[0] != theirs[1]
+
+
 def test_finished_goes_with_test(sets, tmp_path):
     grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
     only = dict(models={"danq": TINY["danq"]}, reference="danq")
@@ -365,6 +384,8 @@ def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
         ({"tuning": {"set": "many", "learning_rates": [0]}}, "learning_rate 0.0: must be above 0"),
         ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [1e999]}]}, "infinity"),
         ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [-1]}]}, "seed -1: must be at"),
+        ({"models": {**TINY, "danq": {**TINY["danq"], "random": False}}}, "one seed on many is en"),
+        ({"models": {**TINY, "danq": {**TINY["danq"], "random": 0}}}, "random 0 must be true or"),
         ({"models": {"a\nb": TINY["danq"]}, "reference": "a\nb", "grids": []}, "a plain name"),
     ],
 )
