@@ -13,6 +13,8 @@ from .study_results import CURVES, read_rows
 from .study_tables import Results, gains, pearson
 
 COLOURS = ("#1f5fa8", "#d9601e", "#3f7a1e", "#8a4fa0", "#b8860b", "#7a7a7a", "#c0392b", "#16817a")
+# of those who come after as many as there are colours, and again
+MARKERS, LINES = "os^Dv", ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def why_not() -> str | None:
@@ -44,6 +46,12 @@ def write_figures(folder: str | Path) -> None:
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
+def look(i: int) -> tuple:
+    """Colour, marker and line of the model number ``i``; those of 40 differ."""
+    again = i // len(COLOURS) % len(MARKERS)
+    return COLOURS[i % len(COLOURS)], MARKERS[again], LINES[again]
+
+
 def _main_models(results: Results) -> list[str]:
     """The models that ran on every multi-label set."""
     return results.models_of(results.multi)
@@ -62,8 +70,9 @@ def _labels(results: Results):
             rows = [results.spread(name, model, x, "ap") for x in ranked]
             columns = ([r.get(k, np.nan) for r in rows] for k in ("low", "high", "value"))
             low, high, mid = map(np.array, columns)
-            axes.hlines(y, low, high, color=COLOURS[i], lw=1)
-            axes.plot(mid, y, "o", ms=3.2, color=COLOURS[i], label=model)
+            colour, marker, _ = look(i)
+            axes.hlines(y, low, high, color=colour, lw=1)
+            axes.plot(mid, y, marker, ms=3.2, color=colour, label=model)
         axes.set_yticks(np.arange(len(ranked)), ranked, fontsize=7)
         axes.set(title=name, xlabel="AP, test part", xlim=(0, 1), ylim=(len(ranked) - 0.5, -0.5))
         bare(axes)
@@ -83,9 +92,10 @@ def _frequency(results: Results):
     for axes, model in zip(grid.ravel(), others, strict=False):
         found = gains(results, model)
         x, y = found["size"], found["value"]
-        colour = [COLOURS[sets.index(name)] for name in found["set"]]
         axes.axhline(0, color="black", lw=0.7)
-        axes.scatter(x, y, s=14, c=colour)
+        for i, name in enumerate(sets):
+            here, (colour, marker, _) = found["set"] == name, look(i)
+            axes.scatter(x[here], y[here], s=14, color=colour, marker=marker)
         words = f"r {pearson(np.log10(x), y):+.2f} with log10" if len(x) > 2 else ""
         axes.set(xscale="log", title=f"{results.reference} minus {model}")
         axes.text(0.02, 0.97, words, transform=axes.transAxes, va="top", fontsize=8)
@@ -94,7 +104,9 @@ def _frequency(results: Results):
         axes.set_visible(False)
     figure.supxlabel("bound training windows of the label", fontsize=9)
     figure.supylabel("difference in AP, test part", fontsize=9)
-    handles = [grid.ravel()[0].scatter([], [], s=14, c=COLOURS[i]) for i in range(len(sets))]
+    empty = grid.ravel()[0]
+    looks = [look(i) for i in range(len(sets))]
+    handles = [empty.scatter([], [], s=14, color=colour, marker=m) for colour, m, _ in looks]
     how = dict(ncols=len(sets), frameon=False, fontsize=8)
     figure.legend(handles, sets, loc="outside upper right", **how)
     return figure
@@ -106,7 +118,9 @@ def _precision_recall(results: Results, curves: pd.DataFrame):
     for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for i, model in enumerate(_main_models(results)):
             rows = curves[(curves["set"] == name) & (curves["model"] == model)]
-            axes.plot(rows["recall"], rows["precision"], color=COLOURS[i], lw=1.6, label=model)
+            colour, _, line = look(i)
+            how = dict(color=colour, ls=line, lw=1.6, label=model)
+            axes.plot(rows["recall"], rows["precision"], **how)
         axes.set(title=name, xlim=(0, 1), ylim=(0, 1.01))
         axes.set(xlabel="recall", ylabel="precision, mean over labels")
         bare(axes)
@@ -125,9 +139,9 @@ def _auroc(results: Results):
         rows = [results.spread(sets[j], model, results.labels[sets[j]][0], "auroc") for j in there]
         low, high = (np.array([r.get(k, np.nan) for r in rows]) for k in ("low", "high"))
         mid = [results.mean(sets[j], model, results.labels[sets[j]][0], "auroc") for j in there]
-        colour = COLOURS[i % len(COLOURS)]
+        colour, marker, _ = look(i)
         axes.hlines(y, low, high, color=colour, lw=1)
-        axes.plot(mid, y, "o" if i < len(COLOURS) else "s", ms=3, color=colour, label=model)
+        axes.plot(mid, y, marker, ms=3, color=colour, label=model)
     for j in range(1, len(sets)):
         axes.axhline(j - 0.5, color="0.9", lw=0.7)
     axes.set_yticks(range(len(sets)), sets, fontsize=8)
@@ -148,7 +162,8 @@ def _size(results: Results):
     for i, model in enumerate(models):
         y = np.array([results.mean(s, model, results.labels[s][0], "ap") for s in results.binary])
         words = f"{model}: r {pearson(x, y):.2f}, with log size {pearson(np.log10(x), y):.2f}"
-        axes.scatter(x, y, s=18, color=COLOURS[i % len(COLOURS)], label=words)
+        colour, marker, _ = look(i)
+        axes.scatter(x, y, s=18, color=colour, marker=marker, label=words)
     axes.set(xscale="log", xlabel="training windows", ylabel="AP, test part")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.cli import fails
 from support.study import planted_set
@@ -14,14 +15,20 @@ from tcnfast.base.errors import TcnfastError
 from tcnfast.base.lock_file import LOCK
 from tcnfast.base.options import Run
 from tcnfast.base.run_folder import KEY, RECORD
-from tcnfast.windows import cells
+from tcnfast.windows import cells, figures
 from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
 from tcnfast.windows.pair_tables import pair_tables
 from tcnfast.windows.runner import LEDGER, StudyRun
 from tcnfast.windows.study_config import Cell, read_study
 from tcnfast.windows.study_folder import StudyFolder
-from tcnfast.windows.study_results import SECONDS, read_rows, write_results, write_validation
+from tcnfast.windows.study_results import (
+    SECONDS,
+    read_rows,
+    write_results,
+    write_rows,
+    write_validation,
+)
 from tcnfast.windows.study_tables import Results
 
 SIZES = {"train": 256, "valid": 160, "test": 200}
@@ -329,6 +336,23 @@ def test_finished_goes_with_test(sets, tmp_path):
         run_study(study, tmp_path / "out", data=[sets], finished=True)
     with pytest.raises(TcnfastError, match="nothing of the study is trained yet"):
         run_study(study, tmp_path / "out", data=[sets], finished=True, test=True)
+
+
+def test_many_models_have_figures_in_which_each_looks_its_own_way(done, tmp_path):
+    """More models than colours once ended the figures of multi-label sets with an error."""
+    for name in ("results.csv", "statistics.csv", "curves.csv", "times.csv"):
+        rows = read_rows(done / "out" / name)
+        more = [rows]
+        for copy in range(5):
+            again = rows[rows["model"] == "danq"]
+            more.append(again.assign(model=f"danq{copy}"))
+            again = rows[rows["model"] == "tcn"]
+            more.append(again.assign(model=f"tcn{copy}"))
+        write_rows(tmp_path / name, tuple(rows), pd.concat(more).to_dict("records"))
+    assert len(Results(tmp_path).models) == 12
+    figures.write_figures(tmp_path)
+    assert "danq4" in (tmp_path / "precision_recall.svg").read_text()
+    assert len({figures.look(i) for i in range(40)}) == 40
 
 
 def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
