@@ -1,5 +1,7 @@
-"""A small window set with planted motifs, in which each label can be learned from its motif."""
+"""A small window set with planted motifs, in which each label can be learned from its motif, and a
+study of such sets."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,12 @@ from tcnfast.windows.window_set import PARTS, WindowSet
 
 MOTIFS = {"ONE@x": b"TGACGTCATTGC", "TWO@x": b"GCCAATTGGCTA", "THREE@y": b"CCACCAGGGGGCGC"}
 SIZES = {"train": 900, "valid": 300, "test": 400}
+STUDY_SIZES = {"train": 256, "valid": 160, "test": 200}
+TINY = {
+    "tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
+    "danq": {"arch": "danq", "learning_rate": 0.003},
+}
+TINY["danq"]["shape"] = {"filters": 8, "hidden": 4, "hidden_layer": 8}
 
 
 def planted_set(labels=tuple(MOTIFS), length=100, seed=0, sizes=SIZES, masked=0.02, name="planted"):
@@ -45,3 +53,20 @@ def of_labels(windows, names):
     """The same windows with these labels, in this order."""
     columns = [windows.names.index(name) for name in names]
     return replace(windows, names=list(names), labels=windows.labels[:, columns])
+
+
+def write_study(path, **change):
+    """The file ``path`` of a study of two networks on four sets, with changes."""
+    study = {
+        "sets": {name: {"windows": name} for name in ("many", "one0", "one1", "one2")},
+        "models": TINY,
+        "grids": [
+            {"sets": ["many"], "models": ["tcn", "danq"], "seeds": [0, 1]},
+            {"sets": ["one0", "one1", "one2"], "models": ["tcn", "danq"], "seeds": [0]},
+        ],
+        "training": {"epochs": 2, "batch_size": 32, "shift": 4, "precision": "fp32"},
+        "tuning": {"set": "many", "learning_rates": [0.001, 0.01]},
+        "reference": "tcn",
+    } | change
+    path.write_text(json.dumps(study))
+    return path

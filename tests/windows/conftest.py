@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.prepare import Lab
 from support.scan import write_fasta
+from support.study import STUDY_SIZES, planted_set
 from support.wavelet import learn_repeats
 from support.window import BLOCK, GAP, LABELS, SIZES, SPLIT, blocky_letters, built, peak_rows
 
@@ -42,3 +43,14 @@ def fixture_made(run, lab):
 @pytest.fixture(name="learned", scope="session")
 def fixture_learned():
     return learn_repeats()
+
+
+@pytest.fixture(name="sets", scope="module")
+def fixture_sets(tmp_path_factory):
+    """The window sets of :func:`support.study.write_study`."""
+    folder = tmp_path_factory.mktemp("sets")
+    planted_set(sizes=STUDY_SIZES).save(folder / "many")
+    for i in range(3):
+        one = {**STUDY_SIZES, "train": 128 + 64 * i}
+        planted_set(("ONE@x",), seed=i + 1, sizes=one).save(folder / f"one{i}")
+    return folder

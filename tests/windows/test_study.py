@@ -8,8 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from support.cli import fails
-from support.study import planted_set
+from support.study import STUDY_SIZES, TINY, planted_set, write_study
 
 from tcnfast.base.errors import TcnfastError
 from tcnfast.base.lock_file import LOCK
@@ -20,7 +19,7 @@ from tcnfast.windows import study as run_study
 from tcnfast.windows.cells import TEST
 from tcnfast.windows.pair_tables import pair_tables
 from tcnfast.windows.runner import LEDGER, StudyRun
-from tcnfast.windows.study_config import Cell, read_study
+from tcnfast.windows.study_config import read_study
 from tcnfast.windows.study_folder import StudyFolder
 from tcnfast.windows.study_results import (
     SECONDS,
@@ -30,39 +29,6 @@ from tcnfast.windows.study_results import (
     write_validation,
 )
 from tcnfast.windows.study_tables import Results
-
-SIZES = {"train": 256, "valid": 160, "test": 200}
-TINY = {
-    "tcn": {"arch": "tcn", "shape": {"channels": 8, "blocks": 4}},
-    "danq": {"arch": "danq", "learning_rate": 0.003},
-}
-TINY["danq"]["shape"] = {"filters": 8, "hidden": 4, "hidden_layer": 8}
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    planted_set(sizes=SIZES).save(folder / "many")
-    for i in range(3):
-        one = {**SIZES, "train": 128 + 64 * i}
-        planted_set(("ONE@x",), seed=i + 1, sizes=one).save(folder / f"one{i}")
-    return folder
-
-
-def write_study(path, **change):
-    study = {
-        "sets": {name: {"windows": name} for name in ("many", "one0", "one1", "one2")},
-        "models": TINY,
-        "grids": [
-            {"sets": ["many"], "models": ["tcn", "danq"], "seeds": [0, 1]},
-            {"sets": ["one0", "one1", "one2"], "models": ["tcn", "danq"], "seeds": [0]},
-        ],
-        "training": {"epochs": 2, "batch_size": 32, "shift": 4, "precision": "fp32"},
-        "tuning": {"set": "many", "learning_rates": [0.001, 0.01]},
-        "reference": "tcn",
-    } | change
-    path.write_text(json.dumps(study))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +60,7 @@ def test_results_are_the_scores_of_the_cells(done, sets):
 
     rows = read_rows(done / "out" / "results.csv").to_dict("records")
     found = {(r["set"], r["model"], r["seed"], r["label"], r["metric"]): r["value"] for r in rows}
-    whole = planted_set(sizes=SIZES)
+    whole = planted_set(sizes=STUDY_SIZES)
     test, valid = whole.select("test"), whole.select("valid")
     for model in TINY:
         folder = done / "out" / "cells" / "many" / model / "seed1"
@@ -328,16 +294,6 @@ def test_what_is_not_random_is_held_against_all_seeds(mine):
         assert theirs[0] != theirs[1]
 
 
-def test_finished_goes_with_test(sets, tmp_path):
-    grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
-    only = dict(models={"danq": TINY["danq"]}, reference="danq")
-    study = write_study(tmp_path / "study.json", grids=grids, **only)
-    with pytest.raises(TcnfastError, match="finished=True goes with test=True"):
-        run_study(study, tmp_path / "out", data=[sets], finished=True)
-    with pytest.raises(TcnfastError, match="nothing of the study is trained yet"):
-        run_study(study, tmp_path / "out", data=[sets], finished=True, test=True)
-
-
 def test_many_models_have_figures_in_which_each_looks_its_own_way(done, tmp_path):
     """More models than colours once ended the figures of multi-label sets with an error."""
     for name in ("results.csv", "statistics.csv", "curves.csv", "times.csv"):
@@ -372,58 +328,6 @@ def test_tables_and_figures_come_from_the_files_alone(done, tmp_path, run):
     aps = [results.mean(f"one{i}", "tcn", "ONE@x", "ap") for i in range(3)]
     words = f"tcn: r {np.corrcoef([128, 192, 256], aps)[0, 1]:.2f}, with log size "
     assert words in (tmp_path / "size.svg").read_text()
-
-
-def test_the_command_trains_and_says_what_is_next(sets, tmp_path, run):
-    grids = [{"sets": ["one0"], "models": ["danq"], "seeds": [0]}]
-    write_study(tmp_path / "s.json", grids=grids, reference="danq")
-    words = ["windows", "study", tmp_path / "s.json", "-o", "o", "--data", sets]
-    code, out, err = run(*words, "--device", "cpu")
-    assert code == 0 and out == "" and "--test scores the test parts" in err
-    assert not list((tmp_path / "o").rglob(TEST)) and not (tmp_path / "o" / "results.csv").exists()
-    assert (tmp_path / "o" / "validation.csv").read_text().count("danq") > 5
-    fails(run("windows", "study", tmp_path / "none.json", "-o", "o"), "none.json", "cannot be read")
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"colour": 1}, "'colour' is unknown; a study has sets, "),
-        ({"reference": "rnn"}, "reference 'rnn' is none of tcn, danq"),
-        ({"grids": [{"sets": ["few"], "models": ["tcn"], "seeds": [0]}]}, "set 'few' is none of"),
-        ({"grids": [{"sets": ["many"], "models": ["tcn"]}]}, "'seeds' is missing"),
-        ({"models": {"tcn": {"arch": "tcm"}}, "grids": []}, "arch 'tcm' must be one of tcn"),
-        ({"models": {"tcn": {"arch": "tcn", "mapping": "x"}}, "grids": []}, "mapping 'x' must be"),
-        ({"training": {"epoch": 3}}, "training 'epoch': must be one of batch_size, "),
-        ({"training": {"epochs": 0}}, "epochs 0: must be at least 1"),
-        ({"pairs": [["tcn", "rnn"]]}, "model of pairs 'rnn' is none of tcn, danq"),
-        ({"tuning": None}, "model tcn: has no learning_rate, and there is no tuning"),
-        ({"sets": {"many": {"windows": "nowhere"}}, "grids": []}, "nowhere is in none of"),
-        ({"sets": {"many": {"windows": "n" * 400}}, "grids": []}, "nn is in none of"),
-        ({"sets": {"many": {"gue": ["a", "b"]}}, "grids": []}, "set many: gue takes 3 paths"),
-        ({"sets": {"many": {"fasta": "a"}}, "grids": []}, "set many: needs one of windows, "),
-        ({"models": {**TINY, "tcn": {"arch": "tcn", "learning_rate": "x"}}}, "'x': must be a numb"),
-        ({"models": {**TINY, "tcn": {"arch": "tcn", "learning_rate": -1}}}, "must be above 0"),
-        ({"tuning": {"set": "many", "learning_rates": []}}, "learning_rates names none"),
-        ({"tuning": {"set": "many", "learning_rates": [0]}}, "learning_rate 0.0: must be above 0"),
-        ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [1e999]}]}, "infinity"),
-        ({"grids": [{"sets": ["many"], "models": ["tcn"], "seeds": [-1]}]}, "seed -1: must be at"),
-        ({"models": {**TINY, "danq": {**TINY["danq"], "random": False}}}, "one seed on many is en"),
-        ({"models": {**TINY, "danq": {**TINY["danq"], "random": 0}}}, "random 0 must be true or"),
-        ({"models": {"a\nb": TINY["danq"]}, "reference": "a\nb", "grids": []}, "a plain name"),
-    ],
-)
-def test_a_study_that_cannot_be_read(sets, tmp_path, change, words):
-    path = write_study(tmp_path / "study.json", **change)
-    with pytest.raises(TcnfastError, match=words) as caught:
-        read_study(path, [sets])
-    assert str(caught.value).startswith(str(path))
-
-
-def test_seeds_come_first_so_that_a_study_that_stops_early_is_whole(sets, tmp_path):
-    study = read_study(write_study(tmp_path / "study.json"), [sets])
-    first = ("tcn", 0), ("danq", 0), ("tcn", 1)
-    assert study.cells[:3] == tuple(Cell("many", *x) for x in first)
 
 
 DAMAGE = {
